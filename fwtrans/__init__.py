@@ -1,0 +1,1 @@
+"""fwtrans: leave iptables with a proved, fast nftables ruleset."""

@@ -1,0 +1,1 @@
+"""IR to nft objects to text or JSON."""

@@ -1,0 +1,1 @@
+"""Typed nftables objects, their text, their JSON."""

@@ -1,0 +1,64 @@
+"""Every code that fwtrans can say, in one table. A code is never used again for something else.
+
+1xx reading, 2xx no exact translation, 3xx an invariant of ours, 4xx equivalence, 5xx printing, 6xx loading, 7xx lab.
+Each has a page docs/errors/<code>.md with an example; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+
+class Severity(Enum):
+    """How much a finding weighs: an error forbids a result, the others are told with it."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+class Code(NamedTuple):
+    """A code's short title and weight."""
+
+    title: str
+    severity: Severity = Severity.ERROR
+
+
+_WARNING = Severity.WARNING
+_NOTE = Severity.NOTE
+
+CODES: dict[str, Code] = {
+    # 100-119 iptables-save, iptables -S, command lines
+    "FWT100": Code("input is not text"),
+    "FWT101": Code("format not recognised"),
+    "FWT102": Code("line not understood"),
+    "FWT103": Code("unknown option"),
+    "FWT104": Code("unknown match"),
+    "FWT105": Code("unknown target"),
+    "FWT106": Code("option needs a value"),
+    "FWT107": Code("dump ends before COMMIT"),
+    "FWT108": Code("quote is not closed"),
+    "FWT109": Code("rule names a chain that does not exist"),
+    "FWT110": Code("option cannot be negated"),
+    "FWT111": Code("option given twice"),
+    "FWT112": Code("value not understood"),
+    "FWT113": Code("single dash before a long option"),
+    "FWT114": Code("command cannot be carried out"),
+    "FWT115": Code("file cannot be read"),
+    "FWT116": Code("required option is missing"),
+    "FWT117": Code("options exclude each other"),
+    # 200-249 meaning that nft or we cannot express
+    "FWT200": Code("no exact nftables form"),
+    "FWT201": Code("bridge port matches need the bridge family"),
+    "FWT202": Code("set is not in the input"),
+    "FWT203": Code("rule can never match", _NOTE),
+    "FWT204": Code("translation rests on an assumption", _NOTE),
+    "FWT205": Code("jump loop"),
+    # 3xx
+    "FWT300": Code("internal invariant broken"),
+    # 5xx
+    "FWT500": Code("name was changed for nftables", _NOTE),
+    "FWT501": Code("text cannot be printed safely"),
+    "FWT502": Code("target version cannot express this"),
+}

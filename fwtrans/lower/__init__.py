@@ -1,0 +1,1 @@
+"""Syntax to IR: the one place where iptables' or PVE's meaning is decided."""

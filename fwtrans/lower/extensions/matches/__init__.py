@@ -1,0 +1,1 @@
+"""Match extensions, one a file."""

@@ -1,0 +1,1 @@
+"""Target extensions, one a file."""

@@ -1,0 +1,1 @@
+"""Text to syntax, faithful to the format. Knows nothing of nftables."""
