@@ -1,0 +1,163 @@
+"""Effects: what a rule does to a packet, its connection or a set, apart from deciding about it."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from fwtrans.ir.fields import Field
+from fwtrans.ir.match import KeyPart
+
+
+class BitsOf(NamedTuple):
+    """A masked field as the source of an assignment, shifted left (or right, if negative) by `shift`."""
+
+    field: Field
+    mask: int
+    shift: int = 0
+
+
+class Assign(NamedTuple):
+    """field = ((field & keep) ^ source) ^ constant, bit by bit; `keep` 0 forgets what was there.
+
+    `--set-xmark v/m` is keep ~m, constant v. `--save-mark` is keep ~ctmask with the masked mark as source.
+    """
+
+    field: Field
+    keep: int
+    constant: int
+    source: BitsOf | None = None
+
+
+class AssignFromMap(NamedTuple):
+    """field = what the named map holds under the key; nothing happens, and the rule ends, where it holds nothing."""
+
+    field: Field
+    key: tuple[KeyPart, ...]
+    map_name: str
+
+
+class AssignFromTable(NamedTuple):
+    """field = table[field], for arithmetic that nftables does not have (TTL minus one). Pairs are (old, new)."""
+
+    field: Field
+    table: tuple[tuple[int, int], ...]
+
+
+class Log(NamedTuple):
+    """A line for the kernel's log (`group` None) or a message to a netlink group."""
+
+    prefix: str = ""
+    level: str = ""
+    flags: tuple[str, ...] = ()
+    group: int | None = None
+    snaplen: int = 0
+    queue_threshold: int = 0
+
+
+class SetOperation(Enum):
+    """What is done to a set's entry; UPDATE also renews the time it has left."""
+
+    ADD = "add"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+class SetUpdate(NamedTuple):
+    """Adds or deletes the key; `timeout` in seconds, None for the set's own."""
+
+    set_name: str
+    key: tuple[KeyPart, ...]
+    operation: SetOperation
+    timeout: int | None = None
+
+
+class NatKind(Enum):
+    """Which address is rewritten, and where the new one comes from."""
+
+    SNAT = "snat"
+    DNAT = "dnat"
+    MASQUERADE = "masquerade"
+    REDIRECT = "redirect"
+
+
+class Nat(NamedTuple):
+    """Sets up address translation for the connection. The rule's verdict is Accept: NAT ends the chain.
+
+    `addresses` and `ports` are inclusive ranges. With `prefix` (NETMAP) the network part is replaced, the host part kept,
+    and `addresses` are the first and last of the network. `map_name` and `key` take them from a map instead.
+    """
+
+    kind: NatKind
+    addresses: tuple[int, int] | None = None
+    ports: tuple[int, int] | None = None
+    flags: tuple[str, ...] = ()
+    prefix: bool = False
+    key: tuple[KeyPart, ...] = ()
+    map_name: str = ""
+
+
+class NoTrack(NamedTuple):
+    """Keeps the packet out of connection tracking."""
+
+
+class SetHelper(NamedTuple):
+    """Gives the connection a helper (ftp, sip ...) for one transport protocol."""
+
+    helper: str
+    l3proto: str
+    l4proto: str
+
+
+class SetTimeoutPolicy(NamedTuple):
+    """Gives the connection a timeout policy: pairs of state and seconds for one protocol."""
+
+    name: str
+    l3proto: str
+    l4proto: str
+    policy: tuple[tuple[str, int], ...]
+
+
+class Duplicate(NamedTuple):
+    """Sends a copy of the packet to a gateway, by way of a device if one is named."""
+
+    gateway: int
+    device: str = ""
+
+
+class Forward(NamedTuple):
+    """Sends the packet out of a device (netdev family)."""
+
+    device: str
+
+
+class OpaqueEffect(NamedTuple):
+    """Something that we cannot model but can print exactly; two are the same where `identity` is the same."""
+
+    identity: str
+    expression: str
+
+
+class Count(NamedTuple):
+    """An anonymous or named counter with the values it starts from. It decides nothing."""
+
+    packets: int = 0
+    byte_count: int = 0
+    name: str = ""
+
+
+Effect = (
+    Assign
+    | AssignFromMap
+    | AssignFromTable
+    | Log
+    | SetUpdate
+    | Nat
+    | NoTrack
+    | SetHelper
+    | SetTimeoutPolicy
+    | Duplicate
+    | Forward
+    | OpaqueEffect
+    | Count
+)

@@ -1,0 +1,127 @@
+"""Sets of interface names. The longest pattern that fits a name decides whether the name is in.
+
+A packet that has no such interface (locally made, or no bridge port) has the empty name, which is what both iptables
+and nftables compare with: `! -i eth0` holds for it, `-i eth+` does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+class NamePattern(NamedTuple):
+    """An exact name, or every name that starts with `text`."""
+
+    text: str
+    is_prefix: bool
+
+    def covers(self, other: NamePattern) -> bool:
+        """Tell whether all that fits `other` fits this."""
+        if self.is_prefix:
+            return other.text.startswith(self.text)
+        return self == other
+
+
+_ANY = NamePattern("", is_prefix=True)
+
+
+def _decide(entries: Iterable[tuple[NamePattern, bool]], pattern: NamePattern) -> bool:
+    best, answer = -1, False
+    for candidate, inside in entries:
+        if candidate.covers(pattern):
+            weight = 2 * len(candidate.text) + (not candidate.is_prefix)
+            if weight > best:
+                best, answer = weight, inside
+    return answer
+
+
+@dataclass(frozen=True, slots=True)
+class NameSet:
+    """Patterns with in or out, sorted, without those that only repeat what a wider one says."""
+
+    entries: tuple[tuple[NamePattern, bool], ...]
+
+    @classmethod
+    def of(cls, patterns: Iterable[NamePattern]) -> NameSet:
+        """Return all names that fit one of the patterns."""
+        return cls._reduced({pattern: True for pattern in patterns})
+
+    @classmethod
+    def exact(cls, *names: str) -> NameSet:
+        """Return the set of exactly these names."""
+        return cls.of(NamePattern(name, is_prefix=False) for name in names)
+
+    @classmethod
+    def prefix(cls, text: str) -> NameSet:
+        """Return all names that start with the text."""
+        return cls.of((NamePattern(text, is_prefix=True),))
+
+    @classmethod
+    def full(cls) -> NameSet:
+        """Return every name, the empty one as well."""
+        return cls(((_ANY, True),))
+
+    @classmethod
+    def empty(cls) -> NameSet:
+        """Return no name at all."""
+        return cls(((_ANY, False),))
+
+    @classmethod
+    def _reduced(cls, entries: dict[NamePattern, bool]) -> NameSet:
+        wanted = {_ANY: False, **entries}
+        kept: list[tuple[NamePattern, bool]] = []
+        for pattern, inside in sorted(wanted.items(), key=lambda item: (len(item[0].text), not item[0].is_prefix)):
+            if pattern == _ANY or _decide(kept, pattern) != inside:
+                kept.append((pattern, inside))
+        return cls(tuple(sorted(kept)))
+
+    @property
+    def patterns(self) -> tuple[NamePattern, ...]:
+        """Return every pattern named, the all-embracing one aside."""
+        return tuple(pattern for pattern, _ in self.entries if pattern != _ANY)
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether no name is in."""
+        return self.entries == ((_ANY, False),)
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether every name is in."""
+        return self.entries == ((_ANY, True),)
+
+    @property
+    def by_default(self) -> bool:
+        """Tell whether a name that fits no pattern is in."""
+        return _decide(self.entries, _ANY)
+
+    def __contains__(self, name: str) -> bool:
+        return _decide(self.entries, NamePattern(name, is_prefix=False))
+
+    def decides(self, pattern: NamePattern) -> bool:
+        """Tell whether names of this pattern that fit no longer one are in."""
+        return _decide(self.entries, pattern)
+
+    def complement(self) -> NameSet:
+        """Return all other names."""
+        return NameSet(tuple((pattern, not inside) for pattern, inside in self.entries))
+
+    def union(self, other: NameSet) -> NameSet:
+        """Return names in either."""
+        return self._merged(other, lambda mine, theirs: mine or theirs)
+
+    def intersection(self, other: NameSet) -> NameSet:
+        """Return names in both."""
+        return self._merged(other, lambda mine, theirs: mine and theirs)
+
+    def difference(self, other: NameSet) -> NameSet:
+        """Return names here and not in the other."""
+        return self._merged(other, lambda mine, theirs: mine and not theirs)
+
+    def _merged(self, other: NameSet, combine: Callable[[bool, bool], bool]) -> NameSet:
+        patterns = {pattern for pattern, _ in (*self.entries, *other.entries)}
+        return self._reduced({p: combine(_decide(self.entries, p), _decide(other.entries, p)) for p in patterns})

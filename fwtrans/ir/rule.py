@@ -1,0 +1,45 @@
+"""A rule: an ordered list of steps, then a verdict or none.
+
+The order matters because iptables goes from left to right: `-m limit ... -m tcp --dport 22` charges the bucket for every
+packet. Only pure tests may be moved, and only across pure tests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fwtrans.ir.effect import Effect
+from fwtrans.ir.match import AnyOf, FieldTest, MemberTest, OpaqueTest, PureTest
+from fwtrans.ir.stateful import StatefulTest
+
+if TYPE_CHECKING:
+    from fwtrans.ir.verdict import Verdict
+    from fwtrans.source import Origin
+
+Step = PureTest | StatefulTest | Effect
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. Origins, counters and comment do not take part in equality: equal meaning is equal value."""
+
+    steps: tuple[Step, ...]
+    verdict: Verdict | None = None
+    origins: tuple[Origin, ...] = field(default=(), compare=False)
+    counters: tuple[int, int] | None = field(default=None, compare=False)
+    comment: str = field(default="", compare=False)
+
+
+def is_pure(step: Step) -> bool:
+    """Tell whether a step changes nothing and always answers the same for one packet."""
+    if isinstance(step, MemberTest):
+        return not step.dynamic
+    if isinstance(step, AnyOf):
+        return all(is_pure(test) for branch in step.branches for test in branch)
+    return isinstance(step, (FieldTest, OpaqueTest))
+
+
+def never_matches(rule: Rule) -> bool:
+    """Tell whether a test of the rule asks for nothing (`--dport` of an empty range, a mark outside its mask)."""
+    return any(isinstance(step, FieldTest) and step.values.is_empty for step in rule.steps)

@@ -1,0 +1,70 @@
+"""Chains, tables and the whole ruleset, in the shape that nftables has too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fwtrans.ir.fields import Family
+    from fwtrans.ir.rule import Rule
+    from fwtrans.ir.sets import NamedMap, NamedSet
+    from fwtrans.source import Origin
+
+
+class Hook(Enum):
+    """Where in a packet's way a base chain sits."""
+
+    INGRESS = "ingress"
+    PREROUTING = "prerouting"
+    INPUT = "input"
+    FORWARD = "forward"
+    OUTPUT = "output"
+    POSTROUTING = "postrouting"
+    EGRESS = "egress"
+
+
+@dataclass(frozen=True, slots=True)
+class BaseHook:
+    """What makes a chain a base chain. `kind` is filter, nat or route."""
+
+    kind: str
+    hook: Hook
+    priority: int
+    accepts: bool = True
+    device: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A chain; `base` is None for a user chain."""
+
+    name: str
+    rules: tuple[Rule, ...]
+    base: BaseHook | None = None
+    origin: Origin | None = field(default=None, compare=False)
+    counters: tuple[int, int] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table with all that rules in it can name."""
+
+    family: Family
+    name: str
+    chains: tuple[Chain, ...]
+    sets: tuple[NamedSet, ...] = ()
+    maps: tuple[NamedMap, ...] = ()
+
+    def chain(self, name: str) -> Chain | None:
+        """Return the chain of that name."""
+        return next((chain for chain in self.chains if chain.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Ruleset:
+    """Everything. `assumptions` are told with the result: what a proof or a translation rests on."""
+
+    tables: tuple[Table, ...]
+    assumptions: tuple[str, ...] = ()

@@ -1,0 +1,64 @@
+"""Named sets and maps with their elements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from fwtrans.ir.intervals import Interval
+from fwtrans.ir.names import NamePattern
+
+if TYPE_CHECKING:
+    from fwtrans.ir.fields import Field
+    from fwtrans.ir.verdict import Verdict
+    from fwtrans.source import Origin
+
+# One dimension of an element: an inclusive interval of numbers, or a name pattern.
+Part = Interval | NamePattern
+
+
+class Element(NamedTuple):
+    """One element. Times in seconds; `counters` are packets and bytes."""
+
+    key: tuple[Part, ...]
+    timeout: int | None = None
+    expires: int | None = None
+    comment: str = ""
+    counters: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NamedSet:
+    """A set. `fields` say what the dimensions are, by an example field of the right kind and width.
+
+    `dynamic` sets are changed by rules while packets pass. Elements do not overlap: what iptables decides by longest
+    prefix is resolved into plain intervals before it comes here.
+    """
+
+    name: str
+    fields: tuple[Field, ...]
+    elements: tuple[Element, ...] = ()
+    dynamic: bool = False
+    timeout: int | None = None
+    size: int | None = None
+    has_counters: bool = False
+    comment: str = ""
+    origin: Origin | None = field(default=None, compare=False)
+
+
+class MapElement(NamedTuple):
+    """Key and value: a verdict, a number, an address range with ports, or the name of an object."""
+
+    key: tuple[Part, ...]
+    value: Verdict | int | str | tuple[Interval, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedMap:
+    """A map. `value` says what it holds: "verdict", or the name of a field's type, or an object kind ("limit")."""
+
+    name: str
+    fields: tuple[Field, ...]
+    value: str
+    elements: tuple[MapElement, ...] = ()
+    origin: Origin | None = field(default=None, compare=False)

@@ -1,0 +1,79 @@
+"""Objects with a memory of their own: rate limits, quotas, connection counts, recent lists.
+
+An object has an identity. Copying a rule that uses one must not make two buckets of one, and merging rules must not make
+one of many: two steps speak of the same bucket exactly when their objects have the same identity.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from fwtrans.ir.match import KeyPart
+
+
+class LimitUnit(Enum):
+    """What a rate counts by; the value is its length in seconds."""
+
+    SECOND = 1
+    MINUTE = 60
+    HOUR = 3600
+    DAY = 86400
+    WEEK = 604800
+
+
+class Limit(NamedTuple):
+    """A token bucket: `rate` packets (or bytes) a unit, after a first `burst`."""
+
+    rate: int
+    unit: LimitUnit
+    burst: int
+    in_bytes: bool = False
+
+
+class Quota(NamedTuple):
+    """A number of bytes that is used up once."""
+
+    amount: int
+
+
+class ConnectionCount(NamedTuple):
+    """How many connections are open; more than `count` is over."""
+
+    count: int
+
+
+class EveryNth(NamedTuple):
+    """Every `every`-th packet, the one numbered `packet` of each round (from 0)."""
+
+    every: int
+    packet: int
+
+
+class Random(NamedTuple):
+    """One packet in so many by chance: `threshold` of 2**31."""
+
+    threshold: int
+
+
+StatefulKind = Limit | Quota | ConnectionCount | EveryNth | Random
+
+
+class StatefulObject(NamedTuple):
+    """One object, or one for each value of a key where the step that uses it gives a key.
+
+    `timeout` (seconds) is how long an entry of a keyed object is kept unused, `size` how many entries there may be.
+    """
+
+    identity: str
+    kind: StatefulKind
+    timeout: int = 0
+    size: int = 0
+
+
+class StatefulTest(NamedTuple):
+    """Charges the object (under the key, if there is one); holds if it is not used up, or with `over`, if it is."""
+
+    object: StatefulObject
+    key: tuple[KeyPart, ...] = ()
+    over: bool = False
