@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
 
-from fwtrans.ir.fields import Field
-from fwtrans.ir.match import KeyPart
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fwtrans.ir.match import KeyPart
+    from fwtrans.ir.fields import Field
 
 
-class BitsOf(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class BitsOf:
     """A masked field as the source of an assignment, shifted left (or right, if negative) by `shift`."""
 
     field: Field
@@ -17,7 +21,8 @@ class BitsOf(NamedTuple):
     shift: int = 0
 
 
-class Assign(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Assign:
     """field = ((field & keep) ^ source) ^ constant, bit by bit; `keep` 0 forgets what was there.
 
     `--set-xmark v/m` is keep ~m, constant v. `--save-mark` is keep ~ctmask with the masked mark as source.
@@ -29,7 +34,8 @@ class Assign(NamedTuple):
     source: BitsOf | None = None
 
 
-class AssignFromMap(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class AssignFromMap:
     """field = what the named map holds under the key; nothing happens, and the rule ends, where it holds nothing."""
 
     field: Field
@@ -37,14 +43,16 @@ class AssignFromMap(NamedTuple):
     map_name: str
 
 
-class AssignFromTable(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class AssignFromTable:
     """field = table[field], for arithmetic that nftables does not have (TTL minus one). Pairs are (old, new)."""
 
     field: Field
     table: tuple[tuple[int, int], ...]
 
 
-class Log(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Log:
     """A line for the kernel's log (`group` None) or a message to a netlink group."""
 
     prefix: str = ""
@@ -63,7 +71,8 @@ class SetOperation(Enum):
     DELETE = "delete"
 
 
-class SetUpdate(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class SetUpdate:
     """Adds or deletes the key; `timeout` in seconds, None for the set's own."""
 
     set_name: str
@@ -81,7 +90,8 @@ class NatKind(Enum):
     REDIRECT = "redirect"
 
 
-class Nat(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Nat:
     """Sets up address translation for the connection. The rule's verdict is Accept: NAT ends the chain.
 
     `addresses` and `ports` are inclusive ranges. With `prefix` (NETMAP) the network part is replaced, the host part kept,
@@ -97,11 +107,13 @@ class Nat(NamedTuple):
     map_name: str = ""
 
 
-class NoTrack(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class NoTrack:
     """Keeps the packet out of connection tracking."""
 
 
-class SetHelper(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class SetHelper:
     """Gives the connection a helper (ftp, sip ...) for one transport protocol."""
 
     helper: str
@@ -109,7 +121,8 @@ class SetHelper(NamedTuple):
     l4proto: str
 
 
-class SetTimeoutPolicy(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class SetTimeoutPolicy:
     """Gives the connection a timeout policy: pairs of state and seconds for one protocol."""
 
     name: str
@@ -118,27 +131,31 @@ class SetTimeoutPolicy(NamedTuple):
     policy: tuple[tuple[str, int], ...]
 
 
-class Duplicate(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Duplicate:
     """Sends a copy of the packet to a gateway, by way of a device if one is named."""
 
     gateway: int
     device: str = ""
 
 
-class Forward(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Forward:
     """Sends the packet out of a device (netdev family)."""
 
     device: str
 
 
-class OpaqueEffect(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class OpaqueEffect:
     """Something that we cannot model but can print exactly; two are the same where `identity` is the same."""
 
     identity: str
     expression: str
 
 
-class Count(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Count:
     """An anonymous or named counter with the values it starts from. It decides nothing."""
 
     packets: int = 0

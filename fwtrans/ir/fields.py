@@ -1,5 +1,4 @@
-"""The catalogue of fields: what parsers, semantics and backend know of a header field or of what the kernel knows
-about a packet. A new field is one entry.
+"""The catalogue of fields, which parsers, semantics and backend all read. A new field is one entry.
 
 A test of a field is false where the field is not there, whatever values it asks for. `requires` says what must be there:
 a later fragment has no ports, a packet of another protocol no TCP flags. That is how nftables reads a rule, and, because
@@ -13,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
+from functools import cache
 
 
 class Family(Enum):
@@ -146,7 +145,7 @@ CT_ZONE = _field("ct.zone", _BITS, 16, "ct", "zone")
 CT_EVENT = _field("ct.event", _BITS, 32, "ct", "event", requires=_CONNTRACK)
 
 
-@lru_cache(maxsize=None)
+@cache
 def conntrack_address(family: Family, direction: str, end: str) -> Field:
     """Return `ct original|reply ip|ip6 saddr|daddr`."""
     kind, width = (_IPV4, 32) if family is Family.IP else (_IPV6, 128)
@@ -155,13 +154,13 @@ def conntrack_address(family: Family, direction: str, end: str) -> Field:
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def conntrack_port(direction: str, end: str) -> Field:
     """Return `ct original|reply proto-src|proto-dst`."""
     return _field(f"ct.{direction}.{end}", _NUMBER, 16, "ct", direction, end, requires=_CONNTRACK)
 
 
-@lru_cache(maxsize=None)
+@cache
 def conntrack_count(direction: str, what: str) -> Field:
     """Return `ct [original|reply] bytes|packets|avgpkt`; direction "" is both together."""
     return _field(
@@ -251,7 +250,7 @@ ADDRESS_TYPES: tuple[tuple[str, int], ...] = (
 )  # fmt: skip
 
 
-@lru_cache(maxsize=None)
+@cache
 def fib(key: tuple[str, ...], result: str) -> Field:
     """Return `fib daddr . iif type` and the like: a look-up in the routing tables. Result is type, oif or oifname."""
     width = 4 if result == "type" else 32
@@ -259,23 +258,21 @@ def fib(key: tuple[str, ...], result: str) -> Field:
     return _field(f"fib({'.'.join(key)}).{result}", _NUMBER, width, "fib", " . ".join(key), result, symbols=symbols)
 
 
-@lru_cache(maxsize=None)
+@cache
 def raw_payload(base: str, offset: int, length: int) -> Field:
     """Return `@base,offset,length` (in bits) as a number of that many bits. Bases: ll, nh, th."""
     requires = _TRANSPORT if base == "th" else ()
-    return _field(
-        f"@{base},{offset},{length}", _BITS, length, "raw", base, str(offset), str(length), requires=requires
-    )
+    return _field(f"@{base},{offset},{length}", _BITS, length, "raw", base, str(offset), str(length), requires=requires)
 
 
-@lru_cache(maxsize=None)
+@cache
 def header_present(kind: str, name: str) -> Field:
     """Return whether an IPv6 extension header ("exthdr"), TCP option ("tcp option"), IP option or SCTP chunk is there."""
     requires = {"exthdr": _IS_IP6, "tcp option": _of_protocol(6), "ip option": _IS_IP, "sctp chunk": _of_protocol(132)}
     return _field(f"has.{kind}.{name}", _NUMBER, 1, kind, name, "exists", requires=requires[kind])
 
 
-@lru_cache(maxsize=None)
+@cache
 def header_field(kind: str, name: str, part: str, width: int, number_kind: FieldKind = FieldKind.NUMBER) -> Field:
     """Return a field of such a header: `exthdr frag id`, `tcp option maxseg size`, `rt type`."""
     present = header_present(kind, name)
@@ -283,10 +280,10 @@ def header_field(kind: str, name: str, part: str, width: int, number_kind: Field
     return _field(f"{kind}.{name}.{part}", number_kind, width, kind, name, part, requires=requires)
 
 
-@lru_cache(maxsize=None)
+@cache
 def ipsec(direction: str, spnum: int, key: str) -> Field:
     """Return `ipsec in|out spnum N reqid|spi|ip saddr...`."""
-    kind, width = {"saddr": (_IPV4, 32), "daddr": (_IPV4, 32)}.get(key.split()[-1], (_NUMBER, 32))
+    kind, width = {"saddr": (_IPV4, 32), "daddr": (_IPV4, 32)}.get(key.rsplit(maxsplit=1)[-1], (_NUMBER, 32))
     if key.startswith("ip6 "):
         kind, width = _IPV6, 128
     return _field(f"ipsec.{direction}.{spnum}.{key}", kind, width, "ipsec", direction, str(spnum), key)

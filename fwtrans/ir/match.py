@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from fwtrans.ir.bits import BitSet
@@ -12,7 +13,8 @@ from fwtrans.ir.names import NameSet
 ValueSet = IntervalSet | BitSet | NameSet
 
 
-class FieldTest(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class FieldTest:
     """The field is there and its value is in the set."""
 
     field: Field
@@ -26,7 +28,8 @@ class KeyPart(NamedTuple):
     mask: int | None = None
 
 
-class MemberTest(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class MemberTest:
     """The key (all its fields there) is in the named set, or is not (`inside` False).
 
     With a set that rules change while packets pass, the test is a stateful one: see `fwtrans.ir.rule.is_pure`.
@@ -38,7 +41,8 @@ class MemberTest(NamedTuple):
     dynamic: bool = False
 
 
-class OpaqueTest(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class OpaqueTest:
     """A question that we cannot model: a free unknown in proofs, the same one wherever `identity` is the same.
 
     `expression` is nftables' exact form of the positive question, empty where there is none (then it is never printed).
@@ -49,7 +53,8 @@ class OpaqueTest(NamedTuple):
     holds: bool = True
 
 
-class AnyOf(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class AnyOf:
     """At least one branch holds, each a conjunction of tests. Branches may overlap."""
 
     branches: tuple[tuple[PureTest, ...], ...]
@@ -110,10 +115,10 @@ def opposite(test: PureTest) -> tuple[tuple[PureTest, ...], ...]:
     if isinstance(test, FieldTest):
         return (*_missing(test.field), *_other_values(test))
     if isinstance(test, OpaqueTest):
-        return ((test._replace(holds=not test.holds),),)
+        return ((replace(test, holds=not test.holds),),)
     if isinstance(test, MemberTest):
-        missing = [branch for part in test.key for branch in _missing(part.field)]
-        return (*missing, (test._replace(inside=not test.inside),))
+        fields_there: tuple[PureTest, ...] = tuple(FieldTest(part.field, full_values(part.field)) for part in test.key)
+        return (*opposite_of_all(fields_there), (replace(test, inside=not test.inside),))
     branches: tuple[tuple[PureTest, ...], ...] = ((),)
     for branch in test.branches:
         branches = tuple((*done, *more) for done in branches for more in opposite_of_all(branch))
@@ -134,7 +139,6 @@ def _other_values(test: FieldTest) -> tuple[tuple[PureTest, ...], ...]:
 
 
 def _missing(field: Field) -> tuple[tuple[PureTest, ...], ...]:
-
 
     found: list[tuple[PureTest, ...]] = []
     before: tuple[PureTest, ...] = ()

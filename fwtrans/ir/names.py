@@ -48,7 +48,7 @@ class NameSet:
     @classmethod
     def of(cls, patterns: Iterable[NamePattern]) -> NameSet:
         """Return all names that fit one of the patterns."""
-        return cls._reduced({pattern: True for pattern in patterns})
+        return cls._reduced(dict.fromkeys(patterns, True))
 
     @classmethod
     def exact(cls, *names: str) -> NameSet:

@@ -6,10 +6,13 @@ one of many: two steps speak of the same bucket exactly when their objects have 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
 
-from fwtrans.ir.match import KeyPart
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fwtrans.ir.match import KeyPart
 
 
 class LimitUnit(Enum):
@@ -22,7 +25,8 @@ class LimitUnit(Enum):
     WEEK = 604800
 
 
-class Limit(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Limit:
     """A token bucket: `rate` packets (or bytes) a unit, after a first `burst`."""
 
     rate: int
@@ -31,26 +35,30 @@ class Limit(NamedTuple):
     in_bytes: bool = False
 
 
-class Quota(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Quota:
     """A number of bytes that is used up once."""
 
     amount: int
 
 
-class ConnectionCount(NamedTuple):
-    """How many connections are open; more than `count` is over."""
+@dataclass(frozen=True, slots=True)
+class ConnectionCount:
+    """How many connections are open; more than `limit` is over."""
 
-    count: int
+    limit: int
 
 
-class EveryNth(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class EveryNth:
     """Every `every`-th packet, the one numbered `packet` of each round (from 0)."""
 
     every: int
     packet: int
 
 
-class Random(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Random:
     """One packet in so many by chance: `threshold` of 2**31."""
 
     threshold: int
@@ -59,7 +67,8 @@ class Random(NamedTuple):
 StatefulKind = Limit | Quota | ConnectionCount | EveryNth | Random
 
 
-class StatefulObject(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class StatefulObject:
     """One object, or one for each value of a key where the step that uses it gives a key.
 
     `timeout` (seconds) is how long an entry of a keyed object is kept unused, `size` how many entries there may be.
@@ -71,7 +80,8 @@ class StatefulObject(NamedTuple):
     size: int = 0
 
 
-class StatefulTest(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class StatefulTest:
     """Charges the object (under the key, if there is one); holds if it is not used up, or with `over`, if it is."""
 
     object: StatefulObject

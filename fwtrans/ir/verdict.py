@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
-from fwtrans.ir.match import KeyPart
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fwtrans.ir.match import KeyPart
 
 
-class Accept(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Accept:
     """Ends this base chain; chains of later priority still see the packet."""
 
 
-class Drop(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Drop:
     """Ends everything."""
 
 
-class Reject(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Reject:
     """Drops and answers: with a TCP reset, or an ICMP message of `kind` (`port-unreachable`, `admin-prohibited` ...).
 
     `protocol` is "tcp reset", "icmp", "icmpv6" or "icmpx".
@@ -25,7 +31,8 @@ class Reject(NamedTuple):
     kind: str = ""
 
 
-class Queue(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Queue:
     """Hands the packet to user space."""
 
     first: int = 0
@@ -34,30 +41,35 @@ class Queue(NamedTuple):
     fanout: bool = False
 
 
-class Return(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Return:
     """Goes on behind the jump that led here; in a base chain, to its policy."""
 
 
-class Jump(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Jump:
     """Goes to a chain and comes back at its end."""
 
     chain: str
 
 
-class Goto(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Goto:
     """Goes to a chain whose end is the end of this one."""
 
     chain: str
 
 
-class Dispatch(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Dispatch:
     """Takes the verdict that the named map holds under the key; goes on where it holds none."""
 
     key: tuple[KeyPart, ...]
     map_name: str
 
 
-class TransparentProxy(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class TransparentProxy:
     """Hands the packet to a local socket and marks it; drops it where there is none (iptables' TPROXY)."""
 
     address: int | None
@@ -66,7 +78,8 @@ class TransparentProxy(NamedTuple):
     mark_constant: int
 
 
-class SynProxy(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class SynProxy:
     """Answers SYNs itself until the client has proved to be there. Everything that it matches ends here."""
 
     mss: int = 0

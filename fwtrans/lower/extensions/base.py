@@ -46,7 +46,7 @@ class Place(NamedTuple):
     chain: str
     protocols: IntervalSet
     identity: str = ""
-    sets: Mapping[str, NamedSet] = {}  # noqa: RUF012 -- a read-only default
+    sets: Mapping[str, NamedSet] = {}
     hooks: frozenset[str] = frozenset()
 
     @property

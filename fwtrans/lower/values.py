@@ -1,0 +1,194 @@
+"""Reading the values of options: numbers, ranges, addresses, masks. One reader for each kind, used by all extensions.
+
+Each raises `Refused` FWT112 quoting what was read and saying what was expected; `option` is where the caret goes.
+"""
+
+from __future__ import annotations
+
+import socket
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from fwtrans.diagnostics import Refused
+from fwtrans.ir.fields import Family
+from fwtrans.ir.intervals import IntervalSet
+from fwtrans.ir.names import NameSet
+from fwtrans.lower.wellknown import PROTOCOLS, SERVICES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def bad_value(text: str, expected: str, option: str) -> Refused:
+    """Return the refusal of a value."""
+    return Refused("FWT112", f"`{text}` is not {expected}", option=option)
+
+
+def read_number(text: str, option: str, *, low: int = 0, high: int = 0xFFFFFFFF) -> int:
+    """Return a decimal, hex (0x) or octal (leading 0) number, as strtoul with base 0 reads it."""
+    try:
+        value = int(text, 8) if len(text) > 1 and text[0] == "0" and text[1:].isdigit() else int(text, 0)
+    except ValueError:
+        raise bad_value(text, f"a number from {low} to {high}", option) from None
+    if not low <= value <= high or not text.isascii() or "_" in text or text[0] in "+- ":
+        raise bad_value(text, f"a number from {low} to {high}", option)
+    return value
+
+
+def read_number_range(text: str, option: str, *, high: int = 0xFFFFFFFF, separator: str = ":") -> tuple[int, int]:
+    """Return `N` or `A:B`, where a missing end is the smallest or largest value. A > B is refused."""
+    first, found, last = text.partition(separator)
+    low = read_number(first, option, high=high) if first or not found else 0
+    if not found:
+        return low, low
+    top = read_number(last, option, high=high) if last else high
+    if top < low:
+        raise bad_value(text, "a range: its first number is larger than its last", option)
+    return low, top
+
+
+def read_port(text: str, option: str) -> int:
+    """Return a port by number or by its name in /etc/services, which dumps made with names resolved still hold."""
+    if text.isascii() and text.isdigit():
+        return read_number(text, option, high=0xFFFF)
+    port = SERVICES.get(text)
+    if port is None:
+        raise bad_value(text, "a port", option)
+    return port
+
+
+def read_port_range(text: str, option: str) -> tuple[int, int]:
+    """Return `N`, `A:B`, `:B` or `A:`. A reversed range is refused: iptables refuses it as well."""
+    first, found, last = text.partition(":")
+    low = read_port(first, option) if first or not found else 0
+    if not found:
+        return low, low
+    high = read_port(last, option) if last else 0xFFFF
+    if high < low:
+        raise Refused("FWT112", f"port range `{text}` is reversed: nothing is in it", option=option)
+    return low, high
+
+
+def read_protocol(text: str, option: str, family: Family) -> int:
+    """Return a protocol number; "all" is 0."""
+    name = text.lower()
+    if name.isascii() and name.isdigit():
+        return read_number(name, option, high=255)
+    if family is Family.IP6 and name == "icmpv6":
+        return 58
+    number = PROTOCOLS.get(name)
+    if number is None:
+        raise bad_value(text, "a protocol", option)
+    return number
+
+
+def address_width(family: Family) -> int:
+    """Return the bits of an address of the family."""
+    return 128 if family is Family.IP6 else 32
+
+
+@lru_cache(maxsize=65536)
+def _address(text: str, family: Family) -> int | None:
+    try:
+        if family is Family.IP6:
+            return int.from_bytes(socket.inet_pton(socket.AF_INET6, text), "big")
+        return int.from_bytes(socket.inet_pton(socket.AF_INET, text), "big")
+    except (OSError, ValueError):
+        return None
+
+
+def read_address(text: str, option: str, family: Family) -> int:
+    """Return a literal address. A host name is refused: what it means may be another thing tomorrow."""
+    value = _address(text, family)
+    if value is None:
+        kind = "an IPv6 address" if family is Family.IP6 else "an IPv4 address"
+        raise Refused(
+            "FWT112", f"`{text}` is not {kind}", option=option,
+            hint="a host name cannot be translated exactly: write its addresses" if _looks_like_name(text) else "",
+        )  # fmt: skip
+    return value
+
+
+def _looks_like_name(text: str) -> bool:
+    return any(letter.isalpha() for letter in text) and ":" not in text
+
+
+def read_mask(text: str, option: str, family: Family) -> int:
+    """Return the mask of `/24`, `/255.255.255.0` or `/ffff::` as a number."""
+    width = address_width(family)
+    if text.isascii() and text.isdigit():
+        length = read_number(text.lstrip("0") or "0", option, high=width)
+        return ((1 << length) - 1) << (width - length)
+    return read_address(text, option, family)
+
+
+def read_network(text: str, option: str, family: Family) -> tuple[int, int]:
+    """Return (address, mask) of `address[/mask]`, host bits cleared as iptables does."""
+    address, found, mask_text = text.partition("/")
+    width = address_width(family)
+    mask = read_mask(mask_text, option, family) if found else (1 << width) - 1
+    return read_address(address, option, family) & mask, mask
+
+
+def network_set(address: int, mask: int, width: int) -> IntervalSet:
+    """Return the addresses a with a & mask == address; masks with holes give several intervals."""
+    ones = (1 << width) - 1
+    holes = ones & ~mask
+    low_run = (holes + 1) & -(holes + 1)
+    inner = holes & ~(low_run - 1)
+    free = [1 << position for position in range(width) if inner >> position & 1]
+    if len(free) > 12:
+        raise Refused("FWT200", f"a mask with {len(free)} holes has no nftables form of bearable size")
+    starts = [address]
+    for bit in free:
+        starts.extend([start | bit for start in starts])
+    return IntervalSet.of(width, ((start, start | (low_run - 1)) for start in starts))
+
+
+def read_address_range(text: str, option: str, family: Family) -> tuple[int, int]:
+    """Return `a-b`, or one address as both ends. A reversed range is refused."""
+    first, found, last = text.partition("-")
+    low = read_address(first, option, family)
+    high = read_address(last, option, family) if found else low
+    if high < low:
+        raise bad_value(text, "a range: its first address is larger than its last", option)
+    return low, high
+
+
+def read_value_mask(text: str, option: str, *, width: int = 32, separator: str = "/") -> tuple[int, int]:
+    """Return (value, mask) of `value[/mask]`; without a mask all bits count."""
+    value, found, mask = text.partition(separator)
+    ones = (1 << width) - 1
+    return read_number(value, option, high=ones), read_number(mask, option, high=ones) if found else ones
+
+
+def read_mac(text: str, option: str) -> int:
+    """Return a MAC address of six hex parts of one or two digits, as all spellings of iptables and ebtables have it."""
+    parts = text.split(":")
+    if len(parts) != 6 or not all(0 < len(part) <= 2 and _is_hex(part) for part in parts):
+        raise bad_value(text, "a MAC address", option)
+    value = 0
+    for part in parts:
+        value = value << 8 | int(part, 16)
+    return value
+
+
+def _is_hex(text: str) -> bool:
+    return all(letter in "0123456789abcdefABCDEF" for letter in text)
+
+
+def read_interface(text: str, option: str) -> NameSet:
+    """Return the names that `eth0` or `eth+` stands for."""
+    if not text or len(text.encode()) > 15 + text.endswith("+"):
+        raise bad_value(text, "an interface name: at most 15 bytes", option)
+    if text.endswith("+"):
+        return NameSet.prefix(text[:-1])
+    return NameSet.exact(text)
+
+
+def read_word(text: str, option: str, words: Mapping[str, int], what: str) -> int:
+    """Return the number that a word of a fixed list stands for."""
+    value = words.get(text)
+    if value is None:
+        raise Refused("FWT112", f"`{text}` is not {what}", option=option, hint="one of: " + ", ".join(words))
+    return value
