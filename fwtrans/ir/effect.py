@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fwtrans.ir.match import KeyPart
     from fwtrans.ir.fields import Field
+    from fwtrans.ir.match import KeyPart
 
 
 @dataclass(frozen=True, slots=True)

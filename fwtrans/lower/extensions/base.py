@@ -39,6 +39,7 @@ class Place(NamedTuple):
     """Where a use stands. `protocols` is what `-p` lets through; `identity` names the use's own state, stably.
 
     `sets` are the ipsets of the input by their ipset name. `hooks` are the built-in chains the rule's chain is reached from.
+    `assumed` collects the assumptions of the rule.
     """
 
     family: Family
@@ -48,6 +49,12 @@ class Place(NamedTuple):
     identity: str = ""
     sets: Mapping[str, NamedSet] = {}
     hooks: frozenset[str] = frozenset()
+    assumed: list[str] | None = None
+
+    def assume(self, text: str) -> None:
+        """Say what the exactness of the translation rests on; it is printed with the result."""
+        if self.assumed is not None and text not in self.assumed:
+            self.assumed.append(text)
 
     @property
     def protocol(self) -> int | None:

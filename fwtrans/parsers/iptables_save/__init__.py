@@ -1,0 +1,1 @@
+"""iptables-save, iptables -S and plain iptables command lines."""
