@@ -1,0 +1,1 @@
+"""What a ruleset does: packet sets, symbolic and concrete evaluation, equivalence."""
