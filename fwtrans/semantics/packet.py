@@ -10,9 +10,12 @@ What both evaluators take for granted about the IR (they share nothing else):
   effects of the rule stay. `AssignFromTable` does nothing where the old value is not in the table.
 - Tests and effects read the fields as they have been written by then. `NoTrack` makes `ct.state` untracked and takes
   `has.conntrack` away. `Nat` does not change the addresses that are tested later in the same hook.
-- A base chain's end, and `Return` in it, is its policy. Accept ends the base chain and the next one goes on; Queue,
-  TransparentProxy and SynProxy end the visit, as Drop and Reject do. Chains of equal priority run in the order of the
-  tables in the ruleset, and of the chains in a table.
+- A base chain's end, and `Return` in it, is its policy. Accept ends the base chain and the next one goes on. So do Queue
+  (user space is taken to let the packet go; it is an effect beside the verdict) and TransparentProxy (which also sets
+  the mark). Drop, Reject and SynProxy end the visit. Chains of equal priority run in the order of the tables in the
+  ruleset, and of the chains in a table.
+- A chain of kind nat sees only packets that have a conntrack entry and are new or related, and none once an earlier chain
+  of the same visit has set up a translation (nf_nat_inet_fn, kernel 6.1).
 - A `Dispatch` whose key is absent, or not in the map, goes on with the next rule. A jump that returns goes on behind it.
 """
 
