@@ -1,0 +1,252 @@
+"""One flat IR rule (no any-of left) to nft rules: nearly always one, with a helper chain where one is not enough.
+
+The transport protocol is printed once: `-p tcp --dport 22` is `tcp dport 22`, because nft tests the protocol by itself
+for a field of a protocol's header. It is left to nft only if such a field comes before the first stateful step, so that
+a bucket is charged for the same packets.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from fwtrans.backend.nft import model as nft
+from fwtrans.backend.nft.effects import assignment, effect_statement, stateful_statement, verdict_statement
+from fwtrans.backend.nft.selectors import HEADER_PROTOCOLS, PORT_PROTOCOLS, key_expression, literal, match_of, selector
+from fwtrans.diagnostics import Refused
+from fwtrans.ir.effect import Assign, OpaqueEffect, SetHelper, SetTimeoutPolicy, SetUpdate
+from fwtrans.ir.fields import HAS_TRANSPORT, L4PROTO, MARK
+from fwtrans.ir.intervals import IntervalSet
+from fwtrans.ir.match import FieldTest, MemberTest, OpaqueTest, present
+from fwtrans.ir.rule import is_pure
+from fwtrans.ir.stateful import EveryNth, Limit, Quota, Random, StatefulTest
+from fwtrans.ir.verdict import TransparentProxy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fwtrans.ir.fields import Family, Field
+    from fwtrans.ir.match import KeyPart, ValueSet
+    from fwtrans.ir.rule import Step
+    from fwtrans.ir.verdict import Verdict
+
+
+class Shared(Protocol):
+    """What a table keeps for all its rules."""
+
+    family: Family
+    settled: Mapping[Field, ValueSet]
+
+    def chain_name(self, name: str) -> str:
+        """Return the printed name of a chain of the IR."""
+
+    def set_name(self, name: str) -> str:
+        """Return the printed name of a set of the IR."""
+
+    def is_shared(self, test: StatefulTest) -> bool:
+        """Tell whether several rules use the object."""
+
+    def named_object(self, test: StatefulTest) -> str:
+        """Declare the shared limit or quota once, and return its name."""
+
+    def keyed_set(self, test: StatefulTest) -> str:
+        """Declare the dynamic set that holds one object for each key, and return its name."""
+
+    def conntrack_object(self, step: SetHelper | SetTimeoutPolicy) -> str:
+        """Declare the helper or timeout policy once, and return its name."""
+
+    def helper_chain(self, wanted: str, rules: tuple[tuple[nft.Statement, ...], ...]) -> str:
+        """Add a chain of our own and return its name."""
+
+
+def statements_of(
+    steps: tuple[Step, ...], verdict: Verdict | None, shared: Shared, counter: nft.Counter | None
+) -> tuple[nft.Statement, ...]:
+    """Return the statements of the flat rule; empty where it does nothing at all."""
+    return _Writer(shared, steps).write(steps, verdict, counter)
+
+
+def _settled_protocol(steps: tuple[Step, ...]) -> int | None:
+    """Return the one protocol that the pure tests at the front demand."""
+    for step in steps:
+        if not is_pure(step):
+            return None
+        if isinstance(step, FieldTest) and step.field is L4PROTO and isinstance(step.values, IntervalSet):
+            return step.values.only
+    return None
+
+
+def _is_implied(steps: tuple[Step, ...], protocol: int | None) -> bool:
+    """Tell whether nft will test the protocol by itself, before the first stateful step."""
+    for step in steps:
+        if not is_pure(step):
+            return False
+        if isinstance(step, FieldTest) and step.field.spelling[0] == "payload":
+            header = step.field.spelling[1]
+            if header == "th":
+                header = PORT_PROTOCOLS.get(protocol or 0, "th")
+            if HEADER_PROTOCOLS.get(header) == protocol:
+                return True
+    return False
+
+
+class _Writer:
+    __slots__ = ("guarded", "out", "protocol", "shared", "skip_protocol")
+
+    def __init__(self, shared: Shared, steps: tuple[Step, ...]) -> None:
+        self.shared = shared
+        self.protocol = _settled_protocol(steps)
+        self.skip_protocol = self.protocol is not None and _is_implied(steps, self.protocol)
+        self.guarded = HAS_TRANSPORT in shared.settled
+        self.out: list[nft.Statement] = []
+
+    def write(
+        self, steps: tuple[Step, ...], verdict: Verdict | None, counter: nft.Counter | None
+    ) -> tuple[nft.Statement, ...]:
+        counted = counter is None
+        for index, step in enumerate(steps):
+            if not counted and not is_pure(step) and not isinstance(step, StatefulTest):
+                self.out.append(counter)  # type: ignore[arg-type] # counted is true where counter is None
+                counted = True
+            self._step(step, is_last=index == len(steps) - 1 and verdict is None)
+        if not counted:
+            self.out.append(counter)  # type: ignore[arg-type] # same
+        if isinstance(verdict, TransparentProxy):
+            self._transparent_proxy(verdict)
+        elif verdict is not None and not self._ends_by_itself():
+            self.out.append(verdict_statement(verdict, self.shared.chain_name))
+        return tuple(self.out)
+
+    def _ends_by_itself(self) -> bool:
+        """NAT statements decide the packet: an accept behind one would be refused as unreachable."""
+        return bool(self.out) and isinstance(self.out[-1], nft.Nat)
+
+    def _step(self, step: Step, *, is_last: bool) -> None:
+        if isinstance(step, FieldTest):
+            self._field_test(step)
+        elif isinstance(step, MemberTest):
+            self._member_test(step)
+        elif isinstance(step, StatefulTest):
+            self._stateful(step)
+        elif isinstance(step, Assign):
+            self._assign(step, is_last=is_last)
+        elif isinstance(step, (SetHelper, SetTimeoutPolicy)):
+            kind = nft.ObjectKind.CT_HELPER if isinstance(step, SetHelper) else nft.ObjectKind.CT_TIMEOUT
+            self.out.append(nft.ObjectStatement(kind, self.shared.conntrack_object(step)))
+        elif isinstance(step, SetUpdate):
+            self._guard_key(step.key)
+            statement = effect_statement(step, self.shared.family)
+            assert isinstance(statement, nft.SetUpdate)  # noqa: S101 -- that is what a set update becomes
+            name = self.shared.set_name(step.set_name)
+            self.out.append(nft.SetUpdate(statement.kind, name, statement.key, statement.timeout))
+        elif isinstance(step, (OpaqueTest, OpaqueEffect)):
+            raise Refused("FWT200", f"`{step.identity}` has no exact nftables form")
+        else:
+            self.out.append(effect_statement(step, self.shared.family))  # type: ignore[arg-type] # expand took AnyOf out
+
+    # --- tests ---
+
+    def _guard(self) -> None:
+        if not self.guarded:
+            self.out.extend(match_of(present(HAS_TRANSPORT), self.shared.family, self.protocol))
+            self.guarded = True
+
+    def _guard_key(self, key: tuple[KeyPart, ...]) -> None:
+        if any(_needs_transport(part.field) for part in key):
+            self._guard()
+
+    def _field_test(self, test: FieldTest) -> None:
+        if test.field is L4PROTO and self.skip_protocol:
+            self.skip_protocol = False
+            return
+        if test.field is HAS_TRANSPORT:
+            if test == present(HAS_TRANSPORT):
+                self._guard()
+                return
+        elif _needs_transport(test.field):
+            self._guard()
+        self.out.extend(match_of(test, self.shared.family, self.protocol))
+
+    def _member_test(self, test: MemberTest) -> None:
+        self._guard_key(test.key)
+        operator = nft.Operator.IMPLICIT if test.inside else nft.Operator.NOT_EQUAL
+        name = self.shared.set_name(test.set_name)
+        self.out.append(nft.Match(key_expression(test.key), nft.SetReference(name), operator))
+
+    def _stateful(self, test: StatefulTest) -> None:
+        if test.key:
+            self._guard_key(test.key)
+            kind = nft.UpdateKind.UPDATE if test.object.timeout else nft.UpdateKind.ADD
+            inner = (stateful_statement(test),)
+            self.out.append(nft.SetUpdate(kind, self.shared.keyed_set(test), key_expression(test.key), None, inner))
+            return
+        if self.shared.is_shared(test):
+            if isinstance(test.object.kind, EveryNth):
+                raise Refused(
+                    "FWT200",
+                    "a counter of packets (statistic nth) cannot be shared by the several rules that this one becomes",
+                )
+            if isinstance(test.object.kind, (Limit, Quota)):
+                kind_of = nft.ObjectKind.LIMIT if isinstance(test.object.kind, Limit) else nft.ObjectKind.QUOTA
+                self.out.append(nft.ObjectStatement(kind_of, self.shared.named_object(test)))
+                return
+            if not isinstance(test.object.kind, Random):
+                raise Refused("FWT200", "a connection count without a key cannot be shared by several rules")
+        self.out.append(stateful_statement(test))
+
+    # --- effects that need more than a statement ---
+
+    def _assign(self, step: Assign, *, is_last: bool) -> None:
+        if step.source is None or step.keep == 0:
+            found = assignment(step)
+            if found is not None:
+                self.out.append(found)
+            return
+        if not is_last:
+            raise Refused("FWT200", "copying some bits of a mark must be the last thing a rule does")
+        name = self.shared.helper_chain(f"copy-{step.field.name}-bits", _bit_by_bit(step))
+        self.out.append(nft.Verdict(nft.VerdictKind.JUMP, name))
+
+    def _transparent_proxy(self, verdict: TransparentProxy) -> None:
+        """Redirect and accept; where no socket listens, iptables drops, while nft would go on with the next rule."""
+        if self.protocol is None:
+            raise Refused("FWT200", "TPROXY needs one protocol: -p tcp or -p udp")
+        width = 32 if self.shared.family.value == "ip" else 128
+        address = None if verdict.address is None else nft.Address(verdict.address, width)
+        redirect: list[nft.Statement] = [
+            nft.Match(nft.Meta("l4proto"), literal(L4PROTO, self.protocol)),
+            nft.Tproxy(address, nft.Number(verdict.port) if verdict.port else None),
+        ]
+        mark = assignment(Assign(MARK, verdict.mark_keep, verdict.mark_constant))
+        if mark is not None:
+            redirect.append(mark)
+        redirect.append(nft.Verdict(nft.VerdictKind.ACCEPT))
+        name = self.shared.helper_chain("tproxy", (tuple(redirect), (nft.Verdict(nft.VerdictKind.DROP),)))
+        self.out.append(nft.Verdict(nft.VerdictKind.GOTO, name))
+
+
+def _needs_transport(field: Field) -> bool:
+    return ("has.transport", 1) in field.requires
+
+
+def _bit_by_bit(step: Assign) -> tuple[tuple[nft.Statement, ...], ...]:
+    """Return rules for field = ((field & keep) ^ source) ^ constant: nft of our targets cannot combine two fields.
+
+    First all that does not depend on the source, then each source bit by itself.
+    """
+    assert step.source is not None  # noqa: S101 -- the caller looked
+    rules: list[tuple[nft.Statement, ...]] = []
+    first = assignment(Assign(step.field, step.keep, step.constant))
+    if first is not None:
+        rules.append((first,))
+    ones = (1 << step.field.width) - 1
+    for position in range(step.source.field.width):
+        bit = 1 << position
+        moved = bit << step.source.shift if step.source.shift >= 0 else bit >> -step.source.shift
+        if not step.source.mask & bit or not moved & ones:
+            continue
+        flip = assignment(Assign(step.field, ones, moved))
+        assert flip is not None  # noqa: S101 -- it flips a bit
+        found = selector(step.source.field)
+        masked = nft.Binary(nft.BinaryOperator.AND, found, literal(step.source.field, bit))
+        rules.append((nft.Match(masked, literal(step.source.field, bit), nft.Operator.EQUAL), flip))
+    return tuple(rules)

@@ -1,0 +1,297 @@
+"""IR to typed nftables objects: tables, chains, sets, and the objects that several rules share.
+
+A base chain always gets policy accept and, where the IR's policy drops, an explicit drop at its end: that is what lets
+the loader swap rules without a gap. A `return` or `goto` in such a base chain would slip past that drop, so it becomes
+what it means there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from fwtrans.backend.nft import model as nft
+from fwtrans.backend.nft.effects import rate
+from fwtrans.backend.nft.expand import FlatRule, TooManyCopies, expand, settled_by
+from fwtrans.backend.nft.flat_rule import statements_of
+from fwtrans.backend.nft.names import legal_name
+from fwtrans.backend.nft.set_objects import data_type, named_map, named_set
+from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
+from fwtrans.ir.effect import SetHelper, SetTimeoutPolicy
+from fwtrans.ir.rule import is_pure
+from fwtrans.ir.stateful import ConnectionCount, Limit, Quota, StatefulTest
+from fwtrans.ir.verdict import Drop, Goto, Return, Verdict
+from fwtrans.ir.walk import uses_conntrack
+from fwtrans.source import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from fwtrans.ir.fields import Family, Field
+    from fwtrans.ir.match import ValueSet
+    from fwtrans.ir.rule import Rule, Step
+    from fwtrans.ir.ruleset import Chain, Ruleset, Table
+    from fwtrans.source import Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Printing:
+    """How to print: with counters or without, and what to call an origin in a rule's comment."""
+
+    counters: bool = False
+    origin_id: Callable[[Origin], str] = lambda origin: str(origin.line)
+
+
+class Renaming(NamedTuple):
+    """A name that nftables does not take, and the one that stands for it."""
+
+    family: Family
+    kind: str
+    wanted: str
+    given: str
+
+
+class Lowered(NamedTuple):
+    """The nft objects and every name that had to change."""
+
+    ruleset: nft.Ruleset
+    renamings: tuple[Renaming, ...]
+
+
+def lower_ruleset(ruleset: Ruleset, sink: DiagnosticSink, printing: Printing) -> Lowered:
+    """Return the nft objects of a ruleset. What cannot be printed goes to the sink at the rule that asked for it."""
+    tables: list[nft.Table] = []
+    renamings: list[Renaming] = []
+    for table in ruleset.tables:
+        lowering = _TableLowering(table, sink, printing)
+        tables.append(lowering.run())
+        renamings.extend(lowering.renamings)
+    return Lowered(nft.Ruleset(tuple(tables)), tuple(renamings))
+
+
+@dataclass(slots=True)
+class _TableLowering:
+    """One table. It is the `Shared` of its rules."""
+
+    table: Table
+    sink: DiagnosticSink
+    printing: Printing
+    family: Family = field(init=False)
+    settled: Mapping[Field, ValueSet] = field(init=False)
+    renamings: list[Renaming] = field(default_factory=list)
+    _chains: dict[str, str] = field(default_factory=dict)
+    _sets: dict[str, str] = field(default_factory=dict)
+    _taken_chains: set[str] = field(default_factory=set)
+    _taken: set[str] = field(default_factory=set)
+    _uses: Counter[str] = field(default_factory=Counter)
+    _over: dict[str, bool] = field(default_factory=dict)
+    _objects: dict[str, nft.NamedObject] = field(default_factory=dict)
+    _object_names: dict[str, str] = field(default_factory=dict)
+    _dynamic: dict[str, nft.Set] = field(default_factory=dict)
+    _helpers: list[nft.Chain] = field(default_factory=list)
+    _helper_names: dict[tuple[tuple[nft.Statement, ...], ...], str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.family = self.table.family
+        tracked = any(uses_conntrack(rule) for chain in self.table.chains for rule in chain.rules)
+        self.settled = settled_by(self.family, conntrack=tracked)
+
+    def run(self) -> nft.Table:
+        self._name_all()
+        flat = [self._expanded(chain) for chain in self.table.chains]
+        chains = [self._chain(chain, rules) for chain, rules in zip(self.table.chains, flat, strict=True)]
+        return nft.Table(
+            family=nft.Family(self.family.value),
+            name=self.table.name,
+            objects=tuple(self._objects.values()),
+            sets=(*(named_set(item, self.set_name(item.name)) for item in self.table.sets), *self._dynamic.values()),
+            maps=tuple(named_map(item, self.set_name(item.name), self.chain_name) for item in self.table.maps),
+            chains=(*chains, *self._helpers),
+        )
+
+    # --- names ---
+
+    def _name_all(self) -> None:
+        for chain in self.table.chains:
+            self._chains[chain.name] = self._name("chain", chain.name, self._taken_chains)
+        for item in (*self.table.sets, *self.table.maps):
+            self._sets[item.name] = self._name("set", item.name, self._taken)
+
+    def _name(self, kind: str, wanted: str, taken: set[str]) -> str:
+        given = legal_name(wanted, taken)
+        taken.add(given)
+        if given != wanted:
+            self.renamings.append(Renaming(self.family, kind, wanted, given))
+        return given
+
+    def chain_name(self, name: str) -> str:
+        return self._chains[name]
+
+    def set_name(self, name: str) -> str:
+        return self._sets[name]
+
+    # --- objects that rules share ---
+
+    def is_shared(self, test: StatefulTest) -> bool:
+        return self._uses[test.object.identity] > 1
+
+    def named_object(self, test: StatefulTest) -> str:
+        identity = test.object.identity
+        if self._over.setdefault(identity, test.over) != test.over:
+            raise Refused("FWT200", "one bucket is asked both for being full and for not being full")
+        if identity not in self._object_names:
+            kind = test.object.kind
+            what = "limit" if isinstance(kind, Limit) else "quota"
+            name = self._object_names[identity] = self._own_name(f"{what}-{identity}")
+            if isinstance(kind, Limit):
+                self._objects[name] = nft.LimitObject(name=name, rate=rate(kind, over=test.over))
+            elif isinstance(kind, Quota):
+                self._objects[name] = nft.QuotaObject(name=name, bytes=kind.amount, over=test.over)
+        return self._object_names[identity]
+
+    def keyed_set(self, test: StatefulTest) -> str:
+        identity = test.object.identity
+        if identity not in self._object_names:
+            name = self._object_names[identity] = self._own_name(identity)
+            flags = [nft.SetFlag.DYNAMIC]
+            timeout = test.object.timeout
+            if timeout and not isinstance(test.object.kind, ConnectionCount):
+                flags.insert(0, nft.SetFlag.TIMEOUT)
+            self._dynamic[name] = nft.Set(
+                name=name,
+                key=data_type(tuple(part.field for part in test.key)),
+                flags=tuple(flags),
+                size=test.object.size or 65535,
+                timeout=timeout * 1000 if nft.SetFlag.TIMEOUT in flags else None,
+            )
+        return self._object_names[identity]
+
+    def conntrack_object(self, step: SetHelper | SetTimeoutPolicy) -> str:
+        what = step.helper if isinstance(step, SetHelper) else step.name
+        identity = f"{type(step).__name__}/{what}/{step.l3proto}/{step.l4proto}"
+        if identity not in self._object_names:
+            name = self._object_names[identity] = self._own_name(f"{what}-{step.l4proto}")
+            layer = nft.Family(step.l3proto)
+            if isinstance(step, SetHelper):
+                made: nft.NamedObject = nft.CtHelperObject(
+                    name=name, helper=step.helper, protocol=step.l4proto, l3_protocol=layer
+                )
+            else:
+                made = nft.CtTimeoutObject(name=name, protocol=step.l4proto, l3_protocol=layer, policy=step.policy)
+            self._objects[name] = made
+        return self._object_names[identity]
+
+    def helper_chain(self, wanted: str, rules: tuple[tuple[nft.Statement, ...], ...]) -> str:
+        if rules not in self._helper_names:
+            name = legal_name(wanted, self._taken_chains)
+            self._taken_chains.add(name)
+            self._helper_names[rules] = name
+            self._helpers.append(nft.Chain(name=name, rules=tuple(nft.Rule(statements) for statements in rules)))
+        return self._helper_names[rules]
+
+    def _own_name(self, wanted: str) -> str:
+        name = legal_name(wanted, self._taken)
+        self._taken.add(name)
+        return name
+
+    # --- chains ---
+
+    def _expanded(self, chain: Chain) -> list[tuple[Rule, tuple[FlatRule, ...]]]:
+        found: list[tuple[Rule, tuple[FlatRule, ...]]] = []
+        for rule in chain.rules:
+            if not rule.steps:
+                found.append((rule, (((), rule.verdict),)))
+                continue
+            try:
+                copies = expand(rule, self.settled)
+            except TooManyCopies:
+                self._report(
+                    Refused("FWT200", "this rule's alternatives would make more than 512 nftables rules"), rule
+                )
+                continue
+            found.append((rule, copies))
+            for steps, _ in copies:
+                for step in steps:
+                    if isinstance(step, StatefulTest):
+                        self._uses[step.object.identity] += 1
+        return found
+
+    def _chain(self, chain: Chain, flat: list[tuple[Rule, tuple[FlatRule, ...]]]) -> nft.Chain:
+        drops = chain.base is not None and not chain.base.accepts
+        rules: list[nft.Rule] = []
+        for rule, copies in flat:
+            for number, (steps, verdict) in enumerate(copies):
+                try:
+                    counter = self._counter(rule, first=number == 0)
+                    if counter is None and verdict is None and steps and all(_only_tests(step) for step in steps):
+                        counter = nft.Counter()
+                    end = self._explicit(verdict) if drops else verdict
+                    statements = statements_of(steps, end, self, counter)
+                except Refused as refused:
+                    self._report(refused, rule)
+                    break
+                if statements:
+                    rules.append(nft.Rule(statements, self._comment(rule)))
+        base = None
+        if chain.base is not None:
+            if drops:
+                rules.append(self._policy_drop(chain))
+            base = nft.BaseHook(
+                type=nft.ChainType(chain.base.kind),
+                hook=nft.Hook(chain.base.hook.value),
+                priority=chain.base.priority,
+                devices=(chain.base.device,) if chain.base.device else (),
+            )
+        return nft.Chain(name=self._chains[chain.name], base=base, rules=tuple(rules))
+
+    def _explicit(self, verdict: Verdict | None) -> Verdict | None:
+        """Return what a verdict means in a base chain whose policy is a drop at its end."""
+        if isinstance(verdict, Return):
+            return Drop()
+        if isinstance(verdict, Goto):
+            target = self.chain_name(verdict.chain)
+            jump = nft.Verdict(nft.VerdictKind.JUMP, target)
+            name = self.helper_chain(f"{target}-or-drop", ((jump,), (nft.Verdict(nft.VerdictKind.DROP),)))
+            self._chains[name] = name
+            return Goto(name)
+        return verdict
+
+    def _policy_drop(self, chain: Chain) -> nft.Rule:
+        statements: list[nft.Statement] = []
+        if self.printing.counters:
+            statements.append(nft.Counter(*(chain.counters or (0, 0))))
+        statements.append(nft.Verdict(nft.VerdictKind.DROP))
+        mark = f"{self.printing.origin_id(chain.origin)} policy" if chain.origin is not None else "policy"
+        return nft.Rule(tuple(statements), mark)
+
+    def _counter(self, rule: Rule, *, first: bool) -> nft.Counter | None:
+        if not self.printing.counters:
+            return None
+        return nft.Counter(*rule.counters) if first and rule.counters is not None else nft.Counter()
+
+    def _comment(self, rule: Rule) -> str:
+        """Return the ids of the rule's origins and, as far as it fits, what its author wrote."""
+        ids = ",".join(self.printing.origin_id(origin) for origin in rule.origins[:4])
+        if len(rule.origins) > 4:
+            ids += f"+{len(rule.origins) - 4}"
+        written = "".join(letter if letter.isprintable() and letter != '"' else "'" for letter in rule.comment)
+        text = f"{ids} {written}".strip() if written else ids
+        return text.encode()[:127].decode(errors="ignore")
+
+    def _report(self, refused: Refused, rule: Rule) -> None:
+        origin = rule.origins[0] if rule.origins else None
+        span = None
+        if origin is not None:
+            text = origin.source.line(origin.line)
+            start = max(text.find(refused.option), 0) if refused.option else 0
+            span = Span(origin.source, origin.line, start, start + max(len(refused.option), 1))
+        self.sink.add(
+            Diagnostic(
+                code=refused.code, message=refused.message, span=span, hints=(refused.hint,) if refused.hint else ()
+            )
+        )
+
+
+def _only_tests(step: Step) -> bool:
+    return isinstance(step, StatefulTest) or is_pure(step)

@@ -1,0 +1,312 @@
+"""Fields and values of the IR in nftables' words: the selector of a field, the literal of a value, the match of a test."""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
+
+from fwtrans.backend.nft import model as nft
+from fwtrans.diagnostics import Refused
+from fwtrans.ir.bits import BitSet
+from fwtrans.ir.fields import (
+    CT_STATE,
+    ETHER_TYPE,
+    HAS_CONNTRACK,
+    HAS_ETHERNET,
+    HAS_SOCKET,
+    HAS_TRANSPORT,
+    IP6_CLASS,
+    IP_TOS,
+    L4PROTO,
+    Family,
+    Field,
+    FieldKind,
+)
+from fwtrans.ir.intervals import Interval, IntervalSet
+from fwtrans.ir.names import NamePattern, NameSet
+
+if TYPE_CHECKING:
+    from fwtrans.ir.match import FieldTest, KeyPart
+
+# Protocols whose names are words of nft's grammar; others need /etc/protocols on the loading machine, so get numbers.
+PROTOCOL_WORDS = {
+    1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 33: "dccp", 47: "gre", 50: "esp", 51: "ah", 58: "ipv6-icmp",
+    108: "comp", 132: "sctp", 136: "udplite",
+}  # fmt: skip
+# Protocols with a port pair that nft knows by name.
+PORT_PROTOCOLS = {6: "tcp", 17: "udp", 33: "dccp", 132: "sctp", 136: "udplite"}
+# A test of a field of one of these headers makes nft add the test of the protocol itself.
+HEADER_PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "dccp": 33, "esp": 50, "ah": 51, "icmpv6": 58, "comp": 108, "sctp": 132, "udplite": 136}  # fmt: skip
+
+_DIRECTIONS = {"original": nft.Direction.ORIGINAL, "reply": nft.Direction.REPLY}
+
+
+@cache
+def selector(field: Field) -> nft.Selector:
+    """Return how nftables calls the field."""
+    kind, *words = field.spelling
+    if kind == "payload":
+        return _payload(field, *words)
+    if kind == "meta":
+        return nft.Meta(words[0])
+    if kind == "ct":
+        return _conntrack(words)
+    if kind == "fib":
+        return nft.Fib(tuple(words[0].split(" . ")), words[1])
+    if kind == "raw":
+        return nft.RawPayload(words[0], int(words[1]), int(words[2]))
+    if kind == "rt":
+        return nft.Route(words[0])
+    if kind == "socket":
+        return nft.Socket(words[0])
+    if kind == "osf":
+        return nft.Osf(words[0])
+    if kind == "ipsec":
+        family, _, key = words[2].rpartition(" ")
+        return nft.Ipsec(words[0], key, family, int(words[1]))
+    if kind in {"exthdr", "tcp option", "ip option", "sctp chunk"}:
+        return _header(kind, words[0], "" if words[1] == "exists" else words[1])
+    if kind == "physdev":
+        raise Refused(
+            "FWT201", "bridge port matches (physdev) can be printed in the bridge family only", option="physdev"
+        )
+    raise Refused("FWT300", f"field {field.name} has no nftables form")
+
+
+def _payload(field: Field, protocol: str, name: str) -> nft.Selector:
+    # nft 1.0.6 knows DSCP and ECN, but neither the whole TOS byte nor the whole traffic class.
+    if field is IP_TOS:
+        return nft.RawPayload("nh", 8, 8)
+    if field is IP6_CLASS:
+        return nft.RawPayload("nh", 4, 8)
+    return nft.Payload(protocol, name)
+
+
+def _conntrack(words: list[str]) -> nft.Conntrack:
+    if words[0] not in _DIRECTIONS:
+        return nft.Conntrack(words[0])
+    direction = _DIRECTIONS[words[0]]
+    return nft.Conntrack(words[-1], direction, words[1] if len(words) == 3 else "")
+
+
+def _header(kind: str, name: str, part: str) -> nft.Selector:
+    if kind == "exthdr":
+        return nft.ExtensionHeader(name, part)
+    if kind == "tcp option":
+        return nft.TcpOption(int(name) if name.isdigit() else name, part)
+    if kind == "ip option":
+        return nft.IpOption(name, part)
+    return nft.SctpChunk(name, part)
+
+
+def literal(field: Field, value: int) -> nft.Expression:
+    """Return one value of the field."""
+    if field.kind in {FieldKind.IPV4, FieldKind.IPV6}:
+        return nft.Address(value, field.width)
+    if field.kind is FieldKind.MAC:
+        return nft.MacAddress(value)
+    if field is L4PROTO:
+        word = PROTOCOL_WORDS.get(value)
+        return nft.Symbol(word) if word else nft.Number(value)
+    word = field.symbol(value)
+    if word is not None:
+        return nft.Symbol(word)
+    if field.kind is FieldKind.BITS and field.width == 32:
+        return nft.Number(value, 8)
+    if field is ETHER_TYPE:
+        return nft.Number(value, 4)
+    return nft.Number(value)
+
+
+def interval(field: Field, low: int, high: int) -> nft.Expression:
+    """Return the values from low to high: one value, a prefix, or a range."""
+    if low == high:
+        return literal(field, low)
+    if field.kind in {FieldKind.IPV4, FieldKind.IPV6}:
+        size = high - low + 1
+        if size & (size - 1) == 0 and low % size == 0:
+            return nft.Prefix(nft.Address(low, field.width), field.width - size.bit_length() + 1)
+        return nft.Range(nft.Address(low, field.width), nft.Address(high, field.width))
+    if field.symbols or field is L4PROTO:
+        return nft.Range(nft.Number(low), nft.Number(high))
+    return nft.Range(literal(field, low), literal(field, high))
+
+
+def set_part(field: Field, part: Interval | NamePattern) -> nft.Expression:
+    """Return one dimension of a set's element."""
+    if isinstance(part, NamePattern):
+        return nft.InterfaceName(part.text, part.is_prefix)
+    return interval(field, *part)
+
+
+def key_expression(key: tuple[KeyPart, ...]) -> nft.Expression:
+    """Return the key of a lookup, masked where it says so."""
+    parts = tuple(_key_part(part) for part in key)
+    return parts[0] if len(parts) == 1 else nft.Concatenation(parts)
+
+
+def _key_part(part: KeyPart) -> nft.Expression:
+    found = selector(part.field)
+    if part.mask is None or part.mask == (1 << part.field.width) - 1:
+        return found
+    mask = (
+        nft.Address(part.mask, part.field.width)
+        if part.field.kind in {FieldKind.IPV4, FieldKind.IPV6}
+        else literal(part.field, part.mask)
+    )
+    return nft.Binary(nft.BinaryOperator.AND, found, mask)
+
+
+# --- tests ---
+
+
+def match_of(test: FieldTest, family: Family, protocol: int | None) -> tuple[nft.Match, ...]:
+    """Return the nft matches of a plain test. `protocol` is the transport protocol that the rule has settled before."""
+    field = test.field
+    if field.spelling[0] == "presence":
+        return _presence(field, test.values, family)
+    if field.spelling[-1] == "exists" and field.width == 1:
+        return (nft.Match(selector(field), nft.Symbol("exists" if 1 in _numbers(test) else "missing")),)
+    found = selector(field)
+    if isinstance(found, nft.Payload) and found.protocol == "th" and protocol in PORT_PROTOCOLS:
+        found = nft.Payload(PORT_PROTOCOLS[protocol], found.field)
+    if isinstance(test.values, NameSet):
+        return (_names(found, test.values),)
+    if isinstance(test.values, BitSet):
+        return (_bits(found, field, test.values),)
+    return (_numbers_match(found, field, test.values),)
+
+
+def _numbers(test: FieldTest) -> IntervalSet:
+    assert isinstance(test.values, IntervalSet)  # noqa: S101 -- number fields hold interval sets
+    return test.values
+
+
+def _presence(field: Field, values: object, family: Family) -> tuple[nft.Match, ...]:
+    assert isinstance(values, IntervalSet)  # noqa: S101 -- presence is a number of one bit
+    there = 1 in values
+    if field is HAS_TRANSPORT:
+        return _transport_presence(family, there=there)
+    if field is HAS_CONNTRACK:
+        # The kernel says invalid or untracked exactly where a packet has no entry.
+        states = ("established", "related", "new") if there else ("invalid", "untracked")
+        return (nft.Match(nft.Conntrack("state"), nft.FlagList(tuple(nft.Symbol(word) for word in states))),)
+    if field is HAS_ETHERNET and there:
+        return (nft.Match(nft.Meta("iiftype"), nft.Symbol("ether")),)
+    if field is HAS_SOCKET and there:
+        return (nft.Match(nft.Meta("skuid"), nft.Number(0), nft.Operator.GREATER_OR_EQUAL),)
+    raise Refused("FWT200", f"that a packet has no {field.spelling[1]} cannot be asked in nftables")
+
+
+def _transport_presence(family: Family, *, there: bool) -> tuple[nft.Match, ...]:
+    if there:
+        # A load of three bytes takes the kernel's careful path (net/netfilter/nft_payload.c), which fails in later
+        # fragments; the fast path for two and four bytes reads whatever lies where the ports would be.
+        return (nft.Match(nft.RawPayload("th", 0, 24), nft.Number(0), nft.Operator.GREATER_OR_EQUAL),)
+    if family is Family.IP:
+        offset = nft.Binary(nft.BinaryOperator.AND, nft.Payload("ip", "frag-off"), nft.Number(0x1FFF, 4))
+        return (nft.Match(offset, nft.Number(0), nft.Operator.NOT_EQUAL),)
+    return (nft.Match(nft.ExtensionHeader("frag", "frag-off"), nft.Number(0), nft.Operator.NOT_EQUAL),)
+
+
+def _numbers_match(found: nft.Expression, field: Field, values: IntervalSet) -> nft.Match:
+    if field is CT_STATE:
+        return _state_match(found, values)
+    others = values.complement()
+    if len(others.ranges) < len(values.ranges) or (len(others.ranges) == 1 and others.only is not None):
+        if others.is_empty:
+            return nft.Match(found, nft.Number(0), nft.Operator.GREATER_OR_EQUAL)
+        return nft.Match(found, _alternatives(field, others), nft.Operator.NOT_EQUAL)
+    if values.is_full:
+        return nft.Match(found, literal(field, 0), nft.Operator.GREATER_OR_EQUAL)
+    if len(values.ranges) == 1 and values.only is None and values.ranges[0][0] and field.kind is FieldKind.NUMBER:
+        low, high = values.ranges[0]
+        if high == (1 << field.width) - 1 and field.width > 16:
+            return nft.Match(found, nft.Number(low), nft.Operator.GREATER_OR_EQUAL)
+    return nft.Match(found, _alternatives(field, values))
+
+
+def _alternatives(field: Field, values: IntervalSet) -> nft.Expression:
+    parts = tuple(interval(field, low, high) for low, high in values.ranges)
+    if field.symbols and len(parts) > 1:
+        # Enumerations: one word each, never a range of words.
+        parts = tuple(literal(field, value) for low, high in values.ranges for value in range(low, high + 1))
+    return parts[0] if len(parts) == 1 else nft.AnonymousSet(parts)
+
+
+def _state_match(found: nft.Expression, values: IntervalSet) -> nft.Match:
+    """States are one bit each in nftables, and a packet has exactly one: any-of by a list of bits."""
+    words = tuple(nft.Symbol(word) for word, number in CT_STATE.symbols if number in values)
+    if not words:
+        return nft.Match(found, nft.Number(0))
+    return nft.Match(found, words[0] if len(words) == 1 else nft.FlagList(words))
+
+
+def _bits(found: nft.Expression, field: Field, values: BitSet) -> nft.Match:
+    masks = {mask for mask, _ in values.cubes}
+    if values.is_full:
+        return nft.Match(found, nft.Number(0), nft.Operator.GREATER_OR_EQUAL)
+    if len(masks) != 1 or len(values.cubes) > 1:
+        others = values.complement()
+        if len(others.cubes) == 1:
+            return _cube(found, field, others, nft.Operator.NOT_EQUAL)
+    if len(values.cubes) == 1:
+        return _cube(found, field, values, nft.Operator.EQUAL)
+    (mask,) = masks
+    numbers = tuple(_bit_number(field, value) for _, value in values.cubes)
+    return nft.Match(_masked(found, field, mask), nft.AnonymousSet(numbers))
+
+
+def _cube(found: nft.Expression, field: Field, values: BitSet, operator: nft.Operator) -> nft.Match:
+    mask, value = values.cubes[0]
+    if value == 0 and operator is nft.Operator.EQUAL and not mask:
+        return nft.Match(found, nft.Number(0), nft.Operator.GREATER_OR_EQUAL)
+    return nft.Match(_masked(found, field, mask), _bit_words(field, value), operator)
+
+
+def _masked(found: nft.Expression, field: Field, mask: int) -> nft.Expression:
+    if mask == (1 << field.width) - 1:
+        return found
+    return nft.Binary(nft.BinaryOperator.AND, found, _bit_words(field, mask))
+
+
+def _bit_number(field: Field, value: int) -> nft.Expression:
+    return nft.Number(value, (field.width + 3) // 4)
+
+
+@lru_cache(maxsize=4096)
+def _bit_words(field: Field, value: int) -> nft.Expression:
+    """Return `fin | syn` for flags that have names, else a hexadecimal number."""
+    known = 0
+    for _, number in field.symbols:
+        known |= number
+    if not field.symbols or value & ~known or value == 0:
+        return nft.Number(0, 0) if value == 0 else _bit_number(field, value)
+    result: nft.Expression | None = None
+    for word, number in field.symbols:
+        if value & number:
+            symbol = nft.Symbol(word)
+            result = symbol if result is None else nft.Binary(nft.BinaryOperator.OR, result, symbol)
+    assert result is not None  # noqa: S101 -- value is not 0 and all its bits have words
+    return result
+
+
+def _names(found: nft.Expression, values: NameSet) -> nft.Match:
+    named = [(pattern, inside) for pattern, inside in values.entries if pattern.text or not pattern.is_prefix]
+    if not named:
+        return nft.Match(found, nft.InterfaceName("", is_prefix=False), nft.Operator.NOT_EQUAL)
+    parts = tuple(nft.InterfaceName(pattern.text, pattern.is_prefix) for pattern, _ in named)
+    operator = nft.Operator.IMPLICIT if named[0][1] else nft.Operator.NOT_EQUAL
+    return nft.Match(found, parts[0] if len(parts) == 1 else nft.AnonymousSet(parts), operator)
+
+
+__all__ = [
+    "HEADER_PROTOCOLS",
+    "PORT_PROTOCOLS",
+    "interval",
+    "key_expression",
+    "literal",
+    "match_of",
+    "selector",
+    "set_part",
+]

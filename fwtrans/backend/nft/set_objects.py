@@ -1,0 +1,101 @@
+"""Named sets and maps of the IR as nft objects, with the types of their keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fwtrans.backend.nft import model as nft
+from fwtrans.backend.nft.effects import verdict_statement
+from fwtrans.backend.nft.selectors import selector, set_part
+from fwtrans.ir.fields import FIELDS, FieldKind
+from fwtrans.ir.names import NamePattern
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fwtrans.ir.fields import Field
+    from fwtrans.ir.sets import Element, MapElement, NamedMap, NamedSet, Part
+
+_BY_KIND = {FieldKind.IPV4: "ipv4_addr", FieldKind.IPV6: "ipv6_addr", FieldKind.MAC: "ether_addr"}
+_BY_NAME = {
+    "mark": "mark", "ct.mark": "mark", "iifname": "ifname", "oifname": "ifname", "ibrname": "ifname",
+    "obrname": "ifname", "bridge.port_in": "ifname", "bridge.port_out": "ifname", "l4proto": "inet_proto",
+    "th.sport": "inet_service", "th.dport": "inet_service", "ct.state": "ct_state", "ether.type": "ether_type",
+    "icmp.type": "icmp_type", "icmp6.type": "icmpv6_type", "pkttype": "pkt_type",
+}  # fmt: skip
+
+
+def data_type(fields: tuple[Field, ...]) -> nft.DataTypes | nft.TypeOf:
+    """Return the type of a key; by name where every part has one, else by the selectors themselves."""
+    names = tuple(_BY_KIND.get(field.kind) or _BY_NAME.get(field.name) for field in fields)
+    if all(names):
+        return nft.DataTypes(tuple(name for name in names if name))
+    parts = tuple(selector(field) for field in fields)
+    return nft.TypeOf(parts[0] if len(parts) == 1 else nft.Concatenation(parts))
+
+
+def named_set(item: NamedSet, name: str) -> nft.Set:
+    """Return the set under its printed name."""
+    flags: list[nft.SetFlag] = []
+    if any(_is_interval(part) for element in item.elements for part in element.key):
+        flags.append(nft.SetFlag.INTERVAL)
+    if item.timeout is not None or any(element.timeout is not None for element in item.elements):
+        flags.append(nft.SetFlag.TIMEOUT)
+    if item.dynamic:
+        flags.append(nft.SetFlag.DYNAMIC)
+    return nft.Set(
+        name=name,
+        key=data_type(item.fields),
+        flags=tuple(flags),
+        elements=tuple(_element(item, element) for element in item.elements),
+        size=item.size,
+        timeout=item.timeout * 1000 if item.timeout else None,
+        statements=(nft.Counter(),) if item.has_counters and item.dynamic else (),
+        comment=item.comment,
+    )
+
+
+def _is_interval(part: Part) -> bool:
+    return part.is_prefix if isinstance(part, NamePattern) else part[0] != part[1]
+
+
+def _key(fields: tuple[Field, ...], key: tuple[Part, ...]) -> nft.Expression:
+    parts = tuple(set_part(field, part) for field, part in zip(fields, key, strict=True))
+    return parts[0] if len(parts) == 1 else nft.Concatenation(parts)
+
+
+def _element(item: NamedSet, element: Element) -> nft.Element:
+    return nft.Element(
+        _key(item.fields, element.key),
+        timeout=element.timeout * 1000 if element.timeout is not None else None,
+        expires=element.expires * 1000 if element.expires is not None else None,
+        comment=element.comment,
+        statements=(nft.Counter(*element.counters),) if element.counters is not None else (),
+    )
+
+
+def named_map(item: NamedMap, name: str, chain_name: Callable[[str], str]) -> nft.Map:
+    """Return the map under its printed name."""
+    interval = any(_is_interval(part) for element in item.elements for part in element.key)
+    if item.value == "verdict":
+        value: nft.VerdictType | nft.DataTypes | nft.TypeOf = nft.VerdictType()
+    else:
+        value = data_type((FIELDS[item.value],))
+    return nft.Map(
+        name=name,
+        key=data_type(item.fields),
+        value=value,
+        flags=(nft.SetFlag.INTERVAL,) if interval else (),
+        elements=tuple(_map_element(item, element, chain_name) for element in item.elements),
+    )
+
+
+def _map_element(item: NamedMap, element: MapElement, chain_name: Callable[[str], str]) -> nft.Element:
+    key = _key(item.fields, element.key)
+    value = element.value
+    if item.value == "verdict":
+        found = verdict_statement(value, chain_name)  # type: ignore[arg-type] # a verdict map holds verdicts
+        assert isinstance(found, nft.Verdict)  # noqa: S101 -- the IR's checks let nothing else into a verdict map
+        return nft.Element(key, found)
+    assert isinstance(value, int)  # noqa: S101 -- maps of data hold numbers
+    return nft.Element(key, set_part(FIELDS[item.value], (value, value)))

@@ -1,0 +1,108 @@
+"""Well-formedness: what every stage may rely on. A breach is a fault of ours (FWT300), except a loop of jumps.
+
+Checked: jump and map targets exist, sets exist and have the key's shape, no loop of jumps, names are unique, every rule
+has an origin, value sets fit their fields.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fwtrans.ir.bits import BitSet
+from fwtrans.ir.fields import FieldKind
+from fwtrans.ir.intervals import IntervalSet
+from fwtrans.ir.match import FieldTest, MemberTest
+from fwtrans.ir.names import NameSet
+from fwtrans.ir.verdict import Goto, Jump
+from fwtrans.ir.walk import chain_targets, flat_steps, map_names, map_targets, set_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fwtrans.ir.rule import Rule
+    from fwtrans.ir.ruleset import Ruleset, Table
+
+
+def verify(ruleset: Ruleset) -> tuple[str, ...]:
+    """Return what is wrong, one sentence each; empty where all is well."""
+    return tuple(fault for table in ruleset.tables for fault in _table_faults(table))
+
+
+def _table_faults(table: Table) -> Iterator[str]:
+    chains = [chain.name for chain in table.chains]
+    sets = {item.name: item for item in table.sets}
+    maps = {item.name for item in table.maps}
+    for what, names in (("chain", chains), ("set", [item.name for item in (*table.sets, *table.maps)])):
+        for name in sorted(
+            {name for name in names if names.count(name) > 1} if len(names) < 2000 else _repeated(names)
+        ):
+            yield f"{what} {name} is declared twice"
+    known = set(chains)
+    for chain in table.chains:
+        for rule in chain.rules:
+            if isinstance(rule.verdict, (Jump, Goto)) and rule.verdict.chain not in known:
+                yield f"chain {chain.name}: no chain {rule.verdict.chain}"
+            if not rule.origins:
+                yield f"chain {chain.name}: a rule without an origin"
+            for name in set_names(rule):
+                if name not in sets:
+                    yield f"chain {chain.name}: no set {name}"
+            for name in map_names(rule):
+                if name not in maps:
+                    yield f"chain {chain.name}: no map {name}"
+            yield from (f"chain {chain.name}: {fault}" for fault in _step_faults(rule, table))
+    yield from loops(table)
+
+
+def _repeated(names: list[str]) -> set[str]:
+    seen: set[str] = set()
+    return {name for name in names if name in seen or seen.add(name)}  # type: ignore[func-returns-value]
+
+
+_KINDS = {FieldKind.BITS: BitSet, FieldKind.NAME: NameSet}
+
+
+def _step_faults(rule: Rule, table: Table) -> Iterator[str]:
+    for step in flat_steps(rule.steps):
+        if isinstance(step, FieldTest):
+            wanted = _KINDS.get(step.field.kind, IntervalSet)
+            if not isinstance(step.values, wanted):
+                yield f"field {step.field.name} is compared with {type(step.values).__name__}"
+            elif not isinstance(step.values, NameSet) and step.values.width != step.field.width:
+                yield f"field {step.field.name} is compared with values of {step.values.width} bits"
+        elif isinstance(step, MemberTest):
+            found = next((item for item in table.sets if item.name == step.set_name), None)
+            if found is not None and len(found.fields) != len(step.key):
+                yield f"set {step.set_name} is asked with {len(step.key)} of {len(found.fields)} fields"
+
+
+def loops(table: Table) -> Iterator[str]:
+    """Yield one sentence for each loop of jumps; the kernel refuses such a ruleset."""
+    targets = {chain.name: tuple(_leads_to(table, chain.name)) for chain in table.chains}
+    state: dict[str, int] = {}
+    for start in targets:
+        if start in state:
+            continue
+        stack: list[tuple[str, Iterator[str]]] = [(start, iter(targets[start]))]
+        state[start] = 1
+        while stack:
+            name, rest = stack[-1]
+            following = next(rest, None)
+            if following is None:
+                state[name] = 2
+                stack.pop()
+            elif state.get(following) == 1:
+                yield f"chains {' -> '.join([item for item, _ in stack] + [following])} form a loop"
+            elif following in targets and following not in state:
+                state[following] = 1
+                stack.append((following, iter(targets[following])))
+
+
+def _leads_to(table: Table, name: str) -> Iterator[str]:
+    chain = table.chain(name)
+    if chain is None:
+        return
+    yield from chain_targets(chain)
+    for rule in chain.rules:
+        for map_name in map_names(rule):
+            yield from map_targets(table, map_name)

@@ -1,0 +1,86 @@
+"""Walks over rules: what a rule names. One place for it, so that a new kind of step is added here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fwtrans.ir.effect import Assign, AssignFromMap, Nat, SetHelper, SetTimeoutPolicy, SetUpdate
+from fwtrans.ir.match import AnyOf, FieldTest, MemberTest
+from fwtrans.ir.stateful import ConnectionCount, StatefulTest
+from fwtrans.ir.verdict import Dispatch, Goto, Jump, SynProxy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from fwtrans.ir.fields import Field
+    from fwtrans.ir.rule import Rule, Step
+    from fwtrans.ir.ruleset import Chain, Table
+
+
+def flat_steps(steps: Iterable[Step]) -> Iterator[Step]:
+    """Yield every step, those inside any-of branches too; the any-of itself is not yielded."""
+    for step in steps:
+        if isinstance(step, AnyOf):
+            for branch in step.branches:
+                yield from flat_steps(branch)
+        else:
+            yield step
+
+
+def set_names(rule: Rule) -> Iterator[str]:
+    """Yield the names of sets that the rule reads or changes."""
+    for step in flat_steps(rule.steps):
+        if isinstance(step, (MemberTest, SetUpdate)):
+            yield step.set_name
+
+
+def map_names(rule: Rule) -> Iterator[str]:
+    """Yield the names of maps that the rule reads."""
+    for step in rule.steps:
+        if isinstance(step, AssignFromMap) or (isinstance(step, Nat) and step.map_name):
+            yield step.map_name
+    if isinstance(rule.verdict, Dispatch):
+        yield rule.verdict.map_name
+
+
+def fields_read(rule: Rule) -> Iterator[Field]:
+    """Yield every field that the rule's tests and keys look at."""
+    for step in flat_steps(rule.steps):
+        if isinstance(step, FieldTest):
+            yield step.field
+        elif isinstance(step, (MemberTest, SetUpdate, AssignFromMap, StatefulTest)):
+            yield from (part.field for part in step.key)
+        elif isinstance(step, Assign) and step.source is not None:
+            yield step.source.field
+    if isinstance(rule.verdict, Dispatch):
+        yield from (part.field for part in rule.verdict.key)
+
+
+def uses_conntrack(rule: Rule) -> bool:
+    """Tell whether the rule makes the kernel track connections, and so put fragments together before filtering."""
+    if isinstance(rule.verdict, SynProxy):
+        return True
+    for step in flat_steps(rule.steps):
+        if isinstance(step, (Nat, SetHelper, SetTimeoutPolicy)):
+            return True
+        if isinstance(step, StatefulTest) and isinstance(step.object.kind, ConnectionCount):
+            return True
+        if isinstance(step, Assign) and step.field.spelling[0] == "ct":
+            return True
+    return any(field.spelling[0] == "ct" for field in fields_read(rule))
+
+
+def chain_targets(chain: Chain) -> Iterator[str]:
+    """Yield the chains that the chain's rules jump or go to by themselves; those behind maps are `map_targets`."""
+    for rule in chain.rules:
+        if isinstance(rule.verdict, (Jump, Goto)):
+            yield rule.verdict.chain
+
+
+def map_targets(table: Table, name: str) -> Iterator[str]:
+    """Yield the chains that a verdict map leads to."""
+    for found in table.maps:
+        if found.name == name:
+            for element in found.elements:
+                if isinstance(element.value, (Jump, Goto)):
+                    yield element.value.chain

@@ -1,0 +1,400 @@
+"""iptables' meaning: one family's dump becomes one IR table.
+
+All of iptables' tables (raw, mangle, nat, filter, security) become chains of one nftables table, because an ipset that
+two of them use must stay one set. Chains of `filter` keep their names; the others get their table's name in front.
+
+Uses of extensions repeat by the thousand, so what a use means is looked up first and worked out only once; those that
+depend on their place (`in_context`) are worked out each time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import product
+from typing import TYPE_CHECKING, NamedTuple
+
+from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
+from fwtrans.ir.fields import (
+    IIFNAME,
+    IP_FRAGMENT,
+    L4PROTO,
+    OIFNAME,
+    Family,
+    destination_address,
+    source_address,
+)
+from fwtrans.ir.intervals import IntervalSet
+from fwtrans.ir.match import FieldTest, bits, negated_if
+from fwtrans.ir.rule import Rule, never_matches
+from fwtrans.ir.ruleset import BaseHook, Chain, Hook, Table
+from fwtrans.ir.verdict import Accept, Drop, Goto, Jump, Queue, Return, Verdict
+from fwtrans.lower.extensions.base import Match, Outcome, Place, Target, Use
+from fwtrans.lower.extensions.registry import find_match, find_target
+from fwtrans.lower.values import address_width, network_set, read_interface, read_network, read_protocol
+from fwtrans.parsers.iptables_save.parse import word_span
+from fwtrans.source import Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from fwtrans.ir.rule import Step
+    from fwtrans.ir.sets import NamedSet
+    from fwtrans.parsers.iptables_save.syntax import (
+        ChainSyntax,
+        ExtensionUse,
+        IptablesDump,
+        OptionUse,
+        RuleSyntax,
+        TableSyntax,
+    )
+
+# iptables' built-in chains: nftables type, hook, priority (include/uapi/linux/netfilter_ipv4.h).
+_PRIORITY = {"raw": -300, "mangle": -150, "filter": 0, "security": 50}
+_HOOKS = {
+    "PREROUTING": Hook.PREROUTING,
+    "INPUT": Hook.INPUT,
+    "FORWARD": Hook.FORWARD,
+    "OUTPUT": Hook.OUTPUT,
+    "POSTROUTING": Hook.POSTROUTING,
+}
+BUILT_IN: dict[str, tuple[str, ...]] = {
+    "raw": ("PREROUTING", "OUTPUT"),
+    "mangle": ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"),
+    "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"),
+    "filter": ("INPUT", "FORWARD", "OUTPUT"),
+    "security": ("INPUT", "FORWARD", "OUTPUT"),
+}
+_VERDICTS: dict[str, Verdict] = {
+    "ACCEPT": Accept(),
+    "DROP": Drop(),
+    "RETURN": Return(),
+    "QUEUE": Queue(0, 0),
+}
+
+
+class LoweredTable(NamedTuple):
+    """The table, and what its exactness rests on."""
+
+    table: Table
+    assumptions: tuple[str, ...]
+
+
+def base_hook(table: str, chain: str, *, accepts: bool) -> BaseHook:
+    """Return where nftables must hang a built-in chain so that it sees what iptables' sees."""
+    hook = _HOOKS[chain]
+    if table == "nat":
+        priority = -100 if hook in {Hook.PREROUTING, Hook.OUTPUT} else 100
+        return BaseHook("nat", hook, priority, accepts)
+    kind = "route" if table == "mangle" and hook is Hook.OUTPUT else "filter"
+    return BaseHook(kind, hook, _PRIORITY[table], accepts)
+
+
+def lower_dump(
+    dump: IptablesDump, sets: Mapping[str, NamedSet], sink: DiagnosticSink, *, name: str = "fwtrans"
+) -> LoweredTable:
+    """Return the dump as one IR table. What cannot be said exactly goes to the sink, each at its word."""
+    family = Family(dump.family)
+    names = _chain_names(dump)
+    assumed: list[str] = []
+    chains: list[Chain] = []
+    for table in dump.tables:
+        reached = _reached_from(table)
+        for chain in table.chains:
+            lowering = _ChainLowering(dump, family, table, chain, names, sets, sink, reached[chain.name], assumed)
+            chains.append(lowering.run())
+    used = _used_sets(chains, sets)
+    return LoweredTable(Table(family, name, tuple(chains), used), tuple(assumed))
+
+
+def _chain_names(dump: IptablesDump) -> dict[tuple[str, str], str]:
+    """Name every chain of every table uniquely; `filter` first, so that its names stay."""
+    names: dict[tuple[str, str], str] = {}
+    taken: set[str] = set()
+    for table in sorted(dump.tables, key=lambda item: item.name != "filter"):
+        for chain in table.chains:
+            wanted = chain.name if table.name == "filter" else f"{table.name}-{chain.name}"
+            name, number = wanted, 2
+            while name in taken:
+                name, number = f"{wanted}-{number}", number + 1
+            taken.add(name)
+            names[table.name, chain.name] = name
+    return names
+
+
+def _reached_from(table: TableSyntax) -> dict[str, frozenset[str]]:
+    """Return for each chain the built-in chains that lead to it, by jump or goto."""
+    targets: dict[str, set[str]] = {}
+    names = {chain.name for chain in table.chains}
+    for chain in table.chains:
+        targets[chain.name] = {
+            rule.target.name for rule in chain.rules if rule.target is not None and rule.target.name in names
+        }
+    reached: dict[str, set[str]] = {chain.name: set() for chain in table.chains}
+    for chain in table.chains:
+        if not chain.policy:
+            continue
+        waiting, seen = [chain.name], {chain.name}
+        while waiting:
+            current = waiting.pop()
+            reached[current].add(chain.name)
+            fresh = targets[current] - seen
+            seen |= fresh
+            waiting.extend(fresh)
+    return {name: frozenset(found) for name, found in reached.items()}
+
+
+def _used_sets(chains: list[Chain], sets: Mapping[str, NamedSet]) -> tuple[NamedSet, ...]:
+    if not sets:
+        return ()
+    from fwtrans.ir.walk import set_names  # noqa: PLC0415
+
+    named = {name for chain in chains for rule in chain.rules for name in set_names(rule)}
+    return tuple(found for name, found in sets.items() if name in named)
+
+
+_UseKey = tuple[str, Family, IntervalSet, tuple[tuple[str, tuple[str, ...], bool], ...]]
+_OptionKey = tuple[str, tuple[str, ...], bool, Family]
+
+# What a use means where its place does not matter. Pure look-ups, so one table for the process is enough; both are
+# emptied when they have grown beyond what a large dump needs.
+_KNOWN_MATCHES: dict[_UseKey, tuple[Step, ...]] = {}
+_KNOWN_TARGETS: dict[_UseKey, Outcome] = {}
+_KNOWN_OPTIONS: dict[_OptionKey, tuple[FieldTest, ...]] = {}
+_KNOWN_LIMIT = 200_000
+_NO_PROTOCOL = IntervalSet.full(8)
+
+
+@dataclass(slots=True)
+class _ChainLowering:
+    """Lowers the rules of one chain. One object for each chain keeps what they share out of every call."""
+
+    dump: IptablesDump
+    family: Family
+    table: TableSyntax
+    chain: ChainSyntax
+    names: dict[tuple[str, str], str]
+    sets: Mapping[str, NamedSet]
+    sink: DiagnosticSink
+    hooks: frozenset[str]
+    assumed: list[str]
+    number: int = 0
+    user_chains: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.user_chains = frozenset(chain.name for chain in self.table.chains)
+
+    def run(self) -> Chain:
+        rules: list[Rule] = []
+        for number, syntax in enumerate(self.chain.rules, 1):
+            self.number = number
+            rules.extend(self._rule(syntax))
+        base = None
+        if self.chain.policy and self.chain.policy != "-":
+            base = base_hook(self.table.name, self.chain.name, accepts=self.chain.policy == "ACCEPT")
+        return Chain(
+            self.names[self.table.name, self.chain.name],
+            tuple(rules),
+            base,
+            Origin(self.dump.source, self.chain.line),
+            self.chain.counters,
+        )
+
+    def _rule(self, syntax: RuleSyntax) -> Iterator[Rule]:
+        try:
+            heads, protocols = self._general(syntax)
+        except Refused as refused:
+            self._report(refused, syntax, None)
+            return
+        steps: list[Step] = []
+        comment = ""
+        complete = True
+        for use in syntax.matches:
+            if use.name == "comment" and use.options:
+                comment = use.options[-1].values[0]
+            try:
+                steps.extend(self._match(use, protocols))
+            except Refused as refused:
+                self._report(refused, syntax, use)
+                complete = False
+        outcome = Outcome()
+        if syntax.target is not None:
+            try:
+                outcome = self._target(syntax.target, protocols, goto=syntax.goto)
+            except Refused as refused:
+                self._report(refused, syntax, syntax.target)
+                complete = False
+        if not complete:
+            return
+        origin = (Origin(self.dump.source, syntax.line),)
+        for head in heads:
+            rule = Rule((*head, *steps, *outcome.steps), outcome.verdict, origin, syntax.counters, comment)
+            if never_matches(rule):
+                self._note_never(syntax)
+            yield rule
+
+    # --- the general options: -s -d -i -o -p -f ---
+
+    def _general(self, syntax: RuleSyntax) -> tuple[tuple[tuple[FieldTest, ...], ...], IntervalSet]:
+        protocols = _NO_PROTOCOL
+        columns: list[tuple[FieldTest, ...]] = []
+        several = False
+        for option in syntax.options:
+            tests = self._option(option)
+            if option.name == "-p" and tests:
+                values = tests[0].values
+                if isinstance(values, IntervalSet):
+                    protocols = values
+            if len(tests) > 1:
+                several = True
+            if tests:
+                columns.append(tests)
+        if not several:
+            return (tuple(tests[0] for tests in columns),), protocols
+        return tuple(product(*columns)), protocols
+
+    def _option(self, option: OptionUse) -> tuple[FieldTest, ...]:
+        """Return the alternatives of one option: more than one only for `-s a,b`, which is one rule for each."""
+        key = (option.name, option.values, option.negated, self.family)
+        known = _KNOWN_OPTIONS.get(key)
+        if known is None:
+            if len(_KNOWN_OPTIONS) > _KNOWN_LIMIT:
+                _KNOWN_OPTIONS.clear()
+            known = _KNOWN_OPTIONS[key] = _lower_option(option, self.family)
+        return known
+
+    # --- extensions ---
+
+    def _match(self, use: ExtensionUse, protocols: IntervalSet) -> tuple[Step, ...]:
+        key = _use_key(use, self.family, protocols)
+        known = _KNOWN_MATCHES.get(key)
+        if known is not None:
+            return known
+        match = find_match(use.name, self.family)
+        if match is None:
+            raise Refused("FWT104", f"unknown match `{use.name}`", option=use.name)
+        steps = match.lower(Use(use), self._place(match, use, protocols))
+        if not match.in_context:
+            if len(_KNOWN_MATCHES) > _KNOWN_LIMIT:
+                _KNOWN_MATCHES.clear()
+            _KNOWN_MATCHES[key] = steps
+        return steps
+
+    def _target(self, use: ExtensionUse, protocols: IntervalSet, *, goto: bool) -> Outcome:
+        if use.name in self.user_chains:
+            chain = self.names[self.table.name, use.name]
+            return Outcome((), Goto(chain) if goto else Jump(chain))
+        verdict = _VERDICTS.get(use.name)
+        if verdict is not None:
+            return Outcome((), verdict)
+        target = find_target(use.name, self.family)
+        if target is None:
+            raise Refused(
+                "FWT109", f"`{use.name}` is neither a chain of table {self.table.name} nor a target", option=use.name
+            )
+        if target.tables and self.table.name not in target.tables:
+            where = ", ".join(sorted(target.tables))
+            raise Refused("FWT117", f"`{use.name}` is legal in table {where} only", option=use.name)
+        key = _use_key(use, self.family, protocols)
+        known = _KNOWN_TARGETS.get(key)
+        if known is not None:
+            return known
+        outcome = target.lower(Use(use), self._place(target, use, protocols))
+        if not target.in_context:
+            if len(_KNOWN_TARGETS) > _KNOWN_LIMIT:
+                _KNOWN_TARGETS.clear()
+            _KNOWN_TARGETS[key] = outcome
+        return outcome
+
+    def _place(self, extension: Match | Target, use: ExtensionUse, protocols: IntervalSet) -> Place:
+        assumed = self.assumed
+        if not extension.in_context:
+            return Place(self.family, "", "", protocols, assumed=assumed)
+        identity = f"{self.family.value}/{self.table.name}/{self.chain.name}/{self.number}/{use.word}"
+        return Place(
+            self.family, self.table.name, self.chain.name, protocols, identity, self.sets, self.hooks, assumed
+        )  # fmt: skip
+
+    # --- diagnostics ---
+
+    def _report(self, refused: Refused, syntax: RuleSyntax, use: ExtensionUse | None) -> None:
+        self.sink.add(
+            Diagnostic(
+                code=refused.code,
+                message=refused.message,
+                span=word_span(self.dump.source, syntax.line, _blamed_word(refused.option, syntax, use)),
+                label=f"rule {self.number} of chain {self.chain.name}, table {self.table.name}",
+                notes=(refused.note,) if refused.note else (),
+                hints=(refused.hint,) if refused.hint else (),
+            )
+        )
+
+    def _note_never(self, syntax: RuleSyntax) -> None:
+        self.sink.add(
+            Diagnostic(
+                code="FWT203",
+                message="this rule can never match: what it asks for excludes itself",
+                span=word_span(self.dump.source, syntax.line, 0),
+                label=f"rule {self.number} of chain {self.chain.name}, table {self.table.name}",
+            )
+        )
+
+
+def _blamed_word(option: str, syntax: RuleSyntax, use: ExtensionUse | None) -> int:
+    """Return the word number that a refusal points at: the option, else the extension, else the start."""
+    candidates = use.options if use is not None else syntax.options
+    for candidate in reversed(candidates):
+        if candidate.name == option:
+            return candidate.word
+    return use.word if use is not None else 0
+
+
+def _use_key(use: ExtensionUse, family: Family, protocols: IntervalSet) -> _UseKey:
+    return (use.name, family, protocols, tuple([option[:3] for option in use.options]))
+
+
+def _lower_option(option: OptionUse, family: Family) -> tuple[FieldTest, ...]:
+    name, text = option.name, option.values[0] if option.values else ""
+    if name in {"-s", "-d"}:
+        field_of = source_address if name == "-s" else destination_address
+        return _addresses(field_of(family).name, text, option, family)
+    if name in {"-i", "-o"}:
+        names = read_interface(text, name)
+        if names.is_full and not option.negated:
+            return ()
+        return (negated_if(FieldTest(IIFNAME if name == "-i" else OIFNAME, names), option.negated),)
+    if name == "-p":
+        return _protocol(text, option, family)
+    if name == "-f":
+        first = bits(IP_FRAGMENT, 0x1FFF, 0)
+        return (negated_if(first, not option.negated),)
+    if name in {"-4", "-6"}:
+        return ()
+    raise Refused("FWT103", f"option `{name}` is not understood here", option=name)
+
+
+def _addresses(field_name: str, text: str, option: OptionUse, family: Family) -> tuple[FieldTest, ...]:
+    from fwtrans.ir.fields import FIELDS  # noqa: PLC0415
+
+    width = address_width(family)
+    parts = text.split(",")
+    if len(parts) > 1 and option.negated:
+        raise Refused(
+            "FWT110", f"`! {option.name}` takes one address: iptables refuses a list here", option=option.name
+        )
+    tests = []
+    for part in parts:
+        address, mask = read_network(part, option.name, family)
+        if mask == 0 and not option.negated and len(parts) == 1:
+            continue
+        values = network_set(address, mask, width)
+        tests.append(negated_if(FieldTest(FIELDS[field_name], values), option.negated))
+    return tuple(tests)
+
+
+def _protocol(text: str, option: OptionUse, family: Family) -> tuple[FieldTest, ...]:
+    number = read_protocol(text, "-p", family)
+    if number == 0:
+        if option.negated:
+            raise Refused("FWT110", "`! -p all` would never match: iptables refuses it", option="-p")
+        return ()
+    return (negated_if(FieldTest(L4PROTO, IntervalSet.single(8, number)), option.negated),)
