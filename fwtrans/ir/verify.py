@@ -6,6 +6,7 @@ has an origin, value sets fit their fields.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from fwtrans.ir.bits import BitSet
@@ -17,10 +18,11 @@ from fwtrans.ir.verdict import Goto, Jump
 from fwtrans.ir.walk import chain_targets, flat_steps, map_names, map_targets, set_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from fwtrans.ir.rule import Rule
-    from fwtrans.ir.ruleset import Ruleset, Table
+    from fwtrans.ir.ruleset import Chain, Ruleset, Table
+    from fwtrans.ir.sets import NamedSet
 
 
 def verify(ruleset: Ruleset) -> tuple[str, ...]:
@@ -32,7 +34,8 @@ def _table_faults(table: Table) -> Iterator[str]:
     chains = [chain.name for chain in table.chains]
     sets = {item.name: item for item in table.sets}
     maps = {item.name for item in table.maps}
-    for what, names in (("chain", chains), ("set", [item.name for item in (*table.sets, *table.maps)])):
+    named = [*[item.name for item in table.sets], *[item.name for item in table.maps]]
+    for what, names in (("chain", chains), ("set", named)):
         for name in sorted(
             {name for name in names if names.count(name) > 1} if len(names) < 2000 else _repeated(names)
         ):
@@ -50,19 +53,18 @@ def _table_faults(table: Table) -> Iterator[str]:
             for name in map_names(rule):
                 if name not in maps:
                     yield f"chain {chain.name}: no map {name}"
-            yield from (f"chain {chain.name}: {fault}" for fault in _step_faults(rule, table))
+            yield from (f"chain {chain.name}: {fault}" for fault in _step_faults(rule, sets))
     yield from loops(table)
 
 
 def _repeated(names: list[str]) -> set[str]:
-    seen: set[str] = set()
-    return {name for name in names if name in seen or seen.add(name)}  # type: ignore[func-returns-value]
+    return {name for name, times in Counter(names).items() if times > 1}
 
 
 _KINDS = {FieldKind.BITS: BitSet, FieldKind.NAME: NameSet}
 
 
-def _step_faults(rule: Rule, table: Table) -> Iterator[str]:
+def _step_faults(rule: Rule, sets: Mapping[str, NamedSet]) -> Iterator[str]:
     for step in flat_steps(rule.steps):
         if isinstance(step, FieldTest):
             wanted = _KINDS.get(step.field.kind, IntervalSet)
@@ -71,19 +73,19 @@ def _step_faults(rule: Rule, table: Table) -> Iterator[str]:
             elif not isinstance(step.values, NameSet) and step.values.width != step.field.width:
                 yield f"field {step.field.name} is compared with values of {step.values.width} bits"
         elif isinstance(step, MemberTest):
-            found = next((item for item in table.sets if item.name == step.set_name), None)
+            found = sets.get(step.set_name)
             if found is not None and len(found.fields) != len(step.key):
                 yield f"set {step.set_name} is asked with {len(step.key)} of {len(found.fields)} fields"
 
 
 def loops(table: Table) -> Iterator[str]:
     """Yield one sentence for each loop of jumps; the kernel refuses such a ruleset."""
-    targets = {chain.name: tuple(_leads_to(table, chain.name)) for chain in table.chains}
+    targets = {chain.name: tuple(_leads_to(table, chain)) for chain in table.chains}
     state: dict[str, int] = {}
-    for start in targets:
+    for start, first in targets.items():
         if start in state:
             continue
-        stack: list[tuple[str, Iterator[str]]] = [(start, iter(targets[start]))]
+        stack: list[tuple[str, Iterator[str]]] = [(start, iter(first))]
         state[start] = 1
         while stack:
             name, rest = stack[-1]
@@ -98,10 +100,7 @@ def loops(table: Table) -> Iterator[str]:
                 stack.append((following, iter(targets[following])))
 
 
-def _leads_to(table: Table, name: str) -> Iterator[str]:
-    chain = table.chain(name)
-    if chain is None:
-        return
+def _leads_to(table: Table, chain: Chain) -> Iterator[str]:
     yield from chain_targets(chain)
     for rule in chain.rules:
         for map_name in map_names(rule):

@@ -115,8 +115,8 @@ class _TableLowering:
     def _name_all(self) -> None:
         for chain in self.table.chains:
             self._chains[chain.name] = self._name("chain", chain.name, self._taken_chains)
-        for item in (*self.table.sets, *self.table.maps):
-            self._sets[item.name] = self._name("set", item.name, self._taken)
+        for name in [*[item.name for item in self.table.sets], *[item.name for item in self.table.maps]]:
+            self._sets[name] = self._name("set", name, self._taken)
 
     def _name(self, kind: str, wanted: str, taken: set[str]) -> str:
         given = legal_name(wanted, taken)
