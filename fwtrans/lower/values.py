@@ -30,7 +30,7 @@ def read_number(text: str, option: str, *, low: int = 0, high: int = 0xFFFFFFFF)
         value = int(text, 8) if len(text) > 1 and text[0] == "0" and text[1:].isdigit() else int(text, 0)
     except ValueError:
         raise bad_value(text, f"a number from {low} to {high}", option) from None
-    if not low <= value <= high or not text.isascii() or "_" in text or text[0] in "+- ":
+    if not low <= value <= high or not text.isascii() or "_" in text or text[0] in "+- " or text[1:2] in set("bBoO"):
         raise bad_value(text, f"a number from {low} to {high}", option)
     return value
 
@@ -45,6 +45,29 @@ def read_number_range(text: str, option: str, *, high: int = 0xFFFFFFFF, separat
     if top < low:
         raise bad_value(text, "a range: its first number is larger than its last", option)
     return low, top
+
+
+def read_loose_range(text: str, option: str, *, high: int = 0xFFFFFFFF) -> tuple[int, int]:
+    """Return `N`, `A:B`, `:B` or `A:` as libxtables reads number ranges: A > B is taken, and holds no number."""
+    first, found, last = text.partition(":")
+    low = read_number(first, option, high=high) if first else 0
+    if not found:
+        return low, low
+    return low, read_number(last, option, high=high) if last else high
+
+
+def read_loose_port_range(text: str, option: str) -> tuple[int, int]:
+    """Return the same of ports, by number or name."""
+    first, found, last = text.partition(":")
+    low = read_port(first, option) if first else 0
+    if not found:
+        return low, low
+    return low, read_port(last, option) if last else 0xFFFF
+
+
+def range_set(width: int, low: int, high: int) -> IntervalSet:
+    """Return the numbers from low to high; none where the range is reversed."""
+    return IntervalSet.of(width, ((low, high),)) if low <= high else IntervalSet.empty(width)
 
 
 def read_port(text: str, option: str) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.diagnostics import Refused
 from fwtrans.ir.fields import Family
+from fwtrans.lower.wellknown import PROTOCOLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -60,6 +61,14 @@ class Place(NamedTuple):
     def protocol(self) -> int | None:
         """Return the one protocol that `-p` names, if it is one."""
         return self.protocols.only
+
+    def require_protocol(self, extension: str, *allowed: int) -> None:
+        """Refuse a use without the `-p` that the kernel demands of the extension; `! -p` is not enough for it either."""
+        if self.protocols.only not in allowed:
+            names = " or ".join(
+                f"`-p {next(word for word, value in PROTOCOLS.items() if value == number)}`" for number in allowed
+            )
+            raise Refused("FWT116", f"`{extension}` needs {names}", option=extension)
 
 
 class Use:
