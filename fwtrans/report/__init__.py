@@ -1,0 +1,1 @@
+"""What a person reads: coverage, cost, review; terminal, HTML, JSON, SARIF, markdown."""
