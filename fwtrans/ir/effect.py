@@ -52,13 +52,16 @@ class AssignFromTable:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """A line for the kernel's log (`group` None) or a message to a netlink group."""
+    """A line for the kernel's log (`group` None) or a message to a netlink group.
+
+    `snaplen` None is what the listener asked for; 0 sends nothing of the packet itself.
+    """
 
     prefix: str = ""
     level: str = ""
     flags: tuple[str, ...] = ()
     group: int | None = None
-    snaplen: int = 0
+    snaplen: int | None = None
     queue_threshold: int = 0
 
 
@@ -146,6 +149,20 @@ class Forward:
 
 
 @dataclass(frozen=True, slots=True)
+class ResetTcpOption:
+    """Overwrites the TCP option of that kind with NOPs, where the packet has it."""
+
+    kind: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetSecmark:
+    """Gives the packet a security context, which the loaded security module must know."""
+
+    context: str
+
+
+@dataclass(frozen=True, slots=True)
 class OpaqueEffect:
     """Something that we cannot model but can print exactly; two are the same where `identity` is the same."""
 
@@ -174,6 +191,8 @@ Effect = (
     | SetTimeoutPolicy
     | Duplicate
     | Forward
+    | ResetTcpOption
+    | SetSecmark
     | OpaqueEffect
     | Count
 )

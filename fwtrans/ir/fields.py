@@ -142,7 +142,11 @@ CT_HELPER = _field("ct.helper", _NAME, 128, "ct", "helper", requires=_CONNTRACK)
 CT_L3PROTO = _field("ct.l3proto", _NUMBER, 8, "ct", "original", "l3proto", requires=_CONNTRACK)
 CT_PROTOCOL = _field("ct.protocol", _NUMBER, 8, "ct", "original", "protocol", requires=_CONNTRACK)
 CT_ZONE = _field("ct.zone", _BITS, 16, "ct", "zone")
+# Zones of one direction only: a packet of the other direction is looked up in zone 0.
+CT_ZONE_ORIGINAL = _field("ct.original.zone", _BITS, 16, "ct", "original", "zone")
+CT_ZONE_REPLY = _field("ct.reply.zone", _BITS, 16, "ct", "reply", "zone")
 CT_EVENT = _field("ct.event", _BITS, 32, "ct", "event", requires=_CONNTRACK)
+CT_SECMARK = _field("ct.secmark", _BITS, 32, "ct", "secmark", requires=_CONNTRACK)
 
 
 @cache
@@ -242,6 +246,8 @@ SOCKET_WILDCARD = _field("socket.wildcard", _NUMBER, 1, "socket", "wildcard", re
 SOCKET_MARK = _field("socket.mark", _BITS, 32, "socket", "mark", requires=(("has.socket", 1),))
 IPSEC_PRESENT = _field("ipsec", _NUMBER, 1, "meta", "secpath")
 RT_IPSEC = _field("rt.ipsec", _NUMBER, 1, "rt", "ipsec")
+# The TCP segment size that fits the routes to the packet's source and destination; nftables calls it mtu.
+RT_MTU = _field("rt.mtu", _NUMBER, 16, "rt", "mtu")
 OS_NAME = _field("osf.name", _NAME, 128, "osf", "name", requires=_of_protocol(6))
 
 ADDRESS_TYPES: tuple[tuple[str, int], ...] = (
