@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir.intervals import Interval
 from fwtrans.ir.names import NamePattern
+from fwtrans.ir.verdict import Verdict
 
 if TYPE_CHECKING:
     from fwtrans.ir.fields import Field
-    from fwtrans.ir.verdict import Verdict
     from fwtrans.source import Origin
 
 # One dimension of an element: an inclusive interval of numbers, or a name pattern.
@@ -46,11 +46,15 @@ class NamedSet:
     origin: Origin | None = field(default=None, compare=False)
 
 
+# A verdict, a number, the name of an object, or an address range with ports.
+MapValue = Verdict | int | str | tuple[Interval, ...]
+
+
 class MapElement(NamedTuple):
-    """Key and value: a verdict, a number, an address range with ports, or the name of an object."""
+    """Key and value."""
 
     key: tuple[Part, ...]
-    value: Verdict | int | str | tuple[Interval, ...]
+    value: MapValue
 
 
 @dataclass(frozen=True, slots=True)

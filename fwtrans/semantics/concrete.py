@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fwtrans.ir.match import PureTest
     from fwtrans.ir.rule import Rule, Step
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
-    from fwtrans.ir.sets import NamedMap, NamedSet, Part
+    from fwtrans.ir.sets import MapValue, NamedMap, NamedSet, Part
     from fwtrans.semantics.packet import HookVisit, Packet
 
 # iptables' kernel part refuses deeper nesting, and so does nftables' (NFT_JUMP_STACK_SIZE).
@@ -301,7 +301,7 @@ class _Run:
         passes = self.answer(Unknown(UnknownKind.STATEFUL, test.object.identity, test.key, nth))
         return passes != test.over
 
-    def _looked_up(self, mapping: NamedMap, key: tuple[KeyPart, ...]) -> object | None:
+    def _looked_up(self, mapping: NamedMap, key: tuple[KeyPart, ...]) -> MapValue | None:
         found = self._key(key)
         if found is None:
             return None
