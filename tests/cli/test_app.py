@@ -36,6 +36,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 def greet(
     name: Annotated[str, typer.Argument()],
+    *,
     loud: Annotated[bool, typer.Option("--loud")] = False,
 ) -> Result:
     """Greet somebody.
