@@ -6,7 +6,6 @@ With `--json` stdout holds one envelope and stderr stays empty: the diagnostics 
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import sys
@@ -66,9 +65,9 @@ def show(command: str, result: Result, *, as_json: bool) -> ExitCode:
     try:
         _write(sys.stdout, data)
     except BrokenPipeError:
-        _discard_stdout()  # the reader has seen enough, as in `| head`: that is no failure
+        _discard(sys.stdout)  # the reader has seen enough, as in `| head`: that is no failure
     except OSError as fault:
-        _discard_stdout()
+        _discard(sys.stdout)
         _say(f"fwtrans: standard output cannot be written: {fault.strerror}")
         exit_code = ExitCode.USAGE
     if not as_json:
@@ -113,8 +112,10 @@ def _tell(result: Result) -> None:
 
 def _say(text: str) -> None:
     """Write to stderr. Where nobody can read it, the exit status still says what it says."""
-    with contextlib.suppress(OSError):
+    try:
         _write(sys.stderr, text + "\n")
+    except OSError:
+        _discard(sys.stderr)
 
 
 def _interrupted() -> ExitCode:
@@ -159,10 +160,7 @@ def _write(stream: TextIO | None, text: str) -> None:
     stream.flush()
 
 
-def _discard_stdout() -> None:
-    """Point stdout at nothing: the interpreter flushes it once more at its end and would complain."""
-    try:
-        descriptor = sys.stdout.fileno()
-    except (AttributeError, ValueError):
-        return
-    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+def _discard(stream: TextIO | None) -> None:
+    """Point the stream at nothing: the interpreter flushes it once more at its end and would exit with 120."""
+    if stream is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
