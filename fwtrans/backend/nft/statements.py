@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from fwtrans.backend.nft.expressions import AnonymousMap, Expression, MapLookup, SetReference
 
 
+# what nft takes where a rate in packets names no burst; a rate in bytes has none by itself
+DEFAULT_PACKET_BURST = 5
+
+
 class Operator(Enum):
     """How a match compares. IMPLICIT prints nothing: equality, membership of a set, or any of the flags given."""
 
@@ -119,11 +123,6 @@ class ConnectionCount:
 
     count: int
     over: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class LastUsed:
-    """`last`: remembers when the rule was last hit."""
 
 
 class ObjectKind(Enum):
@@ -340,7 +339,6 @@ Statement: TypeAlias = (
     | Limit
     | Quota
     | ConnectionCount
-    | LastUsed
     | ObjectStatement
     | Log
     | Reject
