@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 COMMANDS: tuple[Callable[..., Result], ...] = (
-    # in the order in which `fwtrans --help` shows them
+    # in the order in which `fwtrans --help` shows them; translate comes first
     explain.explain,
 )
 

@@ -1,11 +1,11 @@
 """What a person reads of a diagnostic, and what a program reads of the same object.
 
-    host7/iptables.v4:14:17: error[FWT204]: match `string` has no exact nftables form
+    host7/iptables.v4:14:17: error[FWT200]: match `string` has no exact nftables form
       14 | -A INPUT -p tcp -m string --algo bm --string "BitTorrent" -j DROP
          |                 ^^^^^^^^^ rule 9 of chain INPUT, table filter
     note: nft 1.0.6 has raw payload at fixed offsets only
 
-    hint: run `fwtrans explain FWT204`
+    hint: run `fwtrans explain FWT200`
 
 Everything quoted comes from files that nobody vouches for: a rule comment can hold escape sequences that repaint the
 terminal or letters that reverse the reading order. So whatever is not printable is written as an escape, and long
