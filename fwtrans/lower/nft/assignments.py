@@ -1,0 +1,107 @@
+"""`X set Y`: an nft value expression as one bitwise function, field = ((field & keep) ^ source) ^ constant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from fwtrans.diagnostics import Refused
+from fwtrans.ir.effect import Assign, AssignFromMap, BitsOf
+from fwtrans.lower.nft.json_types import Json, NotModelled, as_list, as_object
+from fwtrans.lower.nft.matches import lower_key
+from fwtrans.lower.nft.selectors import part_of
+from fwtrans.lower.nft.values import bit_words, single
+
+if TYPE_CHECKING:
+    from fwtrans.ir.rule import Step
+    from fwtrans.lower.nft.scope import Scope
+    from fwtrans.lower.nft.selectors import Part
+
+_OPERATORS = {"&", "|", "^", "<<", ">>"}
+
+
+class _Value(NamedTuple):
+    """The written part's own bits kept, bits of another field, and a constant."""
+
+    keep: int
+    constant: int
+    source: BitsOf | None = None
+
+
+def lower_mangle(content: Json, scope: Scope) -> tuple[Step, ...]:
+    """Return the steps of {"mangle": {"key", "value"}}."""
+    found = as_object(content, "mangle")
+    target = part_of(found.get("key"), scope.family)
+    value = found.get("value")
+    if isinstance(value, dict) and "map" in value:
+        return _from_map(target, as_object(value["map"], "map"), scope)
+    result = _evaluate(value, target, scope)
+    field = target.field
+    ones, part_ones = (1 << field.width) - 1, (1 << target.width) - 1
+    keep = (ones & ~(part_ones << target.shift)) | ((result.keep & part_ones) << target.shift)
+    source = result.source
+    if source is not None and target.shift:
+        source = BitsOf(source.field, source.mask, source.shift + target.shift)
+    return (*target.before, Assign(field, keep, (result.constant & part_ones) << target.shift, source))
+
+
+def _from_map(target: Part, content: dict[str, Json], scope: Scope) -> tuple[Step, ...]:
+    if not target.whole:
+        raise NotModelled("a part of a field set from a map")
+    key, before = lower_key(content.get("key"), scope)
+    data = content.get("data")
+    if isinstance(data, str) and data.startswith("@"):
+        name = data[1:]
+    else:
+        entries = as_list(as_object(data, "map").get("set"))
+        name = scope.anonymous_map(tuple(part.field for part in key), entries, target.field.name)
+    return (*before, AssignFromMap(target.field, key, name))
+
+
+def _evaluate(value: Json, target: Part, scope: Scope) -> _Value:
+    if not isinstance(value, dict):
+        return _Value(0, bit_words(target, value))
+    kind, content = next(iter(value.items()))
+    if kind in _OPERATORS:
+        operands = as_list(content)
+        result = _evaluate(operands[0], target, scope)
+        for operand in operands[1:]:
+            result = _applied(kind, result, _number(operand, target))
+        return result
+    part = part_of(value, scope.family)
+    ones = (1 << part.width) - 1
+    if part.field is target.field and part.shift == target.shift and part.width == target.width:
+        return _Value(ones, 0)
+    if not part.whole:
+        raise NotModelled(f"a part of {part.field.name} as a value")
+    return _Value(0, 0, BitsOf(part.field, ones))
+
+
+def _number(value: Json, target: Part) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    return single(target, value)
+
+
+def _applied(operator: str, value: _Value, number: int) -> _Value:
+    source = value.source
+    if operator == "&":
+        moved = _masked(source, number)
+        return _Value(value.keep & number, value.constant & number, moved)
+    if operator == "|":
+        # or-ing n is clearing its bits, then flipping them
+        return _Value(value.keep & ~number, (value.constant & ~number) | number, _masked(source, ~number))
+    if operator == "^":
+        return _Value(value.keep, value.constant ^ number, source)
+    if value.keep or value.constant:
+        raise NotModelled("a shift of a field into itself")
+    if source is None:
+        raise Refused("FWT112", "a shift needs something to shift")
+    return _Value(0, 0, BitsOf(source.field, source.mask, source.shift + (number if operator == "<<" else -number)))
+
+
+def _masked(source: BitsOf | None, number: int) -> BitsOf | None:
+    """Return the source with only those bits that the mask keeps, told in the source's own positions."""
+    if source is None:
+        return None
+    own = number >> source.shift if source.shift >= 0 else number << -source.shift
+    return BitsOf(source.field, source.mask & own, source.shift)

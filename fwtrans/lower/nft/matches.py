@@ -1,0 +1,183 @@
+"""nft match statements as IR tests, with the tests that nft makes by itself in front."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fwtrans.diagnostics import Refused
+from fwtrans.ir.bits import BitSet
+from fwtrans.ir.fields import CT_STATE, HAS_TRANSPORT, FieldKind
+from fwtrans.ir.intervals import IntervalSet
+from fwtrans.ir.match import FieldTest, KeyPart, MemberTest, PureTest, absent, negated, number, present
+from fwtrans.ir.stateful import EveryNth, Random, StatefulObject, StatefulTest
+from fwtrans.lower.nft.json_types import Json, NotModelled, as_list, as_number, as_object, as_text
+from fwtrans.lower.nft.selectors import Part, part_of, raw_part
+from fwtrans.lower.nft.values import bit_words, elements_of, moved, single, value_set
+
+if TYPE_CHECKING:
+    from fwtrans.ir.names import NameSet
+    from fwtrans.ir.rule import Step
+    from fwtrans.lower.nft.scope import Scope
+
+_LESS = {"<", "<=", ">", ">="}
+
+
+def lower_match(content: Json, scope: Scope) -> tuple[Step, ...]:
+    """Return the steps of {"match": {"op", "left", "right"}}."""
+    found = as_object(content, "match")
+    operator = as_text(found.get("op", "=="), "op")
+    left, right = found.get("left"), found.get("right")
+    if isinstance(left, dict) and "numgen" in left:
+        return (_number_generator(left["numgen"], operator, right, scope),)
+    if isinstance(right, str) and right.startswith("@"):
+        return _member(left, right[1:], inside=operator != "!=", scope=scope)
+    if isinstance(left, dict) and "concat" in left:
+        name = scope.anonymous_set(left, elements_of(right))
+        return _member(left, name, inside=operator != "!=", scope=scope)
+    if isinstance(left, dict) and "&" in left:
+        return _masked(left["&"], operator, right, scope)
+    part = part_of(left, scope.family)
+    return (*part.before, _compare(part, operator, right, scope))
+
+
+def _compare(part: Part, operator: str, right: Json, scope: Scope) -> PureTest:
+    field = part.field
+    if _is_transport_guard(part, operator, right, scope):
+        return present(HAS_TRANSPORT)
+    if right in ("exists", "missing") or (
+        isinstance(right, bool) and field.width == 1 and field.name.startswith("has.")
+    ):
+        there = right in ("exists", True)
+        there = there == (operator != "!=")
+        return present(field) if there else absent(field)
+    if operator in _LESS:
+        return FieldTest(field, _ordered(part, operator, single(part, right)))
+    if field is CT_STATE:
+        return _state(right, negate=operator == "!=")
+    if isinstance(right, list) or (operator == "in" and field.kind is FieldKind.BITS and not _is_set(right)):
+        mask = bit_words(part, right)
+        found = moved(BitSet.any_bit(part.width, mask), part)
+        return FieldTest(field, found.complement() if operator == "!=" else found)
+    if field.kind is FieldKind.BITS and operator in {"", "in"} and field.symbols and not _is_set(right):
+        return FieldTest(field, moved(BitSet.any_bit(part.width, single(part, right)), part))
+    test = FieldTest(field, value_set(part, elements_of(right)))
+    return _other(test, part) if operator == "!=" else test
+
+
+def _is_set(right: Json) -> bool:
+    return isinstance(right, dict) and "set" in right
+
+
+def _other(test: FieldTest, part: Part) -> FieldTest:
+    if part.whole:
+        return negated(test)
+    assert isinstance(test.values, BitSet)  # noqa: S101 -- only bit fields have parts
+    return negated(test)
+
+
+def _is_transport_guard(part: Part, operator: str, right: Json, scope: Scope) -> bool:
+    """Tell whether this is the load of three transport bytes by which our printer asks for a whole header."""
+    return operator == ">=" and right in (0, "0x0") and part == raw_part("th", 0, 24, scope.family)
+
+
+def _ordered(part: Part, operator: str, value: int) -> IntervalSet | BitSet | NameSet:
+    top = (1 << part.width) - 1
+    low, high = {"<": (0, value - 1), "<=": (0, value), ">": (value + 1, top), ">=": (value, top)}[operator]
+    if part.field.kind is FieldKind.BITS:
+        found = BitSet.from_range(part.width, low, high) if low <= high else BitSet.empty(part.width)
+        return moved(found, part)
+    return IntervalSet.of(part.field.width, ((low, high),) if low <= high else ())
+
+
+def _state(right: Json, *, negate: bool) -> FieldTest:
+    """Conntrack states are bits for nft, but a packet has exactly one."""
+    words = right if isinstance(right, list) else elements_of(right)
+    states = []
+    for word in words:
+        text = as_text(word, "ct state")
+        found = next((value for name, value in CT_STATE.symbols if name == text), None)
+        if found is None:
+            raise NotModelled(f"ct state {text}")
+        states.append(found)
+    test = number(CT_STATE, *states)
+    return negated(test) if negate else test
+
+
+def _masked(operands: Json, operator: str, right: Json, scope: Scope) -> tuple[Step, ...]:
+    sides = as_list(operands)
+    if len(sides) != 2:
+        raise Refused("FWT112", "`&` has two sides")
+    part = part_of(sides[0], scope.family)
+    field = part.field
+    mask = bit_words(part, sides[1])
+    if isinstance(right, str) and right.startswith("@"):
+        key = (KeyPart(field, mask),)
+        return (*part.before, MemberTest(key, right[1:], operator != "!=", scope.is_dynamic(right[1:])))
+    if operator in {"", "in"} and not _is_set(right):
+        values = BitSet.any_bit(part.width, mask & bit_words(part, right))
+    elif operator in _LESS:
+        raise NotModelled(f"a masked value with `{operator}`")
+    else:
+        cubes = [(mask, bit_words(part, value)) for value in elements_of(right)]
+        values = BitSet.of(part.width, cubes)
+        if operator == "!=":
+            values = values.complement()
+    if field.kind is FieldKind.BITS:
+        return (*part.before, FieldTest(field, moved(values, part)))
+    ranges = _cubes_as_ranges(values)
+    return (*part.before, FieldTest(field, IntervalSet.of(field.width, ranges)))
+
+
+def _cubes_as_ranges(values: BitSet) -> list[tuple[int, int]]:
+    """Return cubes over a number as intervals: address masks are prefixes nearly always."""
+    ranges: list[tuple[int, int]] = []
+    ones = (1 << values.width) - 1
+    for mask, value in values.cubes:
+        free = ones & ~mask
+        low_run = (free + 1) & -(free + 1)
+        inner = [1 << position for position in range(values.width) if (free & ~(low_run - 1)) >> position & 1]
+        if len(inner) > 12:
+            raise NotModelled("a mask with many holes")
+        starts = [value]
+        for bit in inner:
+            starts.extend([start | bit for start in starts])
+        ranges.extend((start, start + low_run - 1) for start in starts)
+    return ranges
+
+
+def lower_key(value: Json, scope: Scope) -> tuple[tuple[KeyPart, ...], tuple[PureTest, ...]]:
+    """Return the key of a look-up and the tests that nft makes before it."""
+    parts = as_list(value["concat"]) if isinstance(value, dict) and "concat" in value else [value]
+    key: list[KeyPart] = []
+    before: list[PureTest] = []
+    for item in parts:
+        mask: int | None = None
+        selected = item
+        if isinstance(item, dict) and "&" in item:
+            sides = as_list(item["&"])
+            selected = sides[0]
+            mask = bit_words(part_of(selected, scope.family), sides[1])
+        part = part_of(selected, scope.family)
+        if not part.whole:
+            raise NotModelled(f"a part of {part.field.name} as a key")
+        before.extend(test for test in part.before if test not in before)
+        key.append(KeyPart(part.field, mask))
+    return tuple(key), tuple(before)
+
+
+def _member(left: Json, name: str, *, inside: bool, scope: Scope) -> tuple[Step, ...]:
+    key, before = lower_key(left, scope)
+    return (*before, MemberTest(key, name, inside, scope.is_dynamic(name)))
+
+
+def _number_generator(content: Json, operator: str, right: Json, scope: Scope) -> StatefulTest:
+    found = as_object(content, "numgen")
+    modulus = as_number(found.get("mod"), "mod")
+    offset = as_number(found.get("offset", 0), "offset")
+    if offset or not isinstance(right, int):
+        raise NotModelled("numgen with an offset or a set")
+    if found.get("mode") == "random" and modulus == 1 << 31 and operator in {"<", ">="}:
+        return StatefulTest(StatefulObject(scope.identity("random"), Random(right)), (), over=operator == ">=")
+    if found.get("mode") == "inc" and operator in {"==", "!="}:
+        return StatefulTest(StatefulObject(scope.identity("nth"), EveryNth(modulus, right)), (), over=operator == "!=")
+    raise NotModelled("numgen")

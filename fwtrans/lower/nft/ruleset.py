@@ -1,0 +1,325 @@
+"""A whole nft ruleset, as listed or as commands, to IR.
+
+Input is the list under "nftables" of libnftables-json(5). Listed objects count as added; commands (`add`, `insert`,
+`delete`, `flush`, `create`, `destroy`) are carried out in order. Each rule may carry "line", which the text reader puts
+there; without it the rule's number in the list is its place.
+
+What is nftables' but not modelled becomes an opaque unknown in its rule: proofs that rest on it say "cannot decide".
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
+from fwtrans.ir.effect import OpaqueEffect
+from fwtrans.ir.fields import Family
+from fwtrans.ir.match import OpaqueTest
+from fwtrans.ir.rule import Rule, is_pure
+from fwtrans.ir.ruleset import BaseHook, Chain, Hook, Ruleset, Table
+from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list, as_object, as_text
+from fwtrans.lower.nft.scope import Scope
+from fwtrans.lower.nft.sets import lower_map, lower_set
+from fwtrans.lower.nft.statements import lower_statement
+from fwtrans.source import Origin, Span
+
+if TYPE_CHECKING:
+    from fwtrans.ir.rule import Step
+    from fwtrans.ir.sets import NamedMap, NamedSet
+    from fwtrans.ir.verdict import Verdict
+    from fwtrans.source import SourceFile
+
+_OBJECTS = {"counter", "quota", "limit", "ct helper", "ct timeout", "ct expectation", "synproxy", "secmark"}
+_PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
+_BRIDGE_PRIORITIES = {"dstnat": -300, "filter": -200, "out": 100, "srcnat": 300}
+
+
+@dataclass(slots=True)
+class _RawChain:
+    content: JsonObject
+    rules: list[tuple[JsonObject, int]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _RawTable:
+    chains: dict[str, _RawChain] = field(default_factory=dict)
+    sets: dict[str, JsonObject] = field(default_factory=dict)
+    maps: dict[str, JsonObject] = field(default_factory=dict)
+    objects: dict[tuple[str, str], JsonObject] = field(default_factory=dict)
+
+
+_Tables = dict[tuple[str, str], _RawTable]
+
+
+def lower_nft(source: SourceFile, items: list[Json], sink: DiagnosticSink) -> Ruleset | None:
+    """Return the ruleset, None where it cannot be read (the sink says why)."""
+    tables: _Tables = {}
+    number = 0
+    for item in items:
+        number += 1
+        try:
+            _carry_out(tables, as_object(item, "item"), number)
+        except Refused as refused:
+            _report(source, _line(item, number), refused, sink)
+    lowered = []
+    for (family, name), raw in tables.items():
+        try:
+            lowered.append(_TableReading(source, Family(family), name, raw, sink).run())
+        except ValueError:
+            _report(source, 1, Refused("FWT112", f"`{family}` is not a family"), sink)
+        except Refused as refused:
+            _report(source, 1, refused, sink)
+    return None if sink.has_errors("1") else Ruleset(tuple(lowered))
+
+
+def _line(item: Json, number: int) -> int:
+    for content in _contents(item):
+        found = content.get("line")
+        if isinstance(found, int):
+            return found
+    return number
+
+
+def _contents(item: Json) -> list[JsonObject]:
+    if not isinstance(item, dict):
+        return []
+    inner = [value for value in item.values() if isinstance(value, dict)]
+    deeper = [value for content in inner for value in content.values() if isinstance(value, dict)]
+    return [*inner, *deeper]
+
+
+def _report(source: SourceFile, line: int, refused: Refused, sink: DiagnosticSink) -> None:
+    width = max(len(source.line(line)), 1)
+    sink.add(Diagnostic(code=refused.code, message=refused.message, span=Span(source, line, 0, width)))
+
+
+# --- carrying out commands ---
+
+
+def _carry_out(tables: _Tables, item: JsonObject, number: int) -> None:
+    for kind, content in item.items():
+        if kind == "metainfo":
+            continue
+        if kind in {"add", "create", "insert"}:
+            inner = as_object(content, kind)
+            for what, value in inner.items():
+                _add(tables, what, as_object(value, what), number, at_front=kind == "insert")
+        elif kind in {"delete", "destroy", "flush"}:
+            for what, value in as_object(content, kind).items():
+                _remove(tables, kind, what, value)
+        elif kind in {"reset", "list", "rename", "replace"}:
+            raise Refused("FWT102", f"`{kind}` has no place in a ruleset to read")
+        else:
+            _add(tables, kind, as_object(content, kind), number, at_front=False)
+
+
+def _table(tables: _Tables, content: JsonObject) -> _RawTable:
+    key = (as_text(content.get("family", "ip"), "family"), as_text(content.get("table", content.get("name")), "table"))
+    return tables.setdefault(key, _RawTable())
+
+
+def _add(tables: _Tables, what: str, content: JsonObject, number: int, *, at_front: bool) -> None:
+    if what == "table":
+        _table(tables, {"family": content.get("family", "ip"), "table": content.get("name")})
+        return
+    table = _table(tables, content)
+    name = as_text(content.get("name", ""), "name")
+    if what == "chain":
+        known = table.chains.get(name)
+        if known is None:
+            table.chains[name] = _RawChain(content)
+        elif "hook" in content:
+            known.content = content
+    elif what == "rule":
+        chain = table.chains.setdefault(as_text(content.get("chain"), "chain"), _RawChain({}))
+        chain.rules.insert(0 if at_front else len(chain.rules), (content, number))
+    elif what in {"set", "map", "meter"}:
+        _add_set(table.maps if what == "map" else table.sets, name, content)
+    elif what == "element":
+        _add_elements(table, name, content)
+    elif what in _OBJECTS:
+        table.objects[what, name] = content
+    elif what != "flowtable":
+        raise Refused("FWT102", f"`{what}` is not known")
+
+
+def _add_set(known: dict[str, JsonObject], name: str, content: JsonObject) -> None:
+    before = known.get(name)
+    if before is None:
+        known[name] = dict(content)
+    else:
+        before["elem"] = [*as_list(before.get("elem")), *as_list(content.get("elem"))]
+
+
+def _add_elements(table: _RawTable, name: str, content: JsonObject) -> None:
+    owner = table.sets.get(name) or table.maps.get(name)
+    if owner is None:
+        raise Refused("FWT102", f"elements are added to `{name}`, which is not declared")
+    owner["elem"] = [*as_list(owner.get("elem")), *as_list(content.get("elem"))]
+
+
+def _remove(tables: _Tables, command: str, what: str, value: Json) -> None:
+    if what == "ruleset":
+        tables.clear()
+        return
+    content = as_object(value, what)
+    key = (
+        as_text(content.get("family", "ip"), "family"),
+        as_text(content.get("table", content.get("name", "")), "table"),
+    )
+    table = tables.get(key)
+    if table is None:
+        return
+    name = as_text(content.get("name", ""), "name")
+    if what == "table":
+        if command == "flush":
+            for chain in table.chains.values():
+                chain.rules.clear()
+        else:
+            del tables[key]
+    elif what == "chain":
+        if command == "flush" and name in table.chains:
+            table.chains[name].rules.clear()
+        elif command != "flush":
+            table.chains.pop(name, None)
+    elif what in {"set", "map"}:
+        owner = table.sets if what == "set" else table.maps
+        if command == "flush" and name in owner:
+            owner[name]["elem"] = []
+        elif command != "flush":
+            owner.pop(name, None)
+    else:
+        raise Refused("FWT102", f"`{command} {what}` cannot be carried out on a ruleset that is only read")
+
+
+# --- one table ---
+
+
+@dataclass(slots=True)
+class _TableReading:
+    source: SourceFile
+    family: Family
+    name: str
+    raw: _RawTable
+    sink: DiagnosticSink
+
+    def run(self) -> Table:
+        scope = Scope(self.family, f"{self.family.value}/{self.name}", _changed_by_rules(self.raw), self.raw.objects)
+        chains = tuple(self._chain(name, chain, scope) for name, chain in self.raw.chains.items())
+        sets: list[NamedSet] = []
+        maps: list[NamedMap] = []
+        for name, content in self.raw.sets.items():
+            try:
+                sets.append(lower_set(content, self.family, dynamic=scope.is_dynamic(name)))
+            except NotModelled as unknown:
+                self._unreadable(content, unknown)
+        for content in self.raw.maps.values():
+            try:
+                maps.append(lower_map(content, self.family))
+            except NotModelled as unknown:
+                self._unreadable(content, unknown)
+        return Table(
+            self.family, self.name, chains, (*sets, *scope.anonymous_sets), (*maps, *scope.anonymous_maps)
+        )  # fmt: skip
+
+    def _unreadable(self, content: JsonObject, unknown: NotModelled) -> None:
+        line = content.get("line")
+        refused = Refused("FWT102", f"set or map `{content.get('name')}`: {unknown.what} is not modelled")
+        _report(self.source, line if isinstance(line, int) else 1, refused, self.sink)
+
+    def _chain(self, name: str, raw: _RawChain, scope: Scope) -> Chain:
+        rules = []
+        for index, (content, number) in enumerate(raw.rules):
+            scope.place = f"{name}/{index}"
+            line = content.get("line")
+            place = line if isinstance(line, int) else number
+            try:
+                rules.append(self._rule(content, place, scope))
+            except Refused as refused:
+                _report(self.source, place, refused, self.sink)
+        return Chain(name, tuple(rules), _base(raw.content, self.family))
+
+    def _rule(self, content: JsonObject, line: int, scope: Scope) -> Rule:
+        steps: list[Step] = []
+        verdict: Verdict | None = None
+        for statement in as_list(content.get("expr")):
+            kind, inner = _kind_and_content(statement)
+            try:
+                more, found = lower_statement(kind, inner, scope)
+            except NotModelled:
+                steps.append(_opaque(kind, statement))
+                continue
+            steps.extend(_without_repeats(more, steps))
+            if found is not None:
+                verdict = found
+                break
+        comment = as_text(content.get("comment", ""), "comment")
+        return Rule(tuple(steps), verdict, (Origin(self.source, line),), None, comment)
+
+
+def _kind_and_content(statement: Json) -> tuple[str, Json]:
+    if isinstance(statement, str):
+        return statement, None
+    found = as_object(statement, "statement")
+    return next(iter(found.items()))
+
+
+def _without_repeats(more: tuple[Step, ...], before: list[Step]) -> list[Step]:
+    """Leave out implied tests that the rule has made already (nft makes each dependency once)."""
+    return [step for step in more if step not in before or not is_pure(step)]
+
+
+def _opaque(kind: str, statement: Json) -> Step:
+    text = json.dumps(statement, sort_keys=True)
+    if kind == "match":
+        return OpaqueTest(text)
+    return OpaqueEffect(text, "")
+
+
+def _changed_by_rules(raw: _RawTable) -> frozenset[str]:
+    """Return the sets that rules add to or delete from, and those that are declared dynamic."""
+    found: set[str] = set()
+    for chain in raw.chains.values():
+        for content, _ in chain.rules:
+            for statement in as_list(content.get("expr")):
+                if isinstance(statement, dict):
+                    for kind in ("set", "map"):
+                        inner = statement.get(kind)
+                        if isinstance(inner, dict) and isinstance(inner.get(kind), str):
+                            found.add(str(inner[kind]).removeprefix("@"))
+    for name, content in raw.sets.items():
+        if "dynamic" in as_list(content.get("flags")):
+            found.add(name)
+    return frozenset(found)
+
+
+def _base(content: JsonObject, family: Family) -> BaseHook | None:
+    if "hook" not in content:
+        return None
+    try:
+        hook = Hook(as_text(content.get("hook"), "hook"))
+    except ValueError:
+        raise Refused("FWT112", f"`{content.get('hook')}` is not a hook") from None
+    devices = as_list(content.get("dev"))
+    return BaseHook(
+        as_text(content.get("type", "filter"), "chain type"),
+        hook,
+        _priority(content.get("prio", 0), family),
+        content.get("policy", "accept") == "accept",
+        as_text(devices[0], "device") if devices else "",
+    )
+
+
+def _priority(value: Json, family: Family) -> int:
+    if isinstance(value, int):
+        return value
+    name, operator, rest = as_text(value, "priority").replace("+", " + ").replace(" -", " - ").partition(" ")
+    known = _BRIDGE_PRIORITIES if family is Family.BRIDGE else _PRIORITIES
+    if name.lstrip("-").isdigit():
+        return int(name)
+    if name not in known:
+        raise Refused("FWT112", f"`{value}` is not a priority")
+    offset = int(rest.replace(" ", "")) if operator and rest.strip() else 0
+    return known[name] + offset

@@ -1,0 +1,176 @@
+"""Named sets and maps of an nft ruleset to IR."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fwtrans.diagnostics import Refused
+from fwtrans.ir import fields as catalogue
+from fwtrans.ir.fields import FIELDS, Family, Field, FieldKind
+from fwtrans.ir.sets import Element, MapElement, MapValue, NamedMap, NamedSet
+from fwtrans.ir.sets import Part as KeyPiece
+from fwtrans.ir.verdict import Accept, Drop, Goto, Jump, Return, Verdict
+from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list, as_number, as_object, as_text
+from fwtrans.lower.nft.selectors import Part, part_of
+from fwtrans.lower.nft.values import interval, name_pattern, single
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_TYPES: dict[str, Field] = {
+    "ipv4_addr": catalogue.IP_SADDR, "ipv6_addr": catalogue.IP6_SADDR, "ether_addr": catalogue.ETHER_SADDR,
+    "inet_proto": catalogue.L4PROTO, "inet_service": catalogue.DPORT, "mark": catalogue.MARK,
+    "ifname": catalogue.IIFNAME, "ct_state": catalogue.CT_STATE, "ether_type": catalogue.ETHER_TYPE,
+    "icmp_type": catalogue.ICMP_TYPE, "icmpv6_type": catalogue.ICMP6_TYPE, "pkt_type": catalogue.PACKET_TYPE,
+    "icmp_code": catalogue.ICMP_CODE, "icmpv6_code": catalogue.ICMP6_CODE, "uid": catalogue.SOCKET_UID,
+    "gid": catalogue.SOCKET_GID, "nf_proto": catalogue.NFPROTO, "arp_op": catalogue.ARP_OPERATION,
+    "ct_dir": catalogue.CT_DIRECTION, "classid": catalogue.PRIORITY, "realm": catalogue.REALM,
+    "fib_addrtype": catalogue.fib(("daddr",), "type"), "dscp": catalogue.IP_TOS,
+}  # fmt: skip
+
+
+def key_fields(content: JsonObject, family: Family) -> tuple[Field, ...]:
+    """Return example fields for a set's `type` or `typeof`."""
+    found = content.get("type")
+    if isinstance(found, dict):
+        # nft 1.1 lists `typeof` sets as an object; 1.0.6 lists the plain types in both cases
+        inner = found.get("typeof", found)
+        selectors = as_list(inner["concat"]) if isinstance(inner, dict) and "concat" in inner else [inner]
+        return tuple(part_of(item, family).field for item in selectors)
+    fields = []
+    for name in as_list(found):
+        field = _TYPES.get(as_text(name, "set type"))
+        if field is None:
+            raise NotModelled(f"a set of type {name}")
+        fields.append(field)
+    return tuple(fields)
+
+
+def lower_set(content: JsonObject, family: Family, *, dynamic: bool) -> NamedSet:
+    """Return an IR set."""
+    fields = key_fields(content, family)
+    flags = as_list(content.get("flags"))
+    timeout = content.get("timeout")
+    size = content.get("size")
+    return NamedSet(
+        as_text(content.get("name"), "set name"),
+        fields,
+        tuple(set_element(fields, item, content) for item in as_list(content.get("elem"))),
+        dynamic=dynamic or "dynamic" in flags,
+        timeout=as_number(timeout, "timeout") if timeout is not None else None,
+        size=as_number(size, "size") if size is not None else None,
+        comment=as_text(content.get("comment", ""), "comment"),
+    )
+
+
+def set_element(fields: tuple[Field, ...], item: Json, _owner: Mapping[str, Json]) -> Element:
+    """Return one element with its timeout, comment and counter."""
+    extras: JsonObject = {}
+    value = item
+    if isinstance(item, dict) and set(item) == {"elem"}:
+        extras = as_object(item["elem"], "elem")
+        value = extras.get("val")
+    timeout, expires, counter = extras.get("timeout"), extras.get("expires"), extras.get("counter")
+    counters: tuple[int, int] | None = None
+    if isinstance(counter, dict):
+        counters = (as_number(counter.get("packets", 0), "packets"), as_number(counter.get("bytes", 0), "bytes"))
+    return Element(
+        key_pieces(fields, value),
+        timeout=as_number(timeout, "timeout") if timeout is not None else None,
+        expires=as_number(expires, "expires") if expires is not None else None,
+        comment=as_text(extras.get("comment", ""), "comment"),
+        counters=counters,
+    )
+
+
+def key_pieces(fields: tuple[Field, ...], value: Json) -> tuple[KeyPiece, ...]:
+    """Return an element's key, one piece a dimension."""
+    parts = as_list(value["concat"]) if isinstance(value, dict) and "concat" in value else [value]
+    if len(parts) != len(fields):
+        raise Refused("FWT112", f"an element of {len(parts)} parts in a set of {len(fields)}")
+    return tuple(_piece(field, part) for field, part in zip(fields, parts, strict=True))
+
+
+def _piece(field: Field, value: Json) -> KeyPiece:
+    if value == "*":
+        if field.kind is FieldKind.NAME:
+            return name_pattern("*")
+        return (0, (1 << field.width) - 1)
+    if field.kind is FieldKind.NAME:
+        return name_pattern(value)
+    return interval(as_part(field), value)
+
+
+def as_part(field: Field) -> Part:
+    """Return the whole of a field as a part."""
+    return Part(field, field.width)
+
+
+# --- maps ---
+
+
+def lower_map(content: JsonObject, family: Family) -> NamedMap:
+    """Return an IR map."""
+    fields = key_fields(content, family)
+    value = map_value(content.get("map"))
+    return NamedMap(
+        as_text(content.get("name"), "map name"),
+        fields,
+        value,
+        map_elements(fields, value, as_list(content.get("elem"))),
+    )
+
+
+def map_value(found: Json) -> str:
+    """Return what the IR calls a map's value type."""
+    if not isinstance(found, str):
+        raise NotModelled("a map to a concatenation")
+    if found in {"verdict", "counter", "limit", "quota", "ct helper", "ct timeout", "synproxy"}:
+        return found
+    field = _TYPES.get(found)
+    if field is None:
+        raise NotModelled(f"a map to {found}")
+    return field.name
+
+
+def map_elements(fields: tuple[Field, ...], value: str, entries: list[Json]) -> tuple[MapElement, ...]:
+    """Return key and value pairs; a catch-all `*` stands last, because the first fit decides."""
+    found: list[MapElement] = []
+    catch_all: list[MapElement] = []
+    for entry in entries:
+        pair = as_list(entry)
+        if len(pair) != 2:
+            raise Refused("FWT112", "a map element has a key and a value")
+        key = pair[0]
+        if isinstance(key, dict) and set(key) == {"elem"}:
+            key = as_object(key["elem"], "elem").get("val")
+        held = _value(value, pair[1])
+        if key == "*":
+            pieces = tuple(_piece(field, "*") for field in fields)
+            catch_all.append(MapElement(pieces, held))
+        else:
+            found.append(MapElement(key_pieces(fields, key), held))
+    return (*found, *catch_all)
+
+
+def _value(kind: str, value: Json) -> MapValue:
+    if kind == "verdict":
+        return lower_verdict(value)
+    if kind in FIELDS:
+        return single(as_part(FIELDS[kind]), value)
+    return as_text(value, "map value")
+
+
+_PLAIN: dict[str, Verdict] = {"accept": Accept(), "drop": Drop(), "return": Return()}
+
+
+def lower_verdict(value: Json) -> Verdict:
+    """Return the IR verdict of a map's value."""
+    found = as_object(value, "verdict")
+    kind, content = next(iter(found.items()))
+    if kind in _PLAIN:
+        return _PLAIN[kind]
+    if kind in {"jump", "goto"}:
+        target = as_text(as_object(content, kind).get("target"), "target")
+        return Jump(target) if kind == "jump" else Goto(target)
+    raise NotModelled(f"{kind} in a verdict map")

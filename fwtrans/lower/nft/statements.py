@@ -1,0 +1,288 @@
+"""nft statements as IR steps and verdicts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fwtrans.diagnostics import Refused
+from fwtrans.ir import effect as does
+from fwtrans.ir import verdict as verdicts
+from fwtrans.ir.fields import IP6_SADDR, IP_SADDR, Family
+from fwtrans.ir.stateful import ConnectionCount, Limit, LimitUnit, Quota, StatefulKind, StatefulObject, StatefulTest
+from fwtrans.lower.nft.assignments import lower_mangle
+from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list, as_number, as_object, as_text
+from fwtrans.lower.nft.matches import lower_key, lower_match
+from fwtrans.lower.nft.sets import as_part as whole_part
+from fwtrans.lower.nft.values import interval
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fwtrans.ir.match import KeyPart
+    from fwtrans.ir.rule import Step
+    from fwtrans.lower.nft.scope import Scope
+
+Lowered = tuple[tuple["Step", ...], "verdicts.Verdict | None"]
+
+_UNITS = {"second": LimitUnit.SECOND, "minute": LimitUnit.MINUTE, "hour": LimitUnit.HOUR, "day": LimitUnit.DAY, "week": LimitUnit.WEEK}  # fmt: skip
+_BYTES = {"bytes": 1, "kbytes": 1024, "mbytes": 1024 * 1024, "gbytes": 1024**3}
+
+
+def lower_statement(kind: str, content: Json, scope: Scope) -> Lowered:
+    """Return the steps of one statement and its verdict, if it has one; NotModelled for what we do not know."""
+    lower = _STATEMENTS.get(kind)
+    if lower is None:
+        raise NotModelled(kind)
+    return lower(content, scope)
+
+
+def _plain(verdict: verdicts.Verdict) -> Callable[[Json, Scope], Lowered]:
+    return lambda _content, _scope: ((), verdict)
+
+
+def _nothing(_content: Json, _scope: Scope) -> Lowered:
+    return (), None
+
+
+def _target(content: Json, what: str) -> str:
+    return as_text(as_object(content, what).get("target"), what)
+
+
+def _vmap(content: Json, scope: Scope) -> Lowered:
+    found = as_object(content, "vmap")
+    key, before = lower_key(found.get("key"), scope)
+    data = found.get("data")
+    if isinstance(data, str) and data.startswith("@"):
+        name = data[1:]
+    else:
+        entries = as_list(as_object(data, "vmap").get("set"))
+        name = scope.anonymous_map(tuple(part.field for part in key), entries, "verdict")
+    return before, verdicts.Dispatch(key, name)
+
+
+# --- state ---
+
+
+def _limit(content: Json, scope: Scope) -> Lowered:
+    if isinstance(content, str):
+        return (_named(content, "limit", scope),), None
+    if isinstance(content, dict) and "map" in content:
+        raise NotModelled("limit by a map")
+    kind, over = limit_of(as_object(content, "limit"))
+    return (StatefulTest(StatefulObject(scope.identity("limit"), kind), (), over),), None
+
+
+def limit_of(content: JsonObject) -> tuple[Limit, bool]:
+    """Return a limit's rate and whether it holds for what is over it."""
+    unit = _UNITS.get(as_text(content.get("per"), "limit per"))
+    if unit is None:
+        raise NotModelled("limit per " + str(content.get("per")))
+    rate = as_number(content.get("rate"), "limit rate")
+    rate_unit = as_text(content.get("rate_unit", "packets"), "rate unit")
+    burst = as_number(content.get("burst", 0 if rate_unit != "packets" else 5), "burst")
+    burst_unit = as_text(content.get("burst_unit", rate_unit), "burst unit")
+    in_bytes = rate_unit != "packets"
+    factor = _BYTES.get(rate_unit, 1)
+    return Limit(rate * factor, unit, burst * _BYTES.get(burst_unit, 1), in_bytes), bool(content.get("inv"))
+
+
+def _named(name: str, kind: str, scope: Scope) -> StatefulTest:
+    found = scope.objects.get((kind, name))
+    if found is None:
+        raise Refused("FWT112", f"there is no {kind} `{name}` in table {scope.table}")
+    what: StatefulKind
+    if kind == "limit":
+        what, over = limit_of(found)
+    else:
+        what, over = Quota(as_number(found.get("bytes"), "quota")), bool(found.get("inv"))
+    return StatefulTest(StatefulObject(f"{scope.table}/{kind}/{name}", what), (), over)
+
+
+def _quota(content: Json, scope: Scope) -> Lowered:
+    if isinstance(content, str):
+        return (_named(content, "quota", scope),), None
+    found = as_object(content, "quota")
+    amount = as_number(found.get("val"), "quota") * _BYTES.get(as_text(found.get("val_unit", "bytes"), "unit"), 1)
+    made = StatefulObject(scope.identity("quota"), Quota(amount))
+    return (StatefulTest(made, (), bool(found.get("inv"))),), None
+
+
+def _ct_count(content: Json, scope: Scope) -> Lowered:
+    found = as_object(content, "ct count")
+    made = StatefulObject(scope.identity("count"), ConnectionCount(as_number(found.get("val"), "ct count")))
+    return (StatefulTest(made, (), bool(found.get("inv"))),), None
+
+
+def _set_statement(content: Json, scope: Scope) -> Lowered:
+    found = as_object(content, "set")
+    name = as_text(found.get("set"), "set").removeprefix("@")
+    elem = found.get("elem")
+    timeout: int | None = None
+    if isinstance(elem, dict) and set(elem) == {"elem"}:
+        inner = as_object(elem["elem"], "elem")
+        given = inner.get("timeout")
+        timeout = as_number(given, "timeout") if given is not None else None
+        elem = inner.get("val")
+    key, before = lower_key(elem, scope)
+    statements = [item for item in as_list(found.get("stmt")) if not (isinstance(item, dict) and "counter" in item)]
+    if statements:
+        return (*before, _keyed(name, key, statements, scope)), None
+    operation = does.SetOperation(as_text(found.get("op", "add"), "op"))
+    return (*before, does.SetUpdate(name, key, operation, timeout)), None
+
+
+def _keyed(name: str, key: tuple[KeyPart, ...], statements: list[Json], scope: Scope) -> StatefulTest:
+    if len(statements) != 1:
+        raise NotModelled("several statements on a set's element")
+    kind, content = next(iter(as_object(statements[0], "statement").items()))
+    if kind not in {"limit", "quota", "ct count"} or isinstance(content, str):
+        raise NotModelled(f"{kind} on a set's element")
+    ((test,), _) = _STATEMENTS[kind](content, scope)
+    assert isinstance(test, StatefulTest)  # noqa: S101 -- these three kinds make one
+    made = scope.keyed.setdefault(name, StatefulObject(f"{scope.table}/set/{name}", test.object.kind))
+    return StatefulTest(made, key, test.over)
+
+
+# --- effects ---
+
+
+def _log(content: Json, _scope: Scope) -> Lowered:
+    found = as_object(content or {}, "log")
+    flags = tuple(as_text(flag, "log flag") for flag in as_list(found.get("flags")))
+    group = found.get("group")
+    return (
+        does.Log(
+            as_text(found.get("prefix", ""), "prefix"),
+            as_text(found.get("level", ""), "level"),
+            flags,
+            as_number(group, "group") if group is not None else None,
+            as_number(found.get("snaplen", 0), "snaplen"),
+            as_number(found.get("queue-threshold", 0), "queue-threshold"),
+        ),
+    ), None
+
+
+_DEFAULT_REJECT = {Family.IP: "icmp", Family.IP6: "icmpv6"}
+
+
+def _reject(content: Json, scope: Scope) -> Lowered:
+    found = as_object(content or {}, "reject")
+    protocol = as_text(found.get("type", _DEFAULT_REJECT.get(scope.family, "icmpx")), "reject type")
+    if protocol == "tcp reset":
+        return (), verdicts.Reject(protocol)
+    expression = found.get("expr", "port-unreachable")
+    return (), verdicts.Reject(protocol, str(expression))
+
+
+def _queue(content: Json, _scope: Scope) -> Lowered:
+    found = as_object(content or {}, "queue")
+    number = found.get("num", 0)
+    flags = as_list(found.get("flags"))
+    if isinstance(number, int):
+        first = last = number
+    else:
+        ends = as_list(as_object(number, "queue").get("range"))
+        if len(ends) != 2:
+            raise NotModelled("a computed queue")
+        first, last = as_number(ends[0], "queue"), as_number(ends[1], "queue")
+    return (), verdicts.Queue(first, last, "bypass" in flags, "fanout" in flags)
+
+
+def _nat(kind: does.NatKind) -> Callable[[Json, Scope], Lowered]:
+    def lower(content: Json, scope: Scope) -> Lowered:
+        found = as_object(content or {}, kind.value)
+        flags = tuple(as_text(flag, "nat flag") for flag in as_list(found.get("flags")))
+        prefix = "prefix" in as_list(found.get("type_flags"))
+        address, port = found.get("addr"), found.get("port")
+        family = as_text(found.get("family", scope.family.value), "nat family")
+        field = IP6_SADDR if family == "ip6" else IP_SADDR
+        if isinstance(address, dict) and "map" in address:
+            raise NotModelled(f"{kind.value} by a map")
+        addresses = interval(whole_part(field), address) if address is not None else None
+        ports = _ports(port) if port is not None else None
+        return (does.Nat(kind, addresses, ports, flags, prefix),), verdicts.Accept()
+
+    return lower
+
+
+def _ports(value: Json) -> tuple[int, int]:
+    if isinstance(value, int):
+        return value, value
+    ends = as_list(as_object(value, "port").get("range"))
+    if len(ends) != 2:
+        raise NotModelled("a computed port")
+    return as_number(ends[0], "port"), as_number(ends[1], "port")
+
+
+def _helper(content: Json, scope: Scope) -> Lowered:
+    found = scope.objects.get(("ct helper", as_text(content, "ct helper")))
+    if found is None:
+        raise NotModelled("ct helper by a map")
+    layer = as_text(found.get("l3proto", scope.family.value), "l3proto")
+    return (
+        does.SetHelper(as_text(found.get("type"), "type"), layer, as_text(found.get("protocol"), "protocol")),
+    ), None
+
+
+def _timeout(content: Json, scope: Scope) -> Lowered:
+    name = as_text(content, "ct timeout")
+    found = scope.objects.get(("ct timeout", name))
+    if found is None:
+        raise NotModelled("ct timeout by a map")
+    policy = tuple(
+        (state, as_number(value, "policy")) for state, value in as_object(found.get("policy"), "policy").items()
+    )
+    layer = as_text(found.get("l3proto", scope.family.value), "l3proto")
+    return (does.SetTimeoutPolicy(name, layer, as_text(found.get("protocol"), "protocol"), policy),), None
+
+
+def _duplicate(content: Json, scope: Scope) -> Lowered:
+    found = as_object(content, "dup")
+    field = IP6_SADDR if scope.family is Family.IP6 else IP_SADDR
+    address = found.get("addr")
+    if address is None or scope.family not in {Family.IP, Family.IP6}:
+        raise NotModelled("dup without an address")
+    return (does.Duplicate(interval(whole_part(field), address)[0], as_text(found.get("dev", ""), "device")),), None
+
+
+def _synproxy(content: Json, _scope: Scope) -> Lowered:
+    found = as_object(content or {}, "synproxy")
+    flags = as_list(found.get("flags"))
+    scale = found.get("wscale")
+    return (), verdicts.SynProxy(
+        as_number(found.get("mss", 0), "mss"),
+        as_number(scale, "wscale") if scale is not None else None,
+        "timestamp" in flags,
+        "sack-perm" in flags,
+    )
+
+
+_STATEMENTS: dict[str, Callable[[Json, Scope], Lowered]] = {
+    "match": lambda content, scope: (lower_match(content, scope), None),
+    "accept": _plain(verdicts.Accept()),
+    "drop": _plain(verdicts.Drop()),
+    "return": _plain(verdicts.Return()),
+    "continue": _nothing,
+    "jump": lambda content, _scope: ((), verdicts.Jump(_target(content, "jump"))),
+    "goto": lambda content, _scope: ((), verdicts.Goto(_target(content, "goto"))),
+    "vmap": _vmap,
+    "counter": _nothing,
+    "last": _nothing,
+    "limit": _limit,
+    "quota": _quota,
+    "ct count": _ct_count,
+    "set": _set_statement,
+    "log": _log,
+    "reject": _reject,
+    "queue": _queue,
+    "snat": _nat(does.NatKind.SNAT),
+    "dnat": _nat(does.NatKind.DNAT),
+    "masquerade": _nat(does.NatKind.MASQUERADE),
+    "redirect": _nat(does.NatKind.REDIRECT),
+    "mangle": lambda content, scope: (lower_mangle(content, scope), None),
+    "notrack": lambda _content, _scope: ((does.NoTrack(),), None),
+    "ct helper": _helper,
+    "ct timeout": _timeout,
+    "dup": _duplicate,
+    "synproxy": _synproxy,
+}
