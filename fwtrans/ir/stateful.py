@@ -75,7 +75,7 @@ class StatefulObject:
 
     identity: str
     kind: StatefulKind
-    timeout: int = 0
+    timeout: float = 0
     size: int = 0
 
 

@@ -96,11 +96,14 @@ def lower_dump(
     family = Family(dump.family)
     names = _chain_names(dump)
     assumed: list[str] = []
+    shared: dict[str, object] = {}
     chains: list[Chain] = []
     for table in dump.tables:
         reached = _reached_from(table)
         for chain in table.chains:
-            lowering = _ChainLowering(dump, family, table, chain, names, sets, sink, reached[chain.name], assumed)
+            lowering = _ChainLowering(
+                dump, family, table, chain, names, sets, sink, reached[chain.name], assumed, shared
+            )
             chains.append(lowering.run())
     used = _used_sets(chains, sets)
     return LoweredTable(Table(family, name, tuple(chains), used), tuple(assumed))
@@ -177,6 +180,7 @@ class _ChainLowering:
     sink: DiagnosticSink
     hooks: frozenset[str]
     assumed: list[str]
+    shared: dict[str, object]
     number: int = 0
     user_chains: frozenset[str] = field(init=False)
 
@@ -311,7 +315,7 @@ class _ChainLowering:
             return Place(self.family, "", "", protocols, assumed=assumed)
         identity = f"{self.family.value}/{self.table.name}/{self.chain.name}/{self.number}/{use.word}"
         return Place(
-            self.family, self.table.name, self.chain.name, protocols, identity, self.sets, self.hooks, assumed
+            self.family, self.table.name, self.chain.name, protocols, identity, self.sets, self.hooks, assumed, self.shared
         )  # fmt: skip
 
     # --- diagnostics ---

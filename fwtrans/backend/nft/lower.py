@@ -18,7 +18,7 @@ from fwtrans.backend.nft.flat_rule import statements_of
 from fwtrans.backend.nft.names import legal_name
 from fwtrans.backend.nft.set_objects import data_type, named_map, named_set
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
-from fwtrans.ir.effect import SetHelper, SetTimeoutPolicy
+from fwtrans.ir.effect import SetHelper, SetSecmark, SetTimeoutPolicy
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.stateful import ConnectionCount, Limit, Quota, StatefulTest
 from fwtrans.ir.verdict import Drop, Goto, Return, Verdict
@@ -163,23 +163,16 @@ class _TableLowering:
                 key=data_type(tuple(part.field for part in test.key)),
                 flags=tuple(flags),
                 size=test.object.size or 65535,
-                timeout=timeout * 1000 if nft.SetFlag.TIMEOUT in flags else None,
+                timeout=round(timeout * 1000) if nft.SetFlag.TIMEOUT in flags else None,
             )
         return self._object_names[identity]
 
-    def conntrack_object(self, step: SetHelper | SetTimeoutPolicy) -> str:
-        what = step.helper if isinstance(step, SetHelper) else step.name
-        identity = f"{type(step).__name__}/{what}/{step.l3proto}/{step.l4proto}"
+    def object_of(self, step: SetHelper | SetTimeoutPolicy | SetSecmark) -> str:
+        identity = repr(step)
         if identity not in self._object_names:
-            name = self._object_names[identity] = self._own_name(f"{what}-{step.l4proto}")
-            layer = nft.Family(step.l3proto)
-            if isinstance(step, SetHelper):
-                made: nft.NamedObject = nft.CtHelperObject(
-                    name=name, helper=step.helper, protocol=step.l4proto, l3_protocol=layer
-                )
-            else:
-                made = nft.CtTimeoutObject(name=name, protocol=step.l4proto, l3_protocol=layer, policy=step.policy)
-            self._objects[name] = made
+            made = _made_object(step, self._own_name)
+            self._object_names[identity] = made.name
+            self._objects[made.name] = made
         return self._object_names[identity]
 
     def helper_chain(self, wanted: str, rules: tuple[tuple[nft.Statement, ...], ...]) -> str:
@@ -291,6 +284,17 @@ class _TableLowering:
                 code=refused.code, message=refused.message, span=span, hints=(refused.hint,) if refused.hint else ()
             )
         )
+
+
+def _made_object(step: SetHelper | SetTimeoutPolicy | SetSecmark, name: Callable[[str], str]) -> nft.NamedObject:
+    if isinstance(step, SetSecmark):
+        return nft.SecmarkObject(name=name("secmark"), context=step.context)
+    layer = nft.Family(step.l3proto)
+    if isinstance(step, SetHelper):
+        own = name(f"{step.helper}-{step.l4proto}")
+        return nft.CtHelperObject(name=own, helper=step.helper, protocol=step.l4proto, l3_protocol=layer)
+    own = name(f"{step.name}-{step.l4proto}")
+    return nft.CtTimeoutObject(name=own, protocol=step.l4proto, l3_protocol=layer, policy=step.policy)
 
 
 def _only_tests(step: Step) -> bool:

@@ -40,7 +40,8 @@ class Place(NamedTuple):
     """Where a use stands. `protocols` is what `-p` lets through; `identity` names the use's own state, stably.
 
     `sets` are the ipsets of the input by their ipset name. `hooks` are the built-in chains the rule's chain is reached from.
-    `assumed` collects the assumptions of the rule.
+    `assumed` collects the assumptions of the rule. `shared` is one for the whole dump: what earlier uses made under a
+    name of their own (the tables of hashlimit), for later ones to find.
     """
 
     family: Family
@@ -51,6 +52,7 @@ class Place(NamedTuple):
     sets: Mapping[str, NamedSet] = {}
     hooks: frozenset[str] = frozenset()
     assumed: list[str] | None = None
+    shared: dict[str, object] | None = None
 
     def assume(self, text: str) -> None:
         """Say what the exactness of the translation rests on; it is printed with the result."""
