@@ -122,7 +122,7 @@ def _log(step: ir.Log, _family: Family) -> nft.Statement:
     if step.group is None:
         return nft.Log(step.prefix, step.level, step.flags)
     return nft.Log(
-        step.prefix, group=step.group, snap_length=step.snaplen or None, queue_threshold=step.queue_threshold or None
+        step.prefix, group=step.group, snap_length=step.snaplen, queue_threshold=step.queue_threshold or None
     )
 
 
@@ -171,6 +171,10 @@ def _duplicate(step: ir.Duplicate, family: Family) -> nft.Statement:
     return nft.Duplicate(nft.Address(step.gateway, 128 if family is Family.IP6 else 32), device)
 
 
+# TCP options that nft 1.0.6 knows by name.
+_OPTION_WORDS = {0: "eol", 1: "nop", 2: "maxseg", 3: "window", 4: "sack-perm", 5: "sack", 8: "timestamp", 30: "mptcp", 34: "fastopen"}  # fmt: skip
+
+
 def _count(step: ir.Count, _family: Family) -> nft.Statement:
     if step.name:
         return nft.ObjectStatement(nft.ObjectKind.COUNTER, step.name)
@@ -185,6 +189,7 @@ _EFFECTS: dict[type, Callable[..., nft.Statement]] = {
     ir.AssignFromTable: _assign_from_table,
     ir.Duplicate: _duplicate,
     ir.Count: _count,
+    ir.ResetTcpOption: lambda step, _family: nft.ResetTcpOption(_OPTION_WORDS.get(step.kind, step.kind)),
     ir.NoTrack: lambda _step, _family: nft.Notrack(),
     ir.Forward: lambda step, _family: nft.Forward(nft.InterfaceName(step.device)),
 }

@@ -13,7 +13,7 @@ from fwtrans.backend.nft import model as nft
 from fwtrans.backend.nft.effects import assignment, effect_statement, stateful_statement, verdict_statement
 from fwtrans.backend.nft.selectors import HEADER_PROTOCOLS, PORT_PROTOCOLS, key_expression, literal, match_of, selector
 from fwtrans.diagnostics import Refused
-from fwtrans.ir.effect import Assign, OpaqueEffect, SetHelper, SetTimeoutPolicy, SetUpdate
+from fwtrans.ir.effect import Assign, OpaqueEffect, SetHelper, SetSecmark, SetTimeoutPolicy, SetUpdate
 from fwtrans.ir.fields import HAS_TRANSPORT, L4PROTO, MARK
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, MemberTest, OpaqueTest, present
@@ -51,11 +51,18 @@ class Shared(Protocol):
     def keyed_set(self, test: StatefulTest) -> str:
         """Declare the dynamic set that holds one object for each key, and return its name."""
 
-    def conntrack_object(self, step: SetHelper | SetTimeoutPolicy) -> str:
-        """Declare the helper or timeout policy once, and return its name."""
+    def object_of(self, step: SetHelper | SetTimeoutPolicy | SetSecmark) -> str:
+        """Declare the helper, timeout policy or security mark once, and return its name."""
 
     def helper_chain(self, wanted: str, rules: tuple[tuple[nft.Statement, ...], ...]) -> str:
         """Add a chain of our own and return its name."""
+
+
+_OBJECTS = {
+    SetHelper: nft.ObjectKind.CT_HELPER,
+    SetTimeoutPolicy: nft.ObjectKind.CT_TIMEOUT,
+    SetSecmark: nft.ObjectKind.SECMARK,
+}
 
 
 def statements_of(
@@ -129,9 +136,8 @@ class _Writer:
             self._stateful(step)
         elif isinstance(step, Assign):
             self._assign(step, is_last=is_last)
-        elif isinstance(step, (SetHelper, SetTimeoutPolicy)):
-            kind = nft.ObjectKind.CT_HELPER if isinstance(step, SetHelper) else nft.ObjectKind.CT_TIMEOUT
-            self.out.append(nft.ObjectStatement(kind, self.shared.conntrack_object(step)))
+        elif isinstance(step, (SetHelper, SetTimeoutPolicy, SetSecmark)):
+            self.out.append(nft.ObjectStatement(_OBJECTS[type(step)], self.shared.object_of(step)))
         elif isinstance(step, SetUpdate):
             self._guard_key(step.key)
             statement = effect_statement(step, self.shared.family)
