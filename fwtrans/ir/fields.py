@@ -231,9 +231,26 @@ TCP_FLAGS = _field(
     symbols=(("fin", 1), ("syn", 2), ("rst", 4), ("psh", 8), ("ack", 16), ("urg", 32), ("ecn", 64), ("cwr", 128)),
 )  # fmt: skip
 UDP_LENGTH = _field("udp.length", _NUMBER, 16, "payload", "udp", "length", requires=_of_protocol(17))
-ICMP_TYPE = _field("icmp.type", _NUMBER, 8, "payload", "icmp", "type", requires=_of_protocol(1))
+ICMP_TYPE = _field(
+    "icmp.type", _NUMBER, 8, "payload", "icmp", "type", requires=_of_protocol(1),
+    symbols=(
+        ("echo-reply", 0), ("destination-unreachable", 3), ("source-quench", 4), ("redirect", 5), ("echo-request", 8),
+        ("router-advertisement", 9), ("router-solicitation", 10), ("time-exceeded", 11), ("parameter-problem", 12),
+        ("timestamp-request", 13), ("timestamp-reply", 14), ("info-request", 15), ("info-reply", 16),
+        ("address-mask-request", 17), ("address-mask-reply", 18),
+    ),
+)  # fmt: skip
 ICMP_CODE = _field("icmp.code", _NUMBER, 8, "payload", "icmp", "code", requires=_of_protocol(1))
-ICMP6_TYPE = _field("icmp6.type", _NUMBER, 8, "payload", "icmpv6", "type", requires=_of_protocol(58))
+ICMP6_TYPE = _field(
+    "icmp6.type", _NUMBER, 8, "payload", "icmpv6", "type", requires=_of_protocol(58),
+    symbols=(
+        ("destination-unreachable", 1), ("packet-too-big", 2), ("time-exceeded", 3), ("parameter-problem", 4),
+        ("echo-request", 128), ("echo-reply", 129), ("mld-listener-query", 130), ("mld-listener-report", 131),
+        ("mld-listener-done", 132), ("nd-router-solicit", 133), ("nd-router-advert", 134),
+        ("nd-neighbor-solicit", 135), ("nd-neighbor-advert", 136), ("nd-redirect", 137), ("router-renumbering", 138),
+        ("ind-neighbor-solicit", 141), ("ind-neighbor-advert", 142), ("mld2-listener-report", 143),
+    ),
+)  # fmt: skip
 ICMP6_CODE = _field("icmp6.code", _NUMBER, 8, "payload", "icmpv6", "code", requires=_of_protocol(58))
 AH_SPI = _field("ah.spi", _NUMBER, 32, "payload", "ah", "spi", requires=_of_protocol(51))
 ESP_SPI = _field("esp.spi", _NUMBER, 32, "payload", "esp", "spi", requires=_of_protocol(50))

@@ -15,8 +15,9 @@ from fwtrans.backend.nft import model as nft
 from fwtrans.backend.nft.effects import rate
 from fwtrans.backend.nft.expand import FlatRule, TooManyCopies, expand, settled_by
 from fwtrans.backend.nft.flat_rule import statements_of
-from fwtrans.backend.nft.names import legal_name
+from fwtrans.backend.nft.names import NameKind, legal_name
 from fwtrans.backend.nft.set_objects import data_type, named_map, named_set
+from fwtrans.backend.nft.text import rule_text
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
 from fwtrans.ir.effect import SetHelper, SetSecmark, SetTimeoutPolicy
 from fwtrans.ir.rule import is_pure
@@ -114,15 +115,15 @@ class _TableLowering:
 
     def _name_all(self) -> None:
         for chain in self.table.chains:
-            self._chains[chain.name] = self._name("chain", chain.name, self._taken_chains)
+            self._chains[chain.name] = self._name(NameKind.CHAIN, chain.name, self._taken_chains)
         for name in [*[item.name for item in self.table.sets], *[item.name for item in self.table.maps]]:
-            self._sets[name] = self._name("set", name, self._taken)
+            self._sets[name] = self._name(NameKind.SET, name, self._taken)
 
-    def _name(self, kind: str, wanted: str, taken: set[str]) -> str:
-        given = legal_name(wanted, taken)
+    def _name(self, kind: NameKind, wanted: str, taken: set[str]) -> str:
+        given = legal_name(wanted, taken, kind)
         taken.add(given)
         if given != wanted:
-            self.renamings.append(Renaming(self.family, kind, wanted, given))
+            self.renamings.append(Renaming(self.family, kind.value, wanted, given))
         return given
 
     def chain_name(self, name: str) -> str:
@@ -143,7 +144,7 @@ class _TableLowering:
         if identity not in self._object_names:
             kind = test.object.kind
             what = "limit" if isinstance(kind, Limit) else "quota"
-            name = self._object_names[identity] = self._own_name(f"{what}-{identity}")
+            name = self._object_names[identity] = self._own_name(f"{what}-{identity}".replace("/", "-"))
             if isinstance(kind, Limit):
                 self._objects[name] = nft.LimitObject(name=name, rate=rate(kind, over=test.over))
             elif isinstance(kind, Quota):
@@ -153,7 +154,7 @@ class _TableLowering:
     def keyed_set(self, test: StatefulTest) -> str:
         identity = test.object.identity
         if identity not in self._object_names:
-            name = self._object_names[identity] = self._own_name(identity)
+            name = self._object_names[identity] = self._own_name(identity.replace("/", "-"), NameKind.SET)
             flags = [nft.SetFlag.DYNAMIC]
             timeout = test.object.timeout
             if timeout and not isinstance(test.object.kind, ConnectionCount):
@@ -177,14 +178,14 @@ class _TableLowering:
 
     def helper_chain(self, wanted: str, rules: tuple[tuple[nft.Statement, ...], ...]) -> str:
         if rules not in self._helper_names:
-            name = legal_name(wanted, self._taken_chains)
+            name = legal_name(wanted, self._taken_chains, NameKind.CHAIN)
             self._taken_chains.add(name)
             self._helper_names[rules] = name
             self._helpers.append(nft.Chain(name=name, rules=tuple(nft.Rule(statements) for statements in rules)))
         return self._helper_names[rules]
 
-    def _own_name(self, wanted: str) -> str:
-        name = legal_name(wanted, self._taken)
+    def _own_name(self, wanted: str, kind: NameKind = NameKind.OBJECT) -> str:
+        name = legal_name(wanted, self._taken, kind)
         self._taken.add(name)
         return name
 
@@ -221,11 +222,15 @@ class _TableLowering:
                         counter = nft.Counter()
                     end = self._explicit(verdict) if drops else verdict
                     statements = statements_of(steps, end, self, counter)
+                    if not statements:
+                        continue
+                    made = nft.Rule(statements, self._comment(rule))
+                    if any(isinstance(statement, nft.Log) for statement in statements):
+                        rule_text(made)  # refuses a prefix that nft cannot read here, where the rule is known
+                    rules.append(made)
                 except Refused as refused:
                     self._report(refused, rule)
                     break
-                if statements:
-                    rules.append(nft.Rule(statements, self._comment(rule)))
         base = None
         if chain.base is not None:
             if drops:

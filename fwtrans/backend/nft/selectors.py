@@ -111,8 +111,8 @@ def literal(field: Field, value: int) -> nft.Expression:
     word = field.symbol(value)
     if word is not None:
         return nft.Symbol(word)
-    if field.kind is FieldKind.BITS and field.width == 32:
-        return nft.Number(value, 8)
+    if field.kind is FieldKind.BITS:
+        return nft.Number(value, (field.width + 3) // 4)
     if field is ETHER_TYPE:
         return nft.Number(value, 4)
     return nft.Number(value)
