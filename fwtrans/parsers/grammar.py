@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from lark import Lark, Token
 
@@ -51,10 +51,12 @@ def _token_lexer() -> type:
     from lark.lexer import Lexer  # noqa: PLC0415 -- see the module docstring
 
     class TokenLexer(Lexer):
+        __future_interface__ = 1  # lex() gets Lark's state, and in it what parse() was given
+
         def __init__(self, _configuration: object) -> None:
             """Need nothing: all that a token says was known before."""
 
-        def lex(self, tokens: Iterable[Token]) -> Iterator[Token]:
-            return iter(tokens)
+        def lex(self, lexer_state: Any, _parser_state: Any) -> Iterator[Token]:
+            return iter(lexer_state.text)
 
     return TokenLexer
