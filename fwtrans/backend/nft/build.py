@@ -153,7 +153,9 @@ def set_ref(name: str) -> SetReference:
 
 
 def match(left: Expression, right: Expression) -> Match:
-    """Return a test for equality, membership or any of some flags."""
+    """Return a test for equality, membership or any of some flags; a masked value is compared as a whole."""
+    if isinstance(left, Binary) and not isinstance(right, (AnonymousSet, FlagList, SetReference)):
+        return Match(left, right, Operator.EQUAL)
     return Match(left, right)
 
 

@@ -172,6 +172,12 @@ def _synproxy(statement: st.Synproxy) -> Json:
     return {"synproxy": _given(mss=statement.mss, wscale=statement.window_scale, flags=flags)}
 
 
+def _duplicate(statement: st.Duplicate) -> Json:
+    if statement.address is None:  # the netdev family has no address; its device stands in that place
+        return {"dup": {"addr": _optional(statement.device)}}
+    return {"dup": _given(addr=expression_json(statement.address), dev=_optional(statement.device))}
+
+
 def _forward(statement: st.Forward) -> Json:
     device, address = expression_json(statement.device), _optional(statement.address)
     return {"fwd": _given(dev=device, family=statement.family, addr=address)}
@@ -204,7 +210,7 @@ _PRINTERS: dict[type, Callable[[Any], Json]] = {
     st.ResetTcpOption: _reset_tcp_option,
     st.Tproxy: _tproxy,
     st.Synproxy: _synproxy,
-    st.Duplicate: lambda value: {"dup": _given(addr=_optional(value.address), dev=_optional(value.device))},
+    st.Duplicate: _duplicate,
     st.Forward: _forward,
     st.FlowOffload: _flow_offload,
     st.XtStatement: refuse_xt,

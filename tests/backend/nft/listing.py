@@ -1,0 +1,203 @@
+"""Loads rulesets with the real nft, in a namespace of their own or in a lab kernel, and returns what it lists."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from fwtrans.backend.nft import model as nft
+from fwtrans.backend.nft.build import address, concat, ip, jump, mark, number, prefix
+from fwtrans.backend.nft.json_form import print_json
+from fwtrans.backend.nft.text import print_ruleset
+from tests.places import SHARED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tests.backend.nft.statement_cases import Case, Place
+
+NFT = os.environ.get("FWTRANS_NFT", "nft")
+"""The nft to load with; the listings that the cases tell are those of nft 1.0.6."""
+
+_COMMENT = re.compile(r"\t\t(.*) comment \"case (\d+)\"$")
+
+_BRACES = re.compile(r"\{ ([^{}]*?)\s\}")
+
+
+class Loaded(NamedTuple):
+    """What nft said, and what it lists afterwards."""
+
+    status: int
+    errors: str
+    listing: str
+
+
+def lab_launcher() -> Path | None:
+    """Return what runs a script under a kernel that has all of bridge netfilter, or nothing."""
+    chosen = os.environ.get("FWTRANS_LAB_UML")
+    launcher = Path(chosen) if chosen else SHARED / "lab" / "run-uml"
+    return launcher if launcher.is_file() else None
+
+
+def load(text: str, *, as_json: bool = False, zone: str = "UTC") -> Loaded:
+    """Load a ruleset into a fresh namespace with one nft, and list it with another."""
+    script = 'ip link set lo up && "$0" $1 -f - && "$0" $2 list ruleset'
+    process = subprocess.run(
+        ["unshare", "-n", "sh", "-c", script, NFT, "-j" if as_json else "-nn", "-y"],
+        input=text,
+        text=True,
+        capture_output=True,
+        check=False,
+        env={**os.environ, "TZ": zone},
+    )
+    return Loaded(process.returncode, process.stderr, process.stdout)
+
+
+def load_in_lab(texts: Iterable[tuple[str, bool]], launcher: Path, folder: Path) -> list[Loaded]:
+    """Load rulesets one after the other (text, and whether it is JSON) in one run of the lab kernel."""
+    lines = ["ip link add br0 type bridge"]
+    loads = list(texts)
+    for index, (text, as_json) in enumerate(loads):
+        path = folder / f"ruleset-{index}"
+        path.write_text(text, encoding="utf-8")
+        lines += [
+            "nft flush ruleset",
+            f"nft {'-j' if as_json else ''} -f {path} 2>&1",
+            'echo "== status $?"',
+            "nft -y list ruleset",
+            'echo "== end"',
+        ]
+    script = folder / "script"
+    script.write_text("\n".join(lines), encoding="utf-8")
+    process = subprocess.run([launcher, "-t", "120", script], text=True, capture_output=True, check=False)
+    found = re.findall(r"(.*?)== status (\d+)\n(.*?)== end\n", process.stdout, re.DOTALL)
+    assert len(found) == len(loads), process.stdout + process.stderr
+    return [Loaded(int(status), errors, listing) for errors, status, listing in found]
+
+
+def ruleset_of(cases: Iterable[tuple[int, Case]]) -> nft.Ruleset:
+    """Return a ruleset with a table for each place, each case a rule whose comment is its number."""
+    by_place: dict[Place, list[nft.Rule]] = {}
+    for index, case in cases:
+        by_place.setdefault(case.place, []).append(nft.Rule(case.statements, f"case {index}"))
+    return nft.Ruleset(tuple(_table(number, place, rules) for number, (place, rules) in enumerate(by_place.items())))
+
+
+def _table(index: int, place: Place, rules: list[nft.Rule]) -> nft.Table:
+    chains = (nft.Chain(name="other"), nft.Chain(name="base", base=place.base, rules=tuple(rules)))
+    text = print_ruleset(nft.Ruleset((nft.Table(family=place.family, name="t", chains=chains),))).text
+    return nft.Table(
+        family=place.family,
+        name=f"place{index}",
+        chains=chains,
+        objects=tuple(item for item in OBJECTS if f'"{item.name}"' in text or item.name == "bucket"),
+        sets=tuple(item for item in SETS if f"@{item.name}" in text),
+        maps=tuple(item for item in MAPS if f"@{item.name}" in text),
+        flowtables=(FLOWTABLE,) if "@fast" in text else (),
+    )
+
+
+def normalised(listing: str) -> str:
+    """Return a listing with the elements of every set sorted, as the kernel's hash tables have no order to keep."""
+    return _BRACES.sub(lambda match: "{ " + ", ".join(sorted(re.split(r",\s+", match[1].strip()))) + " }", listing)
+
+
+def printed(cases: Iterable[tuple[int, Case]], *, as_json: bool) -> str:
+    """Return the cases as one ruleset in text, or in JSON those that nft 1.0.6 has there."""
+    if as_json:
+        return print_json(ruleset_of((index, case) for index, case in cases if case.json))
+    return print_ruleset(ruleset_of(cases)).text
+
+
+def listed_rules(listing: str) -> dict[int, str]:
+    """Return what nft lists for each case."""
+    found = (_COMMENT.fullmatch(line) for line in listing.splitlines())
+    return {int(match[2]): match[1] for match in found if match}
+
+
+OBJECTS: tuple[nft.NamedObject, ...] = (
+    nft.CounterObject(name="web", packets=3, bytes=180, comment="of the web"),
+    nft.QuotaObject(name="volume", bytes=25 << 20, over=True, used=10),
+    nft.LimitObject(name="bucket", rate=nft.Rate(10, nft.Period.SECOND, 7)),
+    nft.CtHelperObject(name="ftp-standard", helper="ftp", protocol="tcp", l3_protocol=nft.Family.INET),
+    nft.CtTimeoutObject(
+        name="short", protocol="tcp", l3_protocol=nft.Family.IP, policy=(("established", 120), ("close", 20))
+    ),
+    nft.CtExpectationObject(
+        name="later", protocol="tcp", l3_protocol=nft.Family.IP, port=5060, timeout=3_600_000, size=12
+    ),
+    nft.SynproxyObject(name="shield", mss=1460, window_scale=7, timestamp=True, sack_permitted=True),
+)
+
+SETS = (
+    nft.Set(
+        name="addresses",
+        key=nft.DataTypes(("ipv4_addr",)),
+        flags=(nft.SetFlag.INTERVAL,),
+        elements=(nft.Element(address("192.0.2.1")), nft.Element(prefix("198.51.100.0/24"), comment="a net")),
+    ),
+    nft.Set(
+        name="services",
+        key=nft.DataTypes(("inet_proto", "inet_service")),
+        elements=(nft.Element(concat(nft.Symbol("tcp"), number(22))),),
+    ),
+    nft.Set(
+        name="seen",
+        key=nft.DataTypes(("ipv4_addr",)),
+        flags=(nft.SetFlag.TIMEOUT, nft.SetFlag.DYNAMIC),
+        timeout=3_600_000,
+        size=1000,
+    ),
+    nft.Set(name="counted", key=nft.DataTypes(("ipv4_addr",)), flags=(nft.SetFlag.DYNAMIC,), size=1000),
+)
+
+MAPS = (
+    nft.Map(
+        name="ports",
+        key=nft.DataTypes(("ifname",)),
+        value=nft.VerdictType(),
+        elements=(nft.Element(nft.InterfaceName("eth0"), jump("other")),),
+    ),
+    nft.Map(
+        name="buckets",
+        key=nft.DataTypes(("ifname",)),
+        value=nft.ObjectKind.LIMIT,
+        elements=(nft.Element(nft.InterfaceName("eth0"), nft.QuotedString("bucket")),),
+    ),
+    nft.Map(
+        name="vmid",
+        key=nft.DataTypes(("ifname",)),
+        value=nft.DataTypes(("mark",)),
+        elements=(nft.Element(nft.InterfaceName("eth0"), mark(100), comment="guest 100"),),
+    ),
+    nft.Map(
+        name="clients",
+        key=nft.DataTypes(("ipv4_addr",)),
+        value=nft.DataTypes(("mark",)),
+        flags=(nft.SetFlag.TIMEOUT, nft.SetFlag.DYNAMIC),
+        timeout=300_000,
+    ),
+    nft.Map(
+        name="netmap",
+        key=nft.DataTypes(("ipv4_addr",)),
+        value=nft.DataTypes(("ipv4_addr",)),
+        value_is_interval=True,
+        flags=(nft.SetFlag.INTERVAL,),
+        elements=(nft.Element(prefix("10.0.0.0/24"), prefix("198.51.100.0/24")),),
+    ),
+    nft.Map(
+        name="servers",
+        key=nft.DataTypes(("inet_service",)),
+        value=nft.DataTypes(("ipv4_addr", "inet_service")),
+        elements=(nft.Element(number(80), concat(address("192.0.2.1"), number(8080))),),
+    ),
+)
+
+FLOWTABLE = nft.Flowtable(name="fast", priority=0, devices=("lo",))
+
+TYPE_OF_FRAGMENTS = nft.Set(
+    name="fragments", key=nft.TypeOf(ip("frag-off")), elements=(nft.Element(number(1)), nft.Element(number(2)))
+)

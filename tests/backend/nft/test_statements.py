@@ -1,0 +1,72 @@
+"""Each statement prints as written in the table of cases, and the real nft takes text and JSON for the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fwtrans.backend.nft.text_statements import statements_text
+from tests.backend.nft.listing import Loaded, lab_launcher, listed_rules, load, load_in_lab, normalised, printed
+from tests.backend.nft.statement_cases import CASES, Case
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NUMBERED = tuple(enumerate(CASES))
+HERE = tuple(item for item in NUMBERED if not item[1].place.needs_lab)
+IN_LAB = tuple(item for item in NUMBERED if item[1].place.needs_lab)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.text)
+def test_statement_prints_as_the_table_says(case: Case) -> None:
+    assert statements_text(case.statements) == case.text
+
+
+def differences(cases: tuple[tuple[int, Case], ...], loaded: Loaded) -> list[str]:
+    assert loaded.status == 0, loaded.errors
+    listed = {index: normalised(text) for index, text in listed_rules(loaded.listing).items()}
+    return [
+        f"{case.text!r} is listed as {listed.get(index)!r}, not {case.listed!r}"
+        for index, case in cases
+        if listed.get(index) != normalised(case.listed)
+    ]
+
+
+@pytest.mark.netns
+def test_nft_lists_what_the_table_says() -> None:
+    assert not differences(HERE, load(printed(HERE, as_json=False)))
+
+
+@pytest.mark.netns
+def test_nft_lists_the_same_for_json() -> None:
+    in_json = tuple(item for item in HERE if item[1].json)
+    assert not differences(in_json, load(printed(HERE, as_json=True), as_json=True))
+
+
+@pytest.mark.netns
+def test_text_and_json_list_back_equal() -> None:
+    in_json = tuple(item for item in HERE if item[1].json)
+    text = load(printed(in_json, as_json=False))
+    json = load(printed(in_json, as_json=True), as_json=True)
+    assert text.status == json.status == 0
+    assert normalised(json.listing) == normalised(text.listing)
+
+
+@pytest.mark.netns
+def test_what_nft_lists_loads_and_lists_the_same_again() -> None:
+    once = load(printed(HERE, as_json=False))
+    again = load(once.listing)
+    assert again.status == 0, again.errors
+    assert normalised(again.listing) == normalised(once.listing)
+
+
+@pytest.mark.kernel
+def test_lab_kernel_lists_what_the_table_says(tmp_path: Path) -> None:
+    launcher = lab_launcher()
+    if launcher is None:
+        pytest.skip("neither FWTRANS_LAB_UML nor ../shared/lab/run-uml names a lab kernel")
+    texts = [(printed(IN_LAB, as_json=as_json), as_json) for as_json in (False, True)]
+    text, json = load_in_lab(texts, launcher, tmp_path)
+    assert not differences(IN_LAB, text)
+    assert not differences(tuple(item for item in IN_LAB if item[1].json), json)
