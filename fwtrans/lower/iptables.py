@@ -27,6 +27,7 @@ from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, bits, negated_if
 from fwtrans.ir.rule import Rule, never_matches
 from fwtrans.ir.ruleset import BaseHook, Chain, Hook, Table
+from fwtrans.ir.sets import NamedSet
 from fwtrans.ir.verdict import Accept, Drop, Goto, Jump, Queue, Return, Verdict
 from fwtrans.lower.extensions.base import Match, Outcome, Place, Target, Use
 from fwtrans.lower.extensions.registry import find_match, find_target
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from fwtrans.ir.rule import Step
-    from fwtrans.ir.sets import NamedSet
     from fwtrans.parsers.iptables_save.syntax import (
         ChainSyntax,
         ExtensionUse,
@@ -105,7 +105,8 @@ def lower_dump(
                 dump, family, table, chain, names, sets, sink, reached[chain.name], assumed, shared
             )
             chains.append(lowering.run())
-    used = _used_sets(chains, sets)
+    made = {item.name: item for item in shared.values() if isinstance(item, NamedSet)}
+    used = _used_sets(chains, {**sets, **made})
     return LoweredTable(Table(family, name, tuple(chains), used), tuple(assumed))
 
 
@@ -269,19 +270,28 @@ class _ChainLowering:
     # --- extensions ---
 
     def _match(self, use: ExtensionUse, protocols: IntervalSet) -> tuple[Step, ...]:
+        match = find_match(use.name, self.family)
+        if match is None:
+            raise Refused("FWT104", f"unknown match `{use.name}`", option=use.name)
+        self._check_place(match)
         key = _use_key(use, self.family, protocols)
         known = _KNOWN_MATCHES.get(key)
         if known is not None:
             return known
-        match = find_match(use.name, self.family)
-        if match is None:
-            raise Refused("FWT104", f"unknown match `{use.name}`", option=use.name)
         steps = match.lower(Use(use), self._place(match, use, protocols))
         if not match.in_context:
             if len(_KNOWN_MATCHES) > _KNOWN_LIMIT:
                 _KNOWN_MATCHES.clear()
             _KNOWN_MATCHES[key] = steps
         return steps
+
+    def _check_place(self, match: Match) -> None:
+        if match.tables and self.table.name not in match.tables:
+            where = ", ".join(sorted(match.tables))
+            raise Refused("FWT117", f"`{match.name}` is legal in table {where} only", option=match.name)
+        if match.hooks and not self.hooks <= match.hooks:
+            where = ", ".join(sorted(self.hooks - match.hooks))
+            raise Refused("FWT117", f"`{match.name}` cannot stand where {where} leads to", option=match.name)
 
     def _target(self, use: ExtensionUse, protocols: IntervalSet, *, goto: bool) -> Outcome:
         if use.name in self.user_chains:
@@ -315,7 +325,8 @@ class _ChainLowering:
             return Place(self.family, "", "", protocols, assumed=assumed)
         identity = f"{self.family.value}/{self.table.name}/{self.chain.name}/{self.number}/{use.word}"
         return Place(
-            self.family, self.table.name, self.chain.name, protocols, identity, self.sets, self.hooks, assumed, self.shared
+            self.family, self.table.name, self.chain.name, protocols, identity, self.sets, self.hooks, assumed, self.shared,
+            self.dump,
         )  # fmt: skip
 
     # --- diagnostics ---

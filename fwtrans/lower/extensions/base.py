@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fwtrans.ir.sets import NamedSet
     from fwtrans.ir.verdict import Verdict
     from fwtrans.parsers.iptables_save.options import Option
-    from fwtrans.parsers.iptables_save.syntax import ExtensionUse, OptionUse
+    from fwtrans.parsers.iptables_save.syntax import ExtensionUse, IptablesDump, OptionUse
 
 BOTH = frozenset({Family.IP, Family.IP6})
 IP_ONLY = frozenset({Family.IP})
@@ -41,7 +41,8 @@ class Place(NamedTuple):
 
     `sets` are the ipsets of the input by their ipset name. `hooks` are the built-in chains the rule's chain is reached from.
     `assumed` collects the assumptions of the rule. `shared` is one for the whole dump: what earlier uses made under a
-    name of their own (the tables of hashlimit), for later ones to find.
+    name of their own (the tables of hashlimit), for later ones to find. A `NamedSet` in it is declared in the table.
+    `dump` is there for what depends on other rules as well (the lists of recent).
     """
 
     family: Family
@@ -53,6 +54,7 @@ class Place(NamedTuple):
     hooks: frozenset[str] = frozenset()
     assumed: list[str] | None = None
     shared: dict[str, object] | None = None
+    dump: IptablesDump | None = None
 
     def assume(self, text: str) -> None:
         """Say what the exactness of the translation rests on; it is printed with the result."""
@@ -125,13 +127,15 @@ class Use:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """A match extension."""
+    """A match extension. `hooks` are the built-in chains that may lead to it, `tables` those it may stand in; empty for all."""
 
     name: str
     families: frozenset[Family]
     options: tuple[Option, ...]
     lower: Callable[[Use, Place], tuple[Step, ...]]
     in_context: bool = False
+    hooks: frozenset[str] = frozenset()
+    tables: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
