@@ -228,7 +228,7 @@ def _numbers_match(found: nft.Expression, field: Field, values: IntervalSet) -> 
 
 def _alternatives(field: Field, values: IntervalSet) -> nft.Expression:
     parts = tuple(interval(field, low, high) for low, high in values.ranges)
-    if field.symbols and len(parts) > 1:
+    if field.symbols and field.width <= 4 and len(parts) > 1:
         # Enumerations: one word each, never a range of words.
         parts = tuple(literal(field, value) for low, high in values.ranges for value in range(low, high + 1))
     return parts[0] if len(parts) == 1 else nft.AnonymousSet(parts)

@@ -1,0 +1,282 @@
+"""ipsets to named sets: what the kernel decides by longest prefix becomes plain, disjoint elements.
+
+A port is two dimensions, protocol and number, because ipset compares both. The members of a list:set are poured into
+one set of their own shape. What has no exact form is not refused here but where a rule uses it: a set that nobody asks
+does no harm. `IpsetSets` holds the sets by name, and the reasons for those that cannot be used.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from fwtrans.diagnostics import Refused
+from fwtrans.ir.fields import DPORT, ETHER_SADDR, IIFNAME, IP6_SADDR, IP_SADDR, L4PROTO, MARK, Family, Field
+from fwtrans.ir.names import NamePattern
+from fwtrans.ir.sets import Element, NamedSet
+from fwtrans.lower.longest_prefix import Entry, resolve
+from fwtrans.parsers.ipset_save.syntax import (
+    IPV6,
+    AddressPart,
+    InterfacePart,
+    MacPart,
+    MarkPart,
+    MemberPart,
+    PortPart,
+)
+from fwtrans.source import Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from fwtrans.ir.intervals import Interval
+    from fwtrans.parsers.ipset_save.syntax import ElementCommand, IpsetSet, Part
+
+_PORTS = (0, 0xFFFF)
+_WITH_PORTS = {1, 6, 17, 58, 132, 136}
+_LONGEST_COMMENT = 120
+
+
+class IpsetSets(NamedTuple):
+    """Sets that rules of one family can use, and why others cannot be used."""
+
+    sets: Mapping[str, NamedSet]
+    unusable: Mapping[str, Refused]
+
+
+@dataclass(frozen=True, slots=True)
+class _Lowering:
+    """One family's view of all sets: a list:set has other members for IPv4 than for IPv6."""
+
+    family: Family
+    by_name: Mapping[str, IpsetSet]
+
+
+def lower_ipsets(sets: Iterable[IpsetSet], family: Family) -> IpsetSets:
+    """Return every set as rules of the family see it."""
+    by_name = {item.name: item for item in sets}
+    lowering = _Lowering(family, by_name)
+    done: dict[str, NamedSet] = {}
+    unusable: dict[str, Refused] = {}
+    for name, item in by_name.items():
+        try:
+            done[name] = _lower_list(lowering, item) if item.type == "list:set" else _lower_set(item)
+        except Refused as refused:
+            unusable[name] = refused
+    return IpsetSets(done, unusable)
+
+
+def _lower_set(item: IpsetSet) -> NamedSet:
+    fields = _fields(item)
+    elements = [_dimensions(item, element) for element in item.elements]
+    header = item.header
+    return NamedSet(
+        item.name,
+        fields,
+        _elements(item, fields, [pair for group in elements for pair in group]),
+        timeout=header.timeout,
+        size=header.maxelem,
+        has_counters=header.counters,
+        origin=Origin(item.create.source, item.create.line),
+    )
+
+
+# --- dimensions ---
+
+
+def _fields(item: IpsetSet) -> tuple[Field, ...]:
+    address = IP6_SADDR if item.header.family == IPV6 else IP_SADDR
+    words = item.type.partition(":")[2].split(",")
+    found: list[Field] = []
+    for word in words:
+        if word in {"ip", "net"}:
+            found.append(address)
+        elif word == "port":
+            found.extend((L4PROTO, DPORT))
+        elif word == "mac":
+            found.append(ETHER_SADDR)
+        elif word == "mark":
+            found.append(MARK)
+        else:
+            found.append(IIFNAME)
+    return tuple(found)
+
+
+Box = tuple["Interval | NamePattern", ...]
+
+
+def _dimensions(item: IpsetSet, element: ElementCommand) -> list[tuple[Box, ElementCommand]]:
+    """Return the element's box; two where it speaks of two protocols (bitmap:port)."""
+    boxes: list[Box] = [()]
+    if item.type == "bitmap:ip,mac" and len(element.parts) == 1:
+        raise Refused("FWT200", f"set `{item.name}` learns MAC addresses from packets (an element without one)")
+    for part in element.parts:
+        boxes = [(*box, *more) for box in boxes for more in _part(item, part, wildcard=element.options.wildcard)]
+    return [(box, element) for box in boxes]
+
+
+def _part(item: IpsetSet, part: Part, *, wildcard: bool) -> Iterator[Box]:
+    if isinstance(part, AddressPart):
+        yield (_masked_address(item, part),)
+    elif isinstance(part, PortPart):
+        yield from _port(part)
+    elif isinstance(part, MacPart):
+        yield ((part.address, part.address),)
+    elif isinstance(part, MarkPart):
+        if item.header.markmask not in {None, 0xFFFFFFFF}:
+            raise Refused("FWT200", f"set `{item.name}` compares masked marks (markmask)")
+        yield ((part.mark, part.mark),)
+    elif isinstance(part, InterfacePart):
+        if part.physdev:
+            raise Refused("FWT201", f"set `{item.name}` asks for bridge ports (physdev:{part.name})")
+        yield (NamePattern(part.name, wildcard),)
+    else:
+        raise Refused("FWT300", f"set `{item.name}` has a member where an address was expected")
+
+
+def _masked_address(item: IpsetSet, part: AddressPart) -> Interval:
+    """Return the addresses that the kernel takes for this one: `netmask` and `bitmask` mask the packet's too."""
+    width = 128 if item.header.family == IPV6 else 32
+    if item.header.bitmask is not None:
+        ones = (1 << width) - 1
+        host = ones & ~item.header.bitmask
+        if host & (host + 1):
+            raise Refused("FWT200", f"set `{item.name}` has a bitmask with holes")
+        return part.first & ~host, part.last | host
+    if item.header.netmask is not None:
+        host = (1 << (width - item.header.netmask)) - 1
+        return part.first & ~host, part.last | host
+    return part.first, part.last
+
+
+def _port(part: PortPart) -> Iterator[Box]:
+    # A bitmap:port looks at TCP and UDP alone (net/netfilter/ipset/ip_set_bitmap_port.c, ip_set_get_ip_port).
+    protocols = (6, 17) if part.protocol is None else (part.protocol,)
+    for protocol in protocols:
+        # For other protocols the kernel takes port 0 for every packet, so an element asks for the protocol alone.
+        ports = (part.first, part.last) if protocol in _WITH_PORTS else _PORTS
+        yield (protocol, protocol), ports
+
+
+# --- elements ---
+
+
+def _elements(
+    item: IpsetSet, fields: tuple[Field, ...], found: list[tuple[Box, ElementCommand]]
+) -> tuple[Element, ...]:
+    if not any(element.options.nomatch for _, element in found) and _are_disjoint([box for box, _ in found]):
+        return tuple(_element(item, box, element) for box, element in found)
+    if any(element.options.timeout for _, element in found):
+        raise Refused("FWT200", f"set `{item.name}` has overlapping elements with timeouts of their own")
+    names = [index for index, field in enumerate(fields) if field is IIFNAME]
+    if names:
+        return tuple(_by_interface(found, names[0]))
+    entries = [Entry(_numbers(box), not element.options.nomatch, _weight(box, fields)) for box, element in found]
+    return tuple(Element(box) for box in resolve(entries))
+
+
+def _by_interface(found: list[tuple[Box, ElementCommand]], position: int) -> Iterator[Element]:
+    """Resolve prefixes for each interface by itself; that names overlap with wildcards is refused."""
+    groups: dict[NamePattern, list[tuple[Box, ElementCommand]]] = {}
+    for box, element in found:
+        name = box[position]
+        assert isinstance(name, NamePattern)  # noqa: S101 -- that dimension holds names
+        groups.setdefault(name, []).append((box, element))
+    if any(name.is_prefix for name in groups) and len(groups) > 1:
+        raise Refused("FWT200", "a set with interface wildcards beside other names and overlapping prefixes")
+    for name, group in groups.items():
+        entries = []
+        for box, element in group:
+            rest = _numbers((*box[:position], *box[position + 1 :]))
+            entries.append(Entry(rest, not element.options.nomatch, tuple(low - high for low, high in rest)))
+        for rest in resolve(entries):
+            yield Element((*rest[:position], name, *rest[position:]))
+
+
+def _numbers(box: Box) -> tuple[Interval, ...]:
+    return tuple(part for part in box if not isinstance(part, NamePattern))
+
+
+def _weight(box: Box, fields: tuple[Field, ...]) -> tuple[int, ...]:
+    """Return the prefix lengths, in order: a smaller span is a longer prefix."""
+    return tuple(
+        part[0] - part[1]
+        for part, field in zip(box, fields, strict=True)
+        if not isinstance(part, NamePattern) and field in {IP_SADDR, IP6_SADDR}
+    )
+
+
+def _are_disjoint(boxes: list[Box]) -> bool:
+    """Tell whether no two boxes overlap; a plain set of points is told apart at once."""
+    if all(isinstance(part, NamePattern) or part[0] == part[1] for box in boxes for part in box):
+        return len(set(boxes)) == len(boxes)
+    if not boxes or len(boxes[0]) > 1:
+        return False
+    spans = sorted(part for (part,) in boxes if not isinstance(part, NamePattern))
+    return len(spans) == len(boxes) and all(left[1] < right[0] for left, right in itertools.pairwise(spans))
+
+
+def _element(item: IpsetSet, box: Box, command: ElementCommand) -> Element:
+    options = command.options
+    counters: tuple[int, int] | None = None
+    if item.header.counters:
+        counters = (options.packets or 0, options.bytes or 0)
+    timeout: int | None = None
+    if item.header.timeout is not None and options.timeout != 0:
+        timeout = options.timeout if options.timeout is not None else item.header.timeout or None
+    return Element(box, timeout=timeout, comment=_comment(options.comment), counters=counters)
+
+
+def _comment(text: str | None) -> str:
+    """Return the comment as far as nft can hold it: no quotation marks, 128 bytes."""
+    if not text:
+        return ""
+    safe = "".join(letter if letter.isprintable() and letter not in '"\\' else "'" for letter in text)
+    return safe.encode()[:_LONGEST_COMMENT].decode(errors="ignore")
+
+
+# --- list:set ---
+
+
+def _lower_list(lowering: _Lowering, item: IpsetSet) -> NamedSet:
+    """Pour the members of one shape into one set: the packet is in the list if it is in any of them."""
+    members = [_lower_set(member) for member in _members(lowering, item, set())]
+    shapes = {member.fields for member in members}
+    if len(shapes) > 1:
+        raise Refused("FWT200", f"set `{item.name}` lists sets of different shapes")
+    origin = Origin(item.create.source, item.create.line)
+    if not members:
+        return NamedSet(item.name, (IP6_SADDR if lowering.family is Family.IP6 else IP_SADDR,), origin=origin)
+    (fields,) = shapes
+    elements = [element for member in members for element in member.elements]
+    if IIFNAME in fields and len(members) > 1:
+        raise Refused("FWT200", f"set `{item.name}` lists several sets with interfaces")
+    if len(members) > 1:
+        boxes = resolve(Entry(_numbers(element.key), inside=True, weight=()) for element in elements)
+        elements = [Element(box) for box in boxes]
+    return NamedSet(item.name, fields, tuple(elements), origin=origin)
+
+
+def _members(lowering: _Lowering, item: IpsetSet, seen: set[str]) -> Iterator[IpsetSet]:
+    """Yield the sets of the family that a list names, lists inside lists too (the kernel allows none)."""
+    for element in item.elements:
+        for part in element.parts:
+            if not isinstance(part, MemberPart) or part.name in seen:
+                continue
+            seen.add(part.name)
+            member = lowering.by_name.get(part.name)
+            if member is None:
+                raise Refused("FWT202", f"set `{item.name}` lists `{part.name}`, which is not in the input")
+            if element.options.timeout:
+                raise Refused("FWT200", f"set `{item.name}` lists members with timeouts")
+            if member.type == "list:set":
+                yield from _members(lowering, member, seen)
+            elif _is_of_family(member, lowering.family):
+                yield member
+
+
+def _is_of_family(item: IpsetSet, family: Family) -> bool:
+    if item.type in {"bitmap:port", "hash:mac"}:
+        return True
+    return (item.header.family == IPV6) == (family is Family.IP6)
