@@ -253,6 +253,9 @@ ICMP6_TYPE = _field(
 )  # fmt: skip
 ICMP6_CODE = _field("icmp6.code", _NUMBER, 8, "payload", "icmpv6", "code", requires=_of_protocol(58))
 AH_SPI = _field("ah.spi", _NUMBER, 32, "payload", "ah", "spi", requires=_of_protocol(51))
+AH_NEXT_HEADER = _field("ah.nexthdr", _NUMBER, 8, "payload", "ah", "nexthdr", requires=_of_protocol(51))
+AH_HEADER_LENGTH = _field("ah.hdrlength", _NUMBER, 8, "payload", "ah", "hdrlength", requires=_of_protocol(51))
+AH_RESERVED = _field("ah.reserved", _NUMBER, 16, "payload", "ah", "reserved", requires=_of_protocol(51))
 ESP_SPI = _field("esp.spi", _NUMBER, 32, "payload", "esp", "spi", requires=_of_protocol(50))
 COMP_CPI = _field("comp.cpi", _NUMBER, 16, "payload", "comp", "cpi", requires=_of_protocol(108))
 DCCP_TYPE = _field("dccp.type", _NUMBER, 4, "payload", "dccp", "type", requires=_of_protocol(33))
