@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from fwtrans.backend.nft import model as nft
 from fwtrans.backend.nft.effects import assignment, effect_statement, stateful_statement, verdict_statement
+from fwtrans.backend.nft.header_writes import header_write, is_header_write
 from fwtrans.backend.nft.selectors import HEADER_PROTOCOLS, PORT_PROTOCOLS, key_expression, literal, match_of, selector
 from fwtrans.diagnostics import Refused
-from fwtrans.ir.effect import Assign, OpaqueEffect, SetHelper, SetSecmark, SetTimeoutPolicy, SetUpdate
+from fwtrans.ir.effect import Assign, AssignFromTable, OpaqueEffect, SetHelper, SetSecmark, SetTimeoutPolicy, SetUpdate
 from fwtrans.ir.fields import HAS_TRANSPORT, L4PROTO, MARK
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, MemberTest, OpaqueTest, present
@@ -134,6 +135,8 @@ class _Writer:
             self._member_test(step)
         elif isinstance(step, StatefulTest):
             self._stateful(step)
+        elif isinstance(step, (Assign, AssignFromTable)) and is_header_write(step):
+            self._header_write(step, is_last=is_last)
         elif isinstance(step, Assign):
             self._assign(step, is_last=is_last)
         elif isinstance(step, (SetHelper, SetTimeoutPolicy, SetSecmark)):
@@ -200,6 +203,12 @@ class _Writer:
         self.out.append(stateful_statement(test))
 
     # --- effects that need more than a statement ---
+
+    def _header_write(self, step: Assign | AssignFromTable, *, is_last: bool) -> None:
+        statements = header_write(step, self.shared.helper_chain)
+        if not is_last and any(isinstance(item, nft.Verdict) for item in statements):
+            raise Refused("FWT200", "changing single bits of a header must be the last thing a rule does")
+        self.out.extend(statements)
 
     def _assign(self, step: Assign, *, is_last: bool) -> None:
         if step.source is None or step.keep == 0:
