@@ -32,7 +32,8 @@ class NamedSet:
     """A set. `fields` say what the dimensions are, by an example field of the right kind and width.
 
     `dynamic` sets are changed by rules while packets pass. Elements do not overlap: what iptables decides by longest
-    prefix is resolved into plain intervals before it comes here.
+    prefix is resolved into plain intervals before it comes here. `takes_packets` says that a rule may add a packet's own
+    values as they are: the set masks nothing, holds no networks and no range.
     """
 
     name: str
@@ -43,6 +44,7 @@ class NamedSet:
     size: int | None = None
     has_counters: bool = False
     comment: str = ""
+    takes_packets: bool = field(default=False, compare=False)
     origin: Origin | None = field(default=None, compare=False)
 
 

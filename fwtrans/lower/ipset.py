@@ -78,8 +78,15 @@ def _lower_set(item: IpsetSet) -> NamedSet:
         timeout=header.timeout,
         size=header.maxelem,
         has_counters=header.counters,
+        takes_packets=_takes_packets(item),
         origin=Origin(item.create.source, item.create.line),
     )
+
+
+def _takes_packets(item: IpsetSet) -> bool:
+    """Tell whether `-j SET` adds what it sees: networks take the prefix length that is in the set already."""
+    masked = item.header.netmask is not None or item.header.bitmask is not None or item.header.markmask is not None
+    return item.type.startswith("hash:") and "net" not in item.type and not masked
 
 
 # --- dimensions ---
