@@ -82,12 +82,15 @@ _IPV4, _IPV6 = FieldKind.IPV4, FieldKind.IPV6
 # A whole transport header: the first fragment or no fragment, not cut short. With conntrack, packets arrive here whole.
 HAS_TRANSPORT = _field("has.transport", _NUMBER, 1, "presence", "transport")
 HAS_CONNTRACK = _field("has.conntrack", _NUMBER, 1, "presence", "conntrack")
+# A local socket that a process holds open (what `meta skuid` needs), and one that a look-up by the packet's ends finds.
 HAS_SOCKET = _field("has.socket", _NUMBER, 1, "presence", "socket")
+HAS_LOOKED_UP_SOCKET = _field("has.looked-up-socket", _NUMBER, 1, "presence", "looked-up socket")
 HAS_VLAN = _field("has.vlan", _NUMBER, 1, "presence", "vlan")
 HAS_ETHERNET = _field("has.ethernet", _NUMBER, 1, "presence", "ethernet")
 _TRANSPORT = (("has.transport", 1),)
 _CONNTRACK = (("has.conntrack", 1),)
 _ETHERNET = (("has.ethernet", 1),)
+_LOOKED_UP = (("has.looked-up-socket", 1),)
 
 # --- what the kernel knows of the packet -----------------------------------------------------------------------------
 NFPROTO = _field("nfproto", _NUMBER, 8, "meta", "nfproto", symbols=(("ipv4", 2), ("ipv6", 10)))
@@ -116,6 +119,7 @@ REALM = _field("rtclassid", _BITS, 32, "meta", "rtclassid")
 CGROUP = _field("cgroup", _BITS, 32, "meta", "cgroup")
 IIFGROUP = _field("iifgroup", _BITS, 32, "meta", "iifgroup")
 OIFGROUP = _field("oifgroup", _BITS, 32, "meta", "oifgroup")
+# Whole seconds since 1970; seconds of the day, in UTC; the day of the week, 0 is Sunday.
 TIME = _field("time", _NUMBER, 64, "meta", "time")
 HOUR = _field("hour", _NUMBER, 17, "meta", "hour")
 DAY = _field("day", _NUMBER, 3, "meta", "day")
@@ -261,9 +265,9 @@ COMP_CPI = _field("comp.cpi", _NUMBER, 16, "payload", "comp", "cpi", requires=_o
 DCCP_TYPE = _field("dccp.type", _NUMBER, 4, "payload", "dccp", "type", requires=_of_protocol(33))
 
 # --- routing, sockets, IPsec -----------------------------------------------------------------------------------------
-SOCKET_TRANSPARENT = _field("socket.transparent", _NUMBER, 1, "socket", "transparent", requires=(("has.socket", 1),))
-SOCKET_WILDCARD = _field("socket.wildcard", _NUMBER, 1, "socket", "wildcard", requires=(("has.socket", 1),))
-SOCKET_MARK = _field("socket.mark", _BITS, 32, "socket", "mark", requires=(("has.socket", 1),))
+SOCKET_TRANSPARENT = _field("socket.transparent", _NUMBER, 1, "socket", "transparent", requires=_LOOKED_UP)
+SOCKET_WILDCARD = _field("socket.wildcard", _NUMBER, 1, "socket", "wildcard", requires=_LOOKED_UP)
+SOCKET_MARK = _field("socket.mark", _BITS, 32, "socket", "mark", requires=_LOOKED_UP)
 IPSEC_PRESENT = _field("ipsec", _NUMBER, 1, "meta", "secpath")
 RT_IPSEC = _field("rt.ipsec", _NUMBER, 1, "rt", "ipsec")
 # The TCP segment size that fits the routes to the packet's source and destination; nftables calls it mtu.
@@ -285,10 +289,33 @@ def fib(key: tuple[str, ...], result: str) -> Field:
 
 
 @cache
+def fib_exists(key: tuple[str, ...]) -> Field:
+    """Return `fib saddr . iif oif exists`: whether there is a route at all."""
+    return _field(f"fib({'.'.join(key)}).exists", _NUMBER, 1, "fib", " . ".join(key), "oif", "exists")
+
+
+@cache
+def os_name(ttl: str) -> Field:
+    """Return `osf [ttl loose|skip] name`: the system that a SYN's fingerprint gives away; "" compares the TTL exactly."""
+    return _field(f"osf.name.{ttl or 'exact'}", _NAME, 128, "osf", "name", ttl, requires=_of_protocol(6))
+
+
+@cache
 def raw_payload(base: str, offset: int, length: int) -> Field:
-    """Return `@base,offset,length` (in bits) as a number of that many bits. Bases: ll, nh, th."""
-    requires = _TRANSPORT if base == "th" else ()
+    """Return `@base,offset,length` (in bits) as a number of that many bits. Bases: ll, nh, th, ih (behind TCP's header)."""
+    requires = _TRANSPORT if base in {"th", "ih"} else ()
     return _field(f"@{base},{offset},{length}", _BITS, length, "raw", base, str(offset), str(length), requires=requires)
+
+
+@cache
+def raw_number(base: str, offset: int, length: int) -> Field:
+    """Return the same as a number, to be compared with intervals."""
+    bits = raw_payload(base, offset, length)
+    return _field(f"{bits.name}#", _NUMBER, length, *bits.spelling, requires=bits.requires)
+
+
+# Kinds of routing headers have fields of their own, but it is one header that is there or not.
+_SAME_HEADER = {"rt0": "rt", "rt2": "rt", "srh": "rt"}
 
 
 @cache
@@ -301,7 +328,7 @@ def header_present(kind: str, name: str) -> Field:
 @cache
 def header_field(kind: str, name: str, part: str, width: int, number_kind: FieldKind = FieldKind.NUMBER) -> Field:
     """Return a field of such a header: `exthdr frag id`, `tcp option maxseg size`, `rt type`."""
-    present = header_present(kind, name)
+    present = header_present(kind, _SAME_HEADER.get(name, name))
     requires = (*present.requires, (present.name, 1))
     return _field(f"{kind}.{name}.{part}", number_kind, width, kind, name, part, requires=requires)
 

@@ -9,6 +9,8 @@ from fwtrans.backend.nft import model as nft
 from fwtrans.diagnostics import Refused
 from fwtrans.ir.bits import BitSet
 from fwtrans.ir.fields import (
+    CT_EXPIRATION,
+    CT_LABEL,
     CT_STATE,
     ETHER_TYPE,
     HAS_CONNTRACK,
@@ -18,6 +20,7 @@ from fwtrans.ir.fields import (
     IP6_CLASS,
     IP_TOS,
     L4PROTO,
+    TIME,
     Family,
     Field,
     FieldKind,
@@ -60,7 +63,7 @@ def selector(field: Field) -> nft.Selector:
     if kind == "socket":
         return nft.Socket(words[0])
     if kind == "osf":
-        return nft.Osf(words[0])
+        return nft.Osf(*words)
     if kind == "ipsec":
         family, _, key = words[2].rpartition(" ")
         return nft.Ipsec(words[0], key, family, int(words[1]))
@@ -173,13 +176,37 @@ def match_of(test: FieldTest, family: Family, protocol: int | None) -> tuple[nft
     if isinstance(test.values, NameSet):
         return (_names(found, test.values),)
     if isinstance(test.values, BitSet):
-        return (_bits(found, field, test.values),)
+        return (_label(found, test.values) if field is CT_LABEL else _bits(found, field, test.values),)
+    if field is CT_EXPIRATION:
+        return _expiration(found, _numbers(test))
     return (_numbers_match(found, field, test.values),)
 
 
 def _numbers(test: FieldTest) -> IntervalSet:
     assert isinstance(test.values, IntervalSet)  # noqa: S101 -- number fields hold interval sets
     return test.values
+
+
+def _expiration(found: nft.Expression, values: IntervalSet) -> tuple[nft.Match, ...]:
+    """Compare with whole seconds: nft reads milliseconds as well, but loses them when it lists a rule."""
+    low, high = values.ranges[0]
+    if len(values.ranges) > 1 or low % 1000 or ((high + 1) % 1000 and high + 1 < 1 << values.width):
+        raise Refused("FWT200", "nft lists the time a connection has left in whole seconds only")
+    at_least = nft.Match(found, nft.Number(low // 1000), nft.Operator.GREATER_OR_EQUAL)
+    if high + 1 == 1 << values.width:
+        return (at_least,)
+    below = nft.Match(found, nft.Number((high + 1) // 1000), nft.Operator.LESS)
+    return (at_least, below) if low else (below,)
+
+
+def _label(found: nft.Expression, values: BitSet) -> nft.Match:
+    """Ask for one bit. nft takes a number for the position of a bit here, not for a mask."""
+    mask, value = values.only_cube or (0, 0)
+    if mask.bit_count() != 1:
+        raise Refused("FWT200", "connection labels can be asked bit by bit only")
+    bit = nft.Number(mask.bit_length() - 1)
+    operator = nft.Operator.EQUAL if value else nft.Operator.NOT_EQUAL
+    return nft.Match(nft.Binary(nft.BinaryOperator.AND, found, bit), bit, operator)
 
 
 def _presence(field: Field, values: object, family: Family) -> tuple[nft.Match, ...]:
@@ -212,6 +239,8 @@ def _transport_presence(family: Family, *, there: bool) -> tuple[nft.Match, ...]
 def _numbers_match(found: nft.Expression, field: Field, values: IntervalSet) -> nft.Match:
     if field is CT_STATE:
         return _state_match(found, values)
+    if field is TIME:
+        return _time_match(found, values)
     others = values.complement()
     if len(others.ranges) < len(values.ranges) or (len(others.ranges) == 1 and others.only is not None):
         if others.is_empty:
@@ -232,6 +261,17 @@ def _alternatives(field: Field, values: IntervalSet) -> nft.Expression:
         # Enumerations: one word each, never a range of words.
         parts = tuple(literal(field, value) for low, high in values.ranges for value in range(low, high + 1))
     return parts[0] if len(parts) == 1 else nft.AnonymousSet(parts)
+
+
+def _time_match(found: nft.Expression, values: IntervalSet) -> nft.Match:
+    """Compare whole seconds with the kernel's nanoseconds: the last second is in to its end, which is where the next begins."""
+    (low, high), *others = values.ranges
+    if not others and not low:
+        return nft.Match(found, nft.Number(high + 1), nft.Operator.LESS)
+    if not others and high == (1 << TIME.width) - 1:
+        return nft.Match(found, nft.Number(low), nft.Operator.GREATER_OR_EQUAL)
+    spans = tuple(nft.Range(nft.Number(first), nft.Number(last + 1)) for first, last in values.ranges)
+    return nft.Match(found, spans[0] if len(spans) == 1 else nft.AnonymousSet(spans))
 
 
 def _state_match(found: nft.Expression, values: IntervalSet) -> nft.Match:
