@@ -13,7 +13,7 @@ from fwtrans.backend.nft.selectors import key_expression, literal, selector
 from fwtrans.diagnostics import Refused
 from fwtrans.ir import effect as ir
 from fwtrans.ir import verdict as verdicts
-from fwtrans.ir.fields import Family
+from fwtrans.ir.fields import CT_LABEL, Family
 from fwtrans.ir.stateful import (
     ConnectionCount,
     EveryNth,
@@ -88,9 +88,19 @@ def assignment(step: ir.Assign) -> nft.Assignment | None:
         return nft.Assignment(target, _with_source(step.source, field, step.constant))
     if step.keep == ones and step.constant == 0:
         return None
+    if field is CT_LABEL:
+        return nft.Assignment(target, _label_bit(step))
     if step.keep == 0:
         return nft.Assignment(target, literal(field, step.constant))
     return nft.Assignment(target, _kept_bits(target, field, step.keep & ones, step.constant, ones))
+
+
+def _label_bit(step: ir.Assign) -> nft.Expression:
+    """Return the position of the bit: `ct label set` sets one and leaves the others as they are."""
+    ones = (1 << CT_LABEL.width) - 1
+    if step.constant.bit_count() != 1 or step.keep & ones != ones & ~step.constant:
+        raise Refused("FWT200", "of connection labels nft can set one, and clear none")
+    return nft.Number(step.constant.bit_length() - 1)
 
 
 def _kept_bits(target: nft.Selector, field: Field, keep: int, constant: int, ones: int) -> nft.Expression:

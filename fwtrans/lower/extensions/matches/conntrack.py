@@ -25,7 +25,8 @@ from fwtrans.ir.fields import (
     conntrack_address,
     conntrack_port,
 )
-from fwtrans.ir.match import AnyOf, FieldTest, PureTest, negated_if, number
+from fwtrans.ir.intervals import IntervalSet
+from fwtrans.ir.match import AnyOf, FieldTest, PureTest, negated_if, number, number_range
 from fwtrans.lower.extensions.base import BOTH, Match, Place, Use
 from fwtrans.lower.values import (
     address_width,
@@ -74,13 +75,17 @@ def state_test(states: frozenset[int]) -> FieldTest:
 def _lower(use: Use, place: Place) -> tuple[Step, ...]:
     if not use.options:
         raise Refused("FWT116", "`conntrack` needs at least one option", option="conntrack")
-    tests = tuple(
-        negated_if(_READERS[option.name](option, place.family), option.negated)
-        for option in use.options
-        if option.name != "--ctstate"
-    )
+    tests = tuple(_test(option, place.family) for option in use.options if option.name != "--ctstate")
     state = use.find("--ctstate")
     return tests if state is None else _with_states(state, tests)
+
+
+def _test(option: OptionUse, family: Family) -> PureTest:
+    """Return one option's test. nft compares the time left in whole seconds only, one range at a time."""
+    test = negated_if(_READERS[option.name](option, family), option.negated)
+    if option.name == "--ctexpire" and isinstance(test.values, IntervalSet) and len(test.values.ranges) > 1:
+        return AnyOf(tuple((number_range(CT_EXPIRATION, low, high),) for low, high in test.values.ranges))
+    return test
 
 
 def _with_states(option: OptionUse, tests: tuple[PureTest, ...]) -> tuple[Step, ...]:

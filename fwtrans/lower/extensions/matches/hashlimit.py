@@ -19,7 +19,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.diagnostics import Refused
-from fwtrans.ir.fields import DPORT, NFPROTO, SPORT, destination_address, source_address
+from fwtrans.ir.fields import DPORT, ETHER_PROTOCOL, SPORT, destination_address, source_address
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import KeyPart
 from fwtrans.ir.stateful import Limit, LimitUnit, StatefulObject, StatefulTest
@@ -78,9 +78,10 @@ def _lower(use: Use, place: Place) -> tuple[Step, ...]:
             option=option.name,
             hint="give the rules table names of their own if it does not matter that both charge one bucket",
         )
-    place.assume(
-        f"hashlimit table `{name}` never has to hold more than {first.object.size} entries at a time: iptables drops packets of further keys, nftables does not match them"
-    )
+    if first.key:
+        place.assume(
+            f"hashlimit table `{name}` never has to hold more than {first.object.size} entries at a time: iptables drops packets of further keys, nftables does not match them"
+        )
     return (StatefulTest(first.object, first.key, over=above),)
 
 
@@ -118,7 +119,7 @@ def _table(use: Use, place: Place, option: str, text: str, identity: str) -> _Ta
         if expire >= refill * 1000:
             return _Table(StatefulObject(identity, kind, size=most), ())
         # one bucket that is forgotten before it would be full by itself: a key with a single value
-        key = (KeyPart(NFPROTO),)
+        key = (KeyPart(ETHER_PROTOCOL),)
     return _Table(StatefulObject(identity, kind, timeout=expire / 1000, size=most), key)
 
 
