@@ -1,0 +1,89 @@
+"""Boolean functions of numbered variables, as complement-edge BDDs: the only module that imports oxidd.
+
+A `Node` is canonical: two nodes of one manager are equal exactly when they are the same function, and comparing and
+hashing them costs nothing. They combine by `&`, `|`, `^`, `~` and `.ite(then, otherwise)`.
+
+One worker thread: a second one keeps free slots of its own, and a store of 200,000 nodes then ran out of memory at
+112,000 (oxidd 0.13). Memory is only touched when it is used, but for the cache of operations.
+"""
+
+# ruff: noqa: TID251 -- this is the one module that imports oxidd
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from oxidd.bcdd import BCDDFunction as Node
+from oxidd.bcdd import BCDDManager
+from oxidd.util import DDMemoryError as OutOfNodes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+__all__ = ["Bdd", "Node", "OutOfNodes"]
+
+_CACHE_ENTRIES = 1 << 21
+
+
+class Bdd:
+    """One store of nodes. Everything that runs out of memory raises `OutOfNodes`; the store is to be given up then."""
+
+    __slots__ = ("_collect_above", "_manager", "false", "true", "variables")
+
+    def __init__(self, capacity: int) -> None:
+        self._manager = BCDDManager(capacity, min(_CACHE_ENTRIES, max(capacity // 4, 1024)), 1)
+        self._collect_above = capacity * 3 // 4
+        self.true: Node = self._manager.true()
+        self.false: Node = self._manager.false()
+        self.variables: list[Node] = []
+
+    def add_variables(self, count: int) -> range:
+        """Add variables at the end of the order and return their numbers."""
+        added = self._manager.add_vars(count)
+        self.variables.extend(self._manager.var(number) for number in added)
+        return added
+
+    def collect(self) -> None:
+        """Free what is not used any more, where the store is three quarters full: an operation cannot wait for that."""
+        if self._manager.approx_num_inner_nodes() > self._collect_above:
+            self._manager.gc()
+            self._collect_above = max(self._collect_above, self._manager.num_inner_nodes() * 5 // 4)
+
+    @property
+    def size(self) -> int:
+        """Return how many nodes there are."""
+        return self._manager.num_inner_nodes()
+
+    def any_of(self, nodes: Sequence[Node]) -> Node:
+        """Return the union, halving the list each time: neighbours are alike, and big functions meet only at the end."""
+        if not nodes:
+            return self.false
+        row = list(nodes)
+        while len(row) > 1:
+            row = [left | right for left, right in zip(row[::2], row[1::2], strict=False)] + row[len(row) & ~1 :]
+        return row[0]
+
+    def cube(self, variables: Iterable[int]) -> Node:
+        """Return the conjunction of variables, the form in which quantifiers take a set of them."""
+        found = self.true
+        for number in sorted(variables, reverse=True):
+            found = self.variables[number] & found
+        return found
+
+    def exists(self, node: Node, variables: Iterable[int]) -> Node:
+        """Return the function that holds where `node` does for some values of the variables."""
+        return node.exists(self.cube(variables))
+
+    def forall(self, node: Node, variables: Iterable[int]) -> Node:
+        """Return the function that holds where `node` does for all values of the variables."""
+        return node.forall(self.cube(variables))
+
+    def substitution(self, replacements: Mapping[int, Node]) -> Callable[[Node], Node]:
+        """Return the operation that replaces variables by functions, all at once."""
+        prepared = Node.make_substitution(list(replacements.items()))
+        return lambda node: node.substitute(prepared)
+
+    def pick(self, node: Node) -> list[bool] | None:
+        """Return values of all variables for which the node holds, false where it does not matter."""
+        picked = node.pick_cube()
+        return None if picked is None else [bool(value) for value in picked]

@@ -1,0 +1,257 @@
+"""IR -> `Program`: numbers for tests, rules and chains, for one of the rulesets that share the table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from fwtrans.ir import effect as does
+from fwtrans.ir import verdict as verdicts
+from fwtrans.ir.fields import CT_STATE, HAS_CONNTRACK, MARK
+from fwtrans.ir.match import AnyOf, FieldTest, MemberTest, OpaqueTest
+from fwtrans.ir.stateful import StatefulTest
+from fwtrans.semantics.keys import Present, part_test
+from fwtrans.semantics.packet import set_identity
+from fwtrans.semantics.program import (
+    CAUSE,
+    LOG,
+    NAT,
+    QUEUE,
+    AnyTest,
+    Call,
+    Charge,
+    Choice,
+    CompiledRule,
+    DynamicTest,
+    Emit,
+    ObjectKey,
+    Program,
+    Stream,
+    TupleTest,
+    Undecidable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Mapping
+
+    from fwtrans.ir.match import KeyPart, PureTest
+    from fwtrans.ir.rule import Rule, Step
+    from fwtrans.ir.ruleset import Chain, Table
+    from fwtrans.ir.sets import MapElement, NamedMap, NamedSet, Part
+    from fwtrans.semantics.program import CompiledStep, CompiledVerdict
+
+_UNTRACKED = 4
+
+
+class Spot(NamedTuple):
+    """A rule, by table (with its family), chain and number; number -1 is a base chain's policy."""
+
+    table: str
+    chain: str
+    number: int
+
+
+class Compiler:
+    """Compiles the chains of one table, each once, callees first. A rule at a marked place also records that it was used.
+
+    `alias` distinguishes objects of the two sides that must not be taken for the same because of their names.
+    """
+
+    def __init__(self, program: Program, table: Table, *, alias: str = "", marked: Spot | None = None) -> None:
+        self._program = program
+        self._table = table
+        self._alias = alias
+        self._marked = marked
+        self.tests: set[int] = set()
+        self.objects: set[int] = set()
+        self._chains = {chain.name: chain for chain in table.chains}
+        self._sets = {item.name: item for item in table.sets}
+        self._maps = {item.name: item for item in table.maps}
+        self._numbers: dict[str, int] = {}
+        self._open: list[str] = []
+        self._members: dict[MemberTest, int] = {}
+        self._choices: dict[Hashable, Choice] = {}
+
+    def chain(self, name: str) -> int:
+        """Return the number of a chain."""
+        if name in self._numbers:
+            return self._numbers[name]
+        if name not in self._chains:
+            raise Undecidable(f"there is no chain {name}", self._open[-1] if self._open else name)
+        if name in self._open:
+            raise Undecidable(f"a jump loop leads through chain {name}", name)
+        self._open.append(name)
+        rules = tuple(self._numbered_rules(self._chains[name]))
+        self._open.pop()
+        number = self._numbers[name] = self._program.chains.number(rules)
+        return number
+
+    def _numbered_rules(self, chain: Chain) -> Iterable[int]:
+        if self._marked is None or self._marked.chain != chain.name:
+            return [self._rule(rule) for rule in chain.rules]
+        return [self._rule(rule, marked=at == self._marked.number) for at, rule in enumerate(chain.rules)]
+
+    def _rule(self, rule: Rule, *, marked: bool = False) -> int:
+        steps: list[CompiledStep] = []
+        for step in rule.steps:
+            if isinstance(step, FieldTest):
+                number = self._program.tests.number(step)
+                self.tests.add(number)
+                steps.append(number)
+            elif not isinstance(step, does.Count):
+                steps.extend(self._step(step))
+        mark = (Emit(CAUSE, "used"),) if marked else ()
+        if isinstance(rule.verdict, verdicts.Dispatch):
+            return self._program.rules.number(CompiledRule((*steps, self._dispatch(rule.verdict, mark))))
+        more, verdict = self._verdict(rule.verdict)
+        return self._program.rules.number(CompiledRule((*steps, *mark, *more), verdict))
+
+    def _verdict(self, verdict: verdicts.Verdict | None) -> tuple[tuple[CompiledStep, ...], CompiledVerdict]:
+        if isinstance(verdict, verdicts.Jump):
+            return (), Call(self.chain(verdict.chain), returns=True)
+        if isinstance(verdict, verdicts.Goto):
+            return (), Call(self.chain(verdict.chain), returns=False)
+        if isinstance(verdict, verdicts.Dispatch):
+            raise Undecidable(f"map {verdict.map_name} is named by an element of a map", self._open[-1])
+        if isinstance(verdict, verdicts.Queue):
+            return (Emit(QUEUE, verdict),), verdicts.Accept()
+        if isinstance(verdict, verdicts.TransparentProxy):
+            mark = does.Assign(MARK, verdict.mark_keep, verdict.mark_constant)
+            return (Emit(QUEUE, verdict), mark), verdicts.Accept()
+        return (), verdict
+
+    # --- steps ---
+
+    def _step(self, step: Step) -> tuple[CompiledStep, ...]:
+        if isinstance(step, (MemberTest, OpaqueTest, AnyOf)):
+            number = self._test(step)
+            self.tests.add(number)
+            return (number,)
+        if isinstance(step, StatefulTest):
+            thing = step.object
+            charged = self._object(thing.identity, (thing.kind, thing.timeout, thing.size))
+            return (*self._presence(step.key), Charge(charged, step.key, step.over))
+        if isinstance(step, does.NoTrack):
+            return does.Assign(CT_STATE, 0, _UNTRACKED), does.Assign(HAS_CONNTRACK, 0, 0)
+        if isinstance(step, (does.Assign, does.AssignFromTable)):
+            return (step,)
+        if isinstance(step, does.AssignFromMap):
+            return (self._assign_from_map(step),)
+        if isinstance(step, does.Nat):
+            return (self._nat(step),)
+        if isinstance(step, does.SetUpdate):
+            updated = self._set_object(step.set_name)
+            content = (step.key, step.operation, step.timeout)
+            return (*self._presence(step.key), Emit(Stream("set", updated), content))
+        return (_plain_effect(step),)
+
+    def _presence(self, key: tuple[KeyPart, ...]) -> tuple[int, ...]:
+        return (self._program.tests.number(Present(tuple(part.field for part in key))),) if key else ()
+
+    def _object(self, identity: str, shape: Hashable) -> int:
+        number = self._program.objects.number(ObjectKey(self._alias + identity, shape))
+        self.objects.add(number)
+        return number
+
+    def _set_object(self, name: str) -> int:
+        found = self._named_set(name)
+        elements = frozenset(element.key for element in found.elements)
+        shape = (tuple((item.kind, item.width) for item in found.fields), elements, found.timeout, found.size)
+        return self._object(set_identity(self._table.family, self._table.name, name), shape)
+
+    # --- tests ---
+
+    def _test(self, test: PureTest) -> int:
+        if isinstance(test, MemberTest):
+            if test not in self._members:
+                self._members[test] = self._member(test)
+            return self._members[test]
+        if isinstance(test, AnyOf):
+            return self._program.tests.number(
+                AnyTest(tuple(tuple(self._test(part) for part in branch) for branch in test.branches))
+            )
+        if isinstance(test, OpaqueTest):
+            return self._program.tests.number(OpaqueTest(test.identity, "", test.holds))
+        return self._program.tests.number(test)
+
+    def _member(self, test: MemberTest) -> int:
+        named = self._named_set(test.set_name)
+        if test.dynamic or named.dynamic:
+            return self._program.tests.number(DynamicTest(self._set_object(test.set_name), test.key, test.inside))
+        return self._among(test.key, [element.key for element in named.elements], inside=test.inside)
+
+    def _among(self, key: tuple[KeyPart, ...], elements: list[tuple[Part, ...]], *, inside: bool = True) -> int:
+        if len(key) == 1:
+            return self._program.tests.number(part_test(key[0], [parts[0] for parts in elements], inside=inside))
+        known: dict[tuple[int, Part], int] = {}
+        found: list[tuple[int, ...]] = []
+        for parts in elements:
+            numbers: list[int] = []
+            for position, part in enumerate(parts):
+                number = known.get((position, part))
+                if number is None:
+                    number = self._program.tests.number(part_test(key[position], (part,)))
+                    known[position, part] = number
+                numbers.append(number)
+            found.append(tuple(numbers))
+        fields = tuple(part.field for part in key)
+        return self._program.tests.number(TupleTest(fields, frozenset(found), inside))
+
+    def _named_set(self, name: str) -> NamedSet:
+        if name not in self._sets:
+            raise Undecidable(f"there is no set {name}", self._open[-1])
+        return self._sets[name]
+
+    def _named_map(self, name: str) -> NamedMap:
+        if name not in self._maps:
+            raise Undecidable(f"there is no map {name}", self._open[-1])
+        return self._maps[name]
+
+    # --- maps ---
+
+    def _dispatch(self, verdict: verdicts.Dispatch, mark: tuple[CompiledStep, ...]) -> Choice:
+        if (verdict, mark) not in self._choices:
+            rules: dict[Hashable, CompiledRule] = {}
+            for value in self._grouped(verdict.map_name):
+                steps, ending = self._verdict(value)  # type: ignore[arg-type]
+                rules[value] = CompiledRule((*mark, *steps), ending)
+            self._choices[verdict, mark] = self._choice(verdict.key, verdict.map_name, rules, breaks=False)
+        return self._choices[verdict, mark]
+
+    def _assign_from_map(self, step: does.AssignFromMap) -> Choice:
+        rules: dict[Hashable, CompiledRule] = {}
+        for value in self._grouped(step.map_name):
+            if not isinstance(value, int):
+                raise Undecidable(f"{step.field.name} is written with {value!r}", self._open[-1])
+            rules[value] = CompiledRule((does.Assign(step.field, 0, value),))
+        return self._choice(step.key, step.map_name, rules, breaks=True)
+
+    def _nat(self, step: does.Nat) -> CompiledStep:
+        if not step.map_name:
+            return Emit(NAT, step)
+        plain = does.Nat(step.kind, step.addresses, step.ports, step.flags, step.prefix)
+        rules = {value: CompiledRule((Emit(NAT, (plain, value)),)) for value in self._grouped(step.map_name)}
+        return self._choice(step.key, step.map_name, rules, breaks=True)
+
+    def _grouped(self, map_name: str) -> Mapping[Hashable, list[MapElement]]:
+        grouped: dict[Hashable, list[MapElement]] = {}
+        for element in self._named_map(map_name).elements:
+            grouped.setdefault(element.value, []).append(element)
+        return grouped
+
+    def _choice(
+        self, key: tuple[KeyPart, ...], map_name: str, rules: Mapping[Hashable, CompiledRule], *, breaks: bool
+    ) -> Choice:
+        numbers: list[int] = []
+        for value, elements in self._grouped(map_name).items():
+            test = self._among(key, [element.key for element in elements])
+            rule = rules[value]
+            numbers.append(self._program.rules.number(CompiledRule((test, *rule.steps), rule.verdict)))
+        return Choice(tuple(numbers), breaks)
+
+
+def _plain_effect(step: Step) -> Emit:
+    if isinstance(step, does.Log):
+        return Emit(LOG, step)
+    if isinstance(step, does.OpaqueEffect):
+        return Emit(Stream("opaque"), step.identity)
+    return Emit(Stream(type(step).__name__), step)

@@ -1,0 +1,214 @@
+"""Two rulesets -> equal, or different with a packet for each cause, or not decided.
+
+    comparison = compare(old, new)
+    comparison.equal                     proved for every possible packet and every answer to what cannot be known
+    comparison.differences[0].packet     a packet that shows a difference, confirmed by the concrete evaluator
+
+An opaque match has one unknown answer wherever its identity is the same. If both sides have opaque matches that the other
+has not, these may mean the same thing: what differs for some of their answers only is not decided, and named.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from fwtrans.ir.match import FieldTest, OpaqueTest
+from fwtrans.semantics.aspects import Aspect, Comparer, describe
+from fwtrans.semantics.bdd import OutOfNodes
+from fwtrans.semantics.compiler import Spot
+from fwtrans.semantics.keys import CubeTest
+from fwtrans.semantics.objects import Pairing, pairings, renamed
+from fwtrans.semantics.outcome import Comparison, Difference, DifferenceKind, Limits, Undecided
+from fwtrans.semantics.packet import Unknown, UnknownKind
+from fwtrans.semantics.program import CAUSE, AnyTest, TupleTest
+from fwtrans.semantics.session import Session
+from fwtrans.semantics.sides import confirms, judge
+from fwtrans.semantics.witness import Witnesses
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fwtrans.ir.ruleset import Ruleset
+    from fwtrans.semantics.bdd import Node
+    from fwtrans.semantics.outcome import SideResult
+    from fwtrans.semantics.session import Side, Visited
+
+_DEFAULT = Limits()
+
+
+def compare(old: Ruleset, new: Ruleset, *, limits: Limits = _DEFAULT) -> Comparison:
+    """Return whether two rulesets do the same, at every hook where either has a base chain."""
+    comparing = _Comparing(Session(old, new, limits.nodes), limits)
+    found = comparing.run()
+    if comparing.rests_on_names:
+        # one name need not be one bucket: look for another bijection before saying that they differ
+        again = _Comparing(Session(old, new, limits.nodes, apart=True), limits).run()
+        if again.equal:
+            return again
+    return found
+
+
+class _Found(NamedTuple):
+    visited: Visited
+    aspects: tuple[Aspect, ...]
+
+
+class _Comparing:
+    """The comparison of the summaries of one session."""
+
+    def __init__(self, session: Session, limits: Limits) -> None:
+        self._session = session
+        self._limits = limits
+        self._undecided = [
+            Undecided(visit, error.reason, (error.chain,) if error.chain else ()) for visit, error in session.failed
+        ]
+        self._differences: list[Difference] = []
+        self._omitted = 0
+        self._own_questions = _own_questions(session)
+        self.rests_on_names = False
+
+    def run(self) -> Comparison:
+        pairing, found = self._best_pairing()
+        for visited, aspects in found:
+            try:
+                self._visit(visited, aspects, pairing)
+            except OutOfNodes:
+                self._undecided.append(Undecided(visited.visit, "out of memory while looking for a witness", ()))
+        old, new = self._session.old.ruleset, self._session.new.ruleset
+        return Comparison(
+            tuple(self._differences),
+            tuple(dict.fromkeys(self._undecided)),
+            tuple(dict.fromkeys((*old.assumptions, *new.assumptions))),
+            self._omitted,
+        )
+
+    # --- which object is which ---
+
+    def _best_pairing(self) -> tuple[Pairing, list[_Found]]:
+        """Return the first pairing of objects under which all is equal, or else the likeliest."""
+        likeliest: tuple[Pairing, list[_Found]] | None = None
+        for pairing in pairings(self._session):
+            found = [self._aspects(visited, pairing) for visited in self._session.visited]
+            found = [item for item in found if item.aspects]
+            if likeliest is None:
+                likeliest = pairing, found
+            if not found:
+                return pairing, found
+            if not any(map(self._stateful, found)):
+                break
+        assert likeliest is not None  # noqa: S101 -- there is always at least one pairing
+        shared = self._session.old.objects & self._session.new.objects
+        self.rests_on_names = len(shared) > 1 and any(map(self._stateful, likeliest[1]))
+        return likeliest
+
+    def _aspects(self, visited: Visited, pairing: Pairing) -> _Found:
+        visit, old, new, possible = visited
+        try:
+            new = renamed(self._session, new, pairing)
+            sets = self._session.evaluator(visit).sets
+            aspects = tuple(Comparer(sets, possible, self._limits.ignored).aspects(old, new))
+        except OutOfNodes:
+            self._undecided.append(Undecided(visit, "out of memory while comparing", ()))
+            aspects = ()
+        return _Found(visited._replace(new=new), aspects)
+
+    def _stateful(self, found: _Found) -> bool:
+        """Tell whether a difference rests on what a stateful object answers, or is about one."""
+        unknowns = self._session.variables.unknowns
+        answers = self._session.bdd.cube(
+            number for unknown, number in unknowns.items() if unknown.kind is not UnknownKind.OPAQUE
+        )
+        return any(
+            aspect.kind is DifferenceKind.STATEFUL or aspect.packets.exists(answers) != aspect.packets
+            for aspect in found.aspects
+        )
+
+    # --- witnesses ---
+
+    def _visit(self, visited: Visited, aspects: tuple[Aspect, ...], pairing: Pairing) -> None:
+        room = self._limits.differences
+        for aspect in aspects:
+            certain = self._certain(visited, aspect)
+            for difference in self._witnesses(visited, aspect, certain, pairing):
+                if not room:
+                    self._omitted += 1
+                    return
+                self._differences.append(difference)
+                room -= 1
+
+    def _certain(self, visited: Visited, aspect: Aspect) -> Node:
+        """Return the packets that differ whatever opaque matches of one side have to do with those of the other."""
+        old, new = self._own_questions
+        if not old or not new:
+            return aspect.packets
+        numbers = {number for numbers in (*old.values(), *new.values()) for number in numbers}
+        certain = self._session.bdd.forall(aspect.packets, numbers)
+        rest = aspect.packets & ~certain
+        if rest != self._session.bdd.false:
+            names = tuple(
+                name for name, of in (*old.items(), *new.items()) if rest.exists(self._session.bdd.cube(of)) != rest
+            )
+            self._undecided.append(Undecided(visited.visit, "matches without a model may mean the same", names))
+        return certain
+
+    def _witnesses(self, visited: Visited, aspect: Aspect, packets: Node, pairing: Pairing) -> Iterator[Difference]:
+        witnesses = Witnesses(self._session.evaluator(visited.visit).sets)
+        while packets != self._session.bdd.false:
+            packet, assignment = witnesses.pick(packets)
+            old = judge(self._session, self._session.old, visited.visit, packet, assignment, {})
+            new = judge(self._session, self._session.new, visited.visit, packet, assignment, pairing)
+            names = [item.identity for item in self._session.program.objects.items]
+            yield Difference(
+                visited.visit, aspect.kind, describe(aspect.subject, names), packet, old, new,
+                confirms(aspect.kind, aspect.subject, old.outcome, new.outcome),
+            )  # fmt: skip
+            if aspect.kind is not DifferenceKind.VERDICT:
+                return
+            packets = packets & ~self._same_cause(visited, old, new, pairing)
+            if packets.eval(list(enumerate(assignment))):
+                return  # the cause could not be told apart from others
+
+    def _same_cause(self, visited: Visited, old: SideResult, new: SideResult, pairing: Pairing) -> Node:
+        """Return the packets that the same rules decide on both sides."""
+        before = self._decided(visited, self._session.old, old, {})
+        return before & self._decided(visited, self._session.new, new, pairing)
+
+    def _decided(self, visited: Visited, side: Side, result: SideResult, pairing: Pairing) -> Node:
+        found = self._session.bdd.true
+        for place in result.decided_by:
+            marked = side.marked(visited.visit, Spot(place.table, place.chain, place.number))
+            summary = renamed(self._session, self._session.evaluator(visited.visit).visit(marked), pairing)
+            events = summary.events.get(CAUSE)
+            if events is not None:
+                found = found & events.reached[0]
+        return found
+
+
+def _own_questions(session: Session) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+    """Return what only one side asks and the other may ask in other words, with the variables that stand for it."""
+    old, new = _unmodelled(session, session.old), _unmodelled(session, session.new)
+    return (
+        {name: numbers for name, numbers in old.items() if name not in new},
+        {name: numbers for name, numbers in new.items() if name not in old},
+    )
+
+
+def _unmodelled(session: Session, side: Side) -> dict[str, list[int]]:
+    """Return a side's opaque matches, and its looks at raw bytes, which may be any field."""
+    found: dict[str, list[int]] = {}
+    waiting, seen = list(side.tests), set(side.tests)
+    while waiting:
+        test = session.program.tests.items[waiting.pop()]
+        if isinstance(test, OpaqueTest):
+            number = session.variables.unknowns[Unknown(UnknownKind.OPAQUE, test.identity)]
+            found[test.identity] = [number]
+        elif isinstance(test, (FieldTest, CubeTest)) and test.field.spelling[0] == "raw":
+            slots = session.variables.slots.items()
+            found[test.field.name] = [number for slot, number in slots if slot.field is test.field]
+        elif isinstance(test, (AnyTest, TupleTest)):
+            inner = {
+                number for part in (test.branches if isinstance(test, AnyTest) else test.elements) for number in part
+            }
+            waiting.extend(inner - seen)
+            seen |= inner
+    return found

@@ -1,0 +1,92 @@
+"""Which limit, quota or changing set of one ruleset is which of the other: by what they are and which packets touch them.
+
+Objects of the same identity and parameters have one number on both sides already. The others are matched by their
+parameters and by the packets that touch them, whatever any of the still unmatched objects answers; where several look
+the same, in the order in which the rulesets name them. That guess needs no defence: if all outcomes are equal under it,
+it is the bijection that was asked for. If they are not, `alternatives` are the other ways to pair those that look alike.
+"""
+
+from __future__ import annotations
+
+from itertools import islice, permutations, product
+from typing import TYPE_CHECKING
+
+from fwtrans.semantics.packet import UnknownKind
+from fwtrans.semantics.program import Stream
+from fwtrans.semantics.summary import Summary, mapped
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator, Mapping, Sequence
+
+    from fwtrans.semantics.bdd import Node
+    from fwtrans.semantics.session import Session
+
+_KINDS = {"touch": UnknownKind.STATEFUL, "set": UnknownKind.MEMBER}
+_MOST_TRIES = 24
+
+Pairing = dict[int, int]
+
+
+def pairings(session: Session) -> Iterator[Pairing]:
+    """Yield ways to pair objects of the new side with those of the old, the likeliest first. At least one."""
+    old, new = session.old.objects, session.new.objects
+    only_old, only_new = sorted(old - new), sorted(new - old)
+    if not only_old or not only_new:
+        yield {}
+        return
+    private = session.bdd.cube(
+        number
+        for thing in (*only_old, *only_new)
+        for kind in _KINDS.values()
+        for _, number in session.variables.questions(kind, thing)
+    )
+    alike: dict[Hashable, tuple[list[int], list[int]]] = {}
+    for side, things in enumerate((only_old, only_new)):
+        for thing in things:
+            look = _look(session, side, thing, private)
+            alike.setdefault(look, ([], []))[side].append(thing)
+    groups = [group for group in alike.values() if group[0] and group[1]]
+    ways = (_ways(before, after) for before, after in groups)
+    for choice in islice(product(*ways), _MOST_TRIES):
+        yield {later: earlier for pairs in choice for later, earlier in pairs}
+
+
+def _ways(before: Sequence[int], after: Sequence[int]) -> Iterator[tuple[tuple[int, int], ...]]:
+    if len(before) > 4 or len(after) > 4:
+        yield tuple(zip(after, before, strict=False))
+        return
+    for order in permutations(before, min(len(before), len(after))):
+        yield tuple(zip(after, order, strict=False))
+
+
+def _look(session: Session, side: int, thing: int, private: Node) -> Hashable:
+    """Return all that two matching objects have in common."""
+    seen: list[Hashable] = [session.program.objects.items[thing].shape]
+    for place, visited in enumerate(session.visited):
+        summary = visited.new if side else visited.old
+        for kind in _KINDS:
+            events = summary.events.get(Stream(kind, thing))
+            if events is None:
+                continue
+            for packets, by_content in zip(events.reached, events.contents, strict=True):
+                parts = frozenset((what, node.exists(private)) for what, node in by_content.items())
+                seen.append((place, kind, packets.exists(private), parts))
+    return tuple(seen)
+
+
+def renamed(session: Session, summary: Summary, pairing: Mapping[int, int]) -> Summary:
+    """Return the new side's summary, speaking of the old side's objects."""
+    if not pairing:
+        return summary
+    replaced = {}
+    for later, earlier in pairing.items():
+        for kind in _KINDS.values():
+            for unknown, number in session.variables.questions(kind, later):
+                same = session.variables.unknown(unknown._replace(identity=str(earlier)))
+                replaced[number] = session.bdd.variables[same]
+    changed = mapped(summary, session.bdd.substitution(replaced)) if replaced else summary
+    events = {
+        stream._replace(object=pairing.get(stream.object, stream.object)): found
+        for stream, found in changed.events.items()
+    }
+    return Summary(changed.through, changed.exits, changed.writes, events, changed.reads)

@@ -1,0 +1,120 @@
+"""One side's own judgement of a witness: the concrete evaluator is asked, and which rules decided is read off its trace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fwtrans.ir import verdict as verdicts
+from fwtrans.ir.effect import Log
+from fwtrans.ir.fields import Field
+from fwtrans.semantics.concrete import Decision, Outcome, evaluate
+from fwtrans.semantics.outcome import DifferenceKind, Place, SideResult
+from fwtrans.semantics.packet import Unknown, UnknownKind
+from fwtrans.semantics.session import base_chains, table_name
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator, Mapping, Sequence
+
+    from fwtrans.ir.ruleset import Chain, Table
+    from fwtrans.semantics.concrete import Passed
+    from fwtrans.semantics.packet import HookVisit, Packet
+    from fwtrans.semantics.session import Session, Side
+
+_DECIDING = (*verdicts.TERMINAL, verdicts.Dispatch)
+_KINDS = (UnknownKind.STATEFUL, UnknownKind.MEMBER)
+
+
+def judge(
+    session: Session,
+    side: Side,
+    visit: HookVisit,
+    packet: Packet,
+    assignment: Sequence[bool],
+    pairing: Mapping[int, int],
+) -> SideResult:
+    """Return what the side does with the packet, given the values of the unknowns."""
+    known = dict(_answers(session, side, assignment, pairing))
+    asked: dict[Unknown, bool] = {}
+
+    def answer(unknown: Unknown) -> bool:
+        usual = unknown.kind is UnknownKind.STATEFUL
+        key = unknown.key if unknown.kind is UnknownKind.MEMBER else ()
+        asked[unknown] = known.get(unknown._replace(key=key), usual)
+        return asked[unknown]
+
+    outcome = evaluate(side.ruleset, visit, packet, answer)
+    return SideResult(outcome, tuple(_deciding(side, visit, outcome)), asked)
+
+
+def _answers(
+    session: Session, side: Side, assignment: Sequence[bool], pairing: Mapping[int, int]
+) -> Iterator[tuple[Unknown, bool]]:
+    """Yield the answers under the names that the side itself uses."""
+    variables = session.variables.unknowns
+    for unknown, number in variables.items():
+        if unknown.kind is UnknownKind.OPAQUE:
+            yield unknown, assignment[number]
+    for thing in side.objects:
+        same = pairing.get(thing, thing)
+        for kind in _KINDS:
+            for unknown, number in session.variables.questions(kind, same):
+                identity = session.program.objects.items[thing].identity.removeprefix(side.alias)
+                key = unknown.key if kind is UnknownKind.MEMBER else ()
+                value = assignment[number] if number < len(assignment) else kind is UnknownKind.STATEFUL
+                yield Unknown(kind, identity, key, unknown.nth), value
+
+
+def _deciding(side: Side, visit: HookVisit, outcome: Outcome) -> Iterator[Place]:
+    """Yield the rules that ended base chains: the one that stopped the packet, or all that accepted it."""
+    last = Place("", "", -1)
+    found: list[Place] = []
+    for table, chain, passed in _parts(side, visit, outcome):
+        last = Place(table_name(table), chain.name, -1, (chain.origin,) if chain.origin is not None else ())
+        if passed is not None and passed.held and isinstance(passed.rule.verdict, _DECIDING):
+            last = Place(table_name(table), passed.chain.name, passed.number, passed.rule.origins)
+            found.append(last)
+    if outcome.decision is Decision.ACCEPT and found:
+        yield from found
+    elif last.chain:
+        yield last
+
+
+def _parts(side: Side, visit: HookVisit, outcome: Outcome) -> Iterator[tuple[Table, Chain, Passed | None]]:
+    """Yield the base chains that the packet went through, each with the last rule that was looked at."""
+    trace, at = outcome.trace, 0
+    for table, chain in base_chains(side.ruleset, visit):
+        start = at
+        if start < len(trace) and trace[start].chain is chain:
+            at += 1
+            while at < len(trace) and (trace[at].number or trace[at].chain.base is None):
+                at += 1
+        elif chain.rules:
+            continue  # a nat chain that does not see the packet
+        yield table, chain, trace[at - 1] if at > start else None
+        by_rule = outcome.decided_by is not None
+        if outcome.decision is not Decision.ACCEPT and at == len(trace) and (by_rule or _drops(chain)):
+            return
+
+
+def _drops(chain: Chain) -> bool:
+    return chain.base is not None and not chain.base.accepts
+
+
+def confirms(kind: DifferenceKind, subject: Hashable, old: Outcome, new: Outcome) -> bool:
+    """Tell whether two concrete outcomes differ in the way that was found."""
+    if kind is DifferenceKind.VERDICT:
+        return _verdict(old) != _verdict(new)
+    if isinstance(subject, Field):
+        return old.values.get(subject) != new.values.get(subject)
+    if kind is DifferenceKind.LOG:
+        return old.effects.count(subject) != new.effects.count(subject)
+    if kind is DifferenceKind.LOG_ORDER:
+        return [item for item in old.effects if isinstance(item, Log)] != [
+            item for item in new.effects if isinstance(item, Log)
+        ]
+    return old.effects != new.effects
+
+
+def _verdict(outcome: Outcome) -> tuple[object, ...]:
+    how = (item for item in outcome.effects if isinstance(item, (verdicts.Reject, verdicts.SynProxy)))
+    return (outcome.decision, *how)
