@@ -108,7 +108,7 @@ def _chain(chain: ob.Chain, target: Target) -> dict[str, Json]:
 
 
 def _updated_sets(table: ob.Table) -> frozenset[str]:
-    """Return the names of sets that rules update; nft makes those dynamic by itself."""
+    """Return the names of sets that rules update."""
     return frozenset(
         statement.name
         for chain in table.chains
@@ -152,12 +152,8 @@ def _map(item: ob.Map, target: Target, updated: frozenset[str]) -> dict[str, Jso
 
 def _set_words(item: ob.Set | ob.Map, target: Target, updated: frozenset[str]) -> dict[str, Json]:
     words: dict[str, Json] = {"name": names.checked(item.name, NameKind.SET), "type": _key(item.key, target)}
-    flags = [flag.value for flag in item.flags if flag is not ob.SetFlag.DYNAMIC]
-    if ob.SetFlag.DYNAMIC in item.flags and item.name not in updated:
-        _need(target, "a dynamic set that no rule updates")
-        flags.append("dynamic")
-    if flags:
-        words["flags"] = [*flags]
+    if flags := _flags(item, target, updated):
+        words["flags"] = flags
     if item.prefers_memory:
         words["policy"] = "memory"
     if item.size is not None:
@@ -171,6 +167,15 @@ def _set_words(item: ob.Set | ob.Map, target: Target, updated: frozenset[str]) -
     if item.elements:
         words["elem"] = [_element(element) for element in item.elements]
     return _commented(words, item.comment)
+
+
+def _flags(item: ob.Set | ob.Map, target: Target, updated: frozenset[str]) -> list[Json]:
+    """Return the flags; nft 1.0.6 has no `dynamic` in JSON, but makes a set that rules update dynamic by itself."""
+    if target.nft >= _FULL_JSON:
+        return [flag.value for flag in item.flags]
+    if ob.SetFlag.DYNAMIC in item.flags and item.name not in updated:
+        _need(target, "a dynamic set that no rule updates")
+    return [flag.value for flag in item.flags if flag is not ob.SetFlag.DYNAMIC]
 
 
 def _element(element: ob.Element) -> Json:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from fwtrans.backend.nft import model as nft
 from fwtrans.backend.nft.build import address, concat, ip, jump, mark, number, prefix
 from fwtrans.backend.nft.json_form import print_json
+from fwtrans.backend.nft.target import DEBIAN_12, DEBIAN_13, Target
 from fwtrans.backend.nft.text import print_ruleset
+from fwtrans.diagnostics import Refused
 from tests.places import SHARED
 
 if TYPE_CHECKING:
@@ -25,6 +27,19 @@ NFT = os.environ.get("FWTRANS_NFT", "nft")
 _COMMENT = re.compile(r"\t\t(.*) comment \"case (\d+)\"$")
 
 _BRACES = re.compile(r"\{ ([^{}]*?)\s\}")
+
+
+def nft_version() -> tuple[int, ...]:
+    """Return the version of the nft that loads."""
+    said = subprocess.run([NFT, "--version"], text=True, capture_output=True, check=True).stdout
+    found = re.search(r"v(\d+)\.(\d+)\.(\d+)", said)
+    assert found, said
+    return tuple(map(int, found.groups()))
+
+
+def target() -> Target:
+    """Return the newest target that the nft at hand fulfils."""
+    return DEBIAN_13 if nft_version() >= DEBIAN_13.nft else DEBIAN_12
 
 
 class Loaded(NamedTuple):
@@ -42,18 +57,28 @@ def lab_launcher() -> Path | None:
     return launcher if launcher.is_file() else None
 
 
-def load(text: str, *, as_json: bool = False, zone: str = "UTC") -> Loaded:
-    """Load a ruleset into a fresh namespace with one nft, and list it with another."""
-    script = 'ip link set lo up && "$0" $1 -f - && "$0" $2 list ruleset'
+def load(
+    text: str, *, as_json: bool = False, zone: str = "UTC", listing_zone: str = "UTC", list_json: bool = False
+) -> Loaded:
+    """Load a ruleset into a fresh namespace, and return what nft lists then."""
+    script = 'ip link set lo up && TZ="$3" "$0" $1 -f - && TZ="$4" "$0" $2 list ruleset'
+    flags = ["-j" if asked else "" for asked in (as_json, list_json)]
     process = subprocess.run(
-        ["unshare", "-n", "sh", "-c", script, NFT, "-j" if as_json else "-nn", "-y"],
+        ["unshare", "-n", "sh", "-c", script, NFT, *flags, zone, listing_zone],
         input=text,
         text=True,
         capture_output=True,
         check=False,
-        env={**os.environ, "TZ": zone},
     )
     return Loaded(process.returncode, process.stderr, process.stdout)
+
+
+def bytecode(text: str) -> str:
+    """Return the instructions that nft makes of a ruleset, as it tells them while loading."""
+    process = subprocess.run(
+        ["unshare", "-n", NFT, "--debug=netlink", "-f", "-"], input=text, text=True, capture_output=True, check=True
+    )
+    return process.stdout + process.stderr
 
 
 def load_in_lab(texts: Iterable[tuple[str, bool]], launcher: Path, folder: Path) -> list[Loaded]:
@@ -67,7 +92,7 @@ def load_in_lab(texts: Iterable[tuple[str, bool]], launcher: Path, folder: Path)
             "nft flush ruleset",
             f"nft {'-j' if as_json else ''} -f {path} 2>&1",
             'echo "== status $?"',
-            "nft -y list ruleset",
+            "nft list ruleset",
             'echo "== end"',
         ]
     script = folder / "script"
@@ -101,15 +126,29 @@ def _table(index: int, place: Place, rules: list[nft.Rule]) -> nft.Table:
 
 
 def normalised(listing: str) -> str:
-    """Return a listing with the elements of every set sorted, as the kernel's hash tables have no order to keep."""
+    """Return a ruleset without blank lines, the elements of every set sorted: the kernel's hash tables keep no order."""
+    listing = listing.replace("\n\n", "\n")
     return _BRACES.sub(lambda match: "{ " + ", ".join(sorted(re.split(r",\s+", match[1].strip()))) + " }", listing)
 
 
 def printed(cases: Iterable[tuple[int, Case]], *, as_json: bool) -> str:
-    """Return the cases as one ruleset in text, or in JSON those that nft 1.0.6 has there."""
-    if as_json:
-        return print_json(ruleset_of((index, case) for index, case in cases if case.json))
-    return print_ruleset(ruleset_of(cases)).text
+    """Return the cases as one ruleset in text or in JSON."""
+    ruleset = ruleset_of(cases)
+    return print_json(ruleset, target()) if as_json else print_ruleset(ruleset).text
+
+
+def sayable_in_json(cases: Iterable[tuple[int, Case]]) -> tuple[tuple[int, Case], ...]:
+    """Return the cases that JSON has on the nft that loads."""
+    return tuple((index, case) for index, case in cases if is_sayable_in_json(case, target()))
+
+
+def is_sayable_in_json(case: Case, for_target: Target) -> bool:
+    """Tell whether a case prints as JSON."""
+    try:
+        print_json(ruleset_of([(0, case)]), for_target)
+    except Refused as refused:
+        return refused.code != "FWT502"
+    return True
 
 
 def listed_rules(listing: str) -> dict[int, str]:
