@@ -1,0 +1,1 @@
+"""ipset save, ipset restore files and ipset command lines."""

@@ -1,0 +1,190 @@
+"""Reads `ipset save` output, files for `ipset restore`, and ipset commands of scripts.
+
+    create office hash:net family inet            Create(name="office", type="hash:net", ...)
+    add office 192.0.2.0/24 timeout 300    ->     ElementCommand(ADD, "office", (AddressPart(...),), ...)
+
+Every line is carried out on a model of the kernel's sets, so that what `add` means is known (its set's type may have
+come by `swap`) and the sets at the end are. Plain lines of an element alone take a short way past the shapes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
+from fwtrans.parsers.ipset_save.commands import CommandReader, read_known_options
+from fwtrans.parsers.ipset_save.state import Sets
+from fwtrans.parsers.ipset_save.syntax import (
+    NO_OPTIONS,
+    Command,
+    Create,
+    ElementAction,
+    ElementCommand,
+    IpsetDump,
+    Remark,
+    SetCommand,
+)
+from fwtrans.parsers.ipset_save.values import Names
+from fwtrans.parsers.ipset_save.words import PlacedWord, plain_words, split_line
+from fwtrans.source import SourceFile, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fwtrans.parsers.shell_words import ScriptCommand
+
+MOST_ERRORS = 200
+"""After so many the rest of a file is left unread: it is another format, or it has one mistake in all its lines."""
+
+_ADD = ElementAction.ADD
+_LISTING = ("Name: ", "<ipsets>", "<ipset ")
+
+
+def parse_ipset_save(
+    source: SourceFile, sink: DiagnosticSink, names: Names | None = None, *, exist: bool = False
+) -> IpsetDump:
+    """Read a dump. `exist` is for files that are loaded with `ipset -exist restore`."""
+    reading = _Reading(sink, names or Names())
+    before = len(sink.errors)
+    for number, line in enumerate(source.lines, 1):
+        if reading.add_plainly(line, source, number):
+            continue
+        reading.read_line(line, source, number, exist=exist)
+        if reading.is_listing or len(sink.found) - before >= MOST_ERRORS:
+            break
+    return reading.result()
+
+
+def parse_ipset_commands(
+    commands: Iterable[ScriptCommand], sink: DiagnosticSink, names: Names | None = None
+) -> IpsetDump:
+    """Read the ipset calls of a script or an interfaces file, in the order in which they are run."""
+    reading = _Reading(sink, names or Names())
+    for command in commands:
+        words = [PlacedWord(word.value, word.start, word.end) for word in command.words]
+        line = command.words[0].line if command.words else command.place.line
+        reading.read_words(words, command.source, line, exist=False)
+    return reading.result()
+
+
+class _Reading:
+    """One reading: the commands so far, the sets, and how to read the elements of each."""
+
+    def __init__(self, sink: DiagnosticSink, names: Names) -> None:
+        self.sink = sink
+        self.sets = Sets(names)
+        self.reader = CommandReader(names, self.sets.live)
+        self.commands: list[Command] = []
+        self.is_listing = False
+
+    def result(self) -> IpsetDump:
+        return IpsetDump(tuple(self.commands), self.sets.result())
+
+    def add_plainly(self, line: str, source: SourceFile, number: int) -> bool:
+        """Take a line `add NAME ELEMENT OPTIONS` as `ipset save` prints it; False leaves it to the long way.
+
+        Any mistake does that too, so that only the long way has to say what is wrong.
+        """
+        words = plain_words(line)
+        if len(words) < 3 or words[0] != "add":
+            return False
+        target = self.sets.live.get(words[1])
+        if target is None:
+            return False
+        try:
+            parts = target.read_element(words[2])
+            options = NO_OPTIONS
+            if len(words) > 3:
+                found = read_known_options(words, target)
+                if found is None:
+                    return False
+                options = found
+        except Refused:
+            return False
+        cell, cells = target.cell_of(parts), target.cells
+        if cell is None or cell in cells or len(cells) >= target.limit:
+            return False
+        command = cells[cell] = ElementCommand(_ADD, words[1], parts, options, source, number)
+        self.commands.append(command)
+        return True
+
+    def read_line(self, line: str, source: SourceFile, number: int, *, exist: bool) -> None:
+        text = line.strip(" \t\r")
+        if not text or text.startswith("#") or text == "COMMIT":
+            self.commands.append(Remark(text, source, number))
+            return
+        if text.startswith(_LISTING):
+            self._listing(text, source, number)
+            return
+        try:
+            words = split_line(line)
+        except Refused as refusal:
+            start = int(refusal.option)
+            self._report(refusal, Span(source, number, start, len(line.rstrip("\r"))))
+            return
+        if words and words[0].value.rpartition("/")[2] == "ipset":
+            words = words[1:]
+        self.read_words(words, source, number, exist=exist)
+
+    def read_words(self, words: list[PlacedWord], source: SourceFile, line: int, *, exist: bool) -> None:
+        values = [word.value for word in words]
+        reader = self.reader
+        try:
+            command = reader.read(values, source, line, exist=exist)
+        except Refused as refusal:
+            self._report(refusal, _place(words, refusal.option, source, line, reader.blamed))
+            return
+        try:
+            self._carry_out(command)
+        except Refused as refusal:
+            self._report(refusal, _place(words, refusal.option, source, line, None))
+            return
+        self.commands.append(command)
+
+    def _carry_out(self, command: Command) -> None:
+        match command:
+            case ElementCommand():
+                self.sets.change(command)
+            case Create():
+                self.sets.create(command)
+            case SetCommand():
+                self.sets.apply(command)
+            case Remark():
+                pass
+
+    def _listing(self, text: str, source: SourceFile, number: int) -> None:
+        self.is_listing = True
+        self.sink.add(
+            Diagnostic(
+                code="FWT126",
+                message="this is what `ipset list` prints; it does not say which sets it can be loaded into",
+                span=Span(source, number, 0, len(text)),
+                hints=("run `ipset save` and give its output",),
+            )
+        )
+
+    def _report(self, refusal: Refused, span: Span) -> None:
+        self.sink.add(
+            Diagnostic(
+                code=refusal.code,
+                message=refusal.message,
+                span=span,
+                notes=(refusal.note,) if refusal.note else (),
+                hints=(refusal.hint,) if refusal.hint else (),
+            )
+        )
+
+
+def _place(words: list[PlacedWord], piece: str, source: SourceFile, line: int, blamed: int | None) -> Span:
+    """Return the columns of the piece that a refusal names: in the blamed word, in one behind it, or in any."""
+    if not words:
+        return Span(source, line, 0, 0)
+    first = 0 if blamed is None else blamed
+    if piece:
+        for word in words[first:] if blamed is not None else words[1:]:
+            offset = word.value.find(piece)
+            if offset >= 0:
+                plain = len(word.value) == word.end - word.start
+                start = word.start + offset if plain else word.start
+                return Span(source, line, start, start + len(piece) if plain else word.end)
+    return Span(source, line, words[first].start, words[first].end)

@@ -1,0 +1,153 @@
+"""What the commands leave behind: the sets of a namespace, changed by one command after the other as the kernel would."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fwtrans.diagnostics import Refused
+from fwtrans.parsers.ipset_save.live_set import DEFAULT_LIMIT, LiveSet, already_there, live_set
+from fwtrans.parsers.ipset_save.syntax import (
+    Create,
+    ElementAction,
+    ElementCommand,
+    IpsetSet,
+    MemberPart,
+    SetAction,
+    SetCommand,
+)
+
+if TYPE_CHECKING:
+    from fwtrans.parsers.ipset_save.values import Names
+
+_LIST = "list:set"
+
+
+@dataclass(slots=True)
+class Sets:
+    """The sets that exist, in order of creation."""
+
+    names: Names
+    live: dict[str, LiveSet] = field(default_factory=dict)
+
+    def create(self, command: Create) -> None:
+        """Make a set, or leave the same one that may be there alone."""
+        there = self.live.get(command.name)
+        if there is None:
+            self.live[command.name] = live_set(command, self.names)
+        elif not command.exist:
+            raise _refused(f"the set `{command.name}` exists already", command.name)
+        elif _essence(there.create) != _essence(command):
+            raise _refused(f"the set `{command.name}` exists already, with other options", command.name)
+
+    def change(self, command: ElementCommand) -> None:
+        """Add or delete an element."""
+        target = self.live[command.name]
+        if target.create.type == _LIST:
+            self._change_list(target, command)
+        elif command.action is ElementAction.ADD:
+            target.add(command)
+        else:
+            target.delete(command)
+
+    def apply(self, command: SetCommand) -> None:
+        """Destroy, flush, rename or swap."""
+        for name in filter(None, (command.name, "" if command.action is SetAction.RENAME else command.other)):
+            if name not in self.live:
+                raise _refused(f"there is no set `{name}` at this line", name)
+        match command.action:
+            case SetAction.FLUSH:
+                for target in [self.live[command.name]] if command.name else self.live.values():
+                    target.cells.clear()
+                    target.members.clear()
+            case SetAction.DESTROY:
+                self._destroy(command.name)
+            case SetAction.RENAME:
+                self._rename(command.name, command.other)
+            case SetAction.SWAP:
+                self._swap(command.name, command.other)
+
+    def result(self) -> tuple[IpsetSet, ...]:
+        """Return what is there now."""
+        return tuple(IpsetSet(name, item.create, tuple(item.elements())) for name, item in self.live.items())
+
+    def _check_unused(self, name: str) -> None:
+        for other, item in self.live.items():
+            if any(_member(command) == name for command in item.members):
+                raise _refused(f"the set `{name}` is in use: it is a member of `{other}`", name)
+
+    def _destroy(self, name: str) -> None:
+        for each in [name] if name else list(self.live):
+            self._check_unused(each)
+        if name:
+            del self.live[name]
+        else:
+            self.live.clear()
+
+    def _rename(self, name: str, other: str) -> None:
+        if other in self.live:
+            raise _refused(f"there is a set `{other}` already", other)
+        self._check_unused(name)
+        renamed = {(other if key == name else key): item for key, item in self.live.items()}
+        self.live.clear()
+        self.live.update(renamed)
+
+    def _swap(self, name: str, other: str) -> None:
+        """Swap two sets. Members of a list:set are names, so they follow the names and not the content."""
+        first, second = self.live[name], self.live[other]
+        kinds = [(item.create.type, item.create.header.family) for item in (first, second)]
+        if kinds[0] != kinds[1]:
+            raise _refused(f"`{name}` and `{other}` cannot be swapped: their types differ", other)
+        self.live[name], self.live[other] = second, first
+
+    def _change_list(self, target: LiveSet, command: ElementCommand) -> None:
+        """Keep the members of a list:set in their order; the kernel stops at the first that has the packet."""
+        options, member = command.options, _member(command)
+        neighbour = options.before or options.after
+        for name in filter(None, (member, neighbour)):
+            if name not in self.live:
+                raise _refused(f"there is no set `{name}` at this line", name)
+            if self.live[name].create.type == _LIST:
+                raise _refused(f"`{name}` is a list:set itself, which cannot be in one", name)
+        names = [_member(each) for each in target.members]
+        if neighbour and neighbour not in names:
+            raise _refused(f"`{neighbour}` is not in the set", neighbour)
+        there = member in names
+        place = names.index(member) if there else _place(names, options.before, options.after)
+        if command.action is ElementAction.ADD:
+            if there and not command.exist:
+                raise already_there(command, target.members[place])
+            target.members[place : place + there] = [command]
+        elif there and _stands_beside(names, place, options.before, options.after):
+            del target.members[place]
+        elif not command.exist:
+            raise _refused(f"`{member}` is not in the set" + " at that place" * there, member)
+
+
+def _place(names: list[str], before: str, after: str) -> int:
+    if before:
+        return names.index(before)
+    return names.index(after) + 1 if after else len(names)
+
+
+def _stands_beside(names: list[str], place: int, before: str, after: str) -> bool:
+    if before:
+        return names[place + 1 : place + 2] == [before]
+    return not after or (place > 0 and names[place - 1] == after)
+
+
+def _essence(create: Create) -> tuple[object, ...]:
+    """Return what makes two `create -exist` the same for the kernel; sizes of the hash do not count."""
+    header = create.header
+    limit = DEFAULT_LIMIT if header.maxelem is None else header.maxelem
+    plain = header._replace(hashsize=None, bucketsize=None, initval=None, size=None, forceadd=False, maxelem=limit)
+    return create.type, plain
+
+
+def _member(command: ElementCommand) -> str:
+    part = command.parts[0]
+    return part.name if isinstance(part, MemberPart) else ""
+
+
+def _refused(message: str, option: str) -> Refused:
+    return Refused("FWT124", message, option=option)
