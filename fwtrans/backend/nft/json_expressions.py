@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fwtrans.backend.nft import expressions as ex
 from fwtrans.backend.nft import literals, names
+from fwtrans.backend.nft.restrictions import check_operands
 from fwtrans.backend.nft.statements import Verdict, VerdictKind
 from fwtrans.diagnostics import Refused
 
@@ -115,6 +116,7 @@ def _symmetric_hash(value: ex.SymmetricHash) -> Json:
 
 
 def _binary(value: ex.Binary) -> Json:
+    check_operands(value)
     return {value.operator.value: [expression_json(value.left), expression_json(value.right)]}
 
 

@@ -18,6 +18,7 @@ from fwtrans.backend.nft import statements as st
 from fwtrans.backend.nft.json_expressions import Json, data_json, expression_json
 from fwtrans.backend.nft.json_statements import flag_list, rate_json, statements_json
 from fwtrans.backend.nft.names import NameKind
+from fwtrans.backend.nft.restrictions import check_map_types, check_set_key
 from fwtrans.backend.nft.target import DEBIAN_12
 from fwtrans.diagnostics import Refused
 
@@ -119,6 +120,7 @@ def _updated_sets(table: ob.Table) -> frozenset[str]:
 
 
 def _key(key: ob.DataTypes | ob.TypeOf, target: Target) -> Json:
+    check_set_key(key)
     if isinstance(key, ob.TypeOf):
         _need(target, "typeof")
         return {"typeof": expression_json(key.expression)}
@@ -135,6 +137,7 @@ def _set(item: ob.Set, target: Target, updated: frozenset[str]) -> dict[str, Jso
 
 
 def _map(item: ob.Map, target: Target, updated: frozenset[str]) -> dict[str, Json]:
+    check_map_types(item)
     if item.value_is_interval:
         # up to 1.1.3 at least: the values' ranges are refused as no single values
         raise Refused("FWT502", "nft has no JSON for a map to ranges or prefixes", hint="print the ruleset as nft text")

@@ -20,6 +20,7 @@ from fwtrans.backend.nft import literals, names
 from fwtrans.backend.nft import objects as ob
 from fwtrans.backend.nft.names import NameKind
 from fwtrans.backend.nft.priorities import priority_text
+from fwtrans.backend.nft.restrictions import check_map_types, check_set_key
 from fwtrans.backend.nft.text_expressions import data_text, expression_text, quoted
 from fwtrans.backend.nft.text_statements import quota_text, rate_text, statements_text, synproxy_words
 from fwtrans.diagnostics import Refused
@@ -152,11 +153,13 @@ def _set_lines(item: ob.Set) -> list[str]:
 
 
 def _map_lines(item: ob.Map) -> list[str]:
+    check_map_types(item)
     head = f"{_key(item.key)} : {_map_value(item)}"
     return _block(f"map {names.checked(item.name, NameKind.SET)}", [head, *_set_body(item)])
 
 
 def _key(key: ob.DataTypes | ob.TypeOf) -> str:
+    check_set_key(key)
     if isinstance(key, ob.TypeOf):
         return f"typeof {expression_text(key.expression)}"
     return f"type {' . '.join(map(literals.word, key.names))}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fwtrans.backend.nft import expressions as ex
 from fwtrans.backend.nft import literals, names
+from fwtrans.backend.nft.restrictions import check_operands
 from fwtrans.backend.nft.statements import Verdict, VerdictKind
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ def _symmetric_hash(value: ex.SymmetricHash) -> str:
 
 
 def _binary(value: ex.Binary) -> str:
+    check_operands(value)
     rank = _PRECEDENCE[value.operator]
     left, right = expression_text(value.left), expression_text(value.right)
     if isinstance(value.left, ex.Binary) and _PRECEDENCE[value.left.operator] < rank:
