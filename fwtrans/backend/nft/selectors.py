@@ -293,14 +293,31 @@ def _bits(found: nft.Expression, field: Field, values: BitSet) -> nft.Match:
     if len(values.cubes) == 1:
         return _cube(found, field, values, nft.Operator.EQUAL)
     (mask,) = masks
+    named = _named_part(field, mask)
+    if named is not None:
+        part, shift = named
+        return nft.Match(part, nft.AnonymousSet(tuple(nft.Number(value >> shift) for _, value in values.cubes)))
     numbers = tuple(_bit_number(field, value) for _, value in values.cubes)
     return nft.Match(_masked(found, field, mask), nft.AnonymousSet(numbers))
+
+
+def _named_part(field: Field, mask: int) -> tuple[nft.Payload, int] | None:
+    """Return nft's own name for DSCP and ECN, and how far to shift; the bytes around them have none."""
+    if field not in {IP_TOS, IP6_CLASS} or mask not in {0xFC, 0x03}:
+        return None
+    protocol = "ip" if field is IP_TOS else "ip6"
+    return (nft.Payload(protocol, "dscp"), 2) if mask == 0xFC else (nft.Payload(protocol, "ecn"), 0)
 
 
 def _cube(found: nft.Expression, field: Field, values: BitSet, operator: nft.Operator) -> nft.Match:
     mask, value = values.cubes[0]
     if value == 0 and operator is nft.Operator.EQUAL and not mask:
         return nft.Match(found, nft.Number(0), nft.Operator.GREATER_OR_EQUAL)
+    named = _named_part(field, mask)
+    if named is not None:
+        part, shift = named
+        plain = nft.Operator.IMPLICIT if operator is nft.Operator.EQUAL else operator
+        return nft.Match(part, nft.Number(value >> shift), plain)
     return nft.Match(_masked(found, field, mask), _bit_words(field, value), operator)
 
 

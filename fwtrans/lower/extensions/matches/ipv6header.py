@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fwtrans.diagnostics import Refused
-from fwtrans.ir.fields import AH_NEXT_HEADER, L4PROTO, Field, header_present
-from fwtrans.ir.match import AnyOf, FieldTest, PureTest, absent, negated, number, opposite_of_all, present
+from fwtrans.ir.fields import AH_NEXT_HEADER, L4PROTO, header_present, raw_payload
+from fwtrans.ir.match import AnyOf, FieldTest, PureTest, absent, bits, negated, number, opposite_of_all, present
 from fwtrans.lower.extensions.base import IP6_ONLY, Match, Place, Use
 from fwtrans.lower.wellknown import PROTOCOLS
 from fwtrans.parsers.iptables_save.options import Option
@@ -26,6 +26,7 @@ _NAMES = {
     "hop-by-hop": 0, "hop": 0, "dst": 60, "route": 43, "frag": 44, "auth": _AH, "esp": _ESP, "none": _NONE,
     "protocol": _OTHER, "prot": _OTHER,
 }  # fmt: skip
+_FIRST_BYTE = raw_payload("th", 0, 8)
 _KNOWN = frozenset(_NAMES.values())
 _ENDS = frozenset({_ESP, _NONE, _OTHER})
 
@@ -46,11 +47,24 @@ def _read(text: str) -> frozenset[int]:
     return frozenset(found)
 
 
-def _end_is(field: Field, kinds: frozenset[int]) -> FieldTest:
-    """Return the test that a protocol or next-header field names an end of one of these kinds, and not AH."""
+def _end_is(kinds: frozenset[int]) -> FieldTest:
+    """Return the test that the protocol is an end of one of these kinds, and not AH."""
     if _OTHER not in kinds:
-        return number(field, *kinds)
-    return negated(number(field, _AH, *(_ENDS - kinds)))
+        return number(L4PROTO, *kinds)
+    return negated(number(L4PROTO, _AH, *(_ENDS - kinds)))
+
+
+def _end_behind_header_is(kinds: frozenset[int]) -> tuple[Branch, ...]:
+    """Return the same of what stands behind AH, as branches.
+
+    Values are asked for bit by bit, as nft 1.0.6 aborts where it loads or lists `ah nexthdr 50`.
+    """
+    behind = number(L4PROTO, _AH)
+    if _OTHER in kinds:
+        return ((behind, negated(number(AH_NEXT_HEADER, *(_ENDS - kinds)))),)
+    return tuple(
+        (behind, bits(_FIRST_BYTE, 0xFE, kind & 0xFE), bits(_FIRST_BYTE, 0x01, kind & 0x01)) for kind in sorted(kinds)
+    )
 
 
 def _ends(kinds: frozenset[int], *, authenticated: bool | None) -> tuple[PureTest, ...]:
@@ -60,11 +74,12 @@ def _ends(kinds: frozenset[int], *, authenticated: bool | None) -> tuple[PureTes
         return (number(L4PROTO),)
     if kinds == _ENDS:
         return () if authenticated is None else (behind if authenticated else negated(behind),)
-    with_header: Branch = (behind, _end_is(AH_NEXT_HEADER, kinds))
-    without: Branch = (_end_is(L4PROTO, kinds),)
-    if authenticated is None:
-        return (AnyOf((without, with_header)),)
-    return with_header if authenticated else without
+    branches: list[Branch] = []
+    if not authenticated:
+        branches.append((_end_is(kinds),))
+    if authenticated is not False:
+        branches.extend(_end_behind_header_is(kinds))
+    return branches[0] if len(branches) == 1 else (AnyOf(tuple(branches)),)
 
 
 def _exactly(headers: frozenset[int]) -> tuple[PureTest, ...]:
