@@ -1,0 +1,69 @@
+"""`fwtrans translate PATH...`: dumps in, an nftables ruleset out."""
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fwtrans.cli.exitcodes import ExitCode, exit_code_of
+from fwtrans.cli.output import Result
+
+
+class OutputFormat(Enum):
+    """What the ruleset is written as."""
+
+    NFT = "nft"
+    JSON = "json"
+
+
+def translate(
+    paths: Annotated[
+        list[str],
+        typer.Argument(help="Files, directories of `fwtrans collect`, or - for standard input", show_default=False),
+    ],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Write the ruleset to this file instead of stdout", show_default=False)
+    ] = "",
+    output_format: Annotated[
+        OutputFormat, typer.Option("--format", help="nft text, or libnftables JSON")
+    ] = OutputFormat.NFT,
+    counters: Annotated[
+        bool, typer.Option("--counters", help="Count packets in every rule, from the dump's values on")
+    ] = False,
+    map_file: Annotated[
+        str,
+        typer.Option("--map", help="Write where each output line came from to this file (JSON)", show_default=False),
+    ] = "",
+    report: Annotated[bool, typer.Option("--report", help="Tell what became of each input rule")] = False,
+) -> Result:
+    """Translate iptables dumps to an nftables ruleset.
+
+    What each file is, is seen from its content. Nothing is written unless every rule was translated exactly.
+
+    Example:
+        fwtrans translate iptables-save ip6tables-save ipset-save -o host.nft
+    """
+    from fwtrans.cli.inputs import FileAccess, read_paths, write_file
+    from fwtrans.diagnostics import DiagnosticSink
+    from fwtrans.report.table import translation_report
+    from fwtrans.report.values import translation_value
+    from fwtrans.translate import Settings, line_map_json
+    from fwtrans.translate import translate as translate_texts
+
+    sink = DiagnosticSink()
+    sources = read_paths(paths, sink)
+    settings = Settings(counters=counters, as_json=output_format is OutputFormat.JSON)
+    result = translate_texts(sources, settings, sink, FileAccess())
+    exit_code = exit_code_of(sink.found)
+    if exit_code is ExitCode.DONE:
+        for name, text in ((output, result.output), (map_file, line_map_json(result.line_map))):
+            if name:
+                write_file(Path(name), text)
+    return Result(
+        exit_code=exit_code,
+        data="" if output else result.output,
+        value=translation_value(result, ruleset_written_to=output),
+        report=translation_report(result) if report else "",
+        diagnostics=tuple(sink.found),
+    )

@@ -1,0 +1,116 @@
+"""Reading what a command was given: files, directories of `fwtrans collect`, standard input. The only reader of files.
+
+A file is read as UTF-8; bytes that are not stay as they are (surrogates), so that nothing is lost between reading and
+printing. NUL bytes and other binary content are the parsers' business to refuse, with a place.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fwtrans.diagnostics import Diagnostic, DiagnosticSink
+from fwtrans.source import SourceFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# What `fwtrans collect` writes, in the order in which it is read.
+COLLECTED = (
+    "iptables-save",
+    "ip6tables-save",
+    "ipset-save",
+    "ebtables-save",
+    "arptables-save",
+    "interfaces",
+)
+
+STANDARD_INPUT = "-"
+
+
+def read_paths(paths: Iterable[str], sink: DiagnosticSink) -> tuple[SourceFile, ...]:
+    """Return the files, those of a directory included; what cannot be read goes to the sink."""
+    found: list[SourceFile] = []
+    for path in paths:
+        if path == STANDARD_INPUT:
+            found.append(_standard_input())
+            continue
+        place = Path(path)
+        if place.is_dir():
+            found.extend(_read_directory(place, path, sink))
+        else:
+            source = _read(place, path, sink)
+            if source is not None:
+                found.append(source)
+    return tuple(found)
+
+
+def _standard_input() -> SourceFile:
+    data = sys.stdin.buffer.read()
+    return SourceFile("<stdin>", data.decode("utf-8", errors="surrogateescape"))
+
+
+def _read_directory(place: Path, name: str, sink: DiagnosticSink) -> list[SourceFile]:
+    found = []
+    for known in COLLECTED:
+        inside = place / known
+        if inside.exists():
+            source = _read(inside, str(Path(name) / known), sink)
+            if source is not None:
+                found.append(source)
+    if not found:
+        message = f"directory `{name}` holds none of {', '.join(COLLECTED)}"
+        sink.add(Diagnostic(code="FWT115", message=message, hints=("name the files themselves",)))
+    return found
+
+
+def _read(place: Path, name: str, sink: DiagnosticSink) -> SourceFile | None:
+    try:
+        if not stat.S_ISREG(place.stat().st_mode) and not stat.S_ISFIFO(place.stat().st_mode):
+            sink.add(Diagnostic(code="FWT115", message=f"`{name}` is not a file"))
+            return None
+        data = place.read_bytes()
+    except OSError as fault:
+        sink.add(Diagnostic(code="FWT115", message=f"`{name}`: {fault.strerror}"))
+        return None
+    return SourceFile(name, data.decode("utf-8", errors="surrogateescape"))
+
+
+class FileAccess:
+    """What readers may ask of the file system: a file that another names, and what a pattern matches."""
+
+    def read(self, path: str) -> SourceFile | None:
+        """Return one file, None where it cannot be read."""
+        return _read(Path(path), path, DiagnosticSink())
+
+    def matching(self, pattern: str) -> tuple[str, ...]:
+        """Return the paths that a shell pattern names, sorted."""
+        place = Path(pattern)
+        anchor = Path(place.anchor) if place.anchor else Path()
+        relative = place.relative_to(place.anchor) if place.anchor else place
+        return tuple(sorted(str(found) for found in anchor.glob(str(relative))))
+
+
+def write_file(place: Path, text: str) -> None:
+    """Write the whole file or leave what was there: a new file beside it takes its name when it is complete."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(0o644 & ~_umask())
+        Path(temporary).replace(place)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    current = os.umask(0o077)
+    os.umask(current)
+    return current

@@ -1,0 +1,167 @@
+"""The whole way from texts to nftables: recognise, parse, lower, check, print. Pure: texts in, texts and findings out.
+
+inputs --parsers--> syntax --lower--> IR --backend--> nft objects --> text or JSON
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, NamedTuple
+
+from fwtrans.backend.nft.json_form import print_json
+from fwtrans.backend.nft.lower import Printing, Renaming, lower_ruleset
+from fwtrans.backend.nft.text import print_ruleset
+from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
+from fwtrans.ir.rule import never_matches
+from fwtrans.ir.verify import verify
+from fwtrans.read import read_inputs
+from fwtrans.report.coverage import Coverage, coverage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from fwtrans.backend.nft import model as nft
+    from fwtrans.ir.rule import Rule
+    from fwtrans.ir.ruleset import Ruleset
+    from fwtrans.read import Files
+    from fwtrans.source import Origin, SourceFile
+
+_SHORT = {
+    "iptables-save": "v4",
+    "ip6tables-save": "v6",
+    "ipset-save": "set",
+    "ebtables-save": "eb",
+    "arptables-save": "arp",
+    "interfaces": "if",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the caller may choose."""
+
+    counters: bool = False
+    as_json: bool = False
+
+
+class LineOrigin(NamedTuple):
+    """One output rule and where it came from: a row of the map that `--map` writes."""
+
+    line: int
+    table: str
+    chain: str
+    origins: tuple[str, ...]
+
+
+class Translation(NamedTuple):
+    """Everything a translation comes to. `output` is empty where an error forbids a result."""
+
+    output: str
+    ruleset: Ruleset | None
+    coverage: Coverage
+    renamings: tuple[Renaming, ...]
+    assumptions: tuple[str, ...]
+    line_map: tuple[LineOrigin, ...]
+
+
+_NOTHING = Translation("", None, Coverage(()), (), (), ())
+
+
+def translate(sources: Sequence[SourceFile], settings: Settings, sink: DiagnosticSink, files: Files) -> Translation:
+    """Return the translation of all inputs together; findings go to the sink."""
+    reading = read_inputs(sources, sink, files)
+    if reading is None:
+        return _NOTHING
+    ruleset = reading.ruleset
+    origin_id = origin_ids(sources)
+    lowered = lower_ruleset(ruleset, sink, Printing(counters=settings.counters, origin_id=origin_id))
+    for fault in verify(ruleset):
+        sink.add(Diagnostic(code="FWT300" if "loop" not in fault else "FWT205", message=fault))
+    _note_renamings(lowered.renamings, sink)
+    printed = _count_printed(ruleset, lowered.ruleset, origin_id)
+    never = [_key(origin) for rule in _rules(ruleset) if never_matches(rule) for origin in rule.origins]
+    found = coverage(reading.read, printed, never, sink.found)
+    if sink.errors:
+        return Translation("", ruleset, found, lowered.renamings, ruleset.assumptions, ())
+    try:
+        output, line_map = _print(lowered.ruleset, settings, _locations(ruleset, origin_id))
+    except Refused as refused:
+        sink.add(Diagnostic(code=refused.code, message=refused.message))
+        return Translation("", ruleset, found, lowered.renamings, ruleset.assumptions, ())
+    return Translation(output, ruleset, found, lowered.renamings, ruleset.assumptions, line_map)
+
+
+def _rules(ruleset: Ruleset) -> Iterator[Rule]:
+    return (rule for table in ruleset.tables for chain in table.chains for rule in chain.rules)
+
+
+def _key(origin: Origin) -> tuple[str, int]:
+    return origin.source.name, origin.line
+
+
+def origin_ids(sources: Iterable[SourceFile]) -> Callable[[Origin], str]:
+    """Return the function that names an origin shortly: `v4:37`. Two files of one name get a number behind it."""
+    short: dict[str, str] = {}
+    used: Counter[str] = Counter()
+    for source in sources:
+        name = PurePath(source.name).name
+        wanted = _SHORT.get(
+            name, "".join(letter for letter in name if letter.isalnum() and letter.isascii())[:12] or "in"
+        )
+        used[wanted] += 1
+        short[source.name] = wanted if used[wanted] == 1 else f"{wanted}{used[wanted]}"
+    return lambda origin: f"{short.get(origin.source.name, 'in')}:{origin.line}"
+
+
+def _note_renamings(renamings: Iterable[Renaming], sink: DiagnosticSink) -> None:
+    for renaming in renamings:
+        message = (
+            f"{renaming.kind} `{renaming.wanted}` is called `{renaming.given}` in nftables ({renaming.family.value})"
+        )
+        sink.add(Diagnostic(code="FWT500", message=message))
+
+
+def _count_printed(
+    ruleset: Ruleset, printed: nft.Ruleset, origin_id: Callable[[Origin], str]
+) -> dict[tuple[str, int], int]:
+    """Count output rules by origin, through the ids in their comments: what is really there, not what was meant."""
+    times: Counter[str] = Counter()
+    for table in printed.tables:
+        for chain in table.chains:
+            for rule in chain.rules:
+                times.update(rule.comment.split(" ", 1)[0].split(","))
+    return {
+        _key(origin): times[origin_id(origin)] for rule in _rules(ruleset) for origin in rule.origins
+    }  # fmt: skip
+
+
+def _locations(ruleset: Ruleset, origin_id: Callable[[Origin], str]) -> dict[str, str]:
+    return {origin_id(origin): origin.location for rule in _rules(ruleset) for origin in rule.origins}
+
+
+def _print(
+    ruleset: nft.Ruleset, settings: Settings, locations: Mapping[str, str]
+) -> tuple[str, tuple[LineOrigin, ...]]:
+    printed = print_ruleset(ruleset)
+    comments = {
+        (table.family, table.name, chain.name, position): rule.comment
+        for table in ruleset.tables
+        for chain in table.chains
+        for position, rule in enumerate(chain.rules)
+    }
+    rows = []
+    for place in printed.rules:
+        comment = comments[place.family, place.table, place.chain, place.position]
+        ids = comment.split(" ", 1)[0].split(",")
+        found = tuple(locations[part] for part in ids if part in locations)
+        rows.append(LineOrigin(place.line, f"{place.family.value} {place.table}", place.chain, found))
+    text = print_json(ruleset) if settings.as_json else printed.text
+    return text, tuple(rows)
+
+
+def line_map_json(rows: Sequence[LineOrigin]) -> str:
+    """Return the map of output lines to input lines, one JSON object a line."""
+    return "".join(json.dumps(row._asdict()) + "\n" for row in rows)
