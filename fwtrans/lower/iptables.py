@@ -31,6 +31,7 @@ from fwtrans.ir.sets import NamedSet
 from fwtrans.ir.verdict import Accept, Drop, Goto, Jump, Queue, Return, Verdict
 from fwtrans.lower.extensions.base import Match, Outcome, Place, Target, Use
 from fwtrans.lower.extensions.registry import find_match, find_target
+from fwtrans.lower.late_conntrack import with_tracked_chains
 from fwtrans.lower.values import address_width, network_set, read_interface, read_network, read_protocol
 from fwtrans.parsers.iptables_save.parse import word_span
 from fwtrans.source import Origin
@@ -107,7 +108,7 @@ def lower_dump(
             chains.append(lowering.run())
     made = {item.name: item for item in shared.values() if isinstance(item, NamedSet)}
     used = _used_sets(chains, {**sets, **made})
-    return LoweredTable(Table(family, name, tuple(chains), used), tuple(assumed))
+    return LoweredTable(Table(family, name, with_tracked_chains(tuple(chains), sink), used), tuple(assumed))
 
 
 def _chain_names(dump: IptablesDump) -> dict[tuple[str, str], str]:

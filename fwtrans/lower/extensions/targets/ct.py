@@ -35,7 +35,7 @@ _TRANSPORTS = {6: "tcp", 17: "udp"}
 _ZONES = {"--zone": (), "--zone-orig": ("original",), "--zone-reply": ("reply",)}
 _NEW = 3
 # A template counts when a connection is made, and no later: until its first packet has got through.
-_UNCONFIRMED = bits(CT_STATUS, 8, 0)
+UNCONFIRMED = bits(CT_STATUS, 8, 0)
 _ONE_RULE = "no packet meets two CT rules of which one sets a helper or events: only the first would count in iptables"
 
 
@@ -103,7 +103,7 @@ def _lower(use: Use, place: Place) -> Outcome:
         return Outcome((zone,))
     place.assume(_ONE_RULE)
     early: tuple[Step, ...] = () if zone == Assign(CT_ZONE, 0, 0) else (zone,)
-    return Outcome((*early, _UNCONFIRMED, *late))
+    return Outcome((*early, UNCONFIRMED, *late))
 
 
 def _refuse_unknown_to_nft(use: Use) -> None:

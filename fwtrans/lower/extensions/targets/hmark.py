@@ -29,6 +29,7 @@ _PARTS = ("ct", "src", "dst", "sport", "dport", "proto", "spi")
 
 def _check(use: Use, family: Family) -> None:
     read_number(use.need("--hmark-mod").values[0], "--hmark-mod", low=1)
+    use.need("--hmark-rnd")
     for name, high in _NUMBERS.items():
         if use.has(name):
             read_number(use.value(name), name, high=high)

@@ -1,6 +1,7 @@
-"""`-j TRACE`: from here on every rule that the packet matches is reported; raw only.
+"""`-j TRACE`: from here on every rule that the packet matches is reported.
 
-iptables-legacy reports into the kernel's log, iptables-nft and nftables to `nft monitor trace`.
+iptables-legacy takes it in the raw table only and reports into the kernel's log; iptables-nft takes it in every table and
+reports as nftables does, to `nft monitor trace`.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 from fwtrans.ir.effect import Assign
 from fwtrans.ir.fields import NFTRACE
 from fwtrans.lower.extensions.base import BOTH, Outcome, Place, Target, Use
-from fwtrans.lower.extensions.targets.placement import RAW
 
 
 def _lower(_use: Use, place: Place) -> Outcome:
@@ -16,4 +16,4 @@ def _lower(_use: Use, place: Place) -> Outcome:
     return Outcome((Assign(NFTRACE, 0, 1),))
 
 
-EXTENSION = Target(name="TRACE", families=BOTH, options=(), lower=_lower, in_context=True, tables=RAW)
+EXTENSION = Target(name="TRACE", families=BOTH, options=(), lower=_lower, in_context=True)
