@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fwtrans.backend.nft import literals, names
 from fwtrans.backend.nft import statements as st
 from fwtrans.backend.nft.json_expressions import Json, expression_json, raw_tcp_option, verdict_json
+from fwtrans.backend.nft.restrictions import check_rate
 from fwtrans.backend.nft.text_statements import refuse_xt
 from fwtrans.diagnostics import Refused
 
@@ -34,6 +35,7 @@ def _statement(statement: st.Statement, target: Target) -> Json:
 
 def rate_json(rate: st.Rate) -> dict[str, Json]:
     """Return a rate's properties, as the statement and the named object share them."""
+    check_rate(rate)
     words: dict[str, Json] = {"per": rate.period.value}
     if rate.in_bytes:
         words["rate"], words["rate_unit"] = literals.byte_amount(rate.amount)

@@ -7,11 +7,39 @@ from __future__ import annotations
 
 from fwtrans.backend.nft import expressions as ex
 from fwtrans.backend.nft import objects as ob
-from fwtrans.backend.nft.statements import ObjectKind
+from fwtrans.backend.nft.statements import DEFAULT_PACKET_BURST, ObjectKind, Period, Rate
 from fwtrans.diagnostics import Refused
 
 _CONSTANTS = (ex.Number, ex.Address, ex.MacAddress, ex.Symbol)
 _WITHOUT_MAPS = (ObjectKind.CT_HELPER, ObjectKind.CT_TIMEOUT, ObjectKind.CT_EXPECTATION)
+_NANOSECONDS = {
+    Period.SECOND: 10**9,
+    Period.MINUTE: 60 * 10**9,
+    Period.HOUR: 3600 * 10**9,
+    Period.DAY: 86400 * 10**9,
+    Period.WEEK: 7 * 86400 * 10**9,
+}
+
+
+def check_rate(rate: Rate) -> None:
+    """Refuse a rate whose bucket does not fit the kernel's 64 bits of nanoseconds (net/netfilter/nft_limit.c).
+
+    Newer kernels say so, older ones take the overflowed number for the limit.
+    """
+    if rate.amount < 1:
+        raise Refused("FWT501", f"a rate of {rate.amount} is none")
+    period = _NANOSECONDS[rate.period]
+    burst = rate.burst or 0
+    if not rate.in_bytes:
+        burst = DEFAULT_PACKET_BURST if rate.burst is None else rate.burst
+        if burst < 1:
+            raise Refused("FWT501", "a rate in packets needs a burst of at least one packet")
+    bucket = period * (rate.amount + burst) if rate.in_bytes else period // rate.amount * burst
+    if not 0 < bucket < 1 << 64 or burst >= 1 << 32:
+        unit = "bytes" if rate.in_bytes else "packets"
+        raise Refused(
+            "FWT502", f"{rate.amount} {unit}/{rate.period.value} burst {burst} is more than the kernel counts"
+        )
 
 
 def check_operands(operation: ex.Binary) -> None:

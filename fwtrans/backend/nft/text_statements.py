@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from fwtrans.backend.nft import expressions as ex
 from fwtrans.backend.nft import literals, names
 from fwtrans.backend.nft import statements as st
+from fwtrans.backend.nft.restrictions import check_rate
 from fwtrans.backend.nft.text_expressions import expression_text, verdict_text
 from fwtrans.diagnostics import Refused
 
@@ -26,6 +27,7 @@ def statements_text(statements: Iterable[st.Statement]) -> str:
 
 def rate_text(rate: st.Rate) -> str:
     """Return `over 10/second burst 5 packets`. A burst of packets is always told, the default being easy to forget."""
+    check_rate(rate)
     over = "over " if rate.over else ""
     if not rate.in_bytes:
         burst = st.DEFAULT_PACKET_BURST if rate.burst is None else rate.burst

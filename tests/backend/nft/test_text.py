@@ -23,6 +23,7 @@ from fwtrans.backend.nft.build import (
     set_ref,
     tcp,
 )
+from fwtrans.backend.nft.json_form import print_json
 from fwtrans.backend.nft.priorities import priority_text
 from fwtrans.backend.nft.text import RulePlace, element_text, print_ruleset, rule_text
 from fwtrans.diagnostics import Refused
@@ -287,6 +288,46 @@ def test_expiry_goes_before_the_comment_and_the_value_last() -> None:
     assert element_text(element) == (
         '0x00000001 counter packets 1 bytes 2 timeout 1m expires 30s comment "why" : goto x'
     )
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [
+        nft.Rate(0, nft.Period.SECOND),
+        nft.Rate(10, nft.Period.SECOND, 0),
+        nft.Rate(1, nft.Period.WEEK, 31_000),
+        nft.Rate(1_000_000_001, nft.Period.SECOND),
+        nft.Rate(1, nft.Period.SECOND, 1 << 32),
+        nft.Rate(30_720, nft.Period.WEEK, in_bytes=True),
+        nft.Rate(18_446_744_074, nft.Period.SECOND, in_bytes=True),
+        nft.Rate(1024, nft.Period.SECOND, 1 << 32, in_bytes=True),
+    ],
+)
+def test_rate_that_the_kernel_cannot_count_is_refused(rate: nft.Rate) -> None:
+    for form in (print_ruleset, print_json):
+        with pytest.raises(Refused):
+            form(limited(rate))
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize(
+    "rate",
+    [
+        nft.Rate(1, nft.Period.WEEK, 30_000),
+        nft.Rate(1_000_000_000, nft.Period.SECOND),
+        nft.Rate(1, nft.Period.SECOND, (1 << 32) - 1),
+        nft.Rate(30_000, nft.Period.WEEK, in_bytes=True),
+        nft.Rate(14_000_000_000, nft.Period.SECOND, (1 << 32) - 1, in_bytes=True),
+    ],
+)
+def test_rate_that_just_fits_loads(rate: nft.Rate) -> None:
+    loaded = load(print_ruleset(limited(rate)).text)
+    assert loaded.status == 0, loaded.errors
+
+
+def limited(rate: nft.Rate) -> nft.Ruleset:
+    chain = nft.Chain(name="c", rules=(rule(nft.Limit(rate)),))
+    return nft.Ruleset((nft.Table(family=nft.Family.INET, name="t", chains=(chain,)),))
 
 
 def test_a_rule_without_statements_is_no_rule() -> None:
