@@ -229,7 +229,8 @@ class _Writer:
         address = None if verdict.address is None else nft.Address(verdict.address, width)
         redirect: list[nft.Statement] = [
             nft.Match(nft.Meta("l4proto"), literal(L4PROTO, self.protocol)),
-            nft.Tproxy(address, nft.Number(verdict.port) if verdict.port else None),
+            # port 0 is the packet's own; nft wants one of the two named
+            nft.Tproxy(address, nft.Number(verdict.port) if verdict.port or address is None else None),
         ]
         mark = assignment(Assign(MARK, verdict.mark_keep, verdict.mark_constant))
         if mark is not None:
