@@ -8,22 +8,31 @@ ruleset stands alone.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink
 from fwtrans.ir.fields import Family
 from fwtrans.ir.ruleset import Ruleset
+from fwtrans.lower.arptables import lower_arptables
+from fwtrans.lower.ebtables import lower_ebtables
 from fwtrans.lower.extensions.registry import ExtensionOptions
 from fwtrans.lower.ipset import lower_ipsets
 from fwtrans.lower.iptables import lower_dump
 from fwtrans.lower.nft.ruleset import lower_nft
+from fwtrans.parsers.ebtables_save.dialect import ARPTABLES, EBTABLES
+from fwtrans.parsers.ebtables_save.parse import parse_bridge_dump
+from fwtrans.parsers.ipset_save.parse import parse_ipset_save
+from fwtrans.parsers.iptables_save.dump import parse_dump
+from fwtrans.parsers.nft_json.parse import parse_nft_json
 from fwtrans.parsers.registry import Format, recognise
 from fwtrans.source import Origin, SourceFile, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from fwtrans.ir.ruleset import Table
+    from fwtrans.parsers.ebtables_save.dialect import Dialect
+    from fwtrans.parsers.ebtables_save.syntax import BridgeDump
     from fwtrans.parsers.ipset_save.syntax import IpsetSet
     from fwtrans.parsers.iptables_save.syntax import IptablesDump
 
@@ -66,16 +75,12 @@ class _Reader:
     files: Files
     options: ExtensionOptions = field(default_factory=ExtensionOptions)
     dumps: list[IptablesDump] = field(default_factory=list)
+    bridge_dumps: list[BridgeDump] = field(default_factory=list)
     ipsets: list[IpsetSet] = field(default_factory=list)
     rulesets: list[Ruleset] = field(default_factory=list)
-    read: list[Origin] = field(default_factory=list)
 
     def take(self, source: SourceFile) -> None:
         """Read one input in its own format."""
-        binary = _binary_place(source)
-        if binary is not None:
-            self.sink.add(Diagnostic(code="FWT100", message="this is not text: it holds a NUL byte", span=binary))
-            return
         if not source.text.strip():
             message = f"`{source.name}` is empty"
             hint = "an empty dump means that the command which made it failed, or that no table was loaded"
@@ -88,3 +93,67 @@ class _Reader:
             self.sink.add(Diagnostic(code="FWT101", message=message, span=Span(source, 1, 0, 1)))
             return
         read(self, source)
+
+    def dump(self, source: SourceFile, family: Family) -> None:
+        """Read an iptables dump of one family."""
+        found = parse_dump(source, family.value, self.options, self.sink)
+        if found is not None:
+            self.dumps.append(found)
+
+    def ipset(self, source: SourceFile) -> None:
+        """Read an ipset dump."""
+        self.ipsets.extend(parse_ipset_save(source, self.sink).sets)
+
+    def bridge(self, source: SourceFile, dialect: Dialect) -> None:
+        """Read an ebtables or arptables dump."""
+        found = parse_bridge_dump(source, dialect, self.sink)
+        if found is not None:
+            self.bridge_dumps.append(found)
+
+    def nft_json(self, source: SourceFile) -> None:
+        """Read `nft -j list ruleset`."""
+        items = parse_nft_json(source, self.sink)
+        if items is not None:
+            self.add_nft(source, items)
+
+    def add_nft(self, source: SourceFile, items: list[Any]) -> None:
+        """Lower nft objects at once: they stand for themselves."""
+        found = lower_nft(source, items, self.sink)
+        if found is not None:
+            self.rulesets.append(found)
+
+    def lower(self) -> Reading:
+        """Return everything as one ruleset."""
+        tables: list[Table] = []
+        assumptions: list[str] = []
+        for dump in self.dumps:
+            sets = lower_ipsets(self.ipsets, Family(dump.family))
+            lowered = lower_dump(dump, sets, self.sink)
+            tables.append(lowered.table)
+            assumptions.extend(text for text in lowered.assumptions if text not in assumptions)
+        for bridge in self.bridge_dumps:
+            lower = lower_ebtables if bridge.program == "ebtables" else lower_arptables
+            tables.append(lower(bridge, self.sink))
+        for ruleset in self.rulesets:
+            tables.extend(ruleset.tables)
+        return Reading(Ruleset(tuple(tables), tuple(assumptions)), tuple(self._read()))
+
+    def _read(self) -> Iterator[Origin]:
+        for dump in self.dumps:
+            for table in dump.tables:
+                for chain in table.chains:
+                    yield from (Origin(dump.source, rule.line) for rule in chain.rules)
+        for bridge in self.bridge_dumps:
+            for part in bridge.tables:
+                for each in part.chains:
+                    yield from (Origin(bridge.source, rule.line) for rule in each.rules)
+
+
+_READERS: dict[Format, Callable[[_Reader, SourceFile], None]] = {
+    Format.IPTABLES_SAVE: lambda reader, source: reader.dump(source, Family.IP),
+    Format.IP6TABLES_SAVE: lambda reader, source: reader.dump(source, Family.IP6),
+    Format.IPSET_SAVE: _Reader.ipset,
+    Format.EBTABLES_SAVE: lambda reader, source: reader.bridge(source, EBTABLES),
+    Format.ARPTABLES_SAVE: lambda reader, source: reader.bridge(source, ARPTABLES),
+    Format.NFT_JSON: _Reader.nft_json,
+}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fwtrans.cli.commands import explain
+from fwtrans.cli.commands import explain, translate
 from fwtrans.cli.output import Result, perform
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 COMMANDS: tuple[Callable[..., Result], ...] = (
     # in the order in which `fwtrans --help` shows them; translate comes first
+    translate.translate,
     explain.explain,
 )
 

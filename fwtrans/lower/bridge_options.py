@@ -27,7 +27,7 @@ from fwtrans.lower.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from fwtrans.ir.rule import Step
     from fwtrans.parsers.iptables_save.syntax import OptionUse

@@ -2,14 +2,15 @@
 
 A port is two dimensions, protocol and number, because ipset compares both. The members of a list:set are poured into
 one set of their own shape. What has no exact form is not refused here but where a rule uses it: a set that nobody asks
-does no harm. `IpsetSets` holds the sets by name, and the reasons for those that cannot be used.
+does no harm.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from fwtrans.diagnostics import Refused
 from fwtrans.ir.fields import DPORT, ETHER_SADDR, IIFNAME, IP6_SADDR, IP_SADDR, L4PROTO, MARK, Family, Field
@@ -28,7 +29,7 @@ from fwtrans.parsers.ipset_save.syntax import (
 from fwtrans.source import Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from fwtrans.ir.intervals import Interval
     from fwtrans.parsers.ipset_save.syntax import ElementCommand, IpsetSet, Part
@@ -38,11 +39,24 @@ _WITH_PORTS = {1, 6, 17, 58, 132, 136}
 _LONGEST_COMMENT = 120
 
 
-class IpsetSets(NamedTuple):
-    """Sets that rules of one family can use, and why others cannot be used."""
+class IpsetSets(Mapping[str, NamedSet]):
+    """The sets that rules of one family can use. Asking for one that has no exact form raises the reason."""
 
-    sets: Mapping[str, NamedSet]
-    unusable: Mapping[str, Refused]
+    def __init__(self, sets: dict[str, NamedSet], unusable: dict[str, Refused]) -> None:
+        self._sets = sets
+        self._unusable = unusable
+
+    def __getitem__(self, name: str) -> NamedSet:
+        refused = self._unusable.get(name)
+        if refused is not None:
+            raise Refused(refused.code, refused.message, hint=refused.hint)
+        return self._sets[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sets)
+
+    def __len__(self) -> int:
+        return len(self._sets)
 
 
 @dataclass(frozen=True, slots=True)

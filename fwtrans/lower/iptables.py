@@ -33,7 +33,7 @@ from fwtrans.lower.extensions.base import Match, Outcome, Place, Target, Use
 from fwtrans.lower.extensions.registry import find_match, find_target
 from fwtrans.lower.late_conntrack import with_tracked_chains
 from fwtrans.lower.values import address_width, network_set, read_interface, read_network, read_protocol
-from fwtrans.parsers.iptables_save.parse import word_span
+from fwtrans.parsers.iptables_save.spans import word_span
 from fwtrans.source import Origin
 
 if TYPE_CHECKING:
