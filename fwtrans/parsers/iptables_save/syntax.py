@@ -54,7 +54,10 @@ class Command(Enum):
 
 
 class RuleSyntax(NamedTuple):
-    """One rule: general options (-s, -d, -i, -o, -p, -f), matches in order, then a target or none."""
+    """One rule: general options (-s, -d, -i, -o, -p, -f), matches in order, then a target or none.
+
+    `calls` says that the target is a chain of the table. An extension wins over a chain of its name, as in iptables.
+    """
 
     options: tuple[OptionUse, ...]
     matches: tuple[ExtensionUse, ...]
@@ -62,10 +65,15 @@ class RuleSyntax(NamedTuple):
     goto: bool
     line: int
     counters: tuple[int, int] | None = None
+    calls: bool = False
 
 
 class CommandLine(NamedTuple):
-    """One command on one table. `number` is the position of -I, -D, -R; `argument` a policy or a new chain name."""
+    """One command on one table. `number` is the position of -I, -D, -R; `argument` a policy or a new chain name.
+
+    `chain` is empty where a command is meant for all chains. `word` is the number of the chain's word (of the command's
+    where there is none).
+    """
 
     command: Command
     table: str
@@ -74,6 +82,8 @@ class CommandLine(NamedTuple):
     line: int
     number: int | None = None
     argument: str = ""
+    word: int = 0
+    counters: tuple[int, int] | None = None
 
 
 class ChainSyntax(NamedTuple):
@@ -88,11 +98,17 @@ class ChainSyntax(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TableSyntax:
-    """One table: chains in order of declaration, each with its rules in order."""
+    """One table: chains in order of declaration, each with its rules in order.
+
+    `comments` are the comment lines with their line numbers: those before, in and behind the table, whose COMMIT is in
+    line `end`.
+    """
 
     name: str
     chains: tuple[ChainSyntax, ...]
     line: int
+    comments: tuple[tuple[int, str], ...] = ()
+    end: int = 0
 
 
 @dataclass(frozen=True, slots=True)
