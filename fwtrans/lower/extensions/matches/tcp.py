@@ -1,6 +1,8 @@
 """`-m tcp`: ports, flags and options of TCP.
 
 The kernel's match is false for later fragments and for headers cut short, negated or not; the fields say so themselves.
+A search for an option ends one byte earlier in nftables (net/netfilter/nft_exthdr.c) than in iptables. The last byte can
+only be an option of one byte, which is the filler, number 1.
 """
 
 from __future__ import annotations
@@ -11,26 +13,42 @@ from fwtrans.ir.bits import BitSet
 from fwtrans.ir.fields import DPORT, HAS_TRANSPORT, SPORT, TCP_FLAGS, header_present
 from fwtrans.ir.match import FieldTest, negated_if, number_range, present
 from fwtrans.ir.match import absent as is_absent
-from fwtrans.lower.extensions.base import BOTH, Match, Place, Use
+from fwtrans.lower.extensions.base import BOTH, Match, Place, Use, no_exact_form
 from fwtrans.lower.values import bad_value, read_number, read_port_range
 from fwtrans.parsers.iptables_save.options import Option
 
 if TYPE_CHECKING:
     from fwtrans.ir.rule import Step
+    from fwtrans.parsers.iptables_save.syntax import OptionUse
 
 FLAGS = {"FIN": 1, "SYN": 2, "RST": 4, "PSH": 8, "ACK": 16, "URG": 32, "ALL": 63, "NONE": 0}
 
 
+_FILLER = 1
+# The option that other extensions ask for by nft's word for it.
+_WORDS = {2: "maxseg"}
+
+
 def _flags(text: str) -> int:
     value = 0
-    for word in text.split(","):
+    for word in filter(None, text.split(",")):
         if word.upper() not in FLAGS:
             raise bad_value(word, "a TCP flag", "--tcp-flags")
         value |= FLAGS[word.upper()]
     return value
 
 
-def _lower(use: Use, _place: Place) -> tuple[Step, ...]:
+def _option(option: OptionUse) -> FieldTest:
+    number = read_number(option.values[0], option.name, low=1, high=255)
+    if number == _FILLER:
+        raise no_exact_form("tcp", "it does not look at the last byte of the options", option=option.name)
+    field = header_present("tcp option", _WORDS.get(number, str(number)))
+    return is_absent(field) if option.negated else present(field)
+
+
+def _lower(use: Use, place: Place) -> tuple[Step, ...]:
+    place.require_protocol("tcp", 6)
+    use.exclusive("--syn", "--tcp-flags")
     steps: list[Step] = [present(HAS_TRANSPORT)]
     for option in use.options:
         if option.name in {"--sport", "--dport"}:
@@ -44,9 +62,7 @@ def _lower(use: Use, _place: Place) -> tuple[Step, ...]:
         elif option.name == "--syn":
             steps.append(negated_if(FieldTest(TCP_FLAGS, BitSet.cube(8, 0x17, 0x02)), option.negated))
         else:
-            number = read_number(option.values[0], option.name, low=1, high=255)
-            field = header_present("tcp option", str(number))
-            steps.append(is_absent(field) if option.negated else present(field))
+            steps.append(_option(option))
     return tuple(steps)
 
 

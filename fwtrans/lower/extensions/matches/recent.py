@@ -1,0 +1,253 @@
+"""`-m recent`: lists of addresses that rules fill while packets pass, and ask.
+
+net/netfilter/xt_recent.c keeps for each address of a list the times it was entered. In nftables a list becomes dynamic
+sets, one for each span of time that some rule asks for: an element lives as long as its address counts as recent. The
+sets of a list are its views: whatever enters the address enters it into all of them.
+
+    --rcheck --seconds 60     the element is in the view of 60 seconds
+    --rcheck, --remove        it is in the view without an end
+    --set                     enters (renews) it in all views
+    --update                  asks like --rcheck, and then renews it in all views
+    --remove                  asks, and then takes it out of all views
+
+So what a use means depends on every rule that names the list. What is not in a set: how often an address was entered
+(`--hitcount` above 1), and the TTL it had (`--rttl`). What a rule does although it does not match (`! --set`,
+`! --remove`, `! --update --seconds`) has no place in a rule of nftables either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from fwtrans.diagnostics import Refused
+from fwtrans.ir.effect import SetOperation, SetUpdate
+from fwtrans.ir.fields import Family, destination_address, source_address
+from fwtrans.ir.match import KeyPart, MemberTest
+from fwtrans.ir.sets import NamedSet
+from fwtrans.lower.extensions.base import BOTH, Match, Place, Use, no_exact_form
+from fwtrans.lower.values import address_width, bad_value, read_address, read_number
+from fwtrans.parsers.iptables_save.options import Option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fwtrans.ir.rule import Step
+
+_COMMANDS = ("--set", "--rcheck", "--update", "--remove")
+_LONGEST_NAME = 199
+_MOST_HITS = 0xFFFF
+# The kernel's own limit (ip_list_tot) is 100; nftables refuses to enter more than the size of a set.
+_SIZE = 65535
+_SHARED = "lists of recent"
+
+# A view: how many seconds an entry counts, None for ever.
+View = int | None
+
+
+class Entry(NamedTuple):
+    """What one use says."""
+
+    name: str
+    command: str
+    inverted: bool
+    view: View
+    hits: int
+    reaps: bool
+    by_ttl: bool
+    of_destination: bool
+    mask: int
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """What all uses of a list say together."""
+
+    views: tuple[View, ...]
+    masks: frozenset[int]
+    reaped_after: tuple[int, ...]
+
+
+def read_entry(use: Use, family: Family) -> Entry:
+    """Return what a use says, checked like libxtables and the kernel check it."""
+    use.exclusive(*_COMMANDS)
+    found = [name for name in _COMMANDS if use.has(name)]
+    if not found:
+        raise Refused("FWT116", "`recent` needs `--set`, `--rcheck`, `--update` or `--remove`", option="recent")
+    command = found[0]
+    asks = command in {"--rcheck", "--update"}
+    for name in ("--seconds", "--hitcount", "--rttl", "--reap"):
+        if use.has(name) and not asks:
+            raise Refused("FWT117", f"`{name}` goes with `--rcheck` or `--update` only", option=name)
+    if use.has("--reap") and not use.has("--seconds"):
+        raise Refused("FWT116", "`--reap` needs `--seconds`", option="--reap")
+    seconds = read_number(use.value("--seconds"), "--seconds", low=1) if use.has("--seconds") else None
+    sides = [option.name for option in use.options if option.name in {"--rsource", "--rdest"}]
+    return Entry(
+        name=_read_name(use.value("--name", "DEFAULT")),
+        command=command,
+        inverted=use.negated(command),
+        view=seconds,
+        hits=read_number(use.value("--hitcount", "0"), "--hitcount", high=_MOST_HITS),
+        reaps=use.has("--reap"),
+        by_ttl=use.has("--rttl"),
+        of_destination=bool(sides) and sides[-1] == "--rdest",
+        mask=_read_mask(use, family),
+    )
+
+
+def _read_name(text: str) -> str:
+    # iptables cuts a longer name off; the list becomes a file of that name in /proc.
+    name = text.encode()[:_LONGEST_NAME].decode(errors="ignore")
+    if not name or "/" in name or name in {".", ".."}:
+        raise bad_value(text, "a list's name", "--name")
+    return name
+
+
+def _read_mask(use: Use, family: Family) -> int:
+    option = use.find("--mask")
+    if option is None:
+        return (1 << address_width(family)) - 1
+    return read_address(option.values[0], option.name, family)
+
+
+# --- the lists of a dump ---
+
+
+def _lists(place: Place, own: Entry) -> dict[str, List]:
+    """Return the lists of the dump; of a use that stands alone, its own."""
+    if place.dump is None or place.shared is None:
+        return _gather([own])
+    known = place.shared.get(_SHARED)
+    if not isinstance(known, dict):
+        known = place.shared[_SHARED] = _gather(_entries(place))
+    return known
+
+
+def _entries(place: Place) -> Iterator[Entry]:
+    """Yield what every use in the dump says; one that is wrong is reported where it stands."""
+    assert place.dump is not None  # noqa: S101 -- the caller looked
+    for table in place.dump.tables:
+        for chain in table.chains:
+            for rule in chain.rules:
+                for use in rule.matches:
+                    if use.name == "recent":
+                        try:
+                            yield read_entry(Use(use), place.family)
+                        except Refused:
+                            continue
+
+
+def _gather(entries: Iterator[Entry] | list[Entry]) -> dict[str, List]:
+    views: dict[str, set[View]] = {}
+    masks: dict[str, set[int]] = {}
+    reaped: dict[str, set[int]] = {}
+    for entry in entries:
+        views.setdefault(entry.name, set())
+        masks.setdefault(entry.name, set()).add(entry.mask)
+        if entry.command != "--set":
+            views[entry.name].add(entry.view)
+        if entry.reaps and entry.view is not None:
+            reaped.setdefault(entry.name, set()).add(entry.view)
+    return {
+        name: List(
+            # A list that is only filled is kept as well: somebody may look at it.
+            tuple(sorted(found, key=lambda view: (view is None, view or 0))) or (None,),
+            frozenset(masks[name]),
+            tuple(sorted(reaped.get(name, ()))),
+        )
+        for name, found in views.items()
+    }
+
+
+# --- one use ---
+
+
+def _check(entry: Entry, found: List) -> None:
+    if entry.hits > 1:
+        raise no_exact_form(
+            "recent", "a set does not hold how often an address was entered, and a limit counts with a bucket that "
+            "refills, not in a window of time", option="--hitcount",
+            hint="`-m hashlimit` says nearly the same and can be translated",
+        )  # fmt: skip
+    if entry.by_ttl:
+        raise no_exact_form(
+            "recent", "it cannot compare a packet's TTL with one kept beside an address", option="--rttl"
+        )
+    if len(found.masks) > 1:
+        raise no_exact_form(
+            "recent", f"rules use list `{entry.name}` with different masks, and the kernel takes the one that it "
+            "happens to load first", option="--mask",
+        )  # fmt: skip
+    if any(view is None or view > least for least in found.reaped_after[:1] for view in found.views):
+        raise no_exact_form(
+            "recent", f"other rules of list `{entry.name}` look at older entries than `--reap` leaves there, and it takes "
+            "away one at a time", option="--reap",
+        )  # fmt: skip
+    if entry.inverted and (entry.command in {"--set", "--remove"} or (entry.command == "--update" and entry.view)):
+        raise no_exact_form(
+            "recent", f"`! {entry.command}` changes the list where the rule does not match", option=entry.command
+        )
+
+
+def _set_name(name: str, view: View) -> str:
+    return f"recent-{name}" if view is None else f"recent-{name}-{view}s"
+
+
+def _declare(entry: Entry, found: List, place: Place) -> None:
+    field = source_address(place.family)
+    for view in found.views:
+        name = _set_name(entry.name, view)
+        if place.shared is not None and name not in place.shared:
+            place.shared[name] = NamedSet(name, (field,), dynamic=True, timeout=view, size=_SIZE)
+    place.assume(
+        f"list `{entry.name}` of -m recent never holds more addresses than the module's ip_list_tot (100 unless set), "
+        "where iptables forgets the oldest, and nobody writes to it in /proc/net/xt_recent"
+    )
+
+
+def _touch(entry: Entry, found: List, key: tuple[KeyPart, ...]) -> Iterator[SetUpdate]:
+    for view in found.views:
+        operation = SetOperation.ADD if view is None else SetOperation.UPDATE
+        yield SetUpdate(_set_name(entry.name, view), key, operation)
+
+
+def _lower(use: Use, place: Place) -> tuple[Step, ...]:
+    entry = read_entry(use, place.family)
+    found = _lists(place, entry)[entry.name]
+    _check(entry, found)
+    _declare(entry, found, place)
+    field = (destination_address if entry.of_destination else source_address)(place.family)
+    ones = (1 << field.width) - 1
+    key = (KeyPart(field, entry.mask if entry.mask != ones else None),)
+    if entry.command == "--set":
+        return tuple(_touch(entry, found, key))
+    member = MemberTest(key, _set_name(entry.name, entry.view), inside=not entry.inverted, dynamic=True)
+    if entry.inverted or entry.command == "--rcheck":
+        return (member,)
+    if entry.command == "--update":
+        return (member, *_touch(entry, found, key))
+    names = (_set_name(entry.name, view) for view in found.views)
+    return (member, *(SetUpdate(name, key, SetOperation.DELETE) for name in names))
+
+
+EXTENSION = Match(
+    name="recent",
+    families=BOTH,
+    options=(
+        Option(name="--set", arity=0, negatable=True),
+        Option(name="--rcheck", arity=0, negatable=True),
+        Option(name="--update", arity=0, negatable=True),
+        Option(name="--remove", arity=0, negatable=True),
+        Option(name="--seconds"),
+        Option(name="--reap", arity=0),
+        Option(name="--hitcount"),
+        Option(name="--rttl", arity=0),
+        Option(name="--name"),
+        Option(name="--mask"),
+        Option(name="--rsource", arity=0),
+        Option(name="--rdest", arity=0),
+    ),
+    lower=_lower,
+    in_context=True,
+)
