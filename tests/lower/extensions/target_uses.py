@@ -39,12 +39,7 @@ def lower_target(
     words = shlex.split(line)
     table = words[words.index("-t") + 1] if "-t" in words else "filter"
     chain = words[words.index("-A") + 1] if "-A" in words else "FORWARD"
-    protocols = IntervalSet.full(8)
-    if "-p" in words:
-        position = words.index("-p")
-        protocols = IntervalSet.single(8, read_protocol(words[position + 1], "-p", family))
-        if position and words[position - 1] == "!":
-            protocols = protocols.complement()
+    protocols = protocols_of(words, family)
     start = words.index("-j")
     target = find_target(words[start + 1], family)
     assert target is not None, f"no target {words[start + 1]} for {family}"
@@ -65,6 +60,15 @@ def lower_target(
         shared=shared,
     )
     return Lowered(target.lower(Use(use), place), tuple(assumed), shared)
+
+
+def protocols_of(words: list[str], family: Family) -> IntervalSet:
+    """Return what `-p` lets through."""
+    if "-p" not in words:
+        return IntervalSet.full(8)
+    position = words.index("-p")
+    found = IntervalSet.single(8, read_protocol(words[position + 1], "-p", family))
+    return found.complement() if position and words[position - 1] == "!" else found
 
 
 def _options(words: list[str], table: tuple[Option, ...], first: int) -> tuple[OptionUse, ...]:

@@ -27,5 +27,7 @@ def lower_hop_count(use: Use, field: Field, prefix: str) -> Outcome:
     change = read_number(text, name, low=1, high=_MOST)
     if name.endswith("-dec"):
         change = -change
+    if abs(change) == _MOST:
+        return Outcome((Assign(field, 0, max(change, 0)),))
     table = tuple((old, min(max(old + change, 0), _MOST)) for old in range(_MOST + 1))
     return Outcome((AssignFromTable(field, table),))
