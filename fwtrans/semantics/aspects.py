@@ -14,6 +14,7 @@ from fwtrans.ir.match import number
 from fwtrans.semantics.outcome import DifferenceKind
 from fwtrans.semantics.program import LOG, QUEUE, Stream
 from fwtrans.semantics.summary import Bits, Events
+from fwtrans.semantics.variables import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -106,15 +107,11 @@ class Comparer:
         return [*groups, Bits(rest, self._bdd.false, self._bdd.false)]
 
     def _bits(self, field: Field, mask: int, old: tuple[Node, Node], new: tuple[Node, Node]) -> Node:
-        found = []
-        for slot, variable in self._variables.writable.get(field, ()):
-            if mask >> slot.bit & 1:
-                mask &= ~(1 << slot.bit)
-                entry = self._bdd.variables[variable]
-                found.append(old[0].ite(old[1], entry) ^ new[0].ite(new[1], entry))
-        if mask:
-            found.append((old[0] ^ new[0]) | (old[1] ^ new[1]))
-        return self._bdd.any_of(found)
+        """Return the packets for which a bit ends up different: as written, or as it came in."""
+        entries = (self._variables.slots[Slot(field, bit)] for bit in range(mask.bit_length()) if mask >> bit & 1)
+        return self._bdd.any_of(
+            [old[0].ite(old[1], entry) ^ new[0].ite(new[1], entry) for entry in map(self._bdd.variables.__getitem__, entries)]
+        )
 
     # --- streams ---
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import effect as does
 from fwtrans.ir import verdict as verdicts
 from fwtrans.ir.fields import CT_STATE, HAS_CONNTRACK, MARK
 from fwtrans.ir.match import AnyOf, FieldTest, MemberTest, OpaqueTest
+from fwtrans.ir.names import NamePattern
 from fwtrans.ir.stateful import StatefulTest
 from fwtrans.semantics.keys import Present, part_test
 from fwtrans.semantics.packet import set_identity
@@ -31,7 +33,7 @@ from fwtrans.semantics.program import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from fwtrans.ir.match import KeyPart, PureTest
     from fwtrans.ir.rule import Rule, Step
@@ -241,12 +243,27 @@ class Compiler:
     def _choice(
         self, key: tuple[KeyPart, ...], map_name: str, rules: Mapping[Hashable, CompiledRule], *, breaks: bool
     ) -> Choice:
+        elements = self._named_map(map_name).elements
+        groups: list[tuple[Hashable, list[tuple[Part, ...]]]] = []
+        if _may_overlap(elements):
+            # the first element that fits decides, so that only neighbours may be taken together
+            groups.extend((value, [item.key for item in run]) for value, run in groupby(elements, lambda item: item.value))
+        else:
+            groups.extend((value, [item.key for item in alike]) for value, alike in self._grouped(map_name).items())
         numbers: list[int] = []
-        for value, elements in self._grouped(map_name).items():
-            test = self._among(key, [element.key for element in elements])
+        for value, keys in groups:
             rule = rules[value]
-            numbers.append(self._program.rules.number(CompiledRule((test, *rule.steps), rule.verdict)))
+            steps = (self._among(key, keys), *rule.steps)
+            numbers.append(self._program.rules.number(CompiledRule(steps, rule.verdict)))
         return Choice(tuple(numbers), breaks)
+
+
+def _may_overlap(elements: Sequence[MapElement]) -> bool:
+    return not all(
+        not part.is_prefix if isinstance(part, NamePattern) else part[0] == part[1]
+        for element in elements
+        for part in element.key
+    )
 
 
 def _plain_effect(step: Step) -> Emit:

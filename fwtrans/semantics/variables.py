@@ -58,6 +58,7 @@ class Demand:
         self.exact: set[Field] = set()
         self.written: dict[Field, None] = {}
         self.opaque: dict[str, None] = {}
+        self.mentioned: dict[Field, None] = {}
         self._tests_done = 0
         self._rules_done = 0
 
@@ -115,6 +116,7 @@ class Demand:
         self.bits[field] = bits
 
     def _requires(self, field: Field) -> None:
+        self.mentioned[field] = None
         for name, value in field.requires:
             need = FIELDS[name]
             self._requires(need)
@@ -169,11 +171,16 @@ class Variables:
         self.fields = sorted(demand.fields, key=lambda item: (_RANK.get(item, len(_RANK)), item.name))
         for field in self.fields:
             self._allocate(field, demand)
-        # what a rule may change before another tests it, with the variables that a change replaces
+        # asked for only by their presence
+        self.unvalued = tuple(field for field in demand.mentioned if field not in demand.fields)
+        # what a rule may change before another reads it, with the variables that a change replaces
         self.writable: dict[Field, list[tuple[Slot, int]]] = {field: [] for field in demand.written}
         for slot, number in self.slots.items():
             if slot.field in self.writable:
                 self.writable[slot.field].append((slot, number))
+        # bits that are written and never read are compared only: the entering value against the written one
+        for field in demand.written:
+            self._by_bit(field, [bit for bit in range(field.width) if Slot(field, bit) not in self.slots])
         for identity in demand.opaque:
             self.unknown(Unknown(UnknownKind.OPAQUE, identity))
 

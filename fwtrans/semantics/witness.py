@@ -96,6 +96,9 @@ class Witnesses:
         for field in self._variables.fields:
             if field not in self._fixed:
                 values[field] = self._value(field, assignment)
+        for field in self._variables.unvalued:
+            usual: int | str = _NAMES[0] if field.kind is FieldKind.NAME else 0
+            values.setdefault(field, dict(_LIKED).get(field, (usual,))[0])
         there = {field: value for field, value in values.items() if self._sets.present(field).eval(pairs)}
         self._complete(there)
         return Packet(there)
@@ -129,7 +132,7 @@ class Witnesses:
         liked = dict(_LIKED)
         for field in (*addresses, known.L4PROTO, known.HAS_TRANSPORT):
             if field not in self._variables.fields:
-                values[field] = liked[field][0]
+                values.setdefault(field, liked[field][0])
         if values.get(known.L4PROTO) in {6, 17} and values.get(known.HAS_TRANSPORT) == 1:
             for field in (known.SPORT, known.DPORT):
                 if field not in self._variables.fields:

@@ -1,0 +1,150 @@
+"""The symbolic side says of every packet what the concrete evaluator says, and a mutant never passes for equal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+from typing import TYPE_CHECKING
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fwtrans.ir import verdict as verdicts
+from fwtrans.ir.effect import Log
+from fwtrans.ir.stateful import StatefulObject
+from fwtrans.semantics.concrete import Decision, Outcome, evaluate
+from fwtrans.semantics.equivalence import compare
+from fwtrans.semantics.packet import Unknown, UnknownKind
+from fwtrans.semantics.program import LOG
+from fwtrans.semantics.session import Session, visits_of
+from fwtrans.semantics.variables import Slot
+from tests.semantics.rulesets import mutant, random_packet, random_ruleset
+
+if TYPE_CHECKING:
+    from fwtrans.ir.ruleset import Ruleset
+    from fwtrans.semantics.bdd import Node
+    from fwtrans.semantics.packet import HookVisit, Packet
+
+NODES = 2_000_000
+
+
+def answer_for(seed: int, unknown: Unknown) -> bool:
+    """Answer any question, always the same way; a stateful one without regard to its key, a set's with it."""
+    key = tuple((part.field.name, part.mask) for part in unknown.key) if unknown.kind is UnknownKind.MEMBER else ()
+    return Random(f"{seed} {unknown.kind} {unknown.identity} {key} {unknown.nth}").random() < 0.5
+
+
+def assignment(session: Session, packet: Packet, seed: int) -> list[tuple[int, bool]]:
+    variables = session.variables
+    found = [False] * len(session.bdd.variables)
+    for field, span in variables.spans.items():
+        value = packet.values.get(field)
+        if value is None:
+            continue
+        place = (
+            variables.names[field].class_of(str(value))
+            if field in variables.names
+            else variables.numbers[field].class_of(int(value))
+        )
+        for at, number in enumerate(reversed(span)):
+            found[number] = bool(place >> at & 1)
+    for slot, number in variables.slots.items():
+        found[number] = bool(int(packet.values.get(slot.field, 0)) >> slot.bit & 1)
+    for unknown, number in variables.unknowns.items():
+        named = unknown
+        if unknown.kind is not UnknownKind.OPAQUE:
+            named = unknown._replace(identity=session.program.objects.items[int(unknown.identity)].identity)
+        found[number] = answer_for(seed, named)
+    return list(enumerate(found))
+
+
+def check(ruleset: Ruleset, session: Session, visit: HookVisit, packet: Packet, seed: int) -> None:
+    outcome = evaluate(ruleset, visit, packet, lambda unknown: answer_for(seed, unknown))
+    visited = next(item for item in session.visited if item.visit == visit)
+    pairs = assignment(session, packet, seed)
+
+    def holds(node: Node) -> bool:
+        return node.eval(pairs)
+
+    assert holds(visited.possible)
+    leaving = [exit_ for exit_, node in visited.old.exits.items() if holds(node)]
+    if holds(visited.old.through):
+        leaving.append(verdicts.Accept())
+    assert len(leaving) == 1
+    assert decision(leaving[0]) is outcome.decision
+    if visited.old.events.get(LOG):
+        told = [
+            [what for what, node in place.items() if holds(node)] for place in visited.old.events[LOG].contents
+        ]
+        assert [item for place in told for item in place] == [item for item in outcome.effects if isinstance(item, Log)]
+    else:
+        assert not any(isinstance(item, Log) for item in outcome.effects)
+    counted = Counter[str]()
+    for stream, events in visited.old.events.items():
+        if stream.kind == "touch":
+            identity = session.program.objects.items[stream.object].identity
+            counted[identity] += sum(holds(node) for node in events.reached)
+    assert +counted == Counter(
+        item[1].identity
+        for item in outcome.effects
+        if isinstance(item, tuple) and len(item) == 3 and isinstance(item[1], StatefulObject)
+    )
+    check_values(session, packet, outcome, pairs, visited.old.writes)
+
+
+def check_values(session, packet, outcome: Outcome, pairs, writes) -> None:  # type: ignore[no-untyped-def]
+    for field, groups in writes.items():
+        if field not in packet.values:
+            assert not any(written.eval(pairs) for _, written, _ in groups)
+            continue
+        value = int(packet.values[field])
+        for mask, written, ones in groups:
+            if written.eval(pairs):
+                value = value & ~mask | (mask if ones.eval(pairs) else 0)
+        assert value == outcome.values[field], field
+    for field, value in outcome.values.items():
+        if value != packet.values.get(field):
+            assert field in writes
+
+
+def decision(leaving: object) -> Decision:
+    if isinstance(leaving, verdicts.Accept):
+        return Decision.ACCEPT
+    if isinstance(leaving, verdicts.Drop):
+        return Decision.DROP
+    return Decision.REJECT if isinstance(leaving, verdicts.Reject) else Decision.PROXY
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 2**32))
+def test_symbolic_evaluation_agrees_with_the_concrete_one(seed: int) -> None:
+    source = Random(seed)
+    ruleset = random_ruleset(source)
+    session = Session(ruleset, ruleset, NODES)
+    assert not session.failed
+    for visit in visits_of(ruleset):
+        for number in range(12):
+            check(ruleset, session, visit, random_packet(source, visit), seed + number)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 2**32))
+def test_a_mutant_is_different_with_a_confirmed_witness_or_equal_on_every_sample(seed: int) -> None:
+    source = Random(seed)
+    old = random_ruleset(source)
+    new = mutant(source, old)
+    found = compare(old, new)
+    assert all(difference.confirmed for difference in found.differences)
+    assert not found.undecided
+    if not found.differences:
+        for visit in visits_of(old):
+            for number in range(40):
+                packet = random_packet(source, visit)
+                before = evaluate(old, visit, packet, lambda unknown, n=number: answer_for(seed + n, unknown))
+                after = evaluate(new, visit, packet, lambda unknown, n=number: answer_for(seed + n, unknown))
+                assert before.decision is after.decision, (packet, visit)
+                assert [e for e in before.effects if isinstance(e, Log)] == [e for e in after.effects if isinstance(e, Log)]
+
+
+def test_slots_are_distinct() -> None:
+    assert Slot.__match_args__ == ("field", "bit")
