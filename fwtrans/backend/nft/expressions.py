@@ -106,7 +106,11 @@ class RawPayload:
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """`meta mark`, `meta l4proto`; nft's short form where it has one (`iifname`, `oif`, `skuid` and the like)."""
+    """`meta mark`, `meta l4proto`; nft's short form where it has one (`iifname`, `oif`, `iifgroup`).
+
+    Compare `time`, `hour` and `day` with plain numbers (seconds since 1970, seconds of the day in UTC, days since
+    Sunday): nft reads quoted ones in the time zone of whoever loads them, and a number as it is.
+    """
 
     key: str
 
@@ -120,7 +124,11 @@ class Direction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Conntrack:
-    """`ct state`, `ct original bytes`, `ct original ip saddr` (family `ip` or `ip6`, key `saddr` or `daddr`)."""
+    """`ct state`, `ct original bytes`, `ct original ip saddr` (family `ip` or `ip6`, key `saddr` or `daddr`).
+
+    `proto-src` and `proto-dst` need a test of the protocol before them, and nft 1.0.6 loads them in a concatenation
+    but crashes when it lists that.
+    """
 
     key: str
     direction: Direction | None = None
@@ -255,7 +263,10 @@ class BinaryOperator(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """`meta mark & 0xff`, `meta mark and 0xffff0000 xor 0x10`; brackets are printed wherever they are needed."""
+    """`meta mark & 0xff`, `(ct mark | 0x1) & 0xff`; brackets are printed wherever they are needed.
+
+    The right side has to be constant. As an assignment's value, a constant left side is no use either.
+    """
 
     operator: BinaryOperator
     left: Expression

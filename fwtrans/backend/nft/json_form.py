@@ -143,6 +143,8 @@ def _map(item: ob.Map, target: Target, updated: frozenset[str]) -> dict[str, Jso
         raise Refused("FWT502", "nft has no JSON for a map to ranges or prefixes", hint="print the ruleset as nft text")
     match item.value:
         case ob.VerdictType():
+            if isinstance(item.key, ob.TypeOf):  # nft 1.1.3 then lists `type 0`, which does not load
+                raise Refused("FWT502", "nft's JSON loses the type of a verdict map declared with typeof")
             value: Json = "verdict"
         case st.ObjectKind():
             value = item.value.value

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from fwtrans.backend.nft import literals, names
 from fwtrans.backend.nft import statements as st
+from fwtrans.backend.nft.expressions import QuotedString
 from fwtrans.backend.nft.json_expressions import Json, expression_json, raw_tcp_option, verdict_json
-from fwtrans.backend.nft.restrictions import check_rate
+from fwtrans.backend.nft.restrictions import check_rate, check_string
 from fwtrans.backend.nft.text_statements import refuse_xt
 from fwtrans.diagnostics import Refused
 
@@ -59,6 +60,8 @@ def flag_list(*flags: tuple[str, bool]) -> list[Json]:
 
 
 def _match(statement: st.Match) -> Json:
+    if isinstance(statement.right, QuotedString):
+        check_string(statement.left, statement.right)
     operator = statement.operator.value or "in"
     left, right = expression_json(statement.left), expression_json(statement.right)
     return {"match": {"op": operator, "left": left, "right": right}}

@@ -124,7 +124,10 @@ class Element:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Set:
-    """`set name { type ...; flags ...; elements = { ... } }`. `statements` are given to each new element."""
+    """`set name { type ...; flags ...; elements = { ... } }`. `statements` are given to each new element.
+
+    `prefers_memory` together with a size takes a hash that sees different keys as one (kernel 6.18: File exists).
+    """
 
     name: str
     key: DataTypes | TypeOf

@@ -12,6 +12,7 @@ from fwtrans.diagnostics import Refused
 
 _CONSTANTS = (ex.Number, ex.Address, ex.MacAddress, ex.Symbol)
 _WITHOUT_MAPS = (ObjectKind.CT_HELPER, ObjectKind.CT_TIMEOUT, ObjectKind.CT_EXPECTATION)
+_NAME_BYTES = 15
 _NANOSECONDS = {
     Period.SECOND: 10**9,
     Period.MINUTE: 60 * 10**9,
@@ -42,6 +43,12 @@ def check_rate(rate: Rate) -> None:
         )
 
 
+def check_string(left: ex.Expression, right: ex.QuotedString) -> None:
+    """Refuse a string that no name in the kernel can equal: all but the path of a control group hold 15 bytes."""
+    if not isinstance(left, ex.Socket) and len(right.text.encode(errors="surrogatepass")) > _NAME_BYTES:
+        raise Refused("FWT501", f"{right.text!r} is longer than {_NAME_BYTES} bytes, all that nft can compare with")
+
+
 def check_operands(operation: ex.Binary) -> None:
     """Refuse a computed right side: two registers are joined from kernel 6.13 on, later than both targets."""
     if not _is_constant(operation.right):
@@ -61,6 +68,8 @@ def check_map_types(item: ob.Map) -> None:
     if item.value in _WITHOUT_MAPS:
         raise Refused("FWT502", f"nft has no map to a {item.value.value}")
     if isinstance(item.key, ob.TypeOf):
+        if item.value_is_interval:
+            raise Refused("FWT502", "nft 1.0.6 lists a map from typeof to ranges as what it cannot load again")
         if value_is_object:
             raise Refused("FWT502", "nft 1.0.6 has no map from typeof to named objects, only from named types")
         if isinstance(item.value, ob.DataTypes):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from fwtrans.backend.nft import expressions as ex
 from fwtrans.backend.nft import literals, names
 from fwtrans.backend.nft import statements as st
-from fwtrans.backend.nft.restrictions import check_rate
+from fwtrans.backend.nft.restrictions import check_rate, check_string
 from fwtrans.backend.nft.text_expressions import expression_text, verdict_text
 from fwtrans.diagnostics import Refused
 
@@ -56,6 +56,8 @@ def log_prefix_text(prefix: str) -> str:
 
 
 def _match(statement: st.Match) -> str:
+    if isinstance(statement.right, ex.QuotedString):
+        check_string(statement.left, statement.right)
     operator = statement.operator.value
     left, right = expression_text(statement.left), expression_text(statement.right)
     return f"{left} {operator} {right}" if operator else f"{left} {right}"

@@ -72,7 +72,7 @@ STRINGS: dict[str, Callable[[str], nft.Ruleset]] = {
     "log prefix": lambda text: in_rule(nft.Log(text)),
     "interface name": lambda text: in_rule(match(meta("iifname"), nft.InterfaceName(text))),
     "interface prefix": lambda text: in_rule(match(meta("iifname"), nft.InterfaceName(text, is_prefix=True))),
-    "string": lambda text: in_rule(match(nft.Osf(), nft.QuotedString(text * 2))),
+    "string": lambda text: in_rule(match(nft.Osf(), nft.QuotedString(text))),
     "device": with_device,
     "element": lambda text: in_set(nft.Element(nft.InterfaceName(text))),
     "element comment": lambda text: in_set(nft.Element(nft.InterfaceName("a"), comment=text)),
@@ -204,6 +204,14 @@ def test_strings_that_json_would_take_for_a_set_or_a_wildcard() -> None:
 def test_interface_names_that_nft_cannot_have(name: str) -> None:
     with pytest.raises(Refused):
         text_of(STRINGS["interface name"](name))
+
+
+@pytest.mark.parametrize("selector", [nft.Conntrack("helper"), nft.Osf(), nft.Meta("iifkind")], ids=str)
+def test_strings_longer_than_the_kernel_has_are_refused(selector: nft.Selector) -> None:
+    assert text_of(in_rule(match(selector, nft.QuotedString("x" * 15))))
+    for form in (text_of, print_json):
+        with pytest.raises(Refused):
+            form(in_rule(match(selector, nft.QuotedString("x" * 16))))
 
 
 @pytest.mark.parametrize("name", ["a" * 16, "", "a\\"])

@@ -118,6 +118,7 @@ NEVER = {
         flags=(nft.SetFlag.INTERVAL,),
         elements=(nft.Element(prefix("10.0.0.0/24"), prefix("198.51.100.0/24")),),
     ),
+    "verdict map with typeof": with_map(key=nft.TypeOf(ip("frag-off")), value=nft.VerdictType()),
     "level of cgroupv2": in_table(
         chains=(nft.Chain(name="c", rules=(rule(match(nft.Socket("cgroupv2", 1), nft.QuotedString("x"))),)),)
     ),
@@ -164,6 +165,7 @@ def test_objects_sets_and_maps_list_back_equal() -> None:
         nft.Map(name="m", key=nft.TypeOf(ip("saddr")), value=nft.ObjectKind.LIMIT),
         nft.Map(name="m", key=ADDRESSES, value=nft.ObjectKind.CT_HELPER),
         nft.Map(name="m", key=ADDRESSES, value=nft.TypeOf(meta("mark"))),
+        nft.Map(name="m", key=nft.TypeOf(ip("saddr")), value=nft.TypeOf(ip("daddr")), value_is_interval=True),
         nft.Map(name="m", key=nft.TypeOf(ip("saddr")), value=nft.DataTypes(("mark",))),
     ],
 )
