@@ -20,6 +20,7 @@ from fwtrans.backend.nft.json_statements import flag_list, rate_json, statements
 from fwtrans.backend.nft.names import NameKind
 from fwtrans.backend.nft.restrictions import check_map_types, check_set_key
 from fwtrans.backend.nft.target import DEBIAN_12
+from fwtrans.backend.nft.text import rule_place
 from fwtrans.diagnostics import Refused
 
 if TYPE_CHECKING:
@@ -68,7 +69,12 @@ def _contents(table: ob.Table, target: Target, updated: frozenset[str]) -> Itera
     yield from (("map", _map(item, target, updated)) for item in table.maps)
     yield from (("flowtable", _flowtable(item)) for item in table.flowtables)
     for chain in table.chains:
-        yield from (("rule", {"chain": chain.name, **_rule(rule, target)}) for rule in chain.rules)
+        for position, rule in enumerate(chain.rules):
+            try:
+                yield "rule", {"chain": chain.name, **rule_json(rule, target)}
+            except Refused as refused:
+                refused.note = refused.note or rule_place(chain, position)
+                raise
 
 
 def _need(target: Target, what: str) -> None:
@@ -81,7 +87,8 @@ def _commented(words: dict[str, Json], comment: str) -> dict[str, Json]:
     return {**words, "comment": literals.comment(comment)} if comment else words
 
 
-def _rule(rule: ob.Rule, target: Target) -> dict[str, Json]:
+def rule_json(rule: ob.Rule, target: Target = DEBIAN_12) -> dict[str, Json]:
+    """Return a rule's statements and comment, without its place."""
     if not rule.statements:
         raise Refused("FWT300", "a rule without statements cannot be printed")
     return _commented({"expr": statements_json(rule.statements, target)}, rule.comment)

@@ -93,9 +93,20 @@ def chain_lines(chain: ob.Chain, family: ob.Family) -> list[str]:
         lines.append(f"\t\t{_comment(chain.comment)}")
     if chain.base is not None:
         lines.append(f"\t\t{base_text(chain.base, family)}")
-    lines.extend([f"\t\t{rule_text(rule)}" for rule in chain.rules])
+    for position, rule in enumerate(chain.rules):
+        try:
+            lines.append(f"\t\t{rule_text(rule)}")
+        except Refused as refused:
+            refused.note = refused.note or rule_place(chain, position)
+            raise
     lines.append("\t}")
     return lines
+
+
+def rule_place(chain: ob.Chain, position: int) -> str:
+    """Return where a rule is, for people."""
+    comment = chain.rules[position].comment
+    return f"rule {position + 1} of chain {chain.name}" + (f", {comment}" if comment else "")
 
 
 def base_text(base: ob.BaseHook, family: ob.Family) -> str:

@@ -335,6 +335,15 @@ def test_a_rule_without_statements_is_no_rule() -> None:
         rule_text(nft.Rule(()))
 
 
+def test_refusal_tells_its_rule() -> None:
+    rules = (rule(counter()), rule(nft.Log('a"b'), comment="v4:7"))
+    ruleset = nft.Ruleset((nft.Table(family=nft.Family.INET, name="t", chains=(nft.Chain(name="c", rules=rules),)),))
+    for form in (print_ruleset, print_json):
+        with pytest.raises(Refused) as refused:
+            form(ruleset)
+        assert refused.value.note == "rule 2 of chain c, v4:7"
+
+
 def test_dormant_table_and_offload_flag() -> None:
     fast = nft.Flowtable(name="f", priority=5, devices=("eth0", "eth1"), offload=True)
     table = nft.Table(family=nft.Family.INET, name="t", dormant=True, flowtables=(fast,))
