@@ -6,6 +6,7 @@ oxidd, rich and the stages are imported when the command runs. A test watches ov
 
 from __future__ import annotations
 
+import gc
 import inspect
 import sys
 from functools import partial, update_wrapper
@@ -40,6 +41,8 @@ def main() -> None:
         # a ruleset is written as the bytes that were read, whatever the locale of the shell
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors=errors)
+    # A run makes millions of small values and no cycles worth looking for: the collector would take a third of the time.
+    gc.disable()
     build()(prog_name="fwtrans")
 
 

@@ -10,12 +10,13 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from fwtrans.ir.bits import BitSet
+from fwtrans.ir.effect import SetUpdate
 from fwtrans.ir.fields import FieldKind
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, MemberTest
 from fwtrans.ir.names import NameSet
 from fwtrans.ir.verdict import Goto, Jump
-from fwtrans.ir.walk import chain_targets, flat_steps, map_names, map_targets, set_names
+from fwtrans.ir.walk import chain_targets, flat_steps, map_names, map_targets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,17 +44,7 @@ def _table_faults(table: Table) -> Iterator[str]:
     known = set(chains)
     for chain in table.chains:
         for rule in chain.rules:
-            if isinstance(rule.verdict, (Jump, Goto)) and rule.verdict.chain not in known:
-                yield f"chain {chain.name}: no chain {rule.verdict.chain}"
-            if not rule.origins:
-                yield f"chain {chain.name}: a rule without an origin"
-            for name in set_names(rule):
-                if name not in sets:
-                    yield f"chain {chain.name}: no set {name}"
-            for name in map_names(rule):
-                if name not in maps:
-                    yield f"chain {chain.name}: no map {name}"
-            yield from (f"chain {chain.name}: {fault}" for fault in _step_faults(rule, sets))
+            yield from (f"chain {chain.name}: {fault}" for fault in _rule_faults(rule, known, sets, maps))
     yield from loops(table)
 
 
@@ -64,8 +55,17 @@ def _repeated(names: list[str]) -> set[str]:
 _KINDS = {FieldKind.BITS: BitSet, FieldKind.NAME: NameSet}
 
 
-def _step_faults(rule: Rule, sets: Mapping[str, NamedSet]) -> Iterator[str]:
+def _rule_faults(rule: Rule, chains: set[str], sets: Mapping[str, NamedSet], maps: set[str]) -> Iterator[str]:
+    if isinstance(rule.verdict, (Jump, Goto)) and rule.verdict.chain not in chains:
+        yield f"no chain {rule.verdict.chain}"
+    if not rule.origins:
+        yield "a rule without an origin"
+    for name in map_names(rule):
+        if name not in maps:
+            yield f"no map {name}"
     for step in flat_steps(rule.steps):
+        if isinstance(step, (MemberTest, SetUpdate)) and step.set_name not in sets:
+            yield f"no set {step.set_name}"
         if isinstance(step, FieldTest):
             wanted = _KINDS.get(step.field.kind, IntervalSet)
             if not isinstance(step.values, wanted):

@@ -210,7 +210,7 @@ _ICMP6_NAMES = {
 
 
 def _icmp(
-    kind: Field, code: Field, names: dict[str, tuple[int, int | None]]
+    kind: Field, code: Field, names: Mapping[str, tuple[int, int | None]]
 ) -> Callable[[OptionUse], tuple[PureTest, ...]]:
     def lower(use: OptionUse) -> tuple[PureTest, ...]:
         text = use.values[0]

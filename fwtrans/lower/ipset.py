@@ -187,7 +187,7 @@ def _elements(
     item: IpsetSet, fields: tuple[Field, ...], found: list[tuple[Box, ElementCommand]]
 ) -> tuple[Element, ...]:
     if not any(element.options.nomatch for _, element in found) and _are_disjoint([box for box, _ in found]):
-        return tuple(_element(item, box, element) for box, element in found)
+        return tuple(sorted(_element(item, box, element) for box, element in found))
     if any(element.options.timeout for _, element in found):
         raise Refused("FWT200", f"set `{item.name}` has overlapping elements with timeouts of their own")
     names = [index for index, field in enumerate(fields) if field is IIFNAME]

@@ -39,6 +39,7 @@ from fwtrans.source import Origin
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from fwtrans.ir.intervals import Interval
     from fwtrans.ir.rule import Step
     from fwtrans.parsers.iptables_save.syntax import (
         ChainSyntax,
@@ -98,12 +99,13 @@ def lower_dump(
     names = _chain_names(dump)
     assumed: list[str] = []
     shared: dict[str, object] = {}
+    known = _Known({}, {}, {})
     chains: list[Chain] = []
     for table in dump.tables:
         reached = _reached_from(table)
         for chain in table.chains:
             lowering = _ChainLowering(
-                dump, family, table, chain, names, sets, sink, reached[chain.name], assumed, shared
+                dump, family, table, chain, names, sets, sink, reached[chain.name], assumed, shared, known
             )
             chains.append(lowering.run())
     made = {item.name: item for item in shared.values() if isinstance(item, NamedSet)}
@@ -157,15 +159,18 @@ def _used_sets(chains: list[Chain], sets: Mapping[str, NamedSet]) -> tuple[Named
     return tuple(found for name, found in sets.items() if name in named)
 
 
-_UseKey = tuple[str, Family, IntervalSet, tuple[tuple[str, tuple[str, ...], bool], ...]]
-_OptionKey = tuple[str, tuple[str, ...], bool, Family]
+_UseKey = tuple[str, tuple["Interval", ...], tuple[tuple[str, tuple[str, ...], bool], ...]]
+_OptionKey = tuple[str, tuple[str, ...], bool]
 
-# What a use means where its place does not matter. Pure look-ups, so one table for the process is enough; both are
-# emptied when they have grown beyond what a large dump needs.
-_KNOWN_MATCHES: dict[_UseKey, tuple[Step, ...]] = {}
-_KNOWN_TARGETS: dict[_UseKey, Outcome] = {}
-_KNOWN_OPTIONS: dict[_OptionKey, tuple[FieldTest, ...]] = {}
-_KNOWN_LIMIT = 200_000
+
+class _Known(NamedTuple):
+    """What uses that do not depend on their place mean, as far as this dump has had them."""
+
+    matches: dict[_UseKey, tuple[Step, ...]]
+    targets: dict[_UseKey, Outcome]
+    options: dict[_OptionKey, tuple[FieldTest, ...]]
+
+
 _NO_PROTOCOL = IntervalSet.full(8)
 
 
@@ -183,6 +188,7 @@ class _ChainLowering:
     hooks: frozenset[str]
     assumed: list[str]
     shared: dict[str, object]
+    known: _Known
     number: int = 0
     user_chains: frozenset[str] = field(init=False)
 
@@ -260,13 +266,11 @@ class _ChainLowering:
 
     def _option(self, option: OptionUse) -> tuple[FieldTest, ...]:
         """Return the alternatives of one option: more than one only for `-s a,b`, which is one rule for each."""
-        key = (option.name, option.values, option.negated, self.family)
-        known = _KNOWN_OPTIONS.get(key)
-        if known is None:
-            if len(_KNOWN_OPTIONS) > _KNOWN_LIMIT:
-                _KNOWN_OPTIONS.clear()
-            known = _KNOWN_OPTIONS[key] = _lower_option(option, self.family)
-        return known
+        key = option[:3]
+        found = self.known.options.get(key)
+        if found is None:
+            found = self.known.options[key] = _lower_option(option, self.family)
+        return found
 
     # --- extensions ---
 
@@ -275,15 +279,13 @@ class _ChainLowering:
         if match is None:
             raise Refused("FWT104", f"unknown match `{use.name}`", option=use.name)
         self._check_place(match)
-        key = _use_key(use, self.family, protocols)
-        known = _KNOWN_MATCHES.get(key)
+        key = _use_key(use, protocols)
+        known = self.known.matches.get(key)
         if known is not None:
             return known
         steps = match.lower(Use(use), self._place(match, use, protocols))
         if not match.in_context:
-            if len(_KNOWN_MATCHES) > _KNOWN_LIMIT:
-                _KNOWN_MATCHES.clear()
-            _KNOWN_MATCHES[key] = steps
+            self.known.matches[key] = steps
         return steps
 
     def _check_place(self, match: Match) -> None:
@@ -309,15 +311,13 @@ class _ChainLowering:
         if target.tables and self.table.name not in target.tables:
             where = ", ".join(sorted(target.tables))
             raise Refused("FWT117", f"`{use.name}` is legal in table {where} only", option=use.name)
-        key = _use_key(use, self.family, protocols)
-        known = _KNOWN_TARGETS.get(key)
+        key = _use_key(use, protocols)
+        known = self.known.targets.get(key)
         if known is not None:
             return known
         outcome = target.lower(Use(use), self._place(target, use, protocols))
         if not target.in_context:
-            if len(_KNOWN_TARGETS) > _KNOWN_LIMIT:
-                _KNOWN_TARGETS.clear()
-            _KNOWN_TARGETS[key] = outcome
+            self.known.targets[key] = outcome
         return outcome
 
     def _place(self, extension: Match | Target, use: ExtensionUse, protocols: IntervalSet) -> Place:
@@ -364,8 +364,8 @@ def _blamed_word(option: str, syntax: RuleSyntax, use: ExtensionUse | None) -> i
     return use.word if use is not None else 0
 
 
-def _use_key(use: ExtensionUse, family: Family, protocols: IntervalSet) -> _UseKey:
-    return (use.name, family, protocols, tuple([option[:3] for option in use.options]))
+def _use_key(use: ExtensionUse, protocols: IntervalSet) -> _UseKey:
+    return (use.name, protocols.ranges, tuple([option[:3] for option in use.options]))
 
 
 def _lower_option(option: OptionUse, family: Family) -> tuple[FieldTest, ...]:

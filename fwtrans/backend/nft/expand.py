@@ -53,6 +53,9 @@ def settled_by(family: Family, *, conntrack: bool) -> dict[Field, ValueSet]:
 
 def expand(rule: Rule, settled: Mapping[Field, ValueSet]) -> tuple[FlatRule, ...]:
     """Return the flat rules, in order; none where the rule can never match."""
+    if not any(map(_needs_copies, rule.steps)):
+        folded = _folded(rule.steps, settled)
+        return () if folded is None else ((folded, rule.verdict),)
     leaves = isinstance(rule.verdict, (*TERMINAL, Return, Goto))
     done: list[FlatRule] = []
     waiting: list[FlatRule] = [(tuple(_printable(step) for step in rule.steps), rule.verdict)]
@@ -68,6 +71,12 @@ def expand(rule: Rule, settled: Mapping[Field, ValueSet]) -> tuple[FlatRule, ...
         if len(waiting) + len(done) > MOST_COPIES:
             raise TooManyCopies
     return tuple(done)
+
+
+def _needs_copies(step: Step) -> bool:
+    if type(step) is FieldTest:
+        return type(step.values) is not IntervalSet and not is_plain(step)
+    return type(step) is AnyOf
 
 
 def _without_any_of(

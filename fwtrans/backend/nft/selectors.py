@@ -15,8 +15,10 @@ from fwtrans.ir.fields import (
     ETHER_TYPE,
     HAS_CONNTRACK,
     HAS_ETHERNET,
+    HAS_LOOKED_UP_SOCKET,
     HAS_SOCKET,
     HAS_TRANSPORT,
+    HAS_WHOLE_SOCKET,
     IP6_CLASS,
     IP_TOS,
     L4PROTO,
@@ -220,9 +222,18 @@ def _presence(field: Field, values: object, family: Family) -> tuple[nft.Match, 
         return (nft.Match(nft.Conntrack("state"), nft.FlagList(tuple(nft.Symbol(word) for word in states))),)
     if field is HAS_ETHERNET and there:
         return (nft.Match(nft.Meta("iiftype"), nft.Symbol("ether")),)
-    if field is HAS_SOCKET and there:
-        return (nft.Match(nft.Meta("skuid"), nft.Number(0), nft.Operator.GREATER_OR_EQUAL),)
+    if field in _READ_TO_ASK and there:
+        return (nft.Match(_READ_TO_ASK[field], nft.Number(0), nft.Operator.GREATER_OR_EQUAL),)
     raise Refused("FWT200", f"that a packet has no {field.spelling[1]} cannot be asked in nftables")
+
+
+# Reading one of these ends the rule where the thing is not there; there is no way to ask that it is not.
+_READ_TO_ASK: dict[Field, nft.Selector] = {
+    HAS_SOCKET: nft.Meta("skuid"),
+    HAS_LOOKED_UP_SOCKET: nft.Socket("transparent"),
+    HAS_WHOLE_SOCKET: nft.Socket("wildcard"),
+}
+ASKED_POSITIVELY = frozenset({HAS_ETHERNET, *_READ_TO_ASK})
 
 
 def _transport_presence(family: Family, *, there: bool) -> tuple[nft.Match, ...]:
