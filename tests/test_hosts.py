@@ -28,10 +28,10 @@ def test_host_becomes_this_ruleset(case: GoldenCase) -> None:
     case.expect("diag", render_all(found).replace(place, "") if found else "")
 
 
-def listing(command: list[str], text: str) -> str:
+def listing(command: list[str], text: str, show: str = "nft -s list ruleset") -> str:
     """Load into a fresh namespace and return what the kernel lists."""
     run = subprocess.run(
-        ["unshare", "-n", "sh", "-ec", 'ip link set lo up; "$@"; nft -s list ruleset', "sh", *command],
+        ["unshare", "-n", "sh", "-ec", f'ip link set lo up; "$@"; {show}', "sh", *command],
         input=text,
         text=True,
         capture_output=True,
@@ -58,4 +58,4 @@ def test_text_and_json_of_a_host_list_back_equal(case: GoldenCase) -> None:
 def test_a_host_with_counters_loads(case: GoldenCase) -> None:
     result, _ = translated(case.input, Settings(counters=True))
     if result.output:
-        assert "counter packets" in listing(["nft", "-f", "-"], result.output)
+        assert "counter packets" in listing(["nft", "-f", "-"], result.output, "nft list ruleset")
