@@ -82,15 +82,18 @@ _IPV4, _IPV6 = FieldKind.IPV4, FieldKind.IPV6
 # A whole transport header: the first fragment or no fragment, not cut short. With conntrack, packets arrive here whole.
 HAS_TRANSPORT = _field("has.transport", _NUMBER, 1, "presence", "transport")
 HAS_CONNTRACK = _field("has.conntrack", _NUMBER, 1, "presence", "conntrack")
-# A local socket that a process holds open (what `meta skuid` needs), and one that a look-up by the packet's ends finds.
+# A local socket that a process holds open (what `meta skuid` needs), one that a look-up by the packet's ends finds, and
+# one found so that is whole, neither the leftover of a closed connection nor half open.
 HAS_SOCKET = _field("has.socket", _NUMBER, 1, "presence", "socket")
 HAS_LOOKED_UP_SOCKET = _field("has.looked-up-socket", _NUMBER, 1, "presence", "looked-up socket")
+HAS_WHOLE_SOCKET = _field("has.whole-socket", _NUMBER, 1, "presence", "whole socket")
 HAS_VLAN = _field("has.vlan", _NUMBER, 1, "presence", "vlan")
 HAS_ETHERNET = _field("has.ethernet", _NUMBER, 1, "presence", "ethernet")
 _TRANSPORT = (("has.transport", 1),)
 _CONNTRACK = (("has.conntrack", 1),)
 _ETHERNET = (("has.ethernet", 1),)
 _LOOKED_UP = (("has.looked-up-socket", 1),)
+_WHOLE = (*_LOOKED_UP, ("has.whole-socket", 1))
 
 # --- what the kernel knows of the packet -----------------------------------------------------------------------------
 NFPROTO = _field("nfproto", _NUMBER, 8, "meta", "nfproto", symbols=(("ipv4", 2), ("ipv6", 10)))
@@ -266,8 +269,8 @@ DCCP_TYPE = _field("dccp.type", _NUMBER, 4, "payload", "dccp", "type", requires=
 
 # --- routing, sockets, IPsec -----------------------------------------------------------------------------------------
 SOCKET_TRANSPARENT = _field("socket.transparent", _NUMBER, 1, "socket", "transparent", requires=_LOOKED_UP)
-SOCKET_WILDCARD = _field("socket.wildcard", _NUMBER, 1, "socket", "wildcard", requires=_LOOKED_UP)
-SOCKET_MARK = _field("socket.mark", _BITS, 32, "socket", "mark", requires=_LOOKED_UP)
+SOCKET_WILDCARD = _field("socket.wildcard", _NUMBER, 1, "socket", "wildcard", requires=_WHOLE)
+SOCKET_MARK = _field("socket.mark", _BITS, 32, "socket", "mark", requires=_WHOLE)
 IPSEC_PRESENT = _field("ipsec", _NUMBER, 1, "meta", "secpath")
 RT_IPSEC = _field("rt.ipsec", _NUMBER, 1, "rt", "ipsec")
 # The TCP segment size that fits the routes to the packet's source and destination; nftables calls it mtu.

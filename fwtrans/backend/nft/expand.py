@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from fwtrans.ir.bits import BitSet
 from fwtrans.ir.fields import FIELDS, HAS_ETHERNET, HAS_TRANSPORT, NFPROTO, Family, Field
 from fwtrans.ir.intervals import IntervalSet
-from fwtrans.ir.match import AnyOf, FieldTest, PureTest, negated, opposite, opposite_of_all
+from fwtrans.ir.match import AnyOf, FieldTest, PureTest, absent, negated, opposite, opposite_of_all
 from fwtrans.ir.names import NamePattern, NameSet
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.verdict import TERMINAL, Goto, Return
@@ -149,7 +149,23 @@ def _folded(steps: tuple[Step, ...], settled: Mapping[Field, ValueSet]) -> tuple
                 continue
         known[step.field] = len(kept)
         kept.append(step)
-    return tuple(step for step in kept if step is not None)
+    found = tuple(step for step in kept if step is not None)
+    return None if _asks_of_the_missing(found) else found
+
+
+def _asks_of_the_missing(steps: tuple[Step, ...]) -> bool:
+    """Tell whether one test wants a thing not to be there, and another a value that only the thing has."""
+    missing = {
+        step.field.name
+        for step in steps
+        if isinstance(step, FieldTest) and step.field.spelling[0] == "presence" and step == absent(step.field)
+    }
+    if not missing:
+        return False
+    return any(
+        isinstance(step, FieldTest) and any(value and name in missing for name, value in step.field.requires)
+        for step in steps
+    )
 
 
 def _needs_presence(field: Field, settled: Mapping[Field, ValueSet]) -> bool:

@@ -7,20 +7,28 @@ a bucket is charged for the same packets.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 from fwtrans.backend.nft import model as nft
 from fwtrans.backend.nft.effects import assignment, effect_statement, stateful_statement, verdict_statement
 from fwtrans.backend.nft.header_writes import header_write, is_header_write
-from fwtrans.backend.nft.selectors import HEADER_PROTOCOLS, PORT_PROTOCOLS, key_expression, literal, match_of, selector
+from fwtrans.backend.nft.selectors import (
+    ASKED_POSITIVELY,
+    HEADER_PROTOCOLS,
+    PORT_PROTOCOLS,
+    key_expression,
+    literal,
+    match_of,
+    selector,
+)
 from fwtrans.diagnostics import Refused
 from fwtrans.ir.effect import Assign, AssignFromTable, OpaqueEffect, SetHelper, SetSecmark, SetTimeoutPolicy, SetUpdate
 from fwtrans.ir.fields import HAS_TRANSPORT, L4PROTO, MARK
 from fwtrans.ir.intervals import IntervalSet
-from fwtrans.ir.match import FieldTest, MemberTest, OpaqueTest, present
+from fwtrans.ir.match import FieldTest, MemberTest, OpaqueTest, absent, present
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.stateful import EveryNth, Limit, Quota, Random, StatefulTest
-from fwtrans.ir.verdict import TransparentProxy
+from fwtrans.ir.verdict import Goto, Return, TransparentProxy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -112,6 +120,9 @@ class _Writer:
     ) -> tuple[nft.Statement, ...]:
         counted = counter is None
         for index, step in enumerate(steps):
+            if _is_missing(step):
+                self._unless(step.field, steps[index + 1 :], verdict, None if counted else counter)
+                return tuple(self.out)
             if not counted and not is_pure(step) and not isinstance(step, StatefulTest):
                 self.out.append(counter)  # type: ignore[arg-type] # counted is true where counter is None
                 counted = True
@@ -202,6 +213,23 @@ class _Writer:
                 raise Refused("FWT200", "a connection count without a key cannot be shared by several rules")
         self.out.append(stateful_statement(test))
 
+    def _unless(
+        self, field: Field, rest: tuple[Step, ...], verdict: Verdict | None, counter: nft.Counter | None
+    ) -> None:
+        """Go on with the rest of the rule in a chain of its own, which what has the thing leaves at once."""
+        if isinstance(verdict, (Return, Goto)):
+            raise Refused(
+                "FWT200", f"no RETURN and no -g can stand behind a test that a packet has no {field.spelling[1]}"
+            )
+        inner = _Writer(self.shared, rest)
+        inner.protocol = self.protocol or inner.protocol
+        inner.guarded = self.guarded
+        there = match_of(present(field), self.shared.family, self.protocol)
+        leave: tuple[nft.Statement, ...] = (*there, nft.Verdict(nft.VerdictKind.RETURN))
+        rules = [leave, inner.write(rest, verdict, counter)]
+        name = self.shared.helper_chain(f"without-{field.spelling[1].replace(' ', '-')}", tuple(filter(None, rules)))
+        self.out.append(nft.Verdict(nft.VerdictKind.JUMP, name))
+
     # --- effects that need more than a statement ---
 
     def _header_write(self, step: Assign | AssignFromTable, *, is_last: bool) -> None:
@@ -238,6 +266,11 @@ class _Writer:
         redirect.append(nft.Verdict(nft.VerdictKind.ACCEPT))
         name = self.shared.helper_chain("tproxy", (tuple(redirect), (nft.Verdict(nft.VerdictKind.DROP),)))
         self.out.append(nft.Verdict(nft.VerdictKind.GOTO, name))
+
+
+def _is_missing(step: Step) -> TypeGuard[FieldTest]:
+    """Tell whether the step asks that something is not there which nft can only ask to be there."""
+    return isinstance(step, FieldTest) and step.field in ASKED_POSITIVELY and step == absent(step.field)
 
 
 def _needs_transport(field: Field) -> bool:

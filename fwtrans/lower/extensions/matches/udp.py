@@ -1,11 +1,12 @@
 """`-m udp`: source and destination ports of UDP.
 
 The kernel's match (net/netfilter/xt_tcpudp.c) is false for later fragments, negated or not. Unlike tcp, libxtables
-takes a reversed range here: nothing is in it.
+takes a reversed range here (nothing is in it), and reads all ports as decimal numbers.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from fwtrans.ir.fields import DPORT, HAS_TRANSPORT, SPORT
@@ -18,12 +19,15 @@ if TYPE_CHECKING:
     from fwtrans.ir.rule import Step
 
 
+_LEADING_ZEROS = re.compile(r"\b0+(?=\d)", re.ASCII)
+
+
 def _lower(use: Use, place: Place) -> tuple[Step, ...]:
     place.require_protocol("udp", 17)
     steps: list[Step] = [present(HAS_TRANSPORT)]
     for option in use.options:
         field = SPORT if option.name == "--sport" else DPORT
-        ports = range_set(16, *read_loose_port_range(option.values[0], option.name))
+        ports = range_set(16, *read_loose_port_range(_LEADING_ZEROS.sub("", option.values[0]), option.name))
         steps.append(negated_if(FieldTest(field, ports), option.negated))
     return tuple(steps)
 
