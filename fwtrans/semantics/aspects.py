@@ -15,6 +15,7 @@ from fwtrans.semantics.outcome import DifferenceKind
 from fwtrans.semantics.program import LOG, QUEUE, Stream
 from fwtrans.semantics.summary import Bits, Events
 from fwtrans.semantics.variables import Slot
+from fwtrans.semantics.visible import ALWAYS_SEEN, is_of_connection
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from fwtrans.semantics.summary import Summary
     from fwtrans.semantics.variables import Variables
 
-# Effects that happen whatever becomes of the packet.
-_ALWAYS = {"log", "touch", "set", "opaque", "queue", "Duplicate", "Forward"}
 _NO_EVENTS = Events((), ())
 
 FACTS = (number(CT_STATE, 3),)
@@ -73,7 +72,7 @@ class Comparer:
                 continue
             packets = self._sequence(before, after)
             kind = DifferenceKind.STATEFUL if stream.object >= 0 else DifferenceKind.EFFECT
-            yield Aspect(kind, stream, packets if stream.kind in _ALWAYS else packets & old.through)
+            yield Aspect(kind, stream, packets if stream.kind in ALWAYS_SEEN else packets & old.through)
 
     def _unlike(self, old: Mapping[Hashable, Node], new: Mapping[Hashable, Node]) -> Node:
         false = self._bdd.false
@@ -84,7 +83,7 @@ class Comparer:
 
     def _seen(self, field: Field, old: Summary) -> Node:
         """Return the packets with which the field's value goes on to where somebody can read it."""
-        if not field.name.startswith(("ct.", "has.conntrack")):
+        if not is_of_connection(field):
             return old.through
         answered = [packets for leaving, packets in old.exits.items() if isinstance(leaving, verdicts.Reject)]
         return self._bdd.any_of([old.through, ~self._sets.pure(FACTS[0]), *answered])
@@ -110,7 +109,10 @@ class Comparer:
         """Return the packets for which a bit ends up different: as written, or as it came in."""
         entries = (self._variables.slots[Slot(field, bit)] for bit in range(mask.bit_length()) if mask >> bit & 1)
         return self._bdd.any_of(
-            [old[0].ite(old[1], entry) ^ new[0].ite(new[1], entry) for entry in map(self._bdd.variables.__getitem__, entries)]
+            [
+                old[0].ite(old[1], entry) ^ new[0].ite(new[1], entry)
+                for entry in map(self._bdd.variables.__getitem__, entries)
+            ]
         )
 
     # --- streams ---

@@ -247,7 +247,9 @@ class Compiler:
         groups: list[tuple[Hashable, list[tuple[Part, ...]]]] = []
         if _may_overlap(elements):
             # the first element that fits decides, so that only neighbours may be taken together
-            groups.extend((value, [item.key for item in run]) for value, run in groupby(elements, lambda item: item.value))
+            groups.extend(
+                (value, [item.key for item in run]) for value, run in groupby(elements, lambda item: item.value)
+            )
         else:
             groups.extend((value, [item.key for item in alike]) for value, alike in self._grouped(map_name).items())
         numbers: list[int] = []

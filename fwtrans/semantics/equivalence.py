@@ -160,7 +160,7 @@ class _Comparing:
             names = [item.identity for item in self._session.program.objects.items]
             yield Difference(
                 visited.visit, aspect.kind, describe(aspect.subject, names), packet, old, new,
-                confirms(aspect.kind, aspect.subject, old.outcome, new.outcome),
+                confirms(aspect.kind, aspect.subject, packet, old.outcome, new.outcome, visited.visit.family),
             )  # fmt: skip
             if aspect.kind is not DifferenceKind.VERDICT:
                 return

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from fwtrans.ir import effect as does
-from fwtrans.ir import verdict as verdicts
 from fwtrans.ir.match import FieldTest, KeyPart, OpaqueTest
 from fwtrans.semantics.keys import CubeTest, Present
+from fwtrans.semantics.visible import Ending
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -100,7 +100,6 @@ class Call(NamedTuple):
 
 # A bare number is a test.
 CompiledStep = int | Charge | Emit | does.Assign | does.AssignFromTable | Choice
-Ending = verdicts.Accept | verdicts.Drop | verdicts.Reject | verdicts.SynProxy | verdicts.Return
 CompiledVerdict = Ending | Call | None
 
 
@@ -146,3 +145,9 @@ class Program:
         self.rules: Numbering[CompiledRule] = Numbering()
         self.chains: Numbering[tuple[int, ...]] = Numbering()
         self.objects: Numbering[ObjectKey] = Numbering()
+
+    @property
+    def size(self) -> int:
+        """Return how much there is to evaluate: tests, elements of sets and rules."""
+        elements = sum(len(test.elements) for test in self.tests.items if isinstance(test, TupleTest))
+        return len(self.tests.items) + elements + len(self.rules.items)

@@ -36,6 +36,8 @@ _SEEN_BY = {
     Family.BRIDGE: {Family.BRIDGE},
     Family.NETDEV: {Family.NETDEV},
 }
+# Entries of the cache of operations for each test and rule.
+_OPERATIONS = 64
 _ETHER_FIELDS = (known.ETHER_TYPE, known.ETHER_PROTOCOL)
 _ETHER_CONSTANTS = (domain.IP_PROTOCOL, domain.ARP_PROTOCOL, domain.IP6_PROTOCOL, 0x8100, 0x88A8)
 
@@ -129,11 +131,11 @@ class Session:
         self.program = Program()
         self.old = Side(self.program, old)
         self.new = Side(self.program, new, "new " if apart else "")
-        self.bdd = Bdd(nodes)
         self.visited: list[Visited] = []
         self.failed: list[tuple[HookVisit, Undecidable]] = []
         self._evaluators: dict[HookVisit, Evaluator] = {}
         ready = self._compile({**dict.fromkeys(visits_of(old)), **dict.fromkeys(visits_of(new))})
+        self.bdd = Bdd(nodes, _OPERATIONS * self.program.size)
         demand = Demand()
         demand.add_program(self.program)
         if any(base.kind == "nat" for sides in ready.values() for bases in sides for base in bases):

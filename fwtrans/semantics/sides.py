@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from fwtrans.ir import verdict as verdicts
-from fwtrans.ir.effect import Log
 from fwtrans.ir.fields import Field
-from fwtrans.semantics.concrete import Decision, Outcome, evaluate
+from fwtrans.semantics.concrete import Decision, evaluate
 from fwtrans.semantics.outcome import DifferenceKind, Place, SideResult
 from fwtrans.semantics.packet import Unknown, UnknownKind
 from fwtrans.semantics.session import base_chains, table_name
+from fwtrans.semantics.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence
 
+    from fwtrans.ir.fields import Family
     from fwtrans.ir.ruleset import Chain, Table
-    from fwtrans.semantics.concrete import Passed
+    from fwtrans.semantics.concrete import Outcome, Passed
     from fwtrans.semantics.packet import HookVisit, Packet
     from fwtrans.semantics.session import Session, Side
 
 _DECIDING = (*verdicts.TERMINAL, verdicts.Dispatch)
+_LOGS = ("log", "")
 _KINDS = (UnknownKind.STATEFUL, UnknownKind.MEMBER)
 
 
@@ -100,21 +103,18 @@ def _drops(chain: Chain) -> bool:
     return chain.base is not None and not chain.base.accepts
 
 
-def confirms(kind: DifferenceKind, subject: Hashable, old: Outcome, new: Outcome) -> bool:
+def confirms(
+    kind: DifferenceKind, subject: Hashable, packet: Packet, old: Outcome, new: Outcome, family: Family
+) -> bool:
     """Tell whether two concrete outcomes differ in the way that was found."""
+    before, after = visible(old, packet, family), visible(new, packet, family)
     if kind is DifferenceKind.VERDICT:
-        return _verdict(old) != _verdict(new)
+        return before.verdict != after.verdict
     if isinstance(subject, Field):
-        return old.values.get(subject) != new.values.get(subject)
+        return before.fields.get(subject) != after.fields.get(subject)
+    logs, other_logs = before.streams.get(_LOGS, ()), after.streams.get(_LOGS, ())
     if kind is DifferenceKind.LOG:
-        return old.effects.count(subject) != new.effects.count(subject)
+        return logs.count(subject) != other_logs.count(subject)
     if kind is DifferenceKind.LOG_ORDER:
-        return [item for item in old.effects if isinstance(item, Log)] != [
-            item for item in new.effects if isinstance(item, Log)
-        ]
-    return old.effects != new.effects
-
-
-def _verdict(outcome: Outcome) -> tuple[object, ...]:
-    how = (item for item in outcome.effects if isinstance(item, (verdicts.Reject, verdicts.SynProxy)))
-    return (outcome.decision, *how)
+        return logs != other_logs and Counter(logs) == Counter(other_logs)
+    return before.streams != after.streams

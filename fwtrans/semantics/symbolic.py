@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import effect as does
 from fwtrans.ir import verdict as verdicts
-from fwtrans.ir.fields import CT_STATE, HAS_CONNTRACK, Family, FieldKind
+from fwtrans.ir.fields import CT_STATE, HAS_CONNTRACK, FieldKind
 from fwtrans.ir.match import number, present
 from fwtrans.semantics.bdd import OutOfNodes
 from fwtrans.semantics.packet import Unknown, UnknownKind
@@ -28,6 +28,7 @@ from fwtrans.semantics.program import (
 )
 from fwtrans.semantics.summary import Algebra, Bits, Events, Summary
 from fwtrans.semantics.variables import Slot
+from fwtrans.semantics.visible import Ending, plain_reject
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
@@ -42,12 +43,6 @@ _SKIP = "skip"
 _RETURN = verdicts.Return()
 _ACCEPT = verdicts.Accept()
 _DROP = verdicts.Drop()
-
-# What nf_reject answers for the types that nftables has for both protocols (icmpx), nft(8) and nf_reject.h.
-_ICMPX = {
-    Family.IP: ("icmp", {"no-route": "net-unreachable", "host-unreachable": "host-unreachable"}),
-    Family.IP6: ("icmpv6", {"no-route": "no-route", "host-unreachable": "addr-unreachable"}),
-}
 
 # The facts that a nat chain's gate reads; the comparison collects them with the rest.
 NAT_TESTS = (present(HAS_CONNTRACK), number(CT_STATE, 2, 3))
@@ -170,7 +165,7 @@ class Evaluator:
             found = self._algebra.then(found, self._step(step))
         return self._ended(found, verdict)
 
-    def _plain(self, entered: Node, verdict: CompiledVerdict, reads: frozenset[Field | Stream]) -> Summary:
+    def _plain(self, entered: Node, verdict: Ending | None, reads: frozenset[Field | Stream]) -> Summary:
         if verdict is None:
             return self._algebra.identity
         return Summary(~entered, {self._exit(verdict): entered}, reads=reads)
@@ -189,11 +184,8 @@ class Evaluator:
             return self._algebra.identity
         return Summary(onward, exits, found.writes, found.events, found.reads)
 
-    def _exit(self, verdict: CompiledVerdict) -> Hashable:
-        if isinstance(verdict, verdicts.Reject) and verdict.protocol == "icmpx" and self.sets.visit.family in _ICMPX:
-            protocol, kinds = _ICMPX[self.sets.visit.family]
-            return verdicts.Reject(protocol, kinds.get(verdict.kind, verdict.kind))
-        return verdict
+    def _exit(self, verdict: Ending) -> Hashable:
+        return plain_reject(verdict, self.sets.visit.family)
 
     # --- steps ---
 

@@ -94,7 +94,8 @@ def random_test(source: Random, family: Family) -> PureTest:
     if chance < 0.16:
         return AnyOf(
             tuple(
-                tuple(_field_test(source, family) for _ in range(source.randint(1, 2))) for _ in range(source.randint(1, 3))
+                tuple(_field_test(source, family) for _ in range(source.randint(1, 2)))
+                for _ in range(source.randint(1, 3))
             )
         )
     if chance < 0.26:
@@ -121,7 +122,9 @@ def _field_test(source: Random, family: Family) -> FieldTest:
         length = field.width - source.choice((0, 1, 8))
         return negated_if(FieldTest(field, IntervalSet.prefix(field.width, value, length)), invert)
     if source.random() < 0.3:
-        return negated_if(number_range(field, value, min(value + source.choice((0, 1, 60)), (1 << field.width) - 1)), invert)
+        return negated_if(
+            number_range(field, value, min(value + source.choice((0, 1, 60)), (1 << field.width) - 1)), invert
+        )
     chosen = {value, source.choice([item for item in VALUES[field] if isinstance(item, int)])}
     return negated_if(number(field, *sorted(chosen)), invert)
 
@@ -143,7 +146,9 @@ def random_effect(source: Random) -> Step:
     if chance == 9:
         return does.NoTrack()
     if chance == 10:
-        return StatefulTest(source.choice(_OBJECTS), source.choice(((), (KeyPart(known.IP_SADDR),))), source.random() < 0.4)
+        return StatefulTest(
+            source.choice(_OBJECTS), source.choice(((), (KeyPart(known.IP_SADDR),))), source.random() < 0.4
+        )
     if chance == 11:
         operation = source.choice((does.SetOperation.ADD, does.SetOperation.DELETE))
         return does.SetUpdate("changing", (KeyPart(known.IP_SADDR),), operation)
@@ -184,7 +189,9 @@ def random_table(source: Random, name: str, hook: Hook) -> Table:
             rules.append(Rule((_field_test(source, family), does.Nat(does.NatKind.MASQUERADE)), verdicts.Accept()))
         chains.append(Chain(f"base{at}", tuple(rules), base))
     for at, user in enumerate(users):
-        chains.append(Chain(user, tuple(random_rule(source, family, users[at + 1 :]) for _ in range(source.randint(1, 4)))))
+        chains.append(
+            Chain(user, tuple(random_rule(source, family, users[at + 1 :]) for _ in range(source.randint(1, 4))))
+        )
     return Table(family, name, tuple(chains), _sets(source), _maps(source, users))
 
 
