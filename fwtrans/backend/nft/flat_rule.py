@@ -22,8 +22,17 @@ from fwtrans.backend.nft.selectors import (
     selector,
 )
 from fwtrans.diagnostics import Refused
-from fwtrans.ir.effect import Assign, AssignFromTable, OpaqueEffect, SetHelper, SetSecmark, SetTimeoutPolicy, SetUpdate
-from fwtrans.ir.fields import HAS_TRANSPORT, L4PROTO, MARK
+from fwtrans.ir.effect import (
+    Assign,
+    AssignFromTable,
+    Count,
+    OpaqueEffect,
+    SetHelper,
+    SetSecmark,
+    SetTimeoutPolicy,
+    SetUpdate,
+)
+from fwtrans.ir.fields import HAS_CONNTRACK, HAS_TRANSPORT, L4PROTO, MARK
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, MemberTest, OpaqueTest, absent, present
 from fwtrans.ir.rule import is_pure
@@ -60,8 +69,8 @@ class Shared(Protocol):
     def keyed_set(self, test: StatefulTest) -> str:
         """Declare the dynamic set that holds one object for each key, and return its name."""
 
-    def object_of(self, step: SetHelper | SetTimeoutPolicy | SetSecmark) -> str:
-        """Declare the helper, timeout policy or security mark once, and return its name."""
+    def object_of(self, step: SetHelper | SetTimeoutPolicy | SetSecmark | Count) -> str:
+        """Declare the helper, timeout policy, security mark or named counter once, and return its name."""
 
     def helper_chain(self, wanted: str, rules: tuple[tuple[nft.Statement, ...], ...]) -> str:
         """Add a chain of our own and return its name."""
@@ -71,6 +80,7 @@ _OBJECTS = {
     SetHelper: nft.ObjectKind.CT_HELPER,
     SetTimeoutPolicy: nft.ObjectKind.CT_TIMEOUT,
     SetSecmark: nft.ObjectKind.SECMARK,
+    Count: nft.ObjectKind.COUNTER,
 }
 
 
@@ -150,7 +160,7 @@ class _Writer:
             self._header_write(step, is_last=is_last)
         elif isinstance(step, Assign):
             self._assign(step, is_last=is_last)
-        elif isinstance(step, (SetHelper, SetTimeoutPolicy, SetSecmark)):
+        elif isinstance(step, (SetHelper, SetTimeoutPolicy, SetSecmark)) or (isinstance(step, Count) and step.name):
             self.out.append(nft.ObjectStatement(_OBJECTS[type(step)], self.shared.object_of(step)))
         elif isinstance(step, SetUpdate):
             self._guard_key(step.key)
@@ -246,6 +256,9 @@ class _Writer:
             return
         if not is_last:
             raise Refused("FWT200", "copying some bits of a mark must be the last thing a rule does")
+        if ("has.conntrack", 1) in step.source.field.requires:
+            # Without an entry there is nothing to copy, and iptables leaves the mark alone.
+            self.out.extend(match_of(present(HAS_CONNTRACK), self.shared.family, self.protocol))
         name = self.shared.helper_chain(f"copy-{step.field.name}-bits", _bit_by_bit(step))
         self.out.append(nft.Verdict(nft.VerdictKind.JUMP, name))
 

@@ -54,6 +54,9 @@ def _compare(part: Part, operator: str, right: Json, scope: Scope) -> PureTest:
         return FieldTest(field, _ordered(part, operator, single(part, right)))
     if field is CT_STATE:
         return _state(right, negate=operator == "!=")
+    if operator == "!":
+        # how a listing says that none of the bits is set
+        return FieldTest(field, moved(BitSet.any_bit(part.width, bit_words(part, right)).complement(), part))
     if isinstance(right, list) or (operator == "in" and field.kind is FieldKind.BITS and not _is_set(right)):
         mask = bit_words(part, right)
         found = moved(BitSet.any_bit(part.width, mask), part)

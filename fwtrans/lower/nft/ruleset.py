@@ -56,9 +56,7 @@ _Tables = dict[tuple[str, str], _RawTable]
 def lower_nft(source: SourceFile, items: list[Json], sink: DiagnosticSink) -> Ruleset | None:
     """Return the ruleset, None where it cannot be read (the sink says why)."""
     tables: _Tables = {}
-    number = 0
-    for item in items:
-        number += 1
+    for number, item in enumerate(items, 1):
         try:
             _carry_out(tables, as_object(item, "item"), number)
         except Refused as refused:
@@ -206,7 +204,13 @@ class _TableReading:
     sink: DiagnosticSink
 
     def run(self) -> Table:
-        scope = Scope(self.family, f"{self.family.value}/{self.name}", _changed_by_rules(self.raw), self.raw.objects)
+        scope = Scope(
+            self.family,
+            f"{self.family.value}/{self.name}",
+            _changed_by_rules(self.raw),
+            self.raw.objects,
+            self.raw.sets,
+        )
         chains = tuple(self._chain(name, chain, scope) for name, chain in self.raw.chains.items())
         sets: list[NamedSet] = []
         maps: list[NamedMap] = []

@@ -24,6 +24,7 @@ class Scope:
     table: str
     dynamic_sets: frozenset[str] = frozenset()
     objects: dict[tuple[str, str], JsonObject] = field(default_factory=dict)
+    sets: dict[str, JsonObject] = field(default_factory=dict)
     keyed: dict[str, StatefulObject] = field(default_factory=dict)
     anonymous_sets: list[NamedSet] = field(default_factory=list)
     anonymous_maps: list[NamedMap] = field(default_factory=list)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from fwtrans.diagnostics import Refused
 from fwtrans.ir import effect as does
 from fwtrans.ir import verdict as verdicts
-from fwtrans.ir.fields import IP6_SADDR, IP_SADDR, Family
+from fwtrans.ir.fields import IP6_SADDR, IP_SADDR, L4PROTO, Family
+from fwtrans.ir.match import number as one_value
 from fwtrans.ir.stateful import ConnectionCount, Limit, LimitUnit, Quota, StatefulKind, StatefulObject, StatefulTest
 from fwtrans.lower.nft.assignments import lower_mangle
 from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list, as_number, as_object, as_text
@@ -139,8 +140,16 @@ def _keyed(name: str, key: tuple[KeyPart, ...], statements: list[Json], scope: S
         raise NotModelled(f"{kind} on a set's element")
     ((test,), _) = _STATEMENTS[kind](content, scope)
     assert isinstance(test, StatefulTest)  # noqa: S101 -- these three kinds make one
-    made = scope.keyed.setdefault(name, StatefulObject(f"{scope.table}/set/{name}", test.object.kind))
-    return StatefulTest(made, key, test.over)
+    if name not in scope.keyed:
+        declared = scope.sets.get(name, {})
+        timeout, size = declared.get("timeout", 0), declared.get("size", 0)
+        scope.keyed[name] = StatefulObject(
+            f"{scope.table}/set/{name}",
+            test.object.kind,
+            as_number(timeout, "timeout"),
+            as_number(size, "size"),
+        )
+    return StatefulTest(scope.keyed[name], key, test.over)
 
 
 # --- effects ---
@@ -156,7 +165,7 @@ def _log(content: Json, _scope: Scope) -> Lowered:
             as_text(found.get("level", ""), "level"),
             flags,
             as_number(group, "group") if group is not None else None,
-            as_number(found.get("snaplen", 0), "snaplen"),
+            as_number(found["snaplen"], "snaplen") if "snaplen" in found else None,
             as_number(found.get("queue-threshold", 0), "queue-threshold"),
         ),
     ), None
@@ -169,7 +178,8 @@ def _reject(content: Json, scope: Scope) -> Lowered:
     found = as_object(content or {}, "reject")
     protocol = as_text(found.get("type", _DEFAULT_REJECT.get(scope.family, "icmpx")), "reject type")
     if protocol == "tcp reset":
-        return (), verdicts.Reject(protocol)
+        # nft tests the protocol by itself, and a listing leaves the test out
+        return (one_value(L4PROTO, 6),), verdicts.Reject(protocol)
     expression = found.get("expr", "port-unreachable")
     return (), verdicts.Reject(protocol, str(expression))
 
@@ -191,8 +201,9 @@ def _queue(content: Json, _scope: Scope) -> Lowered:
 def _nat(kind: does.NatKind) -> Callable[[Json, Scope], Lowered]:
     def lower(content: Json, scope: Scope) -> Lowered:
         found = as_object(content or {}, kind.value)
-        flags = tuple(as_text(flag, "nat flag") for flag in as_list(found.get("flags")))
-        prefix = "prefix" in as_list(found.get("type_flags"))
+        words = [as_text(flag, "nat flag") for flag in as_list(found.get("flags"))]
+        flags = tuple(word for word in words if word != "netmap")
+        prefix = "netmap" in words or "prefix" in as_list(found.get("type_flags"))
         address, port = found.get("addr"), found.get("port")
         family = as_text(found.get("family", scope.family.value), "nat family")
         field = IP6_SADDR if family == "ip6" else IP_SADDR
