@@ -337,12 +337,25 @@ def header_field(kind: str, name: str, part: str, width: int, number_kind: Field
 
 
 @cache
+def _ipsec_present(direction: str, spnum: int, outer: str) -> Field:
+    name = f"has.ipsec.{direction}.{spnum}{outer and '.'}{outer}"
+    return _field(name, _NUMBER, 1, "presence", f"{outer and outer + ' tunnel as '}IPsec transformation {spnum}")
+
+
+@cache
 def ipsec(direction: str, spnum: int, key: str) -> Field:
-    """Return `ipsec in|out spnum N reqid|spi|ip saddr...`."""
+    """Return `ipsec in|out spnum N reqid|spi|ip saddr...`: of the transformation of that number, an address of a tunnel's."""
     kind, width = {"saddr": (_IPV4, 32), "daddr": (_IPV4, 32)}.get(key.rsplit(maxsplit=1)[-1], (_NUMBER, 32))
-    if key.startswith("ip6 "):
+    outer = key.rpartition(" ")[0]
+    if outer == "ip6":
         kind, width = _IPV6, 128
-    return _field(f"ipsec.{direction}.{spnum}.{key}", kind, width, "ipsec", direction, str(spnum), key)
+    needed = [_ipsec_present(direction, spnum, "")]
+    if outer:
+        needed.append(_ipsec_present(direction, spnum, outer))
+    requires = tuple((field.name, 1) for field in needed)
+    return _field(
+        f"ipsec.{direction}.{spnum}.{key}", kind, width, "ipsec", direction, str(spnum), key, requires=requires
+    )
 
 
 def source_address(family: Family) -> Field:

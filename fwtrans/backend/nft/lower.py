@@ -19,7 +19,7 @@ from fwtrans.backend.nft.names import NameKind, legal_name
 from fwtrans.backend.nft.set_objects import data_type, named_map, named_set
 from fwtrans.backend.nft.text import rule_text
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
-from fwtrans.ir.effect import SetHelper, SetSecmark, SetTimeoutPolicy
+from fwtrans.ir.effect import Count, SetHelper, SetSecmark, SetTimeoutPolicy
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.stateful import ConnectionCount, Limit, Quota, StatefulTest
 from fwtrans.ir.verdict import Drop, Goto, Return, Verdict
@@ -168,7 +168,7 @@ class _TableLowering:
             )
         return self._object_names[identity]
 
-    def object_of(self, step: SetHelper | SetTimeoutPolicy | SetSecmark) -> str:
+    def object_of(self, step: SetHelper | SetTimeoutPolicy | SetSecmark | Count) -> str:
         identity = repr(step)
         if identity not in self._object_names:
             made = _made_object(step, self._own_name)
@@ -291,7 +291,11 @@ class _TableLowering:
         )
 
 
-def _made_object(step: SetHelper | SetTimeoutPolicy | SetSecmark, name: Callable[[str], str]) -> nft.NamedObject:
+def _made_object(
+    step: SetHelper | SetTimeoutPolicy | SetSecmark | Count, name: Callable[[str], str]
+) -> nft.NamedObject:
+    if isinstance(step, Count):
+        return nft.CounterObject(name=name(step.name), packets=step.packets, bytes=step.byte_count)
     if isinstance(step, SetSecmark):
         return nft.SecmarkObject(name=name("secmark"), context=step.context)
     layer = nft.Family(step.l3proto)

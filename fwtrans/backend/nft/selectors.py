@@ -255,7 +255,10 @@ def _numbers_match(found: nft.Expression, field: Field, values: IntervalSet) -> 
     others = values.complement()
     if len(others.ranges) < len(values.ranges) or (len(others.ranges) == 1 and others.only is not None):
         if others.is_empty:
-            return nft.Match(found, nft.Number(0), nft.Operator.GREATER_OR_EQUAL)
+            least = (
+                literal(field, 0) if field.kind in {FieldKind.IPV4, FieldKind.IPV6, FieldKind.MAC} else nft.Number(0)
+            )
+            return nft.Match(found, least, nft.Operator.GREATER_OR_EQUAL)
         return nft.Match(found, _alternatives(field, others), nft.Operator.NOT_EQUAL)
     if values.is_full:
         return nft.Match(found, literal(field, 0), nft.Operator.GREATER_OR_EQUAL)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _TTL = ("", "loose", "skip")
 # iptables keeps so many bytes of a genre.
 _LONGEST = 31
+_NFT_LONGEST = 15
 
 
 def _lower(use: Use, place: Place) -> tuple[Step, ...]:
@@ -39,6 +40,8 @@ def _lower(use: Use, place: Place) -> tuple[Step, ...]:
         )  # fmt: skip
     genre = option.values[0].encode()[:_LONGEST].decode(errors="ignore")
     # nftables' word for no fingerprint at all, which is no genre of the list.
+    if len(genre.encode()) > _NFT_LONGEST:
+        raise no_exact_form("osf", f"it keeps {_NFT_LONGEST} bytes of a system's name", option="--genre")
     names = NameSet.empty() if genre == "unknown" else NameSet.exact(genre)
     place.assume("no packet fits the fingerprints of two systems (nftables takes the first in the list)")
     return present(HAS_TRANSPORT), FieldTest(os_name(ttl), names)

@@ -28,6 +28,7 @@ Element = dict[str, "OptionUse"]
 _MOST_TRANSFORMATIONS = 6
 _PROTOCOLS = {"ah": 51, "esp": 50, "ipcomp": 108, "51": 51, "50": 50, "108": 108}
 _ESP = 50
+_ONLY_TUNNELS = "no IPsec here is in BEET or IP-TFS mode: nftables cannot tell them from tunnels"
 _ELEMENT_OPTIONS = ("--reqid", "--spi", "--proto", "--mode", "--tunnel-src", "--tunnel-dst")
 
 
@@ -72,8 +73,14 @@ def _direction(use: Use) -> str:
 
 
 def _branches(element: Element, direction: str, place: Place) -> Iterator[tuple[PureTest, ...]]:
+    options = [option for option in element.values() if option.name != "--mode" or not _has_end(element)]
     for depth in range(_MOST_TRANSFORMATIONS):
-        yield tuple(test for option in element.values() for test in _tests(option, direction, depth, place))
+        yield tuple(test for option in options for test in _tests(option, direction, depth, place))
+
+
+def _has_end(element: Element) -> bool:
+    """Tell whether an end of a tunnel is asked for, which only a tunnel has."""
+    return "--tunnel-src" in element or "--tunnel-dst" in element
 
 
 def _tests(option: OptionUse, direction: str, depth: int, place: Place) -> tuple[PureTest, ...]:
@@ -106,12 +113,13 @@ def _mode(option: OptionUse, direction: str, depth: int, place: Place) -> tuple[
         raise bad_value(mode, "a mode of IPsec: tunnel or transport", option.name)
     if (mode == "tunnel") == option.negated:
         raise no_exact_form("policy", "it can ask for tunnels, but not that there is none", option=option.name)
-    place.assume("no IPsec here is in BEET or IP-TFS mode: nftables cannot tell them from tunnels")
+    place.assume(_ONLY_TUNNELS)
     outer = (ipsec(direction, depth, f"{family} saddr") for family in ("ip", "ip6"))
     return (AnyOf(tuple((FieldTest(field, full_values(field)),) for field in outer)),)
 
 
 def _tunnel_end(option: OptionUse, direction: str, depth: int, place: Place) -> PureTest:
+    place.assume(_ONLY_TUNNELS)
     end = "saddr" if option.name == "--tunnel-src" else "daddr"
     own, other = ("ip", "ip6") if place.family is Family.IP else ("ip6", "ip")
     address, mask = read_network(option.values[0], option.name, place.family)
