@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fwtrans.cli.commands import explain, translate
+from fwtrans.cli.commands import explain, translate, verify
 from fwtrans.cli.output import Result, perform
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 COMMANDS: tuple[Callable[..., Result], ...] = (
     # in the order in which `fwtrans --help` shows them; translate comes first
     translate.translate,
+    verify.verify,
     explain.explain,
 )
 

@@ -1,0 +1,108 @@
+"""What a comparison found, in words and as plain values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fwtrans.ir.pprint import print_step
+from fwtrans.report.packets import packet_text, packet_values
+
+if TYPE_CHECKING:
+    from fwtrans.semantics.outcome import Comparison, Difference, Place, SideResult
+
+
+def comparison_text(found: Comparison) -> str:
+    """Return the answer first, then each difference with its packet, then what the answer rests on."""
+    lines = [_headline(found)]
+    for number, item in enumerate(found.differences, 1):
+        lines.extend(["", *_difference_lines(number, item)])
+    if found.omitted:
+        lines.extend(["", f"and more: {found.omitted} hooks hold more differences than are shown"])
+    for unknown in found.undecided:
+        names = f" ({', '.join(unknown.names[:5])})" if unknown.names else ""
+        lines.append(f"cannot decide: {unknown.visit.family.value} {unknown.visit.hook.value}: {unknown.reason}{names}")
+    if found.assumptions:
+        lines.extend(["", "this rests on:", *(f"  - {text}" for text in found.assumptions)])
+    return "\n".join(lines) + "\n"
+
+
+def _headline(found: Comparison) -> str:
+    if found.equal:
+        return "equal: both do the same with every packet"
+    if found.differences:
+        return f"different: {len(found.differences)} cause{'' if len(found.differences) == 1 else 's'}"
+    return "cannot decide"
+
+
+def _difference_lines(number: int, item: Difference) -> list[str]:
+    visit = f"{item.visit.family.value} {item.visit.hook.value}"
+    lesser = " (a lesser difference)" if item.is_lesser else ""
+    return [
+        f"{number}. {visit}: {item.kind.value}{f' {item.subject}' if item.subject != item.kind.value else ''}{lesser}",
+        f"   packet: {packet_text(item.packet)}",
+        f"   old: {_side_text(item.old)}",
+        f"   new: {_side_text(item.new)}",
+    ]
+
+
+def _side_text(side: SideResult) -> str:
+    places = "; ".join(place_text(place) for place in side.decided_by)
+    effects = "".join(f", {_effect_text(effect)}" for effect in side.outcome.effects if not isinstance(effect, tuple))
+    return f"{side.outcome.decision.value}{effects}" + (f" by {places}" if places else "")
+
+
+def _effect_text(effect: object) -> str:
+    try:
+        return print_step(effect)  # type: ignore[arg-type] # verdicts print the same way
+    except (AttributeError, TypeError):
+        return repr(effect)
+
+
+def place_text(place: Place) -> str:
+    """Return where a rule stands and what its source says."""
+    origin = f" [{place.origins[0].location}]" if place.origins else ""
+    what = "policy" if place.number < 0 else f"rule {place.number + 1}"
+    return f"{what} of {place.chain}{origin}"
+
+
+def comparison_value(found: Comparison) -> dict[str, object]:
+    """Return the comparison for the JSON envelope."""
+    return {
+        "equal": found.equal,
+        "undecided": [
+            {"hook": _visit_name(item.visit), "reason": item.reason, "names": list(item.names)}
+            for item in found.undecided
+        ],
+        "assumptions": list(found.assumptions),
+        "differences": [
+            {
+                "hook": _visit_name(item.visit),
+                "kind": item.kind.value,
+                "subject": item.subject,
+                "lesser": item.is_lesser,
+                "confirmed": item.confirmed,
+                "packet": packet_values(item.packet),
+                "old": _side_value(item.old),
+                "new": _side_value(item.new),
+                "origins": {"old": _origins(item.old), "new": _origins(item.new)},
+            }
+            for item in found.differences
+        ],
+        "omitted": found.omitted,
+    }
+
+
+def _visit_name(visit: object) -> str:
+    return f"{visit.family.value} {visit.hook.value}"  # type: ignore[attr-defined] # a HookVisit
+
+
+def _side_value(side: SideResult) -> dict[str, object]:
+    return {
+        "verdict": side.outcome.decision.value,
+        "effects": [_effect_text(effect) for effect in side.outcome.effects if not isinstance(effect, tuple)],
+        "rules": [place_text(place) for place in side.decided_by],
+    }
+
+
+def _origins(side: SideResult) -> list[str]:
+    return [origin.location for place in side.decided_by for origin in place.origins]
