@@ -79,7 +79,7 @@ def _ipv6(
 ) -> tuple[PureTest, ...]:
     for value in sorted(types):
         if value in _REFUSED_IN_IPV6:
-            raise Refused("FWT112", f"IPv6 has no address type {_REFUSED_IN_IPV6[value]}", option=option.name)
+            raise Refused("FWT112", f"IPv6 has no address type `{_REFUSED_IN_IPV6[value]}`", option=option.name)
     field = source_address(place.family) if end == "saddr" else destination_address(place.family)
     tests: list[PureTest] = [
         FieldTest(field, values)

@@ -13,7 +13,8 @@ from fwtrans.ir.fields import destination_address, source_address
 from fwtrans.ir.match import KeyPart
 from fwtrans.ir.stateful import ConnectionCount, StatefulObject, StatefulTest
 from fwtrans.lower.extensions.base import BOTH, Match, Place, Use
-from fwtrans.lower.values import address_width, read_mask, read_number
+from fwtrans.lower.extensions.matches.conntrack import read_length_mask
+from fwtrans.lower.values import address_width, read_number
 from fwtrans.parsers.iptables_save.options import Option
 
 if TYPE_CHECKING:
@@ -39,14 +40,12 @@ def _lower(use: Use, place: Place) -> tuple[Step, ...]:
 
 
 def _key(use: Use, place: Place) -> tuple[KeyPart, ...]:
-    """Return the masked address. A dotted mask with holes counts as no mask at all: libxtables loses it on the way."""
+    """Return the masked address."""
     width = address_width(place.family)
     ones = (1 << width) - 1
     mask = ones
     if use.has("--connlimit-mask"):
-        mask = read_mask(use.value("--connlimit-mask"), "--connlimit-mask", place.family)
-        if (ones & ~mask) & ((ones & ~mask) + 1):
-            mask = ones
+        mask = read_length_mask(use.value("--connlimit-mask"), "--connlimit-mask", place.family)
     field = destination_address(place.family) if use.has("--connlimit-daddr") else source_address(place.family)
     if not mask:
         return ()

@@ -5,6 +5,9 @@ The kernel (net/netfilter/xt_conntrack.c) asks for the state first. A packet wit
 not. So the packets without an entry are a branch of their own. SNAT and DNAT in a state list are status bits of the
 entry beside the state, which is why `NEW,DNAT` is an any-of over two fields.
 
+nft takes a number for a port of a connection only behind a test of the connection's one protocol, so a rule for ports
+without a protocol becomes one for each that has something in their place; all other protocols have 0 there.
+
 Words may be shortened and in any case (`--ctstate est,rel`), as iptables compares them by prefix. NONE in `--ctstatus`
 adds no bit, so alone it never matches.
 """
@@ -21,6 +24,7 @@ from fwtrans.ir.fields import (
     CT_PROTOCOL,
     CT_STATE,
     CT_STATUS,
+    L4PROTO,
     Family,
     conntrack_address,
     conntrack_port,
@@ -53,6 +57,9 @@ _NAT: dict[str, int] = {"SNAT": 16, "DNAT": 32}
 _STATUSES: dict[str, int] = {"NONE": 0, "EXPECTED": 1, "SEEN_REPLY": 2, "ASSURED": 4, "CONFIRMED": 8}
 _WITH_ENTRY = frozenset({1, 2, 3})
 _EVERY_STATE = frozenset(STATES.values())
+# ICMP, TCP, UDP, DCCP, GRE, ICMPv6, SCTP, UDP-Lite: ports, or what the kernel keeps in their place.
+_GRE = 47
+_WITH_PORTS = (1, 6, 17, 33, 47, 58, 132, 136)
 _LONGEST_EXPIRATION = 0xFFFFFFFF
 
 
@@ -75,7 +82,10 @@ def state_test(states: frozenset[int]) -> FieldTest:
 def _lower(use: Use, place: Place) -> tuple[Step, ...]:
     if not use.options:
         raise Refused("FWT116", "`conntrack` needs at least one option", option="conntrack")
-    tests = tuple(_test(option, place.family) for option in use.options if option.name != "--ctstate")
+    tests = (
+        *(_test(option, place.family) for option in use.options if option.name in _READERS),
+        *_port_tests(use, place),
+    )
     state = use.find("--ctstate")
     return tests if state is None else _with_states(state, tests)
 
@@ -124,28 +134,75 @@ def _entry_branches(
 # --- the other options: each a test that is false where there is no entry ---
 
 
-def _protocol(option: OptionUse, family: Family) -> FieldTest:
+def _protocol(option: OptionUse, family: Family) -> IntervalSet:
     # libxtables keeps eight bits of the number
-    return number(CT_PROTOCOL, read_protocol(option.values[0], option.name, family) & 0xFF)
+    return IntervalSet.single(8, read_protocol(option.values[0], option.name, family) & 0xFF)
 
 
 def _address(option: OptionUse, family: Family) -> FieldTest:
-    """Read `address[/mask]`. A dotted mask with holes counts as no mask at all: libxtables loses it on the way."""
     text, found, mask_text = option.values[0].partition("/")
     width = address_width(family)
-    ones = (1 << width) - 1
-    mask = read_mask(mask_text, option.name, family) if found else ones
-    if (ones & ~mask) & ((ones & ~mask) + 1):
-        mask = ones
+    mask = read_length_mask(mask_text, option.name, family) if found else (1 << width) - 1
     values = network_set(read_address(text, option.name, family) & mask, mask, width)
     direction, end = _ADDRESSES[option.name]
     return FieldTest(conntrack_address(family, direction, end), values)
 
 
-def _port(option: OptionUse, _family: Family) -> FieldTest:
+def _port_tests(use: Use, place: Place) -> tuple[PureTest, ...]:
+    """Return the tests of protocol and ports together."""
+    protocols = IntervalSet.full(8)
+    if use.has("--ctproto"):
+        protocol = _protocol(use.need("--ctproto"), place.family)
+        protocols = protocol.complement() if use.negated("--ctproto") else protocol
+    ports = tuple(_port(option) for option in use.options if option.name in _PORTS)
+    if all(test.values.is_full for test in ports):
+        return () if not ports and protocols.is_full else (FieldTest(CT_PROTOCOL, protocols),)
+    never = next((test for test in ports if test.values.is_empty), None)
+    if never is not None:
+        return (never,)
+    # the connection of an ICMP error is the one it is about; all others have the protocol of their packets
+    if place.protocol not in {None, 1, 58}:
+        protocols = protocols.intersection(place.protocols)
+    branches = [(*_is_protocol(protocol), *ports) for protocol in _WITH_PORTS if protocol in protocols]
+    if _GRE in protocols and place.protocol != _GRE:
+        icmp = 1 if place.family is Family.IP else 58
+        branches.append((number(L4PROTO, icmp), number(CT_PROTOCOL, _GRE), *ports))
+    others = protocols.difference(IntervalSet.values(8, _WITH_PORTS))
+    if not others.is_empty and all(_holds_zero(test) for test in ports):
+        branches.append((FieldTest(CT_PROTOCOL, others),))
+    if not branches:
+        return (FieldTest(CT_PROTOCOL, IntervalSet.empty(8)),)
+    return branches[0] if len(branches) == 1 else (AnyOf(tuple(branches)),)
+
+
+def _is_protocol(protocol: int) -> tuple[PureTest, ...]:
+    """Return the test that a port may stand behind. nft 1.0.6 does not know GRE as the protocol of a connection."""
+    if protocol != _GRE:
+        return (number(CT_PROTOCOL, protocol),)
+    return (number(L4PROTO, _GRE), number(CT_PROTOCOL, _GRE))
+
+
+def _port(option: OptionUse) -> FieldTest:
     direction, end = _PORTS[option.name]
     low, high = read_loose_port_range(option.values[0], option.name)
-    return FieldTest(conntrack_port(direction, end), range_set(16, low, high))
+    return negated_if(FieldTest(conntrack_port(direction, end), range_set(16, low, high)), option.negated)
+
+
+def _holds_zero(test: FieldTest) -> bool:
+    return isinstance(test.values, IntervalSet) and 0 in test.values
+
+
+def read_length_mask(text: str, option: str, family: Family) -> int:
+    """Return the mask of a prefix length or of a mask without holes.
+
+    libxtables makes a length of what it read and loses a mask with holes on the way: that is none at all then. So is
+    `/33`, which it takes for the mask 0.0.0.33.
+    """
+    ones = (1 << address_width(family)) - 1
+    if family is Family.IP and text.isascii() and text.isdigit() and int(text) > 32:
+        return ones
+    mask = read_mask(text, option, family)
+    return ones if (ones & ~mask) & ((ones & ~mask) + 1) else mask
 
 
 def _status(option: OptionUse, _family: Family) -> FieldTest:
@@ -182,9 +239,7 @@ _PORTS = {
     "--ctrepldstport": ("reply", "proto-dst"),
 }
 _READERS: dict[str, Callable[[OptionUse, Family], FieldTest]] = {
-    "--ctproto": _protocol,
     **dict.fromkeys(_ADDRESSES, _address),
-    **dict.fromkeys(_PORTS, _port),
     "--ctstatus": _status,
     "--ctexpire": _expiration,
     "--ctdir": _direction,

@@ -202,13 +202,16 @@ def _key(use: Use, place: Place) -> tuple[KeyPart, ...]:
     for word in words:
         if word not in _MODES:
             raise bad_value(word, f"a mode: {', '.join(_MODES)}", "--hashlimit-mode")
+    # masks are checked whether or not the mode asks for them
+    source = _address_part(use, place, "--hashlimit-srcmask")
+    destination = _address_part(use, place, "--hashlimit-dstmask")
     parts: list[KeyPart] = []
     if "srcip" in words:
-        parts.extend(_address_part(use, place, "--hashlimit-srcmask"))
+        parts.extend(source)
     if "srcport" in words and _has_ports(place):
         parts.append(KeyPart(SPORT))
     if "dstip" in words:
-        parts.extend(_address_part(use, place, "--hashlimit-dstmask"))
+        parts.extend(destination)
     if "dstport" in words and _has_ports(place):
         parts.append(KeyPart(DPORT))
     return tuple(parts)

@@ -118,7 +118,9 @@ def _lower(use: Use, place: Place) -> tuple[Step, ...]:
     if use.has("--soft"):
         return _softly(headers, none_of=option.negated)
     exact = _exactly(headers)
-    return (AnyOf(opposite_of_all(exact)),) if option.negated else exact
+    if not option.negated:
+        return exact
+    return (AnyOf(opposite_of_all(exact)),) if len(headers & _ENDS) == 1 else ()
 
 
 EXTENSION = Match(
