@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fwtrans.cli.commands import explain, translate, verify
+from fwtrans.cli.commands import explain, simulate, translate, verify
 from fwtrans.cli.output import Result, perform
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ COMMANDS: tuple[Callable[..., Result], ...] = (
     # in the order in which `fwtrans --help` shows them; translate comes first
     translate.translate,
     verify.verify,
+    simulate.simulate,
     explain.explain,
 )
 

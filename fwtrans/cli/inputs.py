@@ -49,6 +49,12 @@ def read_paths(paths: Iterable[str], sink: DiagnosticSink) -> tuple[SourceFile, 
     return tuple(found)
 
 
+def read_lines(path: str, sink: DiagnosticSink) -> tuple[str, ...]:
+    """Return the lines of a file or of standard input."""
+    found = read_paths([path], sink)
+    return tuple(line for source in found for line in source.text.splitlines())
+
+
 def _standard_input() -> SourceFile:
     data = sys.stdin.buffer.read()
     return SourceFile("<stdin>", data.decode("utf-8", errors="surrogateescape"))

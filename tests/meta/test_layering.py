@@ -33,9 +33,10 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "read": VALUES | {"parsers", "lower"},
     "translate": PIPELINE | {"read", "report"},
     "verify": PIPELINE | {"read", "report"},
-    "cli": PIPELINE | {"lab", "report", "read", "translate", "verify"},
+    "simulate": VALUES | {"lower", "semantics"},
+    "cli": PIPELINE | {"lab", "report", "read", "translate", "verify", "simulate"},
     "__main__": frozenset({"cli"}),
-    "__init__": PIPELINE | {"lab", "report", "read", "translate", "verify"},
+    "__init__": PIPELINE | {"lab", "report", "read", "translate", "verify", "simulate"},
 }
 """What each stage may import besides itself. A new stage is a new line here, and a reason."""
 
