@@ -22,8 +22,11 @@ from fwtrans.lower.nft.ruleset import lower_nft
 from fwtrans.parsers.ebtables_save.dialect import ARPTABLES, EBTABLES
 from fwtrans.parsers.ebtables_save.parse import parse_bridge_dump
 from fwtrans.parsers.ipset_save.parse import parse_ipset_save
+from fwtrans.parsers.iptables_save.command_lines import parse_script
 from fwtrans.parsers.iptables_save.dump import parse_dump
+from fwtrans.parsers.iptables_save.sniff import families_named, sections, sniff_family
 from fwtrans.parsers.nft_json.parse import parse_nft_json
+from fwtrans.parsers.nft_text.parse import parse_nft_text
 from fwtrans.parsers.registry import Format, recognise
 from fwtrans.source import Origin, SourceFile, Span
 
@@ -95,10 +98,22 @@ class _Reader:
         read(self, source)
 
     def dump(self, source: SourceFile, family: Family) -> None:
-        """Read an iptables dump of one family."""
-        found = parse_dump(source, family.value, self.options, self.sink)
-        if found is not None:
-            self.dumps.append(found)
+        """Read an iptables dump; of a file that holds both families, each part by itself."""
+        for section in sections(source):
+            of_family = section.family or family.value
+            found = parse_dump(
+                source, of_family, self.options, self.sink, first=section.first, last=section.last
+            )  # fmt: skip
+            if found is not None:
+                self.dumps.append(found)
+
+    def commands(self, source: SourceFile) -> None:
+        """Read `iptables -S` output or a script's plain command lines, for each family whose program it calls."""
+        families = families_named(source.text) or (sniff_family(source.text) or Family.IP.value,)
+        for family in families:
+            found = parse_script(source, family, self.options, self.sink)
+            if found is not None:
+                self.dumps.append(found)
 
     def ipset(self, source: SourceFile) -> None:
         """Read an ipset dump."""
@@ -114,6 +129,13 @@ class _Reader:
         """Read `nft -j list ruleset`."""
         items = parse_nft_json(source, self.sink)
         if items is not None:
+            self.add_nft(source, items)
+
+    def nft_text(self, source: SourceFile) -> None:
+        """Read an nft script, or what `nft list ruleset` prints."""
+        before = len(self.sink.errors)
+        items = parse_nft_text(source, self.sink, self.files)
+        if len(self.sink.errors) == before:
             self.add_nft(source, items)
 
     def add_nft(self, source: SourceFile, items: list[Any]) -> None:
@@ -155,5 +177,8 @@ _READERS: dict[Format, Callable[[_Reader, SourceFile], None]] = {
     Format.IPSET_SAVE: _Reader.ipset,
     Format.EBTABLES_SAVE: lambda reader, source: reader.bridge(source, EBTABLES),
     Format.ARPTABLES_SAVE: lambda reader, source: reader.bridge(source, ARPTABLES),
+    Format.IPTABLES_COMMANDS: _Reader.commands,
+    Format.SHELL_SCRIPT: _Reader.commands,
     Format.NFT_JSON: _Reader.nft_json,
+    Format.NFT_TEXT: _Reader.nft_text,
 }

@@ -19,6 +19,9 @@ from fwtrans.ir.rule import never_matches
 from fwtrans.ir.verify import verify
 from fwtrans.read import read_inputs
 from fwtrans.report.coverage import Coverage, coverage
+from fwtrans.report.equivalence import difference_text
+from fwtrans.semantics.equivalence import compare
+from fwtrans.source import SourceFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,7 +30,8 @@ if TYPE_CHECKING:
     from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Ruleset
     from fwtrans.read import Files
-    from fwtrans.source import Origin, SourceFile
+    from fwtrans.semantics.outcome import Comparison
+    from fwtrans.source import Origin
 
 _SHORT = {
     "iptables-save": "v4",
@@ -45,6 +49,7 @@ class Settings:
 
     counters: bool = False
     as_json: bool = False
+    verify: bool = True
 
 
 class LineOrigin(NamedTuple):
@@ -91,7 +96,30 @@ def translate(sources: Sequence[SourceFile], settings: Settings, sink: Diagnosti
     except Refused as refused:
         sink.add(Diagnostic(code=refused.code, message=refused.message))
         return Translation("", ruleset, found, lowered.renamings, ruleset.assumptions, ())
-    return Translation(output, ruleset, found, lowered.renamings, ruleset.assumptions, line_map)
+    assumptions = ruleset.assumptions
+    if settings.verify:
+        proof = _prove(ruleset, print_ruleset(lowered.ruleset).text, sink, files)
+        assumptions = proof.assumptions if proof is not None else assumptions
+        if sink.errors:
+            return Translation("", ruleset, found, lowered.renamings, assumptions, ())
+    return Translation(output, ruleset, found, lowered.renamings, assumptions, line_map)
+
+
+def _prove(ruleset: Ruleset, text: str, sink: DiagnosticSink, files: Files) -> Comparison | None:
+    """Read the output back, with another reader than the printer, and compare what it does with what the input does."""
+    own = DiagnosticSink()
+    reading = read_inputs((SourceFile("the printed ruleset", text),), own, files)
+    if reading is None or own.errors:
+        why = own.errors[0].message if own.errors else "nothing was read"
+        sink.add(Diagnostic(code="FWT400", message=f"the printed ruleset cannot be read back: {why}"))
+        return None
+    proof = compare(ruleset, reading.ruleset)
+    for item in proof.differences:
+        sink.add(Diagnostic(code="FWT400", message=difference_text(item)))
+    for unknown in proof.undecided:
+        where = f"{unknown.visit.family.value} {unknown.visit.hook.value}"
+        sink.add(Diagnostic(code="FWT401", message=f"{where}: {unknown.reason}", notes=unknown.names[:5]))
+    return proof
 
 
 def _rules(ruleset: Ruleset) -> Iterator[Rule]:

@@ -80,6 +80,9 @@ CODES: dict[str, Code] = {
     "FWT205": Code("jump loop"),
     # 3xx
     "FWT300": Code("internal invariant broken"),
+    # 4xx
+    "FWT400": Code("translation differs from its input"),
+    "FWT401": Code("translation could not be proved equal", _WARNING),
     # 5xx
     "FWT500": Code("name was changed for nftables", _NOTE),
     "FWT501": Code("text cannot be printed safely"),

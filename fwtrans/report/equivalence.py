@@ -45,6 +45,13 @@ def _difference_lines(number: int, item: Difference) -> list[str]:
     ]
 
 
+def difference_text(item: Difference) -> str:
+    """Return a difference in one line: where, which packet, and what each side does."""
+    where = f"{item.visit.family.value} {item.visit.hook.value}"
+    sides = f"old {_side_text(item.old)}; new {_side_text(item.new)}"
+    return f"{where}, {item.kind.value} {item.subject}: {packet_text(item.packet)}: {sides}"
+
+
 def _side_text(side: SideResult) -> str:
     places = "; ".join(place_text(place) for place in side.decided_by)
     effects = "".join(f", {_effect_text(effect)}" for effect in side.outcome.effects if not isinstance(effect, tuple))

@@ -35,6 +35,9 @@ def translate(
         str,
         typer.Option("--map", help="Write where each output line came from to this file (JSON)", show_default=False),
     ] = "",
+    no_verify: Annotated[
+        bool, typer.Option("--no-verify", help="Do not read the result back and prove it equal to the input")
+    ] = False,
     report: Annotated[bool, typer.Option("--report", help="Tell what became of each input rule")] = False,
 ) -> Result:
     """Translate iptables dumps to an nftables ruleset.
@@ -53,7 +56,7 @@ def translate(
 
     sink = DiagnosticSink()
     sources = read_paths(paths, sink)
-    settings = Settings(counters=counters, as_json=output_format is OutputFormat.JSON)
+    settings = Settings(counters=counters, as_json=output_format is OutputFormat.JSON, verify=not no_verify)
     result = translate_texts(sources, settings, sink, FileAccess())
     exit_code = exit_code_of(sink.found)
     if exit_code is ExitCode.DONE:
