@@ -58,23 +58,39 @@ class Compiler:
     `alias` distinguishes objects of the two sides that must not be taken for the same because of their names.
     """
 
-    def __init__(self, program: Program, table: Table, *, alias: str = "", marked: Spot | None = None) -> None:
+    def __init__(self, program: Program, table: Table, *, alias: str = "") -> None:
         self._program = program
         self._table = table
         self._alias = alias
-        self._marked = marked
+        self._marked: Spot | None = None
         self.tests: set[int] = set()
         self.objects: set[int] = set()
+        self.assumptions: dict[str, None] = {}
         self._chains = {chain.name: chain for chain in table.chains}
         self._sets = {item.name: item for item in table.sets}
         self._maps = {item.name: item for item in table.maps}
         self._numbers: dict[str, int] = {}
         self._open: list[str] = []
+        self._callers: dict[str, set[str]] = {}
         self._members: dict[MemberTest, int] = {}
         self._choices: dict[Hashable, Choice] = {}
 
+    def marked(self, spot: Spot) -> Compiler:
+        """Return a compiler for the same table in which the rule at a place also records that it was used."""
+        found = Compiler(self._program, self._table, alias=self._alias)
+        found._marked = spot
+        leading, waiting = {spot.chain}, [spot.chain]
+        while waiting:
+            callers = self._callers.get(waiting.pop(), set()) - leading
+            leading |= callers
+            waiting.extend(callers)
+        found._numbers = {name: number for name, number in self._numbers.items() if name not in leading}
+        return found
+
     def chain(self, name: str) -> int:
         """Return the number of a chain."""
+        if self._open:
+            self._callers.setdefault(name, set()).add(self._open[-1])
         if name in self._numbers:
             return self._numbers[name]
         if name not in self._chains:
@@ -115,6 +131,7 @@ class Compiler:
         if isinstance(verdict, verdicts.Dispatch):
             raise Undecidable(f"map {verdict.map_name} is named by an element of a map", self._open[-1])
         if isinstance(verdict, verdicts.Queue):
+            self.assumptions["user space lets every packet go on that is queued for it"] = None
             return (Emit(QUEUE, verdict),), verdicts.Accept()
         if isinstance(verdict, verdicts.TransparentProxy):
             mark = does.Assign(MARK, verdict.mark_keep, verdict.mark_constant)
@@ -179,6 +196,8 @@ class Compiler:
         named = self._named_set(test.set_name)
         if test.dynamic or named.dynamic:
             return self._program.tests.number(DynamicTest(self._set_object(test.set_name), test.key, test.inside))
+        if named.timeout is not None or any(element.timeout is not None for element in named.elements):
+            self.assumptions["elements of sets that have a timeout are taken to stay"] = None
         return self._among(test.key, [element.key for element in named.elements], inside=test.inside)
 
     def _among(self, key: tuple[KeyPart, ...], elements: list[tuple[Part, ...]], *, inside: bool = True) -> int:

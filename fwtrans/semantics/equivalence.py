@@ -21,7 +21,7 @@ from fwtrans.semantics.objects import Pairing, pairings, renamed
 from fwtrans.semantics.outcome import Comparison, Difference, DifferenceKind, Limits, Undecided
 from fwtrans.semantics.packet import Unknown, UnknownKind
 from fwtrans.semantics.program import CAUSE, AnyTest, TupleTest
-from fwtrans.semantics.session import Session
+from fwtrans.semantics.session import Session, visits_of
 from fwtrans.semantics.sides import confirms, judge
 from fwtrans.semantics.witness import Witnesses
 
@@ -38,7 +38,11 @@ _DEFAULT = Limits()
 
 def compare(old: Ruleset, new: Ruleset, *, limits: Limits = _DEFAULT) -> Comparison:
     """Return whether two rulesets do the same, at every hook where either has a base chain."""
-    comparing = _Comparing(Session(old, new, limits.nodes), limits)
+    try:
+        comparing = _Comparing(Session(old, new, limits.nodes), limits)
+    except OutOfNodes:
+        visits = dict.fromkeys((*visits_of(old), *visits_of(new)))
+        return Comparison((), tuple(Undecided(visit, "out of memory", ()) for visit in visits), ())
     found = comparing.run()
     if comparing.rests_on_names:
         # one name need not be one bucket: look for another bijection before saying that they differ
@@ -74,11 +78,12 @@ class _Comparing:
                 self._visit(visited, aspects, pairing)
             except OutOfNodes:
                 self._undecided.append(Undecided(visited.visit, "out of memory while looking for a witness", ()))
-        old, new = self._session.old.ruleset, self._session.new.ruleset
+            except RecursionError as error:
+                self._undecided.append(Undecided(visited.visit, str(error), ()))
         return Comparison(
             tuple(self._differences),
             tuple(dict.fromkeys(self._undecided)),
-            tuple(dict.fromkeys((*old.assumptions, *new.assumptions))),
+            tuple(dict.fromkeys((*self._session.old.assumptions, *self._session.new.assumptions))),
             self._omitted,
         )
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from fwtrans.ir import fields as known
 from fwtrans.ir.fields import Family
 from fwtrans.ir.intervals import IntervalSet
+from fwtrans.ir.match import FieldTest
+from fwtrans.ir.ruleset import Hook
 from fwtrans.semantics import domain
 from fwtrans.semantics.bdd import Bdd, OutOfNodes
 from fwtrans.semantics.classes import NumberClasses
@@ -36,6 +38,9 @@ _SEEN_BY = {
     Family.BRIDGE: {Family.BRIDGE},
     Family.NETDEV: {Family.NETDEV},
 }
+# NF_IP_PRI_CONNTRACK: chains before it see no entry yet, whatever the packet's state will be.
+_CONNTRACK_PRIORITY = -200
+_EARLY = "a chain that runs before connection tracking is taken to see the state that tracking will find"
 # Entries of the cache of operations for each test and rule.
 _OPERATIONS = 64
 _ETHER_FIELDS = (known.ETHER_TYPE, known.ETHER_PROTOCOL)
@@ -85,6 +90,21 @@ class Side:
         """Return the numbers of the objects that this side uses."""
         return set().union(*(compiler.objects for compiler in self._compilers.values()))
 
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """Return what the numbers rest on."""
+        found = dict.fromkeys(self.ruleset.assumptions)
+        for table in self.ruleset.tables:
+            compiler = self._compilers[id(table)]
+            found.update(compiler.assumptions)
+            if any(map(_is_early, table.chains)) and any(map(self._reads_connection, compiler.tests)):
+                found[_EARLY] = None
+        return tuple(found)
+
+    def _reads_connection(self, number: int) -> bool:
+        test = self._program.tests.items[number]
+        return isinstance(test, FieldTest) and test.field.name.startswith("ct.")
+
     def compiled(self, visit: HookVisit) -> list[BaseChain]:
         """Return the base chains of a visit."""
         return [
@@ -98,7 +118,7 @@ class Side:
             name = table_name(table)
             compiler = self._compilers[id(table)]
             if spot.table == name and spot.number >= 0:
-                compiler = Compiler(self._program, table, alias=self.alias, marked=spot)
+                compiler = compiler.marked(spot)
             base = self._base(table, chain, compiler)
             is_policy = spot == Spot(name, chain.name, -1)
             found.append(base._replace(marked=True) if is_policy else base)
@@ -108,6 +128,11 @@ class Side:
         assert chain.base is not None  # noqa: S101 -- only base chains come here
         name = f"{table_name(table)} {chain.name}"
         return BaseChain(compiler.chain(chain.name), name, chain.base.kind, chain.base.accepts)
+
+
+def _is_early(chain: Chain) -> bool:
+    base = chain.base
+    return base is not None and base.hook in {Hook.PREROUTING, Hook.OUTPUT} and base.priority <= _CONNTRACK_PRIORITY
 
 
 def table_name(table: Table) -> str:

@@ -62,8 +62,8 @@ def plain_reject(verdict: Ending, family: Family) -> Ending:
 
 
 def is_of_connection(field: Field) -> bool:
-    """Tell whether a field belongs to the connection, and so may outlive the packet."""
-    return field.name.startswith(("ct.", "has.conntrack"))
+    """Tell whether a field belongs to the connection, and so may outlive the packet; its state is the packet's."""
+    return field.name.startswith("ct.") and field is not CT_STATE
 
 
 def _stream(effect: object) -> tuple[tuple[str, str], object]:

@@ -28,8 +28,9 @@ _DOCUMENTATION = {
 }
 _KNOWN_PORTS = (443, 80, 22, 53, 25, 8080, 123, 993, 3306, 3128)
 _HIGH_PORTS = (40000, 50000, 33000, 60000)
-_NAMES = ("eth0", "eth1", "eth2", "ens18", "tap100i0", "wg0", "br0")
+_NAMES = ("eth0", "eth1", "eth2", "ens18", "wg0", "br0")
 _LONGEST_NAME = 15
+_UNICAST = 1
 
 
 def _documented(text: str) -> int:
@@ -54,6 +55,14 @@ _LIKED: tuple[tuple[Field, tuple[int | str, ...]], ...] = (
     (known.IP6_DADDR, (_documented("2001:db8:1::20"),)),
     (known.DPORT, _KNOWN_PORTS),
     (known.SPORT, _HIGH_PORTS),
+    (known.IIFNAME, ("eth0", "eth1")),
+    (known.OIFNAME, ("eth1", "eth0")),
+    (known.HAS_ETHERNET, (1,)),
+    (known.ETHER_SADDR, (0x02_00_00_00_00_10,)),
+    (known.ETHER_DADDR, (0x02_00_00_00_00_20,)),
+    (known.IP_TTL, (64,)),
+    (known.IP6_HOPLIMIT, (64,)),
+    (known.PACKET_LENGTH, (60,)),
     (known.ICMP_TYPE, (8, 3, 11)),
     (known.ICMP6_TYPE, (128, 1, 135)),
     (known.MARK, (0,)),
@@ -84,8 +93,11 @@ class Witnesses:
 
     def _wishes(self) -> Iterator[Node]:
         for field, values in _LIKED:
-            if field not in self._fixed:
+            if field in self._variables.fields and field not in self._fixed:
                 yield from (self._variables.at_value(field, value) for value in values)
+        for field in self._variables.fields:
+            if _is_route_type(field):
+                yield self._variables.at_value(field, _UNICAST)
         for unknown, number in self._variables.unknowns.items():
             variable = self._bdd.variables[number]
             yield variable if unknown.kind is UnknownKind.STATEFUL else ~variable
@@ -117,7 +129,7 @@ class Witnesses:
             number = number * 2 + assignment[variable]
         if field in self._variables.names:
             names = self._variables.names[field]
-            return _name(names, number)
+            return _name(field, names, number)
         return _number(field, list(self._variables.numbers[field].members(number)))
 
     def _complete(self, values: dict[Field, int | str]) -> None:
@@ -154,20 +166,27 @@ def _number(field: Field, members: Sequence[Interval]) -> int:
     return low + 1 if is_address and high > low + 1 else low
 
 
+def _is_route_type(field: Field) -> bool:
+    return field.name.startswith("fib(") and field.name.endswith(".type")
+
+
 def _liked_numbers(field: Field) -> Iterator[int]:
+    if _is_route_type(field):
+        yield _UNICAST
     for liked, values in _LIKED:
         if liked is field:
             yield from (value for value in values if isinstance(value, int))
 
 
-def _name(names: NameClasses, number: int) -> str:
+def _name(field: Field, names: NameClasses, number: int) -> str:
     """Return a name of a class: one that was seen, or one that fits a prefix and nothing longer."""
+    liked = [value for other, values in _LIKED if other is field for value in values if isinstance(value, str)]
     patterns = list(names.members(number))
     exact = [pattern.text for pattern in patterns if not pattern.is_prefix]
     if exact:
         return exact[0]
     for pattern in patterns:
-        for name in _candidates(pattern):
+        for name in (*liked, *_candidates(pattern)):
             if pattern.covers(NamePattern(name, is_prefix=False)) and not names.is_taken(name, pattern):
                 return name
     return patterns[0].text

@@ -1,8 +1,10 @@
+# ruff: noqa: S311 -- seeds make failures repeatable
 """The symbolic side says of every packet what the concrete evaluator says, and a mutant never passes for equal."""
 
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -21,9 +23,13 @@ from fwtrans.semantics.visible import visible
 from tests.semantics.rulesets import mutant, random_packet, random_ruleset
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fwtrans.ir.fields import Field
     from fwtrans.ir.ruleset import Ruleset
     from fwtrans.semantics.bdd import Node
     from fwtrans.semantics.packet import HookVisit, Packet
+    from fwtrans.semantics.summary import Bits
 
 NODES = 2_000_000
 
@@ -87,10 +93,12 @@ def check(ruleset: Ruleset, session: Session, visit: HookVisit, packet: Packet, 
         for item in outcome.effects
         if isinstance(item, tuple) and len(item) == 3 and isinstance(item[1], StatefulObject)
     )
-    check_values(session, packet, outcome, pairs, visited.old.writes)
+    check_values(packet, outcome, pairs, visited.old.writes)
 
 
-def check_values(session, packet, outcome: Outcome, pairs, writes) -> None:  # type: ignore[no-untyped-def]
+def check_values(
+    packet: Packet, outcome: Outcome, pairs: list[tuple[int, bool]], writes: Mapping[Field, tuple[Bits, ...]]
+) -> None:
     for field, groups in writes.items():
         if field not in packet.values:
             assert not any(written.eval(pairs) for _, written, _ in groups)
@@ -100,8 +108,8 @@ def check_values(session, packet, outcome: Outcome, pairs, writes) -> None:  # t
             if written.eval(pairs):
                 value = value & ~mask | (mask if ones.eval(pairs) else 0)
         assert value == outcome.values[field], field
-    for field, value in outcome.values.items():
-        if value != packet.values.get(field):
+    for field, written_value in outcome.values.items():
+        if written_value != packet.values.get(field):
             assert field in writes
 
 
@@ -138,6 +146,6 @@ def test_a_mutant_is_different_with_a_confirmed_witness_or_equal_on_every_sample
         for visit in visits_of(old):
             for number in range(40):
                 packet = random_packet(source, visit)
-                before = evaluate(old, visit, packet, lambda unknown, n=number: answer_for(seed + n, unknown))
-                after = evaluate(new, visit, packet, lambda unknown, n=number: answer_for(seed + n, unknown))
+                answers = partial(answer_for, seed + number)
+                before, after = evaluate(old, visit, packet, answers), evaluate(new, visit, packet, answers)
                 assert visible(before, packet, visit.family) == visible(after, packet, visit.family), (packet, visit)

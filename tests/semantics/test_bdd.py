@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+
+from fwtrans.semantics.bdd import Bdd, OutOfNodes
+
+
+def test_equal_functions_are_equal_nodes() -> None:
+    bdd = Bdd(10_000)
+    first, second = (bdd.variables[number] for number in bdd.add_variables(2))
+    assert ~(first & second) == ~first | ~second
+    assert first.ite(second, bdd.false) == first & second
+    assert bdd.any_of([]) == bdd.false
+    assert bdd.any_of([first, second, first & second]) == first | second
+
+
+def test_quantifiers_and_substitution() -> None:
+    bdd = Bdd(10_000)
+    first, second, third = (bdd.variables[number] for number in bdd.add_variables(3))
+    assert bdd.exists(first & second, [0]) == second
+    assert bdd.forall(first | second, [0]) == second
+    swap = bdd.substitution({0: second, 1: first})
+    assert swap(first & ~second & third) == second & ~first & third
+
+
+def test_a_picked_assignment_satisfies() -> None:
+    bdd = Bdd(10_000)
+    first, second = (bdd.variables[number] for number in bdd.add_variables(2))
+    assert bdd.pick(second & ~first) == [False, True]
+    assert bdd.pick(bdd.false) is None
+
+
+def test_a_full_store_says_so() -> None:
+    bdd = Bdd(2_000)
+    numbers = bdd.add_variables(40)
+
+    def pairs_from_far_apart() -> None:
+        found = bdd.false
+        for low in range(20):
+            found = found ^ (bdd.variables[numbers[low]] & bdd.variables[numbers[39 - low]])
+
+    with pytest.raises(OutOfNodes):
+        pairs_from_far_apart()
