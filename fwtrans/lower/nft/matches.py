@@ -52,8 +52,10 @@ def _compare(part: Part, operator: str, right: Json, scope: Scope) -> PureTest:
         return present(field) if there else absent(field)
     if operator in _LESS:
         return FieldTest(field, _ordered(part, operator, single(part, right)))
+    if field.spelling[0] == "fib" and right is True:
+        return FieldTest(field, IntervalSet.single(field.width, 0).complement())  # any device but none
     if field is CT_STATE:
-        return _state(right, negate=operator == "!=")
+        return _state(right, negate=operator in {"!=", "!"})
     if operator == "!":
         # how a listing says that none of the bits is set
         return FieldTest(field, moved(BitSet.any_bit(part.width, bit_words(part, right)).complement(), part))
@@ -94,6 +96,10 @@ def _ordered(part: Part, operator: str, value: int) -> IntervalSet | BitSet | Na
 
 def _state(right: Json, *, negate: bool) -> FieldTest:
     """Conntrack states are bits for nft, but a packet has exactly one."""
+    if isinstance(right, dict) and "|" in right:
+        # compared with several bits at once, which no packet has
+        everything = FieldTest(CT_STATE, IntervalSet.full(CT_STATE.width))
+        return everything if negate else FieldTest(CT_STATE, IntervalSet.of(CT_STATE.width, ()))
     words = right if isinstance(right, list) else elements_of(right)
     states = []
     for word in words:

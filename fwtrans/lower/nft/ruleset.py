@@ -9,27 +9,26 @@ What is nftables' but not modelled becomes an opaque unknown in its rule: proofs
 
 from __future__ import annotations
 
-import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
-from fwtrans.ir.effect import OpaqueEffect
 from fwtrans.ir.fields import Family
-from fwtrans.ir.match import OpaqueTest
 from fwtrans.ir.rule import Rule, is_pure
 from fwtrans.ir.ruleset import BaseHook, Chain, Hook, Ruleset, Table
 from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list, as_object, as_text
 from fwtrans.lower.nft.scope import Scope
 from fwtrans.lower.nft.sets import lower_map, lower_set
 from fwtrans.lower.nft.statements import lower_statement
-from fwtrans.source import Origin, Span
+from fwtrans.lower.nft.tproxy import Proxy, find_proxies, with_proxies
+from fwtrans.lower.nft.unknowns import endings, identity, named_sets
+from fwtrans.source import Origin, SourceFile, Span
 
 if TYPE_CHECKING:
     from fwtrans.ir.rule import Step
     from fwtrans.ir.sets import NamedMap, NamedSet
     from fwtrans.ir.verdict import Verdict
-    from fwtrans.source import SourceFile
 
 _OBJECTS = {"counter", "quota", "limit", "ct helper", "ct timeout", "ct expectation", "synproxy", "secmark"}
 _PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
@@ -60,7 +59,7 @@ def lower_nft(source: SourceFile, items: list[Json], sink: DiagnosticSink) -> Ru
         try:
             _carry_out(tables, as_object(item, "item"), number)
         except Refused as refused:
-            _report(source, _line(item, number), refused, sink)
+            _report(_source(item, source), _line(item, number), refused, sink)
     lowered = []
     for (family, name), raw in tables.items():
         try:
@@ -78,6 +77,15 @@ def _line(item: Json, number: int) -> int:
         if isinstance(found, int):
             return found
     return number
+
+
+def _source(item: Json, source: SourceFile) -> SourceFile:
+    """Return the file that the object is from: the text reader says it where that is an included one."""
+    for content in _contents(item):
+        found: object = content.get("source")
+        if isinstance(found, SourceFile):
+            return found
+    return source
 
 
 def _contents(item: Json) -> list[JsonObject]:
@@ -132,7 +140,7 @@ def _add(tables: _Tables, what: str, content: JsonObject, number: int, *, at_fro
             known.content = content
     elif what == "rule":
         chain = table.chains.setdefault(as_text(content.get("chain"), "chain"), _RawChain({}))
-        chain.rules.insert(0 if at_front else len(chain.rules), (content, number))
+        chain.rules.insert(_rule_place(content, len(chain.rules), at_front=at_front), (content, number))
     elif what in {"set", "map", "meter"}:
         _add_set(table.maps if what == "map" else table.sets, name, content)
     elif what == "element":
@@ -141,6 +149,18 @@ def _add(tables: _Tables, what: str, content: JsonObject, number: int, *, at_fro
         table.objects[what, name] = content
     elif what != "flowtable":
         raise Refused("FWT102", f"`{what}` is not known")
+
+
+def _rule_place(content: JsonObject, length: int, *, at_front: bool) -> int:
+    if "position" in content:
+        message = "a place behind a rule's handle is known to the running kernel alone"
+        raise Refused("FWT102", message, hint="read `nft list ruleset` instead")
+    index = content.get("index")
+    if isinstance(index, int):
+        if not 0 <= index < length:
+            raise Refused("FWT112", f"there is no rule number {index} in this chain")
+        return index if at_front else index + 1
+    return 0 if at_front else length
 
 
 def _add_set(known: dict[str, JsonObject], name: str, content: JsonObject) -> None:
@@ -188,8 +208,18 @@ def _remove(tables: _Tables, command: str, what: str, value: Json) -> None:
             owner[name]["elem"] = []
         elif command != "flush":
             owner.pop(name, None)
+    elif what == "element" and (name in table.sets or name in table.maps):
+        owned = table.sets.get(name) or table.maps[name]
+        gone = [_bare_key(item) for item in as_list(content.get("elem"))]
+        owned["elem"] = [item for item in as_list(owned.get("elem")) if _bare_key(item) not in gone]
     else:
         raise Refused("FWT102", f"`{command} {what}` cannot be carried out on a ruleset that is only read")
+
+
+def _bare_key(item: Json) -> Json:
+    """Return an element's key: without its value in a map, its timeout, its comment."""
+    key = item[0] if isinstance(item, list) and item else item
+    return key["elem"].get("val") if isinstance(key, dict) and isinstance(key.get("elem"), dict) else key  # type: ignore[union-attr]
 
 
 # --- one table ---
@@ -202,6 +232,7 @@ class _TableReading:
     name: str
     raw: _RawTable
     sink: DiagnosticSink
+    proxies: dict[str, Proxy] = field(default_factory=dict)
 
     def run(self) -> Table:
         scope = Scope(
@@ -211,56 +242,89 @@ class _TableReading:
             self.raw.objects,
             self.raw.sets,
         )
+        sets, maps = self._sets(scope), self._maps(scope)
+        self.proxies = find_proxies(
+            {name: [rule for rule, _ in raw.rules] for name, raw in self.raw.chains.items()}, scope
+        )
         chains = tuple(self._chain(name, chain, scope) for name, chain in self.raw.chains.items())
-        sets: list[NamedSet] = []
-        maps: list[NamedMap] = []
+        return Table(
+            self.family,
+            self.name,
+            with_proxies(chains, self.proxies, (*maps, *scope.anonymous_maps)),
+            (*sets, *scope.anonymous_sets),
+            (*maps, *scope.anonymous_maps),
+        )
+
+    def _sets(self, scope: Scope) -> list[NamedSet]:
+        found: list[NamedSet] = []
         for name, content in self.raw.sets.items():
             try:
-                sets.append(lower_set(content, self.family, dynamic=scope.is_dynamic(name)))
-            except NotModelled as unknown:
-                self._unreadable(content, unknown)
-        for content in self.raw.maps.values():
-            try:
-                maps.append(lower_map(content, self.family))
-            except NotModelled as unknown:
-                self._unreadable(content, unknown)
-        return Table(
-            self.family, self.name, chains, (*sets, *scope.anonymous_sets), (*maps, *scope.anonymous_maps)
-        )  # fmt: skip
+                found.append(lower_set(content, self.family, dynamic=scope.is_dynamic(name)))
+            except NotModelled:
+                scope.unmodelled.add(name)  # rules that ask it ask an unknown
+            except Refused as refused:
+                self._refused(content, refused)
+        return found
 
-    def _unreadable(self, content: JsonObject, unknown: NotModelled) -> None:
+    def _maps(self, scope: Scope) -> list[NamedMap]:
+        found: list[NamedMap] = []
+        for name, content in self.raw.maps.items():
+            try:
+                found.append(lower_map(content, self.family))
+            except NotModelled:
+                scope.unmodelled.add(name)
+            except Refused as refused:
+                self._refused(content, refused)
+            scope.map_values[name] = found[-1].value if name not in scope.unmodelled and found else ""
+        return found
+
+    def _refused(self, content: JsonObject, refused: Refused) -> None:
         line = content.get("line")
-        refused = Refused("FWT102", f"set or map `{content.get('name')}`: {unknown.what} is not modelled")
-        _report(self.source, line if isinstance(line, int) else 1, refused, self.sink)
+        _report(_source({"": content}, self.source), line if isinstance(line, int) else 1, refused, self.sink)
 
     def _chain(self, name: str, raw: _RawChain, scope: Scope) -> Chain:
-        rules = []
+        rules: list[Rule] = []
         for index, (content, number) in enumerate(raw.rules):
             scope.place = f"{name}/{index}"
             line = content.get("line")
             place = line if isinstance(line, int) else number
             try:
-                rules.append(self._rule(content, place, scope))
+                rules.extend(self._rules(content, place, scope))
             except Refused as refused:
-                _report(self.source, place, refused, self.sink)
+                _report(_source({"": content}, self.source), place, refused, self.sink)
         return Chain(name, tuple(rules), _base(raw.content, self.family))
 
-    def _rule(self, content: JsonObject, line: int, scope: Scope) -> Rule:
+    def _rules(self, content: JsonObject, line: int, scope: Scope) -> list[Rule]:
+        """Return the rule: one, or one for each verdict that it may come to where that is unknown."""
+        origins = (Origin(_source({"": content}, self.source), line),)
+        comment = as_text(content.get("comment", ""), "comment")
         steps: list[Step] = []
         verdict: Verdict | None = None
         for statement in as_list(content.get("expr")):
             kind, inner = _kind_and_content(statement)
             try:
-                more, found = lower_statement(kind, inner, scope)
+                self._only_modelled_sets(statement, scope)
+                more, verdict = lower_statement(kind, inner, scope)
             except NotModelled:
-                steps.append(_opaque(kind, statement))
-                continue
+                known = {**self.raw.sets, **self.raw.maps}
+                ways = endings(kind, inner, identity(statement, known), self.raw.maps)
+                if len(ways) > 1:
+                    before = [tuple(steps), *[tuple(step for step in steps if is_pure(step))] * (len(ways) - 1)]
+                    return [
+                        Rule((*earlier, *added), way, origins, None, comment)
+                        for earlier, (added, way) in zip(before, ways, strict=True)
+                    ]
+                ((more, verdict),) = ways
             steps.extend(_without_repeats(more, steps))
-            if found is not None:
-                verdict = found
+            if verdict is not None:
                 break
-        comment = as_text(content.get("comment", ""), "comment")
-        return Rule(tuple(steps), verdict, (Origin(self.source, line),), None, comment)
+        return [Rule(tuple(steps), verdict, origins, None, comment)]
+
+    def _only_modelled_sets(self, statement: Json, scope: Scope) -> None:
+        if scope.unmodelled:
+            for name in named_sets(statement):
+                if name in scope.unmodelled:
+                    raise NotModelled(f"the set or map {name}")
 
 
 def _kind_and_content(statement: Json) -> tuple[str, Json]:
@@ -273,13 +337,6 @@ def _kind_and_content(statement: Json) -> tuple[str, Json]:
 def _without_repeats(more: tuple[Step, ...], before: list[Step]) -> list[Step]:
     """Leave out implied tests that the rule has made already (nft makes each dependency once)."""
     return [step for step in more if step not in before or not is_pure(step)]
-
-
-def _opaque(kind: str, statement: Json) -> Step:
-    text = json.dumps(statement, sort_keys=True)
-    if kind == "match":
-        return OpaqueTest(text)
-    return OpaqueEffect(text, "")
 
 
 def _changed_by_rules(raw: _RawTable) -> frozenset[str]:
@@ -316,14 +373,16 @@ def _base(content: JsonObject, family: Family) -> BaseHook | None:
     )
 
 
+_PRIORITY = re.compile(r"([a-z]+|-?\d+)\s*(?:([-+])\s*(\d+))?")
+
+
 def _priority(value: Json, family: Family) -> int:
     if isinstance(value, int):
         return value
-    name, operator, rest = as_text(value, "priority").replace("+", " + ").replace(" -", " - ").partition(" ")
+    found = _PRIORITY.fullmatch(as_text(value, "priority").strip())
     known = _BRIDGE_PRIORITIES if family is Family.BRIDGE else _PRIORITIES
-    if name.lstrip("-").isdigit():
-        return int(name)
-    if name not in known:
+    if found is None or (found[1] not in known and not found[1].lstrip("-").isdigit()):
         raise Refused("FWT112", f"`{value}` is not a priority")
-    offset = int(rest.replace(" ", "")) if operator and rest.strip() else 0
-    return known[name] + offset
+    offset = int(found[3] or 0)
+    start = known[found[1]] if found[1] in known else int(found[1])
+    return start - offset if found[2] == "-" else start + offset

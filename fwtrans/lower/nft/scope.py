@@ -28,6 +28,8 @@ class Scope:
     keyed: dict[str, StatefulObject] = field(default_factory=dict)
     anonymous_sets: list[NamedSet] = field(default_factory=list)
     anonymous_maps: list[NamedMap] = field(default_factory=list)
+    unmodelled: set[str] = field(default_factory=set)
+    map_values: dict[str, str] = field(default_factory=dict)
     place: str = ""
     counter: int = 0
 

@@ -61,6 +61,7 @@ def _register() -> None:
 _register()
 
 _META = {field.spelling[1]: field for field in list(FIELDS.values()) if field.spelling[0] == "meta"}
+_META["ipsec"] = catalogue.IPSEC_PRESENT
 _CT = {
     field.spelling[1]: field
     for field in list(FIELDS.values())
@@ -98,6 +99,8 @@ def part_of(value: Json, family: Family) -> Part:
         return _header(kind, as_object(content, kind))
     if kind == "socket":
         return _named("socket", as_text(as_object(content, kind).get("key"), kind))
+    if kind == "rt" and content == {"key": "classid"}:
+        return _whole(catalogue.REALM)
     if kind == "rt":
         return _named("rt", as_text(as_object(content, kind).get("key"), kind))
     if kind == "osf":

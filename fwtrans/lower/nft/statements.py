@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fwtrans.diagnostics import Refused
 from fwtrans.ir import effect as does
 from fwtrans.ir import verdict as verdicts
-from fwtrans.ir.fields import IP6_SADDR, IP_SADDR, L4PROTO, Family
+from fwtrans.ir.fields import IP6_SADDR, IP_SADDR, L4PROTO, NFPROTO, Family, Field
 from fwtrans.ir.match import number as one_value
 from fwtrans.ir.stateful import ConnectionCount, Limit, LimitUnit, Quota, StatefulKind, StatefulObject, StatefulTest
 from fwtrans.lower.nft.assignments import lower_mangle
@@ -19,7 +19,7 @@ from fwtrans.lower.nft.values import interval
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fwtrans.ir.match import KeyPart
+    from fwtrans.ir.match import KeyPart, PureTest
     from fwtrans.ir.rule import Step
     from fwtrans.lower.nft.scope import Scope
 
@@ -132,6 +132,20 @@ def _set_statement(content: Json, scope: Scope) -> Lowered:
     return (*before, does.SetUpdate(name, key, operation, timeout)), None
 
 
+def _meter(content: Json, scope: Scope) -> Lowered:
+    """Read the old `meter m { key limit ... }`: a dynamic set that the rule itself declares."""
+    found = as_object(content, "meter")
+    name = as_text(found.get("name"), "meter")
+    key = found.get("key")
+    given: JsonObject = {}
+    if isinstance(key, dict) and set(key) == {"elem"}:
+        given = as_object(key["elem"], "elem")
+        key = given.get("val")
+    scope.sets.setdefault(name, {"timeout": given.get("timeout", 0), "size": found.get("size", 65535)})
+    pieces, before = lower_key(key, scope)
+    return (*before, _keyed(name, pieces, as_list(found.get("stmt")), scope)), None
+
+
 def _keyed(name: str, key: tuple[KeyPart, ...], statements: list[Json], scope: Scope) -> StatefulTest:
     if len(statements) != 1:
         raise NotModelled("several statements on a set's element")
@@ -192,7 +206,7 @@ def _queue(content: Json, _scope: Scope) -> Lowered:
         first = last = number
     else:
         ends = as_list(as_object(number, "queue").get("range"))
-        if len(ends) != 2:
+        if len(ends) != 2 or not all(isinstance(end, int) for end in ends):
             raise NotModelled("a computed queue")
         first, last = as_number(ends[0], "queue"), as_number(ends[1], "queue")
     return (), verdicts.Queue(first, last, "bypass" in flags, "fanout" in flags)
@@ -205,15 +219,46 @@ def _nat(kind: does.NatKind) -> Callable[[Json, Scope], Lowered]:
         flags = tuple(word for word in words if word != "netmap")
         prefix = "netmap" in words or "prefix" in as_list(found.get("type_flags"))
         address, port = found.get("addr"), found.get("port")
-        family = as_text(found.get("family", scope.family.value), "nat family")
+        family = as_text(found.get("family", _family_of(address, scope)), "nat family")
         field = IP6_SADDR if family == "ip6" else IP_SADDR
-        if isinstance(address, dict) and "map" in address:
-            raise NotModelled(f"{kind.value} by a map")
-        addresses = interval(whole_part(field), address) if address is not None else None
+        before = _of_family(family, scope) if address is not None else ()
         ports = _ports(port) if port is not None else None
-        return (does.Nat(kind, addresses, ports, flags, prefix),), verdicts.Accept()
+        if isinstance(address, dict) and "map" in address:
+            key, name = _address_map(as_object(address["map"], "map"), field, scope, before)
+            return (*key[1], does.Nat(kind, None, ports, flags, prefix, key[0], name)), verdicts.Accept()
+        addresses = interval(whole_part(field), address) if address is not None else None
+        return (*before, does.Nat(kind, addresses, ports, flags, prefix)), verdicts.Accept()
 
     return lower
+
+
+def _family_of(address: Json, scope: Scope) -> str:
+    """Return the family of an address that is written without one; in inet tables its form tells."""
+    if scope.family is Family.INET:
+        return "ip6" if ":" in str(address) and "." not in str(address) else "ip"
+    return str(scope.family.value)
+
+
+def _of_family(family: str, scope: Scope) -> tuple[PureTest, ...]:
+    """Return the test that the kernel makes in inet tables: packets of the other family are left alone."""
+    if scope.family is not Family.INET:
+        return ()
+    return (one_value(NFPROTO, 10 if family == "ip6" else 2),)
+
+
+def _address_map(
+    content: JsonObject, field: Field, scope: Scope, before: tuple[PureTest, ...]
+) -> tuple[tuple[tuple[KeyPart, ...], tuple[PureTest, ...]], str]:
+    """Return the key, the tests in front of it, and the name of a map that holds plain addresses."""
+    key, more = lower_key(content.get("key"), scope)
+    data = content.get("data")
+    if isinstance(data, str) and data.startswith("@"):
+        if scope.map_values.get(data[1:]) not in {IP_SADDR.name, IP6_SADDR.name}:
+            raise NotModelled("translation by a map that holds more than addresses")
+        return (key, (*before, *more)), data[1:]
+    entries = as_list(as_object(data, "map").get("set"))
+    name = scope.anonymous_map(tuple(part.field for part in key), entries, field.name)
+    return (key, (*before, *more)), name
 
 
 def _ports(value: Json) -> tuple[int, int]:
@@ -251,12 +296,16 @@ def _duplicate(content: Json, scope: Scope) -> Lowered:
     found = as_object(content, "dup")
     field = IP6_SADDR if scope.family is Family.IP6 else IP_SADDR
     address = found.get("addr")
-    if address is None or scope.family not in {Family.IP, Family.IP6}:
+    if not isinstance(address, str) or scope.family not in {Family.IP, Family.IP6}:
         raise NotModelled("dup without an address")
     return (does.Duplicate(interval(whole_part(field), address)[0], as_text(found.get("dev", ""), "device")),), None
 
 
-def _synproxy(content: Json, _scope: Scope) -> Lowered:
+def _synproxy(content: Json, scope: Scope) -> Lowered:
+    if isinstance(content, str):
+        content = scope.objects.get(("synproxy", content))
+        if content is None:
+            raise NotModelled("a synproxy that is not declared")
     found = as_object(content or {}, "synproxy")
     flags = as_list(found.get("flags"))
     scale = found.get("wscale")
@@ -266,6 +315,32 @@ def _synproxy(content: Json, _scope: Scope) -> Lowered:
         "timestamp" in flags,
         "sack-perm" in flags,
     )
+
+
+def _forward(content: Json, _scope: Scope) -> Lowered:
+    found = as_object(content, "fwd")
+    device = found.get("dev")
+    if "addr" in found or not isinstance(device, str):
+        raise NotModelled("fwd to an address")
+    return (does.Forward(device),), verdicts.Drop()  # the packet is gone, as one that was dropped
+
+
+def _security_mark(content: Json, scope: Scope) -> Lowered:
+    found = scope.objects.get(("secmark", content)) if isinstance(content, str) else None
+    if found is None:
+        raise NotModelled("a security mark by a map")
+    return (does.SetSecmark(as_text(found.get("context"), "context")),), None
+
+
+_TCP_OPTIONS = {"maxseg": 2, "window": 3, "sack-perm": 4, "sack": 5, "timestamp": 8, "md5sig": 19, "mptcp": 30, "fastopen": 34}  # fmt: skip
+
+
+def _reset(content: Json, _scope: Scope) -> Lowered:
+    found = as_object(as_object(content, "reset").get("tcp option"), "tcp option")
+    kind = found.get("base") if "base" in found else _TCP_OPTIONS.get(str(found.get("name")))
+    if kind is None:
+        raise NotModelled("reset of an option that is not known")
+    return (one_value(L4PROTO, 6), does.ResetTcpOption(as_number(kind, "option"))), None
 
 
 _STATEMENTS: dict[str, Callable[[Json, Scope], Lowered]] = {
@@ -283,6 +358,7 @@ _STATEMENTS: dict[str, Callable[[Json, Scope], Lowered]] = {
     "quota": _quota,
     "ct count": _ct_count,
     "set": _set_statement,
+    "meter": _meter,
     "log": _log,
     "reject": _reject,
     "queue": _queue,
@@ -296,4 +372,7 @@ _STATEMENTS: dict[str, Callable[[Json, Scope], Lowered]] = {
     "ct timeout": _timeout,
     "dup": _duplicate,
     "synproxy": _synproxy,
+    "fwd": _forward,
+    "secmark": _security_mark,
+    "reset": _reset,
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
@@ -56,6 +58,7 @@ _WORDS: dict[str, dict[str, int]] = {
     "protocol": _ETHER,
     "arp.ptype": _ETHER,
     "day": _WEEKDAYS,
+    "arp.htype": {"ether": 1},
     "ct.l3proto": {"ipv4": 2, "ipv6": 10},
 }
 _PROTOCOL_FIELDS = {"l4proto", "ct.protocol", "ip6.nexthdr"}
@@ -89,8 +92,11 @@ def _of_text(part: Part, field: Field, text: str) -> int:
         if word == text:
             return known
     words = _WORDS.get(field.name)
-    if words is not None and text in words:
-        return words[text]
+    if words is not None and text.lower() in words:
+        return words[text.lower()]
+    moment = _moment(field, text)
+    if moment is not None:
+        return moment
     if field.name in _PROTOCOL_FIELDS and text.lower() in PROTOCOLS:
         return PROTOCOLS[text.lower()]
     if field in {catalogue.SPORT, catalogue.DPORT} and text in SERVICES:
@@ -103,6 +109,22 @@ def _of_text(part: Part, field: Field, text: str) -> int:
         major, _, minor = text.partition(":")
         return int(major or "0", 16) << 16 | int(minor or "0", 16)
     return _plain_number(text, field)
+
+
+_CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?")
+
+
+def _moment(field: Field, text: str) -> int | None:
+    """Return an hour of the day or a date in seconds, both in UTC as the kernel has them."""
+    if field is catalogue.HOUR:
+        found = _CLOCK.fullmatch(text)
+        return None if found is None else int(found[1]) * 3600 + int(found[2]) * 60 + int(found[3] or 0)
+    if field is catalogue.TIME:
+        try:
+            return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+        except ValueError:
+            return None
+    return None
 
 
 def _plain_number(text: str, field: Field) -> int:
@@ -159,13 +181,18 @@ def interval(part: Part, value: Json) -> Interval:
             if len(ends) != 2:
                 raise Refused("FWT112", "a range has two ends")
             low, high = single(part, ends[0]), single(part, ends[1])
+            if high < low and part.field is catalogue.HOUR:
+                raise NotModelled("hours over midnight")
             if high < low:
                 raise Refused("FWT112", f"the range {low}-{high} is reversed")
             return low, high
         if kind == "prefix":
             return _prefix(part, as_object(content, kind))
     if isinstance(value, str) and part.field.kind in {FieldKind.IPV4, FieldKind.IPV6} and "/" in value:
-        network = ip_network(value, strict=False)
+        try:
+            network = ip_network(value, strict=False)
+        except ValueError:
+            raise Refused("FWT112", f"`{value}` is not a network") from None
         return int(network.network_address), int(network.broadcast_address)
     found = single(part, value)
     return found, found
