@@ -14,6 +14,7 @@ from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest
 from fwtrans.ir.ruleset import Hook
 from fwtrans.semantics import domain
+from fwtrans.semantics.aspects import IS_NEW
 from fwtrans.semantics.bdd import Bdd, OutOfNodes
 from fwtrans.semantics.classes import NumberClasses
 from fwtrans.semantics.compiler import Compiler, Spot
@@ -22,6 +23,7 @@ from fwtrans.semantics.packetset import PacketSets
 from fwtrans.semantics.program import Program, Undecidable
 from fwtrans.semantics.symbolic import NAT_TESTS, BaseChain, Evaluator
 from fwtrans.semantics.variables import Demand, Variables
+from fwtrans.semantics.visible import is_of_connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -166,6 +168,8 @@ class Session:
         if any(base.kind == "nat" for sides in ready.values() for bases in sides for base in bases):
             for test in NAT_TESTS:
                 demand.add_test(test)
+        if any(map(is_of_connection, demand.written)):
+            demand.add_test(IS_NEW)
         self._facts = _facts(demand, ready)
         self.variables = Variables(self.bdd, demand)
         for visit, (before, after) in ready.items():

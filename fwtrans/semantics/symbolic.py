@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import effect as does
 from fwtrans.ir import verdict as verdicts
-from fwtrans.ir.fields import CT_STATE, HAS_CONNTRACK, FieldKind
+from fwtrans.ir.fields import CT_STATE, FIELDS, HAS_CONNTRACK, FieldKind
 from fwtrans.ir.match import number, present
 from fwtrans.semantics.bdd import OutOfNodes
 from fwtrans.semantics.packet import Unknown, UnknownKind
@@ -217,7 +217,7 @@ class Evaluator:
         written = self.sets.present(step.field)
         through = self._bdd.true
         exits: dict[Hashable, Node] = {}
-        read = [step.field]
+        read = [FIELDS[name] for name, _ in step.field.requires]
         if step.source is not None:
             through = self.sets.present(step.source.field)
             exits = {_SKIP: ~through} if through != self._bdd.true else {}
@@ -228,6 +228,8 @@ class Evaluator:
             value = self._new_bit(step, bit)
             if value is not None:
                 alike[value] = alike.get(value, 0) | 1 << bit
+        if any(value not in (self._bdd.true, self._bdd.false) for value in alike):
+            read.append(step.field)
         groups = tuple(Bits(mask, written, written & value) for value, mask in alike.items())
         writes = {step.field: groups} if groups and written != self._bdd.false else {}
         return Summary(through, exits, writes, reads=self.sets.field_reads(read))

@@ -353,6 +353,11 @@ def test_the_mark_of_a_connection_outlives_a_dropped_packet() -> None:
     assert_same(ruleset(rule(*only_new), rule(DROP)), new)
 
 
+def test_a_zone_is_written_without_an_entry() -> None:
+    zone = does.Assign(known.CT_ZONE, 0, 7)
+    assert_differ(ruleset(rule(TCP, zone)), ruleset(rule(zone)), DifferenceKind.FIELD)
+
+
 def test_writing_what_is_there_is_nothing() -> None:
     assert_same(ruleset(rule(BIT, mark(~1, 1))), Ruleset(()))
     assert_same(ruleset(rule(number(known.IP_TTL, 5), does.Assign(known.IP_TTL, 0, 5))), Ruleset(()))
@@ -560,7 +565,7 @@ def test_out_of_memory_names_the_chain() -> None:
         rule(
             FieldTest(known.IP_SADDR, IntervalSet.single(32, place * 7919 % 4093)),
             FieldTest(known.IP_DADDR, IntervalSet.single(32, place * 104729 % 4099)),
-            [ACCEPT, DROP][place % 2],
+            DROP if place % 2 else ACCEPT,
         )
         for place in range(1500)
     ]
