@@ -50,7 +50,7 @@ def named_set(item: NamedSet, name: str) -> nft.Set:
         elements=tuple(_element(item, element) for element in item.elements),
         size=item.size if item.dynamic else None,
         timeout=item.timeout * 1000 if item.timeout else None,
-        statements=(nft.Counter(),) if item.has_counters and item.dynamic else (),
+        statements=(nft.Counter(),) if item.has_counters else (),
         comment=item.comment,
     )
 

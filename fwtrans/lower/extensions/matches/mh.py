@@ -1,15 +1,15 @@
 """`-m mh`: the type of a Mobility Header (mobile IPv6).
 
-The kernel (net/ipv6/netfilter/ip6t_mh.c) looks at first fragments only, and drops what claims to have a payload behind
-the header; such packets do not match here.
+The kernel (net/ipv6/netfilter/ip6t_mh.c) looks at first fragments only, where alone nftables finds the header, and drops
+what claims to have a payload behind it; such packets do not match here.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fwtrans.ir.fields import HAS_TRANSPORT, header_field
-from fwtrans.ir.match import FieldTest, negated_if, number, present
+from fwtrans.ir.fields import header_field
+from fwtrans.ir.match import FieldTest, negated_if, number
 from fwtrans.lower.extensions.base import IP6_ONLY, Match, Place, Use
 from fwtrans.lower.values import bad_value, range_set, read_number
 from fwtrans.parsers.iptables_save.options import Option
@@ -46,7 +46,7 @@ def _read_type(text: str, option: str) -> int:
 
 def _lower(use: Use, place: Place) -> tuple[Step, ...]:
     place.require_protocol("mh", 135)
-    steps: list[Step] = [present(HAS_TRANSPORT), number(header_field("exthdr", "mh", "nexthdr", 8), _NO_PAYLOAD)]
+    steps: list[Step] = [number(header_field("exthdr", "mh", "nexthdr", 8), _NO_PAYLOAD)]
     option = use.find("--mh-type")
     if option is not None:
         first, found, last = option.values[0].partition(":")

@@ -222,21 +222,35 @@ def _locate(test: Test, known: _Known) -> _Spot:
 # --- what is compared ---
 
 
-def _value_test(spot: _Spot, reach: Reach, values: IntervalSet, known: _Known) -> FieldTest:
-    """Return the test of the four bytes at the spot; of fewer where all packets have the place."""
-    is_there = spot.base == "nh" and spot.offset + 4 <= known.header
-    low = reach.shift
-    width = reach.mask.bit_length()
-    whole_bytes = low >= 0 and low % 8 == 0 and width % 8 == 0 and width > 0 and reach.mask == (1 << width) - 1
-    if is_there and whole_bytes:
-        field = _field(spot.offset * 8 + 32 - low - width, width, known, numeric=True)
-        if field.kind is not FieldKind.BITS:
-            kept = values.intersection(IntervalSet.of(32, ((0, (1 << width) - 1),)))
-            return FieldTest(field, IntervalSet(field.width, kept.ranges))
+def _value_tests(spot: _Spot, reach: Reach, values: IntervalSet, known: _Known) -> tuple[FieldTest, ...]:
+    """Return the tests of the four bytes at the spot; of fewer where all packets have the place."""
     cubes = tuple(_cubes(reach, values))
-    if not is_there:
-        return FieldTest(raw_payload(spot.base, spot.offset * 8, 32), BitSet.of(32, cubes))
-    return _narrow_test(spot, cubes, known)
+    is_there = spot.base == "nh" and spot.offset + 4 <= known.header
+    if not is_there and len(cubes) <= 1:
+        return (FieldTest(raw_payload(spot.base, spot.offset * 8, 32), BitSet.of(32, cubes)),)
+    numeric = _number_test(spot, reach, values, known)
+    if is_there:
+        return (numeric or _narrow_test(spot, cubes, known),)
+    if numeric is not None and spot.base == "nh":
+        return number_range(PACKET_LENGTH, spot.offset + 4, _ONES), numeric
+    if numeric is not None and numeric.field.width == 32:
+        return (numeric,)
+    return (FieldTest(raw_payload(spot.base, spot.offset * 8, 32), BitSet.of(32, cubes)),)
+
+
+def _number_test(spot: _Spot, reach: Reach, values: IntervalSet, known: _Known) -> FieldTest | None:
+    """Return the test of a number of whole bytes, if the read amounts to one."""
+    width = reach.mask.bit_length()
+    if reach.shift < 0 or reach.shift % 8 or width % 8 or not width or reach.mask != (1 << width) - 1:
+        return None
+    start = spot.offset * 8 + 32 - reach.shift - width
+    field = raw_number(spot.base, start, width)
+    if spot.base == "nh":
+        field = _field(start, width, known, numeric=True)
+    if field.kind is FieldKind.BITS:
+        return None
+    kept = values.intersection(IntervalSet.of(32, ((0, (1 << width) - 1),)))
+    return FieldTest(field, IntervalSet(field.width, kept.ranges))
 
 
 def _cubes(reach: Reach, values: IntervalSet) -> Iterator[Cube]:
@@ -272,9 +286,9 @@ def _field(start: int, width: int, known: _Known, *, numeric: bool) -> Field:
 # --- the tests together ---
 
 
-def _fragment_branches(test: Test, value: FieldTest, spot: _Spot) -> Iterator[tuple[PureTest, ...]]:
+def _fragment_branches(test: Test, value: tuple[FieldTest, ...], spot: _Spot) -> Iterator[tuple[PureTest, ...]]:
     """Yield the ways a test behind the IPv4 header can hold: by the transport header, or where it would be."""
-    yield (present(HAS_TRANSPORT), value)
+    yield (present(HAS_TRANSPORT), *value)
     for words in range(5, 16):
         offset = 4 * words + spot.offset
         if offset > _FARTHEST:
@@ -318,14 +332,14 @@ def _plain(tests: tuple[Test, ...], known: _Known, place: Place) -> tuple[PureTe
     steps: list[PureTest] = []
     for test in tests:
         spot = _locate(test, known)
-        value = _value_test(spot, test.reaches[-1], test.values, known)
+        value = _value_tests(spot, test.reaches[-1], test.values, known)
         if spot.base == "nh" or known.is_whole:
-            steps.append(value)
+            steps.extend(value)
         elif spot.base == "th":
             steps.append(AnyOf(tuple(_fragment_branches(test, value, spot))))
         else:
             place.assume("fragments are put together before a rule of u32 looks behind the TCP header")
-            steps.append(value)
+            steps.extend(value)
         known = replace(
             known,
             is_tcp=known.is_tcp or _asks_for_tcp(test),
@@ -345,7 +359,7 @@ def _negated(tests: tuple[Test, ...], known: _Known) -> AnyOf:
             )  # fmt: skip
         if spot.offset + 4 > known.header:
             steps.append(number_range(PACKET_LENGTH, spot.offset + 4, _ONES))
-        steps.append(_value_test(spot, test.reaches[-1], test.values, known))
+        steps.extend(_value_tests(spot, test.reaches[-1], test.values, known))
     return AnyOf(opposite_of_all(tuple(steps)))
 
 
