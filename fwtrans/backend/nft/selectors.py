@@ -311,8 +311,24 @@ def _bits(found: nft.Expression, field: Field, values: BitSet) -> nft.Match:
     if named is not None:
         part, shift = named
         return nft.Match(part, nft.AnonymousSet(tuple(nft.Number(value >> shift) for _, value in values.cubes)))
+    if field is IP6_CLASS:
+        words = tuple(nft.Number(value << _CLASS_SHIFT, 4) for _, value in values.cubes)
+        return nft.Match(_class_word(mask), nft.AnonymousSet(words))
     numbers = tuple(_bit_number(field, value) for _, value in values.cubes)
     return nft.Match(_masked(found, field, mask), nft.AnonymousSet(numbers))
+
+
+# Where the traffic class lies in the first word of IPv6's header.
+_CLASS_SHIFT = 4
+
+
+def _class_word(mask: int) -> nft.Expression:
+    """Return bits of the traffic class, as bits of the word that it lies in.
+
+    nft 1.0.6 shifts a field that starts within a byte after it has masked it, and then compares the wrong byte:
+    `@nh,4,8 & 0xc0 == 0x40` never holds, and with 0 it holds for every packet.
+    """
+    return nft.Binary(nft.BinaryOperator.AND, nft.RawPayload("nh", 0, 16), nft.Number(mask << _CLASS_SHIFT, 4))
 
 
 def _named_part(field: Field, mask: int) -> tuple[nft.Payload, int] | None:
@@ -332,6 +348,8 @@ def _cube(found: nft.Expression, field: Field, values: BitSet, operator: nft.Ope
         part, shift = named
         plain = nft.Operator.IMPLICIT if operator is nft.Operator.EQUAL else operator
         return nft.Match(part, nft.Number(value >> shift), plain)
+    if field is IP6_CLASS and mask != 0xFF:
+        return nft.Match(_class_word(mask), nft.Number(value << _CLASS_SHIFT, 4), operator)
     return nft.Match(_masked(found, field, mask), _bit_words(field, value), operator)
 
 

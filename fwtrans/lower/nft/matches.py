@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fwtrans.diagnostics import Refused
 from fwtrans.ir.bits import BitSet
-from fwtrans.ir.fields import CT_STATE, HAS_TRANSPORT, FieldKind
+from fwtrans.ir.fields import CT_STATE, HAS_TRANSPORT, IP6_CLASS, Family, FieldKind, raw_payload
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, KeyPart, MemberTest, PureTest, absent, negated, number, present
 from fwtrans.ir.stateful import EveryNth, Random, StatefulObject, StatefulTest
@@ -119,6 +119,9 @@ def _masked(operands: Json, operator: str, right: Json, scope: Scope) -> tuple[S
     part = part_of(sides[0], scope.family)
     field = part.field
     mask = bit_words(part, sides[1])
+    in_word = _traffic_class(part, mask, operator, right, scope)
+    if in_word is not None:
+        return (*part.before, in_word)
     if isinstance(right, str) and right.startswith("@"):
         key = (KeyPart(field, mask),)
         return (*part.before, MemberTest(key, right[1:], operator != "!=", scope.is_dynamic(right[1:])))
@@ -135,6 +138,17 @@ def _masked(operands: Json, operator: str, right: Json, scope: Scope) -> tuple[S
         return (*part.before, FieldTest(field, moved(values, part)))
     ranges = _cubes_as_ranges(values)
     return (*part.before, FieldTest(field, IntervalSet.of(field.width, ranges)))
+
+
+def _traffic_class(part: Part, mask: int, operator: str, right: Json, scope: Scope) -> FieldTest | None:
+    """Return the test of IPv6's traffic class where it is asked for as part of the word that it lies in, as we print it."""
+    if scope.family is not Family.IP6 or part.field is not raw_payload("nh", 0, 16) or mask & ~0x0FF0:
+        return None
+    if operator not in {"==", "!="} and not _is_set(right):
+        return None
+    numbers = [bit_words(part, value) for value in elements_of(right)]
+    values = BitSet.of(8, [(mask >> 4, number >> 4) for number in numbers if not number & ~mask])
+    return FieldTest(IP6_CLASS, values.complement() if operator == "!=" else values)
 
 
 def _cubes_as_ranges(values: BitSet) -> list[tuple[int, int]]:

@@ -129,6 +129,8 @@ def raw_part(base: str, offset: int, length: int, family: Family) -> Part:
         return _whole(catalogue.IP_TOS)
     if base == "nh" and (offset, length) == (4, 8) and family is Family.IP6:
         return _whole(catalogue.IP6_CLASS)
+    if base == "th" and (offset, length) in {(0, 16), (16, 16)}:
+        return _whole(catalogue.DPORT if offset else catalogue.SPORT)  # nft lists them so, too
     if base not in {"ll", "nh", "th"} or not 0 < length <= 2048:
         raise NotModelled(f"@{base},{offset},{length}")
     return _whole(catalogue.raw_payload(base, offset, length))
@@ -154,6 +156,8 @@ def _conntrack(content: JsonObject, family: Family) -> Part:
         if layer not in {"ip", "ip6"}:
             raise NotModelled(f"ct {direction} {key}")
         return _whole(catalogue.conntrack_address(Family(layer), direction, end))
+    if direction and key == "zone":
+        return _whole(catalogue.CT_ZONE_ORIGINAL if direction == "original" else catalogue.CT_ZONE_REPLY)
     found = _CT.get(key)
     if found is None or (direction and direction != "original"):
         raise NotModelled(f"ct {direction} {key}")
