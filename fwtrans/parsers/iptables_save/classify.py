@@ -34,7 +34,7 @@ from fwtrans.parsers.iptables_save.words import quoted
 if TYPE_CHECKING:
     from fwtrans.parsers.iptables_save.options import OptionTable
 
-MEMORY_LIMIT = 100_000
+MEMORY_LIMIT = 20_000
 """How many contexts and names are remembered before all is forgotten: a hostile file must not fill the memory."""
 
 _NOT = Step(terminals=("NOT",), take=1, words=1, name="!")
@@ -57,6 +57,7 @@ class Classifier:
         self._root = Context()
         self._variants: dict[tuple[Step, tuple[str, ...], int], Step] = {}
         self._remembered = 0
+        self.hints_left = mistakes.MOST_HINTS
 
     def shape(self, words: list[str], raws: list[str] | None, skip: int = 0) -> tuple[Step, ...]:
         """Return the shape of a line, whose first `skip` words are the name of the command and what stands before.
@@ -159,7 +160,7 @@ class Classifier:
         if step.optional:
             return self._with_optional_words(step, line)
         if step.takes_old_negation and _is_old_negation(line):
-            step = self._variant(step, (step.terminals[0], "NOT", *step.terminals[1:]), step.words + 1)
+            step = self._variant(step, (step.terminals[0], "OLD_NOT", *step.terminals[1:]), step.words + 1)
         if step.terminals[-2:] == ("VALUE", "VALUE"):
             last = line.index + step.take - 1
             if last < len(line.words) and line.words[last][:1] in {"-", "!"}:
@@ -172,7 +173,7 @@ class Classifier:
         if step.name == "-p":
             if _is_old_negation(line):
                 inner = self._with_protocol(step, line.context, line.words[line.index + 2])
-                return self._variant(inner, ("OPTION", "NOT", "VALUE"), inner.words + 1)
+                return self._variant(inner, ("OPTION", "OLD_NOT", "VALUE"), inner.words + 1)
             found = self._with_protocol(step, line.context, name)
         elif step.name == "-m":
             found = self._with_match(line, name)
@@ -234,6 +235,8 @@ class Classifier:
             if word[:1] in {"-", "!"}:
                 break
             present += 1
+        if step.name == "-c" and not present:
+            raise mistakes.missing_value("-c", line.number, (*step.terminals, *step.optional))
         return self._variant(step, step.terminals + step.optional[:present], step.words + present)
 
     def _variant(self, step: Step, terminals: tuple[str, ...], words: int) -> Step:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from fwtrans.diagnostics import Diagnostic
 from fwtrans.parsers.iptables_save.commands import apply_commands
 from fwtrans.parsers.iptables_save.dump import refuse_what_is_no_text
-from fwtrans.parsers.iptables_save.general import BUILT_IN
 from fwtrans.parsers.iptables_save.reader import LineReader, diagnostic_of
 from fwtrans.parsers.iptables_save.shell_words import logical_line, refuse_what_a_shell_computes, shell_words
 from fwtrans.parsers.iptables_save.spans import is_shell_line
@@ -80,7 +79,7 @@ def parse_commands(
             try:
                 words, raws = split_line(text)
                 command = reader.template(words, raws).command_line(words, raws, number, table)
-                found += [] if command is None else [_with_known_table(command)]
+                found += [] if command is None else [command]
             except BadLine as error:
                 sink.add(diagnostic_of(error, source, number))
         number = behind
@@ -145,17 +144,10 @@ def _command(
     texts = [word.text for word in words]
     try:
         template = reader.template(texts, None, program_at + 1)
-        command = template.command_line(texts, None, words[0].line, table)
-        return None if command is None else _with_known_table(command)
+        return template.command_line(texts, None, words[0].line, table)
     except BadLine as error:
         sink.add(diagnostic_of(error, source, line, _span(source, words, error.word)))
         return None
-
-
-def _with_known_table(command: CommandLine) -> CommandLine:
-    if command.table not in BUILT_IN:
-        raise BadLine("FWT114", f"there is no table `{command.table}`; expected one of {', '.join(BUILT_IN)}")
-    return command
 
 
 def _span(source: SourceFile, words: Sequence[Word], number: int | None) -> Span | None:

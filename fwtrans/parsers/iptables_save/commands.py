@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fwtrans.diagnostics import Diagnostic
-from fwtrans.parsers.iptables_save.general import BUILT_IN
 from fwtrans.parsers.iptables_save.reader import diagnostic_of
-from fwtrans.parsers.iptables_save.spans import word_span
-from fwtrans.parsers.iptables_save.syntax import Command, CommandLine, TableSyntax
-from fwtrans.parsers.iptables_save.tables import Table
+from fwtrans.parsers.iptables_save.syntax import Command
+from fwtrans.parsers.iptables_save.tables import Table, refuse_unknown_table
 from fwtrans.parsers.iptables_save.words import BadLine
 
 if TYPE_CHECKING:
@@ -21,6 +18,7 @@ if TYPE_CHECKING:
 
     from fwtrans.diagnostics import DiagnosticSink
     from fwtrans.parsers.iptables_save.options import OptionTable
+    from fwtrans.parsers.iptables_save.syntax import CommandLine, TableSyntax
     from fwtrans.source import SourceFile
 
 
@@ -30,21 +28,21 @@ def apply_commands(
     family: str,
     options: OptionTable,
     sink: DiagnosticSink,
+    *,
+    start: Iterable[TableSyntax] = (),
 ) -> tuple[TableSyntax, ...]:
-    """Return the tables that the commands leave, in the order in which they were first named."""
-    tables: dict[str, Table] = {}
+    """Return the tables that the commands make of those at the `start`, in the order in which they were first named."""
+
+    def is_target(name: str) -> bool:
+        return options.target_options(name, family) is not None
+
+    tables = {table.name: Table.thawed(table, is_target) for table in start}
     for command in commands:
-        table = tables.get(command.table)
-        if table is None:
-            if command.table not in BUILT_IN:
-                message = f"there is no table `{command.table}`; expected one of {', '.join(BUILT_IN)}"
-                span = word_span(source, command, None)
-                sink.add(Diagnostic(code="FWT114", message=message, span=span))
-                continue
-            table = Table(command.table, command.line, lambda name: options.target_options(name, family) is not None)
-            tables[command.table] = table
         try:
-            apply_command(table, command)
+            if command.table not in tables:
+                refuse_unknown_table(command.table)
+                tables[command.table] = Table(command.table, command.line, is_target)
+            apply_command(tables[command.table], command)
         except BadLine as error:
             sink.add(diagnostic_of(error, source, command.line))
     return tuple(table.frozen(everything=True) for table in tables.values())

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from fwtrans.parsers.iptables_save.options import OptionTable
     from fwtrans.parsers.iptables_save.steps import Line
 
+MOST_HINTS = 1000
+"""How often a name is compared with all that are known: a file may be wrong in every line."""
+
 _PROTOCOLS = ("tcp", "udp", "icmp", "icmp6", "sctp", "dccp")
+_COMMON_MATCHES = (
+    *("comment", "conntrack", "state", "multiport", "limit", "hashlimit", "mac", "mark", "connmark", "set", "iprange"),
+    *("physdev", "recent", "owner", "addrtype", "time", "string", "length", "pkttype", "connlimit", "ttl", "hl"),
+)
 _FAMILIES = {"ip": "ip6", "ip6": "ip"}
 _TOOLS = {"ip": "iptables", "ip6": "ip6tables"}
 _JOINTS = (":", ",", "/")
@@ -27,7 +34,7 @@ _JOINTS = (":", ",", "/")
 
 def missing_value(option: str, word: int, terminals: Sequence[str] = ("", "")) -> BadLine:
     """Return the error of an option at the end of its line, or with too few words behind it."""
-    count = sum(terminal != "NOT" for terminal in terminals) - 1
+    count = sum(terminal != "OLD_NOT" for terminal in terminals) - 1
     needs = "a value" if count == 1 else f"{count} words"
     return BadLine("FWT106", f"`{option}` needs {needs} behind it", word=word)
 
@@ -102,15 +109,15 @@ def not_an_option(classifier: Classifier, line: Line) -> BadLine:
     if line.word == "--":
         return BadLine("FWT102", "`--` ends the options, and words follow it", word=line.number + 1)
     if line.word[:1] != "-" or line.word == "-":
-        return _stray_word(line)
+        return _stray_word(classifier, line)
     return _unknown_option(classifier, line)
 
 
-def _stray_word(line: Line) -> BadLine:
+def _stray_word(classifier: Classifier, line: Line) -> BadLine:
     word = line.word
     hint, label = "", ""
     values = _values_before(line)
-    option = line.shape[-1].name if values else ""
+    option = line.words[line.index - line.shape[-1].take] if values else ""
     if values and (word.startswith(_JOINTS) or values[-1].endswith(_JOINTS)):
         hint = f"remove the blank: `{option} {' '.join(values)}{word}`"
     elif values and values[-1][:1] == "-":
@@ -119,6 +126,8 @@ def _stray_word(line: Line) -> BadLine:
         hint = f"write a blank behind the exclamation mark: `! {word[1:]}`"
     elif values and values[-1][:1] == "'":
         hint = "iptables-restore knows double quotes only"
+    elif classifier.options.target_options(word, classifier.family) is not None:
+        hint = f"a target stands behind `-j`: `-j {word}`"
     if values and not hint:
         label = f"`{option}` takes {'one word' if len(values) == 1 else f'{len(values)} words'}"
     return BadLine("FWT102", f"`{word}` stands where an option should", word=line.number, hint=hint, label=label)
@@ -128,7 +137,7 @@ def _values_before(line: Line) -> list[str]:
     """Return the values of the option that stands before the word, if it has any."""
     if not line.shape:
         return []
-    values = [terminal for terminal in line.shape[-1].terminals[1:] if terminal != "NOT"]
+    values = [terminal for terminal in line.shape[-1].terminals[1:] if terminal != "OLD_NOT"]
     return line.words[line.index - len(values) : line.index]
 
 
@@ -147,7 +156,8 @@ def _unknown_option(classifier: Classifier, line: Line) -> BadLine:
     loaded = ", ".join(f"`{item.name}`" for item in line.context.loaded)
     of_whom = f"neither iptables nor {loaded} has" if loaded else "iptables has no"
     hint = _where_it_belongs(classifier, line, option)
-    if not hint:
+    if not hint and classifier.hints_left > 0:
+        classifier.hints_left -= 1
         near = get_close_matches(option, _known_names(line), n=1)
         hint = f"did you mean `{near[0]}`?" if near else ""
     if line.shape and line.shape[-1].name.startswith("--to") and option[1:2].isdigit():
@@ -191,9 +201,13 @@ def _names(classifier: Classifier, match: str) -> Iterable[str]:
 
 
 def _where_it_belongs(classifier: Classifier, line: Line, option: str) -> str:
-    """Return a hint if the option belongs to a protocol that is not named in front of it."""
-    protocols = _of_protocols(classifier, option)
+    """Return a hint if the option belongs to a match that is not loaded in front of it."""
     loaded = {item.name for item in line.context.loaded} | {line.context.protocol}
-    if not protocols or loaded & set(protocols):
-        return ""
-    return f"`{option}` is known behind {' or '.join(f'`-p {name}`' for name in protocols[:2])}"
+    protocols = _of_protocols(classifier, option)
+    if protocols:
+        places = [] if loaded & set(protocols) else [f"`-p {name}`" for name in protocols[:2]]
+    else:
+        places = [
+            f"`-m {name}`" for name in _COMMON_MATCHES if name not in loaded and option in _names(classifier, name)
+        ]
+    return f"`{option}` is known behind {' or '.join(places)}" if places else ""

@@ -8,7 +8,7 @@ from fwtrans.diagnostics import Diagnostic
 from fwtrans.parsers.iptables_save.classify import IGNORED, Classifier
 from fwtrans.parsers.iptables_save.shapes import Mistake, template_of
 from fwtrans.parsers.iptables_save.spans import word_span
-from fwtrans.parsers.iptables_save.template import Template
+from fwtrans.parsers.iptables_save.template import REMEMBERED_NODES, Template
 
 if TYPE_CHECKING:
     from fwtrans.parsers.iptables_save.options import OptionTable
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from fwtrans.parsers.iptables_save.words import BadLine
     from fwtrans.source import SourceFile, Span
 
-SHAPE_LIMIT = 50_000
+SHAPE_LIMIT = 4_000
+"""Dumps of whole hosts have some hundred shapes; a hostile file must not fill the memory."""
 
 _MEANS_NOTHING = Template(command=None)
 
@@ -50,11 +51,9 @@ class LineReader:
         if shape == (IGNORED,):
             return _MEANS_NOTHING
         self.parsed += 1
-        template = template_of(shape)
         if not self._reuse:
-            if isinstance(template, Template):
-                template.limit = 0
-            return template
+            return template_of(shape, 0)
+        template = template_of(shape, REMEMBERED_NODES)
         if len(self._templates) >= SHAPE_LIMIT:
             self._templates.clear()
         self._templates[shape] = template

@@ -73,14 +73,14 @@ def grammar() -> Lark:
     return load_grammar("iptables_save", start=_STARTS, lexer=TOKENS)
 
 
-def template_of(shape: Sequence[Step]) -> Template | Mistake:
-    """Return the template of a shape, or why there is none."""
+def template_of(shape: Sequence[Step], limit: int) -> Template | Mistake:
+    """Return the template of a shape, or why there is none. Each of its parts remembers `limit` nodes."""
     from lark import UnexpectedToken  # noqa: PLC0415 -- lark takes 50 ms, which importing a reader must not
 
     tokens = _tokens(shape)
     try:
         tree = grammar().parse(cast("Any", tokens), start="command_line")
-        return _Walk(shape).template(tree)
+        return _Walk(shape, limit).template(tree)
     except UnexpectedToken as error:
         return _unexpected(tokens, error.token, shape)
     except ShapeError as error:
@@ -114,13 +114,13 @@ def _tokens(shape: Sequence[Step]) -> list[Token]:
 
 def _unexpected(tokens: Sequence[Token], token: Token, shape: Sequence[Step]) -> Mistake:
     """Say why the grammar stopped at a token."""
-    before = tokens if token.type == "$END" else tokens[: tokens.index(token)]
-    at = len(tokens) if token.type == "$END" else _position(token)
+    at = sum(step.take for step in shape) if token.type == "$END" else _position(token)
+    before = [item for item in tokens if _position(item) < at]
     previous = before[-1].type if before else ""
     command = next((item for item in before if item.type in COMMANDS), None)
     places = _Places(shape)
-    if previous == "NOT":
-        return _after_not(token, places, at)
+    if previous in {"NOT", "OLD_NOT"}:
+        return _after_not(token, places, at, before[-1])
     opener = before[-2] if len(before) > 1 else None
     if opener is not None and opener.type in _INCOMPLETE:
         return Mistake("FWT106", _INCOMPLETE[opener.type], (_position(opener),), places.word(_position(opener)))
@@ -131,9 +131,9 @@ def _unexpected(tokens: Sequence[Token], token: Token, shape: Sequence[Step]) ->
     return Mistake("FWT102", "`{}` cannot stand beside `{}`", (at, _position(command)), places.word(at))
 
 
-def _after_not(token: Token, places: _Places, at: int) -> Mistake:
+def _after_not(token: Token, places: _Places, at: int, sign: Token) -> Mistake:
     if token.type == "$END":
-        return Mistake("FWT102", "nothing stands behind `!`", (), places.word(at - 1))
+        return Mistake("FWT102", "nothing stands behind `!`", (), places.word(_position(sign)))
     if token.type == "NOT":
         return Mistake("FWT102", "`!` stands twice", (), places.word(at))
     return Mistake("FWT110", "`{}` cannot be negated", (at,), places.word(at))
@@ -166,7 +166,8 @@ class _Places:
 class _Walk:
     """Gathers from a tree what a template needs."""
 
-    def __init__(self, shape: Sequence[Step]) -> None:
+    def __init__(self, shape: Sequence[Step], limit: int) -> None:
+        self.limit = limit
         self.places = _Places(shape)
         self.found = Template(command=None)
         self.options: list[OptionSlot] = []
@@ -179,15 +180,21 @@ class _Walk:
     def template(self, tree: Tree[Token]) -> Template:
         """Return the template of a command line."""
         for child in tree.children:
-            part = cast("Tree[Token]", child)
-            name = str(part.data)
-            tokens = cast("list[Token]", part.children)
-            if name in _COMMANDS:
-                self.command(_COMMANDS[name], tokens)
-            else:
-                visit: Callable[[list[Token]], None] = getattr(self, name)
-                visit(tokens)
+            self.visit(cast("Tree[Token]", child))
         return self.finished()
+
+    def visit(self, part: Tree[Token]) -> None:
+        """Take over one part of the line."""
+        name = str(part.data)
+        tokens = [child for child in part.children if isinstance(child, str)]
+        if name in _COMMANDS:
+            self.command(_COMMANDS[name], tokens)
+        else:
+            take_over: Callable[[list[Token]], None] = getattr(self, name)
+            take_over(tokens)
+        for child in part.children:
+            if not isinstance(child, str):
+                self.visit(child)
 
     def command(self, command: Command, tokens: list[Token]) -> None:
         """Take over the command; -L does nothing beside -Z."""
@@ -205,19 +212,21 @@ class _Walk:
                 self.found.argument_at = at
 
     def modifier(self, tokens: list[Token]) -> None:
-        """Take over -t; nothing else changes what a line means."""
+        """Take over -t and `[5:6]` in front; nothing else here changes what a line means."""
         at = _position(tokens[0])
         if tokens[0].type == "TABLE_OPTION":
             self.once(self.found.table_at is None, at)
             self.found.table_at = _position(tokens[1])
+        elif tokens[0].type == "COUNTERS":
+            self.found.counters_at = (at,)
         elif self.places.steps[at].name in LISTING:
             self.listing = at
 
     def counters(self, tokens: list[Token]) -> None:
-        """Take over `[5:6]` or `-c 5 6`."""
+        """Take over `-c 5 6`."""
         at = _position(tokens[0])
         self.once(not self.found.counters_at, at)
-        self.found.counters_at = tuple(_position(token) for token in tokens if token.type in {"COUNTERS", "NUMBER"})
+        self.found.counters_at = tuple(_position(token) for token in tokens[1:])
         self.found.counters_word = self.places.word(at)
 
     def match(self, tokens: list[Token]) -> None:
@@ -227,10 +236,12 @@ class _Walk:
 
     def jump(self, tokens: list[Token]) -> None:
         """Take over `-j name`."""
-        at = _position(tokens[0])
-        self.once(self.target is None and self.chain_slot is None, at)
+        at, name = (_position(token) for token in tokens)
+        if self.target is not None or self.chain_slot is not None:
+            raise ShapeError(
+                Mistake("FWT111", "a rule has one target, and `{}` is a second", (name,), self.places.word(at))
+            )
         step = self.places.steps[at]
-        name = _position(tokens[1])
         if tokens[1].type == "CHAIN":
             self.chain_slot = UseSlot("", self.places.word(name), implied=False, options=(), chain_at=name)
         else:
@@ -248,7 +259,7 @@ class _Walk:
         at = _position(option)
         step = self.places.steps[at]
         word = self.places.word(at)
-        signs = sum(token.type == "NOT" for token in tokens)
+        signs = sum(token.type in {"NOT", "OLD_NOT"} for token in tokens)
         if signs and not step.negatable:
             raise ShapeError(Mistake("FWT110", f"`{step.name}` cannot be negated", (), word))
         if signs > 1:
@@ -277,16 +288,16 @@ class _Walk:
         found = self.found
         if self.listing is not None and found.command is not Command.LIST:
             raise ShapeError(Mistake("FWT102", "`{}` belongs to `-L`", (self.listing,), self.places.word(self.listing)))
-        if found.counters_at and found.command in _WITHOUT_COUNTERS:
-            raise ShapeError(Mistake("FWT102", "counters cannot stand beside this command", (), found.counters_word))
+        if found.counters_word and found.command in _WITHOUT_COUNTERS:
+            raise ShapeError(Mistake("FWT102", "`-c` cannot stand beside this command", (), found.counters_word))
         uses = {
             owner: use._replace(options=tuple(self.uses_options.get(owner, ()))) for owner, use in self.uses.items()
         }
         target = self.chain_slot
         if self.target is not None:
             target = uses.pop(self.target)
-        found.options = part_of_options(tuple(self.options)) if self.options else None
-        found.matches = tuple(part_of_use(uses[owner]) for owner in sorted(uses))
-        found.target = part_of_use(target) if target is not None else None
+        found.options = part_of_options(tuple(self.options), self.limit) if self.options else None
+        found.matches = tuple(part_of_use(uses[owner], self.limit) for owner in sorted(uses))
+        found.target = part_of_use(target, self.limit) if target is not None else None
         found.calls = self.chain_slot is not None
         return found

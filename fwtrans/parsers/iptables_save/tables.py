@@ -6,10 +6,12 @@ Both a dump and a script end here, so both are held to the same rules. Every ref
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import product
+from difflib import get_close_matches
+from itertools import islice, product
 from typing import TYPE_CHECKING
 
 from fwtrans.parsers.iptables_save.general import BUILT_IN, LONGEST_NAME
+from fwtrans.parsers.iptables_save.mistakes import MOST_HINTS
 from fwtrans.parsers.iptables_save.same_rule import rule_key
 from fwtrans.parsers.iptables_save.syntax import ChainSyntax, RuleSyntax, TableSyntax
 from fwtrans.parsers.iptables_save.words import BadLine
@@ -19,12 +21,14 @@ if TYPE_CHECKING:
 
     from fwtrans.parsers.iptables_save.syntax import ExtensionUse, OptionUse
 
-POLICIES = frozenset({"ACCEPT", "DROP"})
+_POLICIES = frozenset({"ACCEPT", "DROP"})
+_VERDICTS = ("ACCEPT", "DROP", "QUEUE", "RETURN")
 
 # iptables refuses these by the chain's name, in every table.
 _REFUSED_INTERFACE = {"INPUT": "-o", "PREROUTING": "-o", "OUTPUT": "-i", "POSTROUTING": "-i"}
 
 _ADDRESSES = ("-s", "-d")
+_NAMES_TO_COMPARE = 200
 
 
 @dataclass(slots=True)
@@ -49,6 +53,19 @@ class Table:
         self.comments: list[tuple[int, str]] = []
         self.chains = {chain: Chain(chain, "ACCEPT", line=line) for chain in BUILT_IN[name]}
         self._is_target = is_target
+        self._hints_left = MOST_HINTS
+
+    @classmethod
+    def thawed(cls, syntax: TableSyntax, is_target: Callable[[str], bool]) -> Table:
+        """Return a table that goes on from what was read before."""
+        table = cls(syntax.name, syntax.line, is_target)
+        table.end, table.comments = syntax.end, list(syntax.comments)
+        for chain in syntax.chains:
+            table.chains.pop(chain.name, None)
+            table.chains[chain.name] = Chain(
+                chain.name, chain.policy, chain.counters, chain.line, declared=True, rules=list(chain.rules)
+            )
+        return table
 
     def chain(self, name: str, word: int | None, code: str = "FWT114") -> Chain:
         """Return a chain that must be there."""
@@ -65,8 +82,10 @@ class Table:
                 raise BadLine(
                     "FWT114", f"`{name}` is no built-in chain of `{self.name}`; no other has a policy", word=word
                 )
-            chain = self.chains[name] = Chain(name)
             self._refuse_long_name(name, word)
+            if name in _VERDICTS:
+                raise BadLine("FWT112", f"`{name}` is a verdict and cannot be the name of a chain", word=word)
+            chain = self.chains[name] = Chain(name)
         elif name not in BUILT_IN[self.name]:
             raise BadLine("FWT114", f"chain `{name}` is declared a second time", word=word)
         if policy != "-":
@@ -210,7 +229,8 @@ class Table:
             raise BadLine("FWT109", f"`{target.name}` is a built-in chain; no rule can jump to it", word=target.word)
         if target.name not in self.chains:
             is_target = rule.goto and self._is_target(target.name)
-            hint = f"`-g` goes to a chain; use `-j {target.name}`" if is_target else self._near(target.name)
+            near = self._near(target.name, () if rule.goto else _VERDICTS)
+            hint = f"`-g` goes to a chain; use `-j {target.name}`" if is_target else near
             what = "no chain" if rule.goto else "neither a chain nor a target"
             raise BadLine("FWT109", f"table `{self.name}` has {what} `{target.name}`", word=target.word, hint=hint)
 
@@ -220,7 +240,8 @@ class Table:
             key = rule_key(one)
             found = next((at for at, other in enumerate(chain.rules) if rule_key(other) == key), None)
             if found is None:
-                raise BadLine("FWT114", f"chain `{chain.name}` has no such rule", word=word)
+                hint = "a `-D` that only tidies up can be left out: tables are empty at the beginning"
+                raise BadLine("FWT114", f"chain `{chain.name}` has no such rule", word=word, hint=hint)
             yield found
 
     def _called(self) -> set[str]:
@@ -233,7 +254,7 @@ class Table:
         }
 
     def _set_policy(self, chain: Chain, policy: str, word: int) -> None:
-        if policy not in POLICIES:
+        if policy not in _POLICIES:
             raise BadLine("FWT114", f"`{policy}` is no policy; expected ACCEPT or DROP", word=word)
         chain.policy = policy
 
@@ -254,9 +275,21 @@ class Table:
             message = f"`{name}` is longer than the {LONGEST_NAME} characters of a chain's name"
             raise BadLine("FWT112", message, word=word)
 
-    def _near(self, name: str) -> str:
-        same = [other for other in self.chains if other.lower() == name.lower()]
-        return f"did you mean `{same[0]}`?" if same else ""
+    def _near(self, name: str, others: Iterable[str] = ()) -> str:
+        """Return a hint if the name is nearly one that there is."""
+        if self._hints_left <= 0:
+            return ""
+        self._hints_left -= 1
+        known = [*islice(self.chains, _NAMES_TO_COMPARE), *others]
+        same = [other for other in known if other.lower() == name.lower()]
+        near = same or get_close_matches(name, known, n=1, cutoff=0.75)
+        return f"did you mean `{near[0]}`?" if near else ""
+
+
+def refuse_unknown_table(name: str, word: int | None = None) -> None:
+    """Refuse a table that no kernel has."""
+    if name not in BUILT_IN:
+        raise BadLine("FWT102", f"there is no table `{name}`; expected one of {', '.join(BUILT_IN)}", word=word)
 
 
 def _one_for_each_address(rule: RuleSyntax) -> list[RuleSyntax]:

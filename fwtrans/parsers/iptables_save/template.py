@@ -7,6 +7,7 @@ a thousand rules are one object: a dump of 100 MB holds few different ones.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,6 +16,8 @@ from fwtrans.parsers.iptables_save.values import read_counter_words, read_counte
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    Maker = Callable[[Sequence[str], Sequence[str] | None], Any]
 
 REMEMBERED_NODES = 4096
 """How many nodes a part of a template remembers; addresses may well be all different."""
@@ -43,13 +46,14 @@ class UseSlot(NamedTuple):
 class Part:
     """A node of a template. `key` picks its literals out of a line; a node without any is made once, as `constant`."""
 
-    make: Callable[[Sequence[str], Sequence[str] | None], Any]
+    make: Maker
     key: Callable[[Sequence[str]], Any] | None
+    limit: int
     constant: Any = None
     made: dict[Any, Any] = field(default_factory=dict)
     made_spelled: dict[Any, Any] = field(default_factory=dict)
 
-    def node(self, words: Sequence[str], raws: Sequence[str] | None, limit: int) -> Any:
+    def node(self, words: Sequence[str], raws: Sequence[str] | None) -> Any:
         """Return the node of a line."""
         if self.key is None:
             return self.constant
@@ -62,7 +66,7 @@ class Part:
         node = made.get(key)
         if node is None:
             node = self.make(words, raws)
-            if len(made) < limit:
+            if len(made) < self.limit:
                 made[key] = node
         return node
 
@@ -84,15 +88,13 @@ class Template:
     target: Part | None = None
     goto: bool = False
     calls: bool = False
-    limit: int = REMEMBERED_NODES
 
     def rule(self, words: Sequence[str], raws: Sequence[str] | None, line: int) -> RuleSyntax:
         """Return the rule of a line of this shape."""
-        limit = self.limit
         return RuleSyntax(
-            () if self.options is None else self.options.node(words, raws, limit),
-            tuple([part.node(words, raws, limit) for part in self.matches]),
-            None if self.target is None else self.target.node(words, raws, limit),
+            () if self.options is None else self.options.node(words, raws),
+            tuple([part.node(words, raws) for part in self.matches]),
+            None if self.target is None else self.target.node(words, raws),
             self.goto,
             line,
             self.counters(words) if self.counters_at else None,
@@ -133,31 +135,36 @@ class Template:
 RULE_COMMANDS = frozenset({Command.APPEND, Command.INSERT, Command.DELETE, Command.REPLACE, Command.CHECK})
 
 
-def part_of_options(slots: tuple[OptionSlot, ...]) -> Part:
+def part_of_options(slots: tuple[OptionSlot, ...], limit: int) -> Part:
     """Return the part that makes the general options of a rule."""
-
-    def make(words: Sequence[str], raws: Sequence[str] | None) -> tuple[OptionUse, ...]:
-        return tuple([_option_use(slot, words, raws) for slot in slots])
-
-    return _part(make, [at for slot in slots for at in slot.at])
+    make_options = _options_maker(slots, limit)
+    return _part(make_options, [at for slot in slots for at in slot.at], limit)
 
 
-def part_of_use(slot: UseSlot) -> Part:
+def part_of_use(slot: UseSlot, limit: int) -> Part:
     """Return the part that makes one match or the target."""
+    make_options = _options_maker(slot.options, limit)
 
     def make(words: Sequence[str], raws: Sequence[str] | None) -> ExtensionUse:
         name = slot.name if slot.chain_at is None else words[slot.chain_at]
-        options = tuple([_option_use(option, words, raws) for option in slot.options])
-        return ExtensionUse(name, options, slot.word, slot.implied)
+        return ExtensionUse(name, make_options(words, raws), slot.word, slot.implied)
 
     chain = [] if slot.chain_at is None else [slot.chain_at]
-    return _part(make, chain + [at for option in slot.options for at in option.at])
+    return _part(make, chain + [at for option in slot.options for at in option.at], limit)
 
 
-def _part(make: Callable[[Sequence[str], Sequence[str] | None], Any], positions: list[int]) -> Part:
+def _part(make: Maker, positions: list[int], limit: int) -> Part:
     if positions:
-        return Part(make, itemgetter(*positions))
-    return Part(make, None, make((), None))
+        return Part(make, itemgetter(*positions), limit)
+    return Part(make, None, limit, make((), None))
+
+
+def _options_maker(slots: tuple[OptionSlot, ...], limit: int) -> Maker:
+    """Return what makes several options. Each is remembered alone: `-p tcp` recurs where the address beside it does not."""
+    if len(slots) < 2:
+        return lambda words, raws: tuple([_option_use(slot, words, raws) for slot in slots])
+    parts = [_part(partial(_option_use, slot), list(slot.at), limit) for slot in slots]
+    return lambda words, raws: tuple([part.node(words, raws) for part in parts])
 
 
 def _option_use(slot: OptionSlot, words: Sequence[str], raws: Sequence[str] | None) -> OptionUse:

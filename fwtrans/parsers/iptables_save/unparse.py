@@ -50,8 +50,7 @@ def _content(table: TableSyntax) -> Iterator[tuple[int, str]]:
     """Yield what a table says, with the lines where it was said."""
     yield table.line, f"*{table.name}"
     for chain in table.chains:
-        counters = "" if chain.counters is None else f" {_counters(chain.counters)}"
-        yield chain.line, f":{chain.name} {chain.policy or '-'}{counters}"
+        yield chain.line, f":{chain.name} {chain.policy or '-'} {_counters(chain.counters or (0, 0))}"
     for chain in table.chains:
         for rule in chain.rules:
             yield rule.line, unparse_rule(chain.name, rule)

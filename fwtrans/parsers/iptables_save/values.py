@@ -25,9 +25,7 @@ def read_counters(texts: Sequence[str], word: int) -> tuple[int, int]:
 
 def read_counter_words(texts: Sequence[str], word: int) -> tuple[int, int]:
     """Return packets and bytes of `-c 5 6` or `-c 5,6`."""
-    numbers = texts if len(texts) == 2 else texts[0].split(",")
-    if len(numbers) != 2:
-        raise BadLine("FWT106", "`-c` needs 2 words behind it, packets and bytes", word=word)
+    numbers = texts if len(texts) == 2 else texts[0].split(",", 1)
     if not all(_DIGITS.fullmatch(number) for number in numbers):
         raise BadLine("FWT112", f"`{' '.join(texts)}` are no counters; expected two numbers", word=word)
     return int(numbers[0]), int(numbers[1])

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LONGEST_WORD = 1023
-LONGEST_LINE = 10238
+LONGEST_LINE = 10239
 MOST_WORDS = 251
 """What iptables-restore 1.8.9 has room for: it cuts longer lines in two and refuses the rest."""
 
@@ -31,8 +31,9 @@ _RAW = re.compile(rf'[^ \t"]*"{_BODY}|[^ \t"]*".*|[^ \t"]+', re.DOTALL)
 _QUOTED = re.compile(_BODY, re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _COUNTERS = re.compile(r"\[[^\]]*\]?")
+_PLAIN_COUNTERS = re.compile(r'\[[^\] \t"]*\][ \t]')
 _BLANKS = re.compile(r"[ \t]+")
-_OTHER_BLANKS = re.compile("[\x0b\x0c\r\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
+_OTHER_BLANKS = re.compile("[\x0b\x0c\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]|\r(?!\n)")
 _PLAIN_STRING = re.compile(r"[-_0-9A-Za-z]+")
 _NEEDS_QUOTES = re.compile(r'[ \t\n"]')
 
@@ -56,7 +57,7 @@ def split_line(line: str, *, other_blanks: bool = True) -> tuple[list[str], list
 
     `other_blanks` may be False if `has_other_blanks` said so of the text; it is three times as fast.
     """
-    if line[:1] == "[":
+    if line[:1] == "[" and not _PLAIN_COUNTERS.match(line):
         return _split_counters(line)
     if '"' in line:
         raws = _RAW.findall(line)
@@ -119,6 +120,8 @@ def _split_counters(line: str) -> tuple[list[str], list[str] | None]:
 def _unquote(raw: str, number: int) -> str:
     """Return the word that a piece with a quote in it stands for."""
     before, _, rest = raw.partition('"')
+    if "\\" not in rest and rest.find('"') == len(rest) - 1 >= 0:
+        return before + rest[:-1]
     if not _QUOTED.fullmatch(rest):
         raise BadLine(
             "FWT108",
