@@ -65,7 +65,7 @@ def _evaluate(value: Json, target: Part, scope: Scope) -> _Value:
         operands = as_list(content)
         result = _evaluate(operands[0], target, scope)
         for operand in operands[1:]:
-            result = _applied(kind, result, _number(operand, target))
+            result = _applied(kind, result, _number(operand, target), target)
         return result
     part = part_of(value, scope.family)
     ones = (1 << part.width) - 1
@@ -82,7 +82,7 @@ def _number(value: Json, target: Part) -> int:
     return single(target, value)
 
 
-def _applied(operator: str, value: _Value, number: int) -> _Value:
+def _applied(operator: str, value: _Value, number: int, target: Part) -> _Value:
     source = value.source
     if operator == "&":
         moved = _masked(source, number)
@@ -92,11 +92,15 @@ def _applied(operator: str, value: _Value, number: int) -> _Value:
         return _Value(value.keep & ~number, (value.constant & ~number) | number, _masked(source, ~number))
     if operator == "^":
         return _Value(value.keep, value.constant ^ number, source)
+    shift = number if operator == "<<" else -number
+    if source is None and value.keep and target.whole:
+        # the field's own bits, moved: they are a source like another field's
+        source, value = BitsOf(target.field, value.keep), value._replace(keep=0)
     if value.keep or value.constant:
-        raise NotModelled("a shift of a field into itself")
+        raise NotModelled("a shift of what was computed before")
     if source is None:
         raise Refused("FWT112", "a shift needs something to shift")
-    return _Value(0, 0, BitsOf(source.field, source.mask, source.shift + (number if operator == "<<" else -number)))
+    return _Value(0, 0, BitsOf(source.field, source.mask, source.shift + shift))
 
 
 def _masked(source: BitsOf | None, number: int) -> BitsOf | None:

@@ -59,7 +59,9 @@ def _compare(part: Part, operator: str, right: Json, scope: Scope) -> PureTest:
     if operator == "!":
         # how a listing says that none of the bits is set
         return FieldTest(field, moved(BitSet.any_bit(part.width, bit_words(part, right)).complement(), part))
-    if isinstance(right, list) or (operator == "in" and field.kind is FieldKind.BITS and not _is_set(right)):
+    # DSCP and ECN, the parts of a field that have a name, are numbers and no flags
+    flags = field.kind is FieldKind.BITS and part.whole
+    if isinstance(right, list) or (operator == "in" and flags and not _is_set(right)):
         mask = bit_words(part, right)
         found = moved(BitSet.any_bit(part.width, mask), part)
         return FieldTest(field, found.complement() if operator == "!=" else found)
