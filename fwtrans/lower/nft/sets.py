@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from fwtrans.diagnostics import Refused
 from fwtrans.ir import fields as catalogue
 from fwtrans.ir.fields import FIELDS, Family, Field, FieldKind
+from fwtrans.ir.intervals import IntervalSet
+from fwtrans.ir.names import NamePattern
 from fwtrans.ir.sets import Element, MapElement, MapValue, NamedMap, NamedSet
 from fwtrans.ir.sets import Part as KeyPiece
 from fwtrans.ir.verdict import Accept, Drop, Goto, Jump, Return, Verdict
@@ -36,7 +38,7 @@ def key_fields(content: JsonObject, family: Family) -> tuple[Field, ...]:
         # nft 1.1 lists `typeof` sets as an object; 1.0.6 lists the plain types in both cases
         inner = found.get("typeof", found)
         selectors = as_list(inner["concat"]) if isinstance(inner, dict) and "concat" in inner else [inner]
-        return tuple(part_of(item, family).field for item in selectors)
+        return tuple(_example(part_of(item, family)) for item in selectors)
     fields = []
     for name in as_list(found):
         field = _TYPES.get(as_text(name, "set type"))
@@ -44,6 +46,25 @@ def key_fields(content: JsonObject, family: Family) -> tuple[Field, ...]:
             raise NotModelled(f"a set of type {name}")
         fields.append(field)
     return tuple(fields)
+
+
+_EXAMPLES = {
+    FieldKind.NAME: catalogue.IIFNAME,
+    FieldKind.IPV4: catalogue.IP_SADDR,
+    FieldKind.IPV6: catalogue.IP6_SADDR,
+    FieldKind.MAC: catalogue.ETHER_SADDR,
+}
+
+
+def _example(part: Part) -> Field:
+    """Return the field that stands for the type: `typeof oifname` and `type ifname` are the same set."""
+    if not part.whole:
+        raise NotModelled(f"a set of parts of {part.field.name}")
+    if part.field in {catalogue.SPORT, catalogue.DPORT}:
+        return catalogue.DPORT
+    if part.field in {catalogue.MARK, catalogue.CT_MARK, catalogue.SOCKET_MARK}:
+        return catalogue.MARK
+    return _EXAMPLES.get(part.field.kind, part.field)
 
 
 def lower_set(content: JsonObject, family: Family, *, dynamic: bool) -> NamedSet:
@@ -55,12 +76,24 @@ def lower_set(content: JsonObject, family: Family, *, dynamic: bool) -> NamedSet
     return NamedSet(
         as_text(content.get("name"), "set name"),
         fields,
-        tuple(set_element(fields, item, content) for item in as_list(content.get("elem"))),
+        _merged(content, tuple(set_element(fields, item, content) for item in as_list(content.get("elem")))),
         dynamic=dynamic or "dynamic" in flags,
         timeout=as_number(timeout, "timeout") if timeout is not None else None,
         size=as_number(size, "size") if size is not None else None,
         comment=as_text(content.get("comment", ""), "comment"),
     )
+
+
+def _merged(content: JsonObject, elements: tuple[Element, ...]) -> tuple[Element, ...]:
+    """Return the elements as nft keeps them in a set with `auto-merge`: intervals that touch become one."""
+    if not content.get("auto-merge") or any(len(item.key) != 1 or item != Element(item.key) for item in elements):
+        return elements
+    pieces = [item.key[0] for item in elements]
+    intervals = [piece for piece in pieces if not isinstance(piece, NamePattern)]
+    if len(intervals) != len(pieces):
+        return elements
+    merged = IntervalSet.of(max((high for _, high in intervals), default=0).bit_length() or 1, intervals)
+    return tuple(Element((piece,)) for piece in merged.ranges)
 
 
 def set_element(fields: tuple[Field, ...], item: Json, _owner: Mapping[str, Json]) -> Element:

@@ -156,7 +156,7 @@ def _keyed(name: str, key: tuple[KeyPart, ...], statements: list[Json], scope: S
     assert isinstance(test, StatefulTest)  # noqa: S101 -- these three kinds make one
     if name not in scope.keyed:
         declared = scope.sets.get(name, {})
-        timeout, size = declared.get("timeout", 0), declared.get("size", 0)
+        timeout, size = declared.get("timeout", 0), declared.get("size", 65535)
         scope.keyed[name] = StatefulObject(
             f"{scope.table}/set/{name}",
             test.object.kind,
@@ -176,7 +176,7 @@ def _log(content: Json, _scope: Scope) -> Lowered:
     return (
         does.Log(
             as_text(found.get("prefix", ""), "prefix"),
-            as_text(found.get("level", ""), "level"),
+            as_text(found.get("level", ""), "level").replace("warn", ""),  # it is the default
             flags,
             as_number(group, "group") if group is not None else None,
             as_number(found["snaplen"], "snaplen") if "snaplen" in found else None,

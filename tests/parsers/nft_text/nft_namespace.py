@@ -42,10 +42,10 @@ def listed(texts: Sequence[str], folder: Path, lab: Path | None = None) -> list[
             "nft flush ruleset",
             "echo '== begin'",
             f"nft -f {path} 2>&1",
-            "echo \"== status $?\"",
+            'echo "== status $?"',
             "nft list ruleset",
             "echo '== json'",
-            "nft -j list ruleset",
+            "nft -j list ruleset 2>/dev/null",
             "echo '== end'",
         ]
     script = folder / "script"

@@ -229,7 +229,12 @@ STATEMENTS = _rules("""
 PLACES = (
     Place("matches", "inet", "filter hook prerouting priority 0", _DECLARED, MATCHES, needs_lab=True),
     Place("statements", "ip", "filter hook prerouting priority 0", _DECLARED, STATEMENTS, needs_lab=True),
-    Place("dnat", "ip", "nat hook prerouting priority -100", _DECLARED, _rules("""
+    Place(
+        "dnat",
+        "ip",
+        "nat hook prerouting priority -100",
+        _DECLARED,
+        _rules("""
     dnat to 1.2.3.4
     meta l4proto tcp dnat to 1.2.3.4:80
     meta l4proto tcp dnat ip to 1.2.3.4-1.2.3.9:80-90 random,persistent
@@ -243,29 +248,54 @@ PLACES = (
     dnat prefix to 10.0.0.0/24
     meta l4proto tcp dnat to numgen inc mod 2 map { 0 : 1.1.1.1, 1 : 2.2.2.2 } : 80
     dnat to ip saddr map @am
-""")),
-    Place("snat", "ip", "nat hook postrouting priority 100", _DECLARED, _rules("""
+"""),
+    ),
+    Place(
+        "snat",
+        "ip",
+        "nat hook postrouting priority 100",
+        _DECLARED,
+        _rules("""
     masquerade
     masquerade random,fully-random
     meta l4proto tcp masquerade to :1024-65535
     snat to 1.2.3.4 persistent
     snat ip prefix to 10.0.0.0/24
     meta l4proto tcp snat to ip saddr map { 1.1.1.1 : 2.2.2.2 } : 80
-""")),
-    Place("inet dnat", "inet", "nat hook prerouting priority -100", "", _rules("""
+"""),
+    ),
+    Place(
+        "inet dnat",
+        "inet",
+        "nat hook prerouting priority -100",
+        "",
+        _rules("""
         dnat ip to 1.2.3.4
         dnat ip6 to 2001:db8::1
         tcp dport 80 dnat ip6 to [2001:db8::1]:8080
         tcp dport 80 redirect to :8080
-    """)),
-    Place("input", "ip", "filter hook input priority 0", _DECLARED, _rules("""
+    """),
+    ),
+    Place(
+        "input",
+        "ip",
+        "filter hook input priority 0",
+        _DECLARED,
+        _rules("""
         meta l4proto tcp synproxy mss 1460 wscale 7 timestamp sack-perm
         meta l4proto tcp synproxy name sp
         reject
         reject with icmp type host-unreachable
         meta l4proto tcp reject with tcp reset
-    """), needs_lab=True),
-    Place("forward", "inet", "filter hook forward priority 0", "", _rules("""
+    """),
+        needs_lab=True,
+    ),
+    Place(
+        "forward",
+        "inet",
+        "filter hook forward priority 0",
+        "",
+        _rules("""
         reject with icmpx type no-route
         reject with icmpv6 no-route
         reject
@@ -276,22 +306,44 @@ PLACES = (
         ip6 daddr != 2001:db8::1-2001:db8::ff
         tcp option maxseg size set rt mtu
         tcp option maxseg size set 1400
-    """), needs_lab=True),
-    Place("arp", "arp", "filter hook input priority 0", "", _rules("""
+    """),
+        needs_lab=True,
+    ),
+    Place(
+        "arp",
+        "arp",
+        "filter hook input priority 0",
+        "",
+        _rules("""
         arp saddr ip 1.2.3.4
         arp daddr ether 00:11:22:33:44:55
         arp htype 1 arp ptype ip
         arp operation request
-    """)),
-    Place("netdev", "netdev", "filter hook ingress device lo priority 0", "", _rules("""
+    """),
+    ),
+    Place(
+        "netdev",
+        "netdev",
+        "filter hook ingress device lo priority 0",
+        "",
+        _rules("""
         fwd to lo
         dup to lo
         vlan id 5 vlan pcp 3
-    """), needs_lab=True),
-    Place("bridge", "bridge", "filter hook input priority -200", "", _rules("""
+    """),
+        needs_lab=True,
+    ),
+    Place(
+        "bridge",
+        "bridge",
+        "filter hook input priority -200",
+        "",
+        _rules("""
         meta ibrname "br0"
-        ether type vlan vlan id 5 vlan type ip
+        vlan id 5 vlan type ip
         reject with icmpx admin-prohibited
         ct state new,established
-    """), needs_lab=True),
+    """),
+        needs_lab=True,
+    ),
 )

@@ -31,9 +31,9 @@ def ir_of(text: str, *, as_json: bool = False) -> str:
 
 
 def without_spelling(text: str) -> str:
-    """Leave out what the listing may change: the order of elements, which a set does not have."""
-    text = re.sub(r"opaque<.*?>(?=;|$| )|OpaqueEffect\(identity=.*?\)(?=;|$)", "opaque", text, flags=re.MULTILINE)
-    return "\n".join(line for line in text.splitlines())
+    """Leave out what listings change: how an unknown is spelt, and `dynamic`, which the JSON of nft 1.0.6 does not say."""
+    text = re.sub(r"opaque<.*?>(?=;|$)|OpaqueEffect\(identity=.*?\)(?=;|$)", "opaque", text, flags=re.MULTILINE)
+    return re.sub(r"(?m)^(  set .*) dynamic", r"\1", text)
 
 
 _LISTED: dict[str, list[Listed]] = {}
@@ -44,8 +44,15 @@ def listings(place: Place, folder: Path) -> list[Listed]:
         lab = launcher()
         if place.needs_lab and lab is None:
             pytest.skip("no lab kernel: neither ../shared/lab/run-uml nor FWTRANS_LAB_UML")
-        _LISTED[place.name] = listed([place.ruleset(rule) for rule in place.rules], folder, lab if place.needs_lab else None)
+        _LISTED[place.name] = listed(
+            [place.ruleset(rule) for rule in place.rules], folder, lab if place.needs_lab else None
+        )
     return _LISTED[place.name]
+
+
+def same(left: str, right: str) -> None:
+    """Compare line by line: elements of sets have no order, and a listing sorts them."""
+    assert sorted(left.splitlines()) == sorted(right.splitlines())
 
 
 CASES = [(place, index) for place in PLACES for index in range(len(place.rules))]
@@ -59,5 +66,5 @@ def test_text_and_json_are_read_the_same(place: Place, index: int, tmp_path: Pat
     assert found.status == 0, found.errors
     from_listing = ir_of(found.text)
     if found.json.strip() and "no json callback" not in found.errors + found.text:
-        assert ir_of(found.json, as_json=True) == from_listing
-    assert ir_of(place.ruleset(rule)) == from_listing
+        same(ir_of(found.json, as_json=True), from_listing)
+    same(ir_of(place.ruleset(rule)), from_listing)
