@@ -22,6 +22,7 @@ from tests.lower.extensions.target_uses import lower_target, protocols_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fwtrans.backend.nft import model as nft
     from fwtrans.ir.rule import Step
 
 
@@ -42,8 +43,8 @@ class Printed(NamedTuple):
     text: str
 
 
-def printed(line: str, sets: Mapping[str, NamedSet]) -> Printed:
-    """Return the rule of a case as nft text; several rules with ` | ` between them."""
+def ruleset_of(line: str, sets: Mapping[str, NamedSet]) -> Ruleset:
+    """Return a table with the one rule of a case, as the driver would make it."""
     family = Family.IP6 if line.startswith("ip6:") else Family.IP
     words = shlex.split(line.removeprefix("ip6:"))
     table = words[words.index("-t") + 1] if "-t" in words else "filter"
@@ -57,10 +58,22 @@ def printed(line: str, sets: Mapping[str, NamedSet]) -> Printed:
     lowered = lower_target(line, sets=sets)
     rule = Rule((*steps, *lowered.outcome.steps), lowered.outcome.verdict, (Origin(SourceFile("case", line), 1),))
     declared = tuple(item for item in lowered.shared.values() if isinstance(item, NamedSet))
-    built_in = Chain(chain, (rule,), base_hook(table, chain))
     sink = DiagnosticSink()
-    ruleset = Ruleset((Table(family, "case", with_tracked_chains((built_in,), sink), declared),))
+    chains = with_tracked_chains((Chain(chain, (rule,), base_hook(table, chain)),), sink)
+    assert not sink.errors, sink.errors
+    return Ruleset((Table(family, "case", chains, declared),))
+
+
+def objects_of(ruleset: Ruleset) -> nft.Ruleset:
+    """Return the nft objects of a ruleset that has no fault."""
+    sink = DiagnosticSink()
     objects = lower_ruleset(ruleset, sink, Printing()).ruleset
     assert not sink.errors, sink.errors
+    return objects
+
+
+def printed(line: str, sets: Mapping[str, NamedSet]) -> Printed:
+    """Return the rule of a case as nft text; several rules with ` | ` between them."""
+    objects = objects_of(ruleset_of(line, sets))
     rules = [rule for item in objects.tables[0].chains if item.base is not None for rule in item.rules]
     return Printed(" | ".join(rule_text(replace(item, comment="")) for item in rules), print_ruleset(objects).text)
