@@ -35,6 +35,9 @@ def _lower(use: Use, place: Place) -> Outcome:
     if use.has("--mss") and size == 0:
         raise no_exact_form("SYNPROXY --mss 0", "no client can send segments of size 0", option="--mss")
     scale = read_number(use.value("--wscale"), "--wscale") & 0xFF if use.has("--wscale") else None
+    place.assume(
+        "no TCP packet that SYNPROXY sees is damaged: iptables drops those, nftables only those with SYN or ACK"
+    )
     return Outcome((_TAKEN,), SynProxy(size, scale, use.has("--timestamp"), use.has("--sack-perm")))
 
 
