@@ -73,17 +73,20 @@ def protocols_of(words: list[str], family: Family) -> IntervalSet:
 
 def _options(words: list[str], table: tuple[Option, ...], first: int) -> tuple[OptionUse, ...]:
     known = {spelling: option for option in table for spelling in (option.name, *option.aliases)}
-    found: dict[str, OptionUse] = {}
+    given: dict[str, OptionUse] = {}
     index = 0
     while index < len(words):
         option = known.get(words[index])
+        if option is None:
+            beginnings = {found.name: found for name, found in known.items() if name.startswith(words[index])}
+            option = next(iter(beginnings.values())) if len(beginnings) == 1 else None
         if option is None:
             raise Refused("FWT103", f"unknown option {words[index]}", option=words[index])
         values = tuple(words[index + 1 : index + 1 + option.arity])
         if len(values) < option.arity:
             raise Refused("FWT106", f"{option.name} needs a value", option=option.name)
-        if option.name in found and not option.repeatable:
+        if option.name in given and not option.repeatable:
             raise Refused("FWT111", f"{option.name} was given twice", option=option.name)
-        found[option.name] = OptionUse(option.name, values, False, first + index)
+        given[option.name] = OptionUse(option.name, values, False, first + index)
         index += 1 + option.arity
-    return tuple(found.values())
+    return tuple(given.values())

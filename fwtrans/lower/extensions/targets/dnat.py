@@ -25,7 +25,7 @@ EXTENSION = Target(
     name="DNAT",
     families=BOTH,
     options=(
-        Option(name="--to-destination", aliases=("--to",)),
+        Option(name="--to-destination"),
         Option(name="--random", arity=0),
         Option(name="--persistent", arity=0),
     ),

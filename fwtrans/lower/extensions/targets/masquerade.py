@@ -27,7 +27,7 @@ EXTENSION = Target(
     name="MASQUERADE",
     families=BOTH,
     options=(
-        Option(name="--to-ports", aliases=("--to",)),
+        Option(name="--to-ports"),
         Option(name="--random", arity=0),
         Option(name="--random-fully", arity=0),
     ),

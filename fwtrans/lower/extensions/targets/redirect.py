@@ -24,7 +24,7 @@ def _lower(use: Use, place: Place) -> Outcome:
 EXTENSION = Target(
     name="REDIRECT",
     families=BOTH,
-    options=(Option(name="--to-ports", aliases=("--to",)), Option(name="--random", arity=0)),
+    options=(Option(name="--to-ports"), Option(name="--random", arity=0)),
     lower=_lower,
     in_context=True,
     tables=NAT,

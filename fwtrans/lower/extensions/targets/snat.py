@@ -25,7 +25,7 @@ EXTENSION = Target(
     name="SNAT",
     families=BOTH,
     options=(
-        Option(name="--to-source", aliases=("--to",)),
+        Option(name="--to-source"),
         Option(name="--random", arity=0),
         Option(name="--random-fully", arity=0),
         Option(name="--persistent", arity=0),
