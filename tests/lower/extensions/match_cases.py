@@ -8,7 +8,6 @@ where it stands, in FORWARD of filter otherwise. The nft rules of one input are 
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,8 +81,9 @@ def dump_of(table: str, chain: str, rules: list[str]) -> str:
 
 def without_target(rule: str) -> str:
     """Return the matches alone."""
-    words = shlex.split(rule)
-    return shlex.join(words[: words.index("-j")])
+    matches, found, _ = rule.rpartition(" -j ")
+    assert found, rule
+    return matches
 
 
 class Translated(NamedTuple):
