@@ -14,7 +14,8 @@ def _lower(use: Use, _place: Place) -> Outcome:
         "no nftables statement computes the checksum that the kernel has left to the network card; what nftables "
         "writes into a header is a constant or another field",
         option="--checksum-fill",
-        hint="it is there for DHCP clients of before 2011; if no guest has one, take the rule out",
+        hint="it is there for old DHCP clients, which take a checksum left to the card for a wrong one; if no guest has "
+        "such a client, take the rule out",
     )
 
 
