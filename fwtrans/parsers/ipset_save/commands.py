@@ -43,6 +43,7 @@ _WITHOUT_EFFECT = frozenset(
     | {"--quiet", "--resolve", "--sorted", "--name", "--terse"}
 )
 _WITHOUT_EFFECT_VALUED = frozenset({"-o", "-output", "--output", "-f", "-file", "--file"})
+_OUTPUTS = frozenset({"plain", "save", "xml"})
 _ASKING = frozenset({"LIST", "SAVE", "HELP", "VERSION"})
 _ACTIONS = {"destroy": SetAction.DESTROY, "flush": SetAction.FLUSH, "rename": SetAction.RENAME, "swap": SetAction.SWAP}
 
@@ -51,19 +52,23 @@ _ACTIONS = {"destroy": SetAction.DESTROY, "flush": SetAction.FLUSH, "rename": Se
 class CommandReader:
     """Reads commands. `live` are the sets that exist at this line, kept by the caller.
 
-    Where a command is refused, `blamed` is the number of the word that it stumbled over.
+    Where a command is refused, `blamed` is the number of the word that it stumbled over. `said_exist` tells whether the
+    last command had -exist, whatever became of it.
     """
 
     names: Names
     live: Mapping[str, LiveSet]
     blamed: int = 0
+    said_exist: bool = False
 
-    def read(self, given: Sequence[str], source: SourceFile, line: int, *, exist: bool = False) -> Command:
+    def read(self, given: Sequence[str], source: SourceFile, line: int) -> Command:
         """Return the command of a line's words, or raise Refused."""
-        places, here = _without_environment(given)
+        self.blamed = 0
+        places, exist = _without_environment(given)
+        self.said_exist = exist
         words = [given[place] for place in places]
         try:
-            return self._read(words, source, line, exist=exist or here)
+            return self._read(words, source, line, exist=exist)
         finally:
             self.blamed = places[min(self.blamed, len(places) - 1)] if places else 0
 
@@ -163,6 +168,8 @@ class CommandReader:
         if target is None:
             self.blamed = 1
             raise Refused("FWT124", f"there is no set `{words[1]}` at this line")
+        if target.set_type.name == "list:set":
+            words = [*words[:2], *_old_neighbour(words[2]), *words[3:]]
         options = self._element_options(terminal, words, target) if len(words) > 3 else NO_OPTIONS
         self.blamed = 2
         parts = target.read_element(words[2])
@@ -200,6 +207,12 @@ class CommandReader:
             raise Refused("FWT121", "`before` and `after` exclude each other")
         target.shapes.add(tuple(word for _, word in names))
         return options
+
+
+def _old_neighbour(element: str) -> list[str]:
+    """Return `name,before,other`, as ipset 4 had it, in words of today."""
+    pieces = element.split(",")
+    return pieces if len(pieces) == 3 and pieces[1] in {"before", "after"} else [element]
 
 
 def read_known_options(words: list[str], target: LiveSet) -> ElementOptions | None:
@@ -249,6 +262,9 @@ def _without_environment(words: Sequence[str]) -> tuple[list[int], bool]:
             exist = True
         elif word in _WITHOUT_EFFECT_VALUED:
             index += 1
+            value = "".join(words[index : index + 1])
+            if not value or ("o" in word and value not in _OUTPUTS):
+                raise Refused("FWT121", f"`{word}` needs a value that ipset knows", option=word)
         elif word not in _WITHOUT_EFFECT:
             places.append(index)
         index += 1

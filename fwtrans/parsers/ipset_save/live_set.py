@@ -56,26 +56,29 @@ class LiveSet:
     shapes: set[tuple[str, ...]] = field(default_factory=set)
     has_ranges: bool = False
 
-    def add(self, command: ElementCommand) -> None:
-        """Add what is not there, or what may be there."""
-        for cell in self.cells_of(command):
-            if cell in self.cells and not command.exist:
-                raise already_there(command, self.cells[cell])
-            self.cells[cell] = command
-        if len(self.cells) > self.limit:
+    def add(self, command: ElementCommand, *, tolerant: bool) -> None:
+        """Add what is not there, or (`tolerant`) take the place of what is. What is refused leaves no trace."""
+        wanted = self.cells_of(command)
+        there = [cell for cell in wanted if cell in self.cells]
+        if there and not tolerant:
+            raise already_there(command, self.cells[there[0]])
+        if len(self.cells) + len(wanted) - len(there) > self.limit:
             raise Refused(
                 "FWT123",
                 f"the set is full: it was created for {self.limit} elements",
                 option=element_text(command),
                 hint=f"create it with a larger maxelem than {self.limit}",
             )
+        self.cells.update(dict.fromkeys(wanted, command))
 
-    def delete(self, command: ElementCommand) -> None:
-        """Delete what is there, or what may be there."""
-        for cell in self.cells_of(command):
-            if self.cells.pop(cell, None) is None and not command.exist:
-                text = element_text(command)
-                raise Refused("FWT124", f"`{text}` is not in the set, or not all of it", option=text)
+    def delete(self, command: ElementCommand, *, tolerant: bool) -> None:
+        """Delete what is there, or (`tolerant`) as much of it as is."""
+        wanted = self.cells_of(command)
+        if not tolerant and not all(cell in self.cells for cell in wanted):
+            text = element_text(command)
+            raise Refused("FWT124", f"`{text}` is not in the set, or not all of it", option=text)
+        for cell in wanted:
+            self.cells.pop(cell, None)
 
     def cells_of(self, command: ElementCommand) -> list[Cell]:
         """Return the cells of an element."""
@@ -90,11 +93,10 @@ class LiveSet:
         if self.members or not self.has_ranges:
             yield from self.members or self.cells.values()
             return
-        left: dict[int, list[Cell]] = {}
+        left: dict[int, tuple[ElementCommand, list[Cell]]] = {}
         for cell, command in self.cells.items():
-            left.setdefault(id(command), []).append(cell)
-        for command in self.cells.values():
-            cells = left.pop(id(command), [])
+            left.setdefault(id(command), (command, []))[1].append(cell)
+        for command, cells in left.values():
             if len(cells) == len(self.cells_of(command)):
                 yield command
             else:

@@ -216,7 +216,7 @@ def missing_element_option(word: str) -> Refused:
         "FWT123",
         f"`{word}`: the set was created without `{need}`",
         option=word,
-        hint=f"ipset stops here; add `{need}` to the line that creates the set" + " 0" * (need == "timeout"),
+        hint=f"ipset stops here; add `{need}{' 0' * (need == 'timeout')}` to the line that creates the set",
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
 from fwtrans.parsers.ipset_save.commands import CommandReader, read_known_options
+from fwtrans.parsers.ipset_save.shapes import command_terminal
 from fwtrans.parsers.ipset_save.state import Sets
 from fwtrans.parsers.ipset_save.syntax import (
     NO_OPTIONS,
@@ -45,11 +46,12 @@ def parse_ipset_save(
 ) -> IpsetDump:
     """Read a dump. `exist` is for files that are loaded with `ipset -exist restore`."""
     reading = _Reading(sink, names or Names())
+    reading.sets.tolerant = exist
     before = len(sink.errors)
     for number, line in enumerate(source.lines, 1):
         if reading.add_plainly(line, source, number):
             continue
-        reading.read_line(line, source, number, exist=exist)
+        reading.read_line(line, source, number)
         if reading.is_listing or len(sink.found) - before >= MOST_ERRORS:
             break
     return reading.result()
@@ -63,7 +65,7 @@ def parse_ipset_commands(
     for command in commands:
         words = [PlacedWord(word.value, word.start, word.end) for word in command.words]
         line = command.words[0].line if command.words else command.place.line
-        reading.read_words(words, command.source, line, exist=False)
+        reading.read_words(words, command.source, line, alone=True)
     return reading.result()
 
 
@@ -75,6 +77,7 @@ class _Reading:
         self.sets = Sets(names)
         self.reader = CommandReader(names, self.sets.live)
         self.commands: list[Command] = []
+        self.broken: set[str] = set()
         self.is_listing = False
 
     def result(self) -> IpsetDump:
@@ -108,7 +111,7 @@ class _Reading:
         self.commands.append(command)
         return True
 
-    def read_line(self, line: str, source: SourceFile, number: int, *, exist: bool) -> None:
+    def read_line(self, line: str, source: SourceFile, number: int) -> None:
         text = line.strip(" \t\r")
         if not text or text.startswith("#") or text == "COMMIT":
             self.commands.append(Remark(text, source, number))
@@ -122,18 +125,23 @@ class _Reading:
             start = int(refusal.option)
             self._report(refusal, Span(source, number, start, len(line.rstrip("\r"))))
             return
-        if words and words[0].value.rpartition("/")[2] == "ipset":
-            words = words[1:]
-        self.read_words(words, source, number, exist=exist)
+        alone = bool(words) and words[0].value.rpartition("/")[2] == "ipset"
+        self.read_words(words[alone:], source, number, alone=alone)
 
-    def read_words(self, words: list[PlacedWord], source: SourceFile, line: int, *, exist: bool) -> None:
+    def read_words(self, words: list[PlacedWord], source: SourceFile, line: int, *, alone: bool) -> None:
+        """Read a command that is one of a file, or (`alone`) a run of ipset of its own.
+
+        In a file -exist holds for all that follows (seen on ipset 7.17, which keeps it in its session).
+        """
         values = [word.value for word in words]
         reader = self.reader
         try:
-            command = reader.read(values, source, line, exist=exist)
+            command = reader.read(values, source, line)
         except Refused as refusal:
-            self._report(refusal, _place(words, refusal.option, source, line, reader.blamed))
+            if not self._follows_from_another(values):
+                self._report(refusal, _place(words, refusal.option, source, line, reader.blamed))
             return
+        self.sets.tolerant = reader.said_exist or (self.sets.tolerant and not alone)
         try:
             self._carry_out(command)
         except Refused as refusal:
@@ -151,6 +159,14 @@ class _Reading:
                 self.sets.apply(command)
             case Remark():
                 pass
+
+    def _follows_from_another(self, words: list[str]) -> bool:
+        """Tell whether a refused command names a set whose `create` was refused: that is said once, not per element."""
+        terminal = command_terminal(words[0]) if len(words) > 1 else None
+        if terminal == "CREATE":
+            self.broken.update(word for word in words[1:3] if word not in self.sets.live)
+            return False
+        return terminal in {"ADD", "DELETE"} and words[1] in self.broken
 
     def _listing(self, text: str, source: SourceFile, number: int) -> None:
         self.is_listing = True

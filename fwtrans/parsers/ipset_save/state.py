@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fwtrans.diagnostics import Refused
 from fwtrans.parsers.ipset_save.live_set import DEFAULT_LIMIT, LiveSet, already_there, live_set
+from fwtrans.parsers.ipset_save.set_types import Kind
 from fwtrans.parsers.ipset_save.syntax import (
     Create,
     ElementAction,
@@ -25,9 +26,10 @@ _LIST = "list:set"
 
 @dataclass(slots=True)
 class Sets:
-    """The sets that exist, in order of creation."""
+    """The sets that exist, in order of creation. `tolerant` is ipset's -exist: what is done already does no harm."""
 
     names: Names
+    tolerant: bool = False
     live: dict[str, LiveSet] = field(default_factory=dict)
 
     def create(self, command: Create) -> None:
@@ -35,7 +37,7 @@ class Sets:
         there = self.live.get(command.name)
         if there is None:
             self.live[command.name] = live_set(command, self.names)
-        elif not command.exist:
+        elif not self.tolerant:
             raise _refused(f"the set `{command.name}` exists already", command.name)
         elif _essence(there.create) != _essence(command):
             raise _refused(f"the set `{command.name}` exists already, with other options", command.name)
@@ -46,9 +48,9 @@ class Sets:
         if target.create.type == _LIST:
             self._change_list(target, command)
         elif command.action is ElementAction.ADD:
-            target.add(command)
+            target.add(command, tolerant=self.tolerant)
         else:
-            target.delete(command)
+            target.delete(command, tolerant=self.tolerant)
 
     def apply(self, command: SetCommand) -> None:
         """Destroy, flush, rename or swap."""
@@ -95,8 +97,7 @@ class Sets:
     def _swap(self, name: str, other: str) -> None:
         """Swap two sets. Members of a list:set are names, so they follow the names and not the content."""
         first, second = self.live[name], self.live[other]
-        kinds = [(item.create.type, item.create.header.family) for item in (first, second)]
-        if kinds[0] != kinds[1]:
+        if _features(first) != _features(second):
             raise _refused(f"`{name}` and `{other}` cannot be swapped: their types differ", other)
         self.live[name], self.live[other] = second, first
 
@@ -115,12 +116,12 @@ class Sets:
         there = member in names
         place = names.index(member) if there else _place(names, options.before, options.after)
         if command.action is ElementAction.ADD:
-            if there and not command.exist:
+            if there and not self.tolerant:
                 raise already_there(command, target.members[place])
             target.members[place : place + there] = [command]
         elif there and _stands_beside(names, place, options.before, options.after):
             del target.members[place]
-        elif not command.exist:
+        elif not self.tolerant:
             raise _refused(f"`{member}` is not in the set" + " at that place" * there, member)
 
 
@@ -134,6 +135,12 @@ def _stands_beside(names: list[str], place: int, before: str, after: str) -> boo
     if before:
         return names[place + 1 : place + 2] == [before]
     return not after or (place > 0 and names[place - 1] == after)
+
+
+def _features(item: LiveSet) -> tuple[object, ...]:
+    """Return what ip_set_swap compares: hash:ip and bitmap:ip are alike for it, hash:net is not (it knows nomatch)."""
+    kinds = [Kind.ADDRESS if each.kind is Kind.NETWORK else each.kind for each in item.set_type.dimensions]
+    return kinds, "nomatch" in item.set_type.flags, item.create.header.family
 
 
 def _essence(create: Create) -> tuple[object, ...]:
