@@ -1,0 +1,71 @@
+"""Time and memory of a command as a whole process, told by the operating system; several runs, the median counts."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+RUNS = int(os.environ.get("BENCH_RUNS", "3"))
+OUT = Path(__file__).resolve().parent / "out"
+FWTRANS = [sys.executable, "-m", "fwtrans"]
+
+
+class Measured(NamedTuple):
+    """Median seconds of processor and of wall clock, and the largest memory in MiB."""
+
+    cpu: float
+    wall: float
+    memory: float
+
+
+def measured(command: list[str], *, text: bytes | None = None, good: tuple[int, ...] = (0,)) -> Measured:
+    """Run the command RUNS times; a run that fails ends the bench, for a failure is quick and proves nothing."""
+    import time  # noqa: PLC0415
+
+    cpu, wall, memory = [], [], []
+    for _ in range(RUNS):
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE if text is not None else subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stderr is not None
+        if text is not None and process.stdin is not None:
+            process.stdin.write(text)
+            process.stdin.close()
+        said = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode not in good:
+            raise SystemExit(f"{command}: exit status {process.returncode}: {said.decode()[-500:]}")
+        wall.append(time.perf_counter() - start)
+        cpu.append(usage.ru_utime + usage.ru_stime)
+        memory.append(usage.ru_maxrss / 1024)
+    return Measured(statistics.median(cpu), statistics.median(wall), max(memory))
+
+
+def write(name: str, rows: list[dict[str, object]], notes: str) -> None:
+    """Write the figures as JSON and as a markdown table, and show the table."""
+    OUT.mkdir(exist_ok=True)
+    (OUT / f"{name}.json").write_text(json.dumps(rows, indent=1) + "\n")
+    heads = list(rows[0])
+    table = [" | ".join(heads), " | ".join("---" for _ in heads)]
+    table += [" | ".join(_cell(row[head]) for head in heads) for row in rows]
+    text = f"# {name}\n\n{notes}\n\n" + "\n".join(f"| {line} |" for line in table) + "\n"
+    (OUT / f"{name}.md").write_text(text)
+    print(text)
+
+
+def _cell(value: object) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def machine() -> str:
+    """Return kernel and processor count: figures without them mean nothing."""
+    return f"kernel {os.uname().release}, {os.cpu_count()} processors, page size {resource.getpagesize()}"
