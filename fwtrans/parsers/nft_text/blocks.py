@@ -56,6 +56,7 @@ class _Splitter:
     depth: int = 0
     brace: int = 0
     hidden: bool = False
+    long_braces: tuple[int, int] | None = None
 
     def file(self) -> list[Statement]:
         for stop in _STOP.finditer(self.text):
@@ -63,7 +64,7 @@ class _Splitter:
         self._end(len(self.text))
         if self.depth or self.opened:
             place = self.brace if self.depth else self.opened[-1][0]
-            hint = "every `{` needs its `}`"
+            hint = "every `{` needs its `}`" + self._suspicion()
             raise BadStatement("FWT152", "this brace is never closed", place, place + 1, hint=hint)
         return self.found
 
@@ -98,12 +99,21 @@ class _Splitter:
     def _close(self, start: int, end: int) -> None:
         if self.depth:
             self.depth -= 1
+            if not self.depth and "\n" in self.text[self.brace : start]:
+                self.long_braces = (self.brace, start)
             return
         self._end(start)
         if not self.opened:
             raise BadStatement("FWT152", "this brace closes nothing", start, end)
         _, self.found, self.around = self.opened.pop()
         self.start = end
+
+    def _suspicion(self) -> str:
+        """Name the last list that goes over lines: it may have taken the brace of a block for its own."""
+        if self.long_braces is None:
+            return ""
+        first, last = (self.text.count("\n", 0, place) + 1 for place in self.long_braces)
+        return f"; the list that opens in line {first} closes in line {last}"
 
     def _end(self, end: int) -> None:
         text = self._visible(end)

@@ -107,4 +107,4 @@ def _rule_place(words: _Words, content: dict[str, Json]) -> None:
         number = words.next()
         if not number.isdigit():
             raise words.fault(f"behind `{key}` stands a number")
-        content[key] = int(number)
+        content["index" if key == "index" else "position"] = int(number)

@@ -48,7 +48,7 @@ class NoFiles:
     def read(self, path: str) -> SourceFile | None:
         """Return nothing."""
 
-    def matching(self, pattern: str) -> tuple[str, ...]:
+    def matching(self, pattern: str) -> tuple[str, ...]:  # noqa: ARG002 -- part of the protocol
         """Return nothing."""
         return ()
 
@@ -132,17 +132,23 @@ class _File:
         """Carry out what may stand anywhere: definitions and includes. False where it is something else."""
         word = statement.text.split(None, 1)[0]
         if word in {"define", "redefine", "undefine"}:
-            try:
-                done = define(statement.text, scope)
-                if not done:
-                    raise BadStatement("FWT150", f"this is not how `{word}` is written", hint="`define name = value`")
-            except BadStatement as fault:
-                self.report(fault, statement)
+            self.define(statement, scope)
             return True
         if word == "include":
             self.attempt(statement, scope, lambda text: self.include(text, scope))
             return True
         return False
+
+    def define(self, statement: Statement, scope: Scope) -> None:
+        fault: BadStatement | None = None
+        try:
+            if not define(statement.text, scope):
+                hint = "`define name = value`"
+                fault = BadStatement("FWT150", "this is not how a definition is written", 0, 1, hint=hint)
+        except BadStatement as found:
+            fault = found
+        if fault is not None:
+            self.report(fault, statement)
 
     def include(self, text: str, scope: Scope) -> None:
         found = _INCLUDE.match(text)
@@ -172,7 +178,7 @@ class _File:
         content = self.located(statement, dict(command.content))
         kind = command.kind
         if kind == "rule":
-            content.update(self.shifted(command, lambda rest: self.reader.shapes.rule(rest)))
+            content.update(self.shifted(command, self.reader.shapes.rule))
         elif kind == "element":
             content["elem"] = self.shifted(command, lambda rest: within(0, _without_braces(rest), self.reader.shapes))
         elif command.rest.strip() and statement.block is None:

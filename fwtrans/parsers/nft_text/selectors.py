@@ -63,6 +63,7 @@ _EXTENSION_HEADERS = {
     "rt4": _words("last-entry flags tag sid seg-left"),
     "srh": _words("last-entry flags tag sid seg-left nexthdr hdrlength type"),
 }
+HEADERS = frozenset({*PAYLOADS, *_EXTENSION_HEADERS})
 _ROUTES = _words("classid nexthop mtu ipsec")
 _FIB_FLAGS = _words("saddr daddr mark iif oif")
 _FIB_RESULTS = _words("type oif oifname")
@@ -131,7 +132,7 @@ def _conntrack(text: str, words: list[str]) -> Json:
     return {"ct": content}
 
 
-def _fib(text: str, words: list[str]) -> Json:
+def _fib(text: str, _split: list[str]) -> Json:
     found = _WORD.findall(text)
     for index in range(1, len(found) - 1):
         _known(text, index, _FIB_FLAGS, "key of a fib look-up")

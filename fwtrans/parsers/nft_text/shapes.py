@@ -15,6 +15,7 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedToken
 from fwtrans.parsers.grammar import load_grammar
 from fwtrans.parsers.nft_text.expressions import build, trees
 from fwtrans.parsers.nft_text.faults import BadStatement, closest
+from fwtrans.parsers.nft_text.selectors import HEADERS, selector
 from fwtrans.parsers.nft_text.statements import build_rule
 from fwtrans.parsers.nft_text.values import leaves, settled
 
@@ -123,11 +124,26 @@ def _unexpected_text(text: str, start: int, expected: set[str]) -> BadStatement:
     word = found[0] if found else text[start : start + 1]
     if word.startswith('"') and not word.endswith('"', 1):
         return BadStatement("FWT152", "a quotation mark is not closed", start, start + len(word))
+    _check_field(text, start)
     hint = closest(word, _words_of(expected)) if word[:1].isalpha() else ""
     where = "at the beginning of" if not text[:start].strip() else "in"
     return BadStatement(
         "FWT150", f"`{word}` is not understood {where} this statement", start, start + len(word), hint=hint
     )
+
+
+_FIELD = re.compile(r"([a-z0-9]+)\s+[a-z][-a-z0-9]*")
+
+
+def _check_field(text: str, start: int) -> None:
+    """Say which field was meant where a header's name is followed by none of its fields."""
+    found = _FIELD.match(text, start)
+    if found is None or found[1] not in HEADERS:
+        return
+    try:
+        selector(found[0])
+    except BadStatement as fault:
+        raise BadStatement(fault.code, fault.message, fault.start + start, fault.end + start, hint=fault.hint) from None
 
 
 _LEADING = {

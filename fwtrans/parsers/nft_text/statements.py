@@ -68,18 +68,18 @@ _KNOWN_WORDS: dict[str, frozenset[str]] = {
 }
 
 
-def _check_words(left: Node, right: Node) -> None:
+def _check_words(left: Tree[Token], right: Tree[Token]) -> None:
     """Refuse words that are none of the selector's, where all of those are known and closed."""
-    child = left.children[0] if isinstance(left, Tree) and left.data == "left" else None
-    if not (isinstance(child, Tree) and child.data == "selector"):
-        return
-    known = _KNOWN_WORDS.get(" ".join(str(child.children[0]).split()))
+    asked = list(left.scan_values(lambda item: isinstance(item, Token) and item.type == "SELECTOR"))
+    name = " ".join(str(asked[0]).split()) if len(asked) == 1 else ""
+    known = _KNOWN_WORDS.get(name)
     if known is None:
         return
-    for token in right.scan_values(lambda item: isinstance(item, Token) and item.type == "WORD"):
+    is_word = lambda item: isinstance(item, Token) and item.type == "WORD"  # noqa: E731 -- used twice below
+    for token in (*left.scan_values(is_word), *right.scan_values(is_word)):
         if str(token) not in known:
             start = token.start_pos or 0
-            message = f"`{token}` is no value of {' '.join(str(child.children[0]).split())}"
+            message = f"`{token}` is no value of {name}"
             hint = closest(str(token), known) or "nft knows " + ", ".join(sorted(known))
             raise BadStatement("FWT151", message, start, start + len(token), hint=hint)
 
@@ -172,7 +172,9 @@ def _queue(nodes: list[Node]) -> Json:
         else:
             content["num"] = build(node)
             if isinstance(content["num"], list):
-                raise BadStatement("FWT150", "a list of queues", hint="nft takes one queue or a range: `queue num 1-3`")
+                start = _first_token(node).start_pos or 0
+                hint = "nft takes one queue or a range: `queue num 1-3`"
+                raise BadStatement("FWT150", "a list of queues", start, hint=hint)
     return {"queue": content}
 
 

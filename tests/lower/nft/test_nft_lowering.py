@@ -1,0 +1,242 @@
+"""nft's meaning in IR where it is easily got wrong: unknowns, order of commands, what nft tests by itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from fwtrans.diagnostics import DiagnosticSink
+from fwtrans.ir.effect import Assign, Nat, OpaqueEffect, ResetTcpOption
+from fwtrans.ir.fields import FIELDS, L4PROTO, MARK
+from fwtrans.ir.intervals import IntervalSet
+from fwtrans.ir.match import FieldTest, OpaqueTest, number
+from fwtrans.ir.rule import Rule
+from fwtrans.ir.ruleset import Ruleset
+from fwtrans.ir.stateful import Limit, LimitUnit, StatefulTest
+from fwtrans.ir.verdict import Accept, Drop, Jump, Queue, Reject, TransparentProxy
+from fwtrans.lower.nft.ruleset import lower_nft
+from fwtrans.parsers.nft_text.parse import parse_nft_text
+from fwtrans.source import SourceFile
+
+
+def read(text: str) -> Ruleset:
+    source, sink = SourceFile("t.nft", text), DiagnosticSink()
+    found = lower_nft(source, parse_nft_text(source, sink), sink)
+    assert found is not None, sink.found
+    assert not sink.found
+    return found
+
+
+def rules(rule: str, family: str = "ip", declared: str = "") -> tuple[Rule, ...]:
+    table = read(f"table {family} t {{\n{declared}\nchain z {{\n}}\nchain c {{\n{rule}\n}}\n}}\n").tables[0]
+    chain = table.chain("c")
+    assert chain is not None
+    return chain.rules
+
+
+def refusal(text: str) -> str:
+    source, sink = SourceFile("t.nft", text), DiagnosticSink()
+    items = parse_nft_text(source, sink)
+    assert not sink.found
+    assert lower_nft(source, items, sink) is None
+    return sink.found[0].code
+
+
+def test_an_unknown_test_is_asked_and_the_verdict_kept() -> None:
+    (rule,) = rules("meta iif 3 drop")
+    assert isinstance(rule.steps[0], OpaqueTest)
+    assert rule.verdict == Drop()
+
+
+def test_a_map_of_verdicts_over_an_unknown_key_may_come_to_each() -> None:
+    found = rules("jhash ip saddr mod 3 vmap { 0 : accept, 1 : drop, 2 : jump z }")
+    assert [rule.verdict for rule in found] == [Accept(), Drop(), Jump("z")]
+    tests = [step for rule in found for step in rule.steps]
+    assert all(isinstance(step, OpaqueTest) for step in tests)
+    assert len(set(tests)) == 3
+
+
+def test_what_is_done_before_an_unknown_map_is_done_once() -> None:
+    found = rules("ip ttl 5 meta mark set 1 symhash mod 2 vmap { 0 : accept, 1 : drop }")
+    assert [sum(isinstance(step, Assign) for step in rule.steps) for rule in found] == [1, 0]
+    assert all(any(isinstance(step, FieldTest) for step in rule.steps) for rule in found)
+
+
+def test_an_unknown_set_makes_unknown_tests_that_know_its_elements() -> None:
+    one, other, same = (
+        rules("meta iif @s drop", declared=f"set s {{ type iface_index; elements = {{ {element} }}; }}")
+        for element in ("1", "2", "1")
+    )
+    assert one == same
+    assert one != other
+    assert one[0].verdict == Drop()
+
+
+def test_translation_by_a_map_of_more_than_addresses_still_accepts() -> None:
+    (rule,) = rules("tcp dport 1 dnat to tcp dport map { 1 : 192.0.2.1 . 80 }")
+    assert rule.verdict == Accept()
+    assert any(isinstance(step, OpaqueEffect) for step in rule.steps)
+
+
+def test_translation_by_a_map_of_addresses_is_known() -> None:
+    (rule,) = rules("dnat to ip saddr map { 192.0.2.1 : 192.0.2.2 }")
+    (nat,) = (step for step in rule.steps if isinstance(step, Nat))
+    assert nat.map_name
+    assert [part.field.name for part in nat.key] == ["ip.saddr"]
+
+
+def test_a_queue_by_a_hash_still_queues() -> None:
+    (rule,) = rules("queue to symhash mod 4")
+    assert isinstance(rule.verdict, Queue)
+    assert any(isinstance(step, OpaqueEffect) for step in rule.steps)
+
+
+def test_inet_translation_leaves_the_other_family_alone() -> None:
+    (rule,) = rules("dnat ip6 to 2001:db8::1", family="inet")
+    assert rule.steps[0] == number(FIELDS["nfproto"], 10)
+
+
+def test_a_reset_is_for_tcp_only() -> None:
+    (rule,) = rules("reject with tcp reset")
+    assert rule == Rule((number(L4PROTO, 6),), Reject("tcp reset"))
+
+
+def test_resetting_an_option_is_for_tcp_only() -> None:
+    (rule,) = rules("reset tcp option sack-perm")
+    assert rule.steps == (number(L4PROTO, 6), ResetTcpOption(4))
+
+
+def test_a_meter_counts_for_each_key() -> None:
+    (rule,) = rules("meter m size 128 { ip saddr timeout 30s limit rate over 5/second burst 9 packets } drop")
+    (test,) = (step for step in rule.steps if isinstance(step, StatefulTest))
+    assert test.object.kind == Limit(5, LimitUnit.SECOND, 9)
+    assert (test.object.timeout, test.object.size, test.over) == (30, 128, True)
+    assert [part.field.name for part in test.key] == ["ip.saddr"]
+
+
+def test_a_missing_route_is_device_zero_and_an_existing_one_any_other() -> None:
+    (missing,) = rules("fib saddr . iif oif missing drop")
+    (exists,) = rules("fib saddr . iif oif exists drop")
+    (zero,), (rest,) = missing.steps, exists.steps
+    assert isinstance(zero, FieldTest)
+    assert isinstance(rest, FieldTest)
+    assert zero.values == IntervalSet.single(32, 0)
+    assert rest.values == IntervalSet.single(32, 0).complement()
+
+
+def test_hours_and_days_are_seconds_and_numbers() -> None:
+    (rule,) = rules('meta hour "09:00"-"17:30" meta day "Monday" accept')
+    hour, day = rule.steps
+    assert isinstance(hour, FieldTest)
+    assert isinstance(day, FieldTest)
+    assert hour.values == IntervalSet.of(17, ((32400, 63000),))
+    assert day.values == IntervalSet.single(3, 1)
+
+
+def test_no_state_has_two_bits() -> None:
+    (rule,) = rules("ct state == established,related drop")
+    (test,) = rule.steps
+    assert isinstance(test, FieldTest)
+    assert test.values.is_empty
+
+
+PROXY = """
+chain p {
+  meta l4proto tcp tproxy to 127.0.0.1:3128 meta mark set meta mark & 0xfffffffe ^ 0x1 accept
+  drop
+}
+"""
+
+
+def test_our_helper_chain_is_a_transparent_proxy_again() -> None:
+    (table,) = read(f"table ip t {{ {PROXY} chain c {{\n meta l4proto tcp goto p\n }}\n}}\n").tables
+    assert [chain.name for chain in table.chains] == ["c"]
+    (rule,) = table.chains[0].rules
+    assert rule.verdict == TransparentProxy(0x7F000001, 3128, 0xFFFFFFFE, 1)
+
+
+@pytest.mark.parametrize("rule", ["goto p", "meta l4proto udp goto p", "meta l4proto tcp jump p"])
+def test_any_other_way_into_the_helper_chain_stays_one(rule: str) -> None:
+    (table,) = read(f"table ip t {{ {PROXY} chain c {{\n {rule}\n }}\n}}\n").tables
+    assert {chain.name for chain in table.chains} == {"p", "c"}
+
+
+def test_a_proxy_that_goes_on_is_an_unknown() -> None:
+    (rule,) = rules("meta l4proto tcp tproxy to :3128 meta mark set 1 accept")
+    assert any(isinstance(step, OpaqueTest) for step in rule.steps)
+    assert any(isinstance(step, OpaqueEffect) for step in rule.steps)
+    assert Assign(MARK, 0, 1) in rule.steps
+
+
+def test_commands_are_carried_out_in_order() -> None:
+    (table,) = read(
+        """
+        add table ip t
+        add chain ip t c
+        add rule ip t c ip ttl 1
+        add rule ip t c ip ttl 2
+        insert rule ip t c ip ttl 3
+        add rule ip t c index 0 ip ttl 4
+        insert rule ip t c index 3 ip ttl 5
+        """
+    ).tables
+    (chain,) = table.chains
+    assert [step.values.ranges[0][0] for rule in chain.rules for step in rule.steps] == [3, 4, 1, 5, 2]  # type: ignore[union-attr]
+
+
+def test_the_idiom_that_replaces_a_table_leaves_one() -> None:
+    (table,) = read(
+        "table ip t {\nchain old {\n}\n}\ntable ip t\ndelete table ip t\ntable ip t {\nchain new {\n}\n}\n"
+    ).tables
+    assert [chain.name for chain in table.chains] == ["new"]
+
+
+def test_elements_come_and_go() -> None:
+    (table,) = read(
+        """
+        table ip t { set s { type inet_service; elements = { 1, 2 }; }
+        }
+        add element ip t s { 3, 4 }
+        delete element ip t s { 2, 4 }
+        """
+    ).tables
+    assert [element.key for element in table.sets[0].elements] == [((1, 1),), ((3, 3),)]
+
+
+def test_a_chain_written_in_a_rule_gets_a_name() -> None:
+    (table,) = read("table ip t {\nchain c {\n ip ttl 1 jump {\n  ip ttl 2 drop\n }\n accept\n}\n}\n").tables
+    chain = table.chain("c")
+    assert chain is not None
+    first, second = chain.rules
+    assert isinstance(first.verdict, Jump)
+    inner = table.chain(first.verdict.chain)
+    assert inner is not None
+    assert [rule.verdict for rule in inner.rules] == [Drop()]
+    assert second.verdict == Accept()
+
+
+@pytest.mark.parametrize(
+    ("priority", "family", "value"),
+    [("filter", "ip", 0), ("mangle - 5", "ip", -155), ("filter+10", "bridge", -190), ("-42", "inet", -42)],
+)
+def test_priorities_have_names(priority: str, family: str, value: int) -> None:
+    ruleset = read(f"table {family} t {{\nchain c {{\ntype filter hook input priority {priority};\n}}\n}}\n")
+    base = ruleset.tables[0].chains[0].base
+    assert base is not None
+    assert base.priority == value
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("table ip t {\nchain c {\n ip saddr 2001:db8::1\n}\n}\n", "FWT112"),
+        ("table ip t {\nchain c {\n tcp dport 70000\n}\n}\n", "FWT112"),
+        ("table ip t {\nchain c {\n tcp dport 9-3\n}\n}\n", "FWT112"),
+        ("table ip t {\nchain c {\n limit name nowhere\n}\n}\n", "FWT112"),
+        ("add element ip t s { 1 }\n", "FWT102"),
+        ("table ip t {\nchain c {\n}\n}\nadd rule ip t c handle 4 drop\n", "FWT102"),
+        ("table ip t {\nchain c {\n}\n}\nadd rule ip t c index 4 drop\n", "FWT112"),
+        ("table ip t {\nchain c {\n type filter hook sideways priority 0\n}\n}\n", "FWT112"),
+    ],
+)
+def test_what_nft_itself_refuses_is_refused(text: str, code: str) -> None:
+    assert refusal(text) == code
