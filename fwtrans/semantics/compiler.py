@@ -98,8 +98,10 @@ class Compiler:
         if name in self._open:
             raise Undecidable(f"a jump loop leads through chain {name}", name)
         self._open.append(name)
-        rules = tuple(self._numbered_rules(self._chains[name]))
-        self._open.pop()
+        try:
+            rules = tuple(self._numbered_rules(self._chains[name]))
+        finally:
+            self._open.pop()
         number = self._numbers[name] = self._program.chains.number(rules)
         return number
 

@@ -20,40 +20,47 @@ from fwtrans.semantics.keys import CubeTest
 from fwtrans.semantics.objects import Pairing, pairings, renamed
 from fwtrans.semantics.outcome import Comparison, Difference, DifferenceKind, Limits, Undecided
 from fwtrans.semantics.packet import Unknown, UnknownKind
+from fwtrans.semantics.path import visit_path
 from fwtrans.semantics.program import CAUSE, AnyTest, TupleTest
-from fwtrans.semantics.session import Session, visits_of
+from fwtrans.semantics.session import Session
+from fwtrans.semantics.side import visits_of
 from fwtrans.semantics.sides import confirms, judge
 from fwtrans.semantics.witness import Witnesses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from fwtrans.ir.ruleset import Ruleset
     from fwtrans.semantics.bdd import Node
     from fwtrans.semantics.outcome import SideResult
-    from fwtrans.semantics.session import Side, Visited
+    from fwtrans.semantics.path import Hop, Path
+    from fwtrans.semantics.session import Compared
+    from fwtrans.semantics.side import Side
 
 _DEFAULT = Limits()
 
 
-def compare(old: Ruleset, new: Ruleset, *, limits: Limits = _DEFAULT) -> Comparison:
-    """Return whether two rulesets do the same, at every hook where either has a base chain."""
+def compare(
+    old: Ruleset, new: Ruleset, *, limits: Limits = _DEFAULT, paths: Sequence[Path] | None = None
+) -> Comparison:
+    """Return whether two rulesets do the same: at every hook where either has a base chain, or else on the given paths."""
     try:
-        comparing = _Comparing(Session(old, new, limits.nodes), limits)
+        comparing = _Comparing(Session(old, new, limits.nodes, paths), limits)
     except OutOfNodes:
         visits = dict.fromkeys((*visits_of(old), *visits_of(new)))
-        return Comparison((), tuple(Undecided(visit, "out of memory", ()) for visit in visits), ())
+        lost = map(visit_path, visits) if paths is None else paths
+        return Comparison((), tuple(Undecided(path, "out of memory", ()) for path in lost), ())
     found = comparing.run()
     if comparing.rests_on_names:
         # one name need not be one bucket: look for another bijection before saying that they differ
-        again = _Comparing(Session(old, new, limits.nodes, apart=True), limits).run()
+        again = _Comparing(Session(old, new, limits.nodes, paths, apart=True), limits).run()
         if again.equal:
             return again
     return found
 
 
 class _Found(NamedTuple):
-    visited: Visited
+    compared: Compared
     aspects: tuple[Aspect, ...]
 
 
@@ -64,7 +71,7 @@ class _Comparing:
         self._session = session
         self._limits = limits
         self._undecided = [
-            Undecided(visit, error.reason, (error.chain,) if error.chain else ()) for visit, error in session.failed
+            Undecided(path, error.reason, (error.chain,) if error.chain else ()) for path, error in session.failed
         ]
         self._differences: list[Difference] = []
         self._omitted = 0
@@ -73,13 +80,13 @@ class _Comparing:
 
     def run(self) -> Comparison:
         pairing, found = self._best_pairing()
-        for visited, aspects in found:
+        for compared, aspects in found:
             try:
-                self._visit(visited, aspects, pairing)
+                self._path(compared, aspects, pairing)
             except OutOfNodes:
-                self._undecided.append(Undecided(visited.visit, "out of memory while looking for a witness", ()))
+                self._undecided.append(Undecided(compared.path, "out of memory while looking for a witness", ()))
             except RecursionError as error:
-                self._undecided.append(Undecided(visited.visit, str(error), ()))
+                self._undecided.append(Undecided(compared.path, str(error), ()))
         return Comparison(
             tuple(self._differences),
             tuple(dict.fromkeys(self._undecided)),
@@ -93,7 +100,7 @@ class _Comparing:
         """Return the first pairing of objects under which all is equal, or else the likeliest."""
         likeliest: tuple[Pairing, list[_Found]] | None = None
         for pairing in pairings(self._session):
-            found = [self._aspects(visited, pairing) for visited in self._session.visited]
+            found = [self._aspects(compared, pairing) for compared in self._session.compared]
             found = [item for item in found if item.aspects]
             if likeliest is None:
                 likeliest = pairing, found
@@ -106,16 +113,16 @@ class _Comparing:
         self.rests_on_names = len(shared) > 1 and any(map(self._stateful, likeliest[1]))
         return likeliest
 
-    def _aspects(self, visited: Visited, pairing: Pairing) -> _Found:
-        visit, old, new, possible = visited
+    def _aspects(self, compared: Compared, pairing: Pairing) -> _Found:
+        path, old, new, possible = compared
         try:
             new = renamed(self._session, new, pairing)
-            sets = self._session.evaluator(visit).sets
+            sets = self._session.evaluator(path.visit).sets
             aspects = tuple(Comparer(sets, possible, self._limits.ignored).aspects(old, new))
         except OutOfNodes:
-            self._undecided.append(Undecided(visit, "out of memory while comparing", ()))
+            self._undecided.append(Undecided(path, "out of memory while comparing", ()))
             aspects = ()
-        return _Found(visited._replace(new=new), aspects)
+        return _Found(compared._replace(new=new), aspects)
 
     def _stateful(self, found: _Found) -> bool:
         """Tell whether a difference rests on what a stateful object answers, or is about one."""
@@ -130,18 +137,18 @@ class _Comparing:
 
     # --- witnesses ---
 
-    def _visit(self, visited: Visited, aspects: tuple[Aspect, ...], pairing: Pairing) -> None:
+    def _path(self, compared: Compared, aspects: tuple[Aspect, ...], pairing: Pairing) -> None:
         room = self._limits.differences
         for aspect in aspects:
-            certain = self._certain(visited, aspect)
-            for difference in self._witnesses(visited, aspect, certain, pairing):
+            certain = self._certain(compared, aspect)
+            for difference in self._witnesses(compared, aspect, certain, pairing):
                 if not room:
                     self._omitted += 1
                     return
                 self._differences.append(difference)
                 room -= 1
 
-    def _certain(self, visited: Visited, aspect: Aspect) -> Node:
+    def _certain(self, compared: Compared, aspect: Aspect) -> Node:
         """Return the packets that differ whatever opaque matches of one side have to do with those of the other."""
         old, new = self._own_questions
         if not old or not new:
@@ -153,37 +160,37 @@ class _Comparing:
             names = tuple(
                 name for name, of in (*old.items(), *new.items()) if rest.exists(self._session.bdd.cube(of)) != rest
             )
-            self._undecided.append(Undecided(visited.visit, "matches without a model may mean the same", names))
+            self._undecided.append(Undecided(compared.path, "matches without a model may mean the same", names))
         return certain
 
-    def _witnesses(self, visited: Visited, aspect: Aspect, packets: Node, pairing: Pairing) -> Iterator[Difference]:
-        witnesses = Witnesses(self._session.evaluator(visited.visit).sets)
+    def _witnesses(self, compared: Compared, aspect: Aspect, packets: Node, pairing: Pairing) -> Iterator[Difference]:
+        path = compared.path
+        witnesses = Witnesses(self._session.evaluator(path.visit).sets, (*path.old, *path.new)[0])
         while packets != self._session.bdd.false:
             packet, assignment = witnesses.pick(packets)
-            old = judge(self._session, self._session.old, visited.visit, packet, assignment, {})
-            new = judge(self._session, self._session.new, visited.visit, packet, assignment, pairing)
+            old = judge(self._session, self._session.old, path.old, packet, assignment, {})
+            new = judge(self._session, self._session.new, path.new, packet, assignment, pairing)
             names = [item.identity for item in self._session.program.objects.items]
             yield Difference(
-                visited.visit, aspect.kind, describe(aspect.subject, names), packet, old, new,
-                confirms(aspect.kind, aspect.subject, packet, old.outcome, new.outcome, visited.visit.family),
+                path, aspect.kind, describe(aspect.subject, names), packet, old, new,
+                confirms(aspect.kind, aspect.subject, packet, old.outcome, new.outcome, path.visit.family),
             )  # fmt: skip
             if aspect.kind is not DifferenceKind.VERDICT:
                 return
-            packets = packets & ~self._same_cause(visited, old, new, pairing)
+            packets = packets & ~self._same_cause(compared, old, new, pairing)
             if packets.eval(list(enumerate(assignment))):
                 return  # the cause could not be told apart from others
 
-    def _same_cause(self, visited: Visited, old: SideResult, new: SideResult, pairing: Pairing) -> Node:
+    def _same_cause(self, compared: Compared, old: SideResult, new: SideResult, pairing: Pairing) -> Node:
         """Return the packets that the same rules decide on both sides."""
-        before = self._decided(visited, self._session.old, old, {})
-        return before & self._decided(visited, self._session.new, new, pairing)
+        before = self._decided(self._session.old, compared.path.old, old, {})
+        return before & self._decided(self._session.new, compared.path.new, new, pairing)
 
-    def _decided(self, visited: Visited, side: Side, result: SideResult, pairing: Pairing) -> Node:
+    def _decided(self, side: Side, hops: tuple[Hop, ...], result: SideResult, pairing: Pairing) -> Node:
         found = self._session.bdd.true
         for place in result.decided_by:
-            marked = side.marked(visited.visit, Spot(place.table, place.chain, place.number))
-            summary = renamed(self._session, self._session.evaluator(visited.visit).visit(marked), pairing)
-            events = summary.events.get(CAUSE)
+            marked = self._session.summary(side, hops, Spot(place.table, place.chain, place.number))
+            events = renamed(self._session, marked, pairing).events.get(CAUSE)
             if events is not None:
                 found = found & events.reached[0]
         return found

@@ -62,8 +62,8 @@ def _ways(before: Sequence[int], after: Sequence[int]) -> Iterator[tuple[tuple[i
 def _look(session: Session, side: int, thing: int, private: Node) -> Hashable:
     """Return all that two matching objects have in common."""
     seen: list[Hashable] = [session.program.objects.items[thing].shape]
-    for place, visited in enumerate(session.visited):
-        summary = visited.new if side else visited.old
+    for place, compared in enumerate(session.compared):
+        summary = compared.new if side else compared.old
         for kind in _KINDS:
             events = summary.events.get(Stream(kind, thing))
             if events is None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fwtrans.ir.fields import Field
     from fwtrans.semantics.concrete import Outcome
     from fwtrans.semantics.packet import HookVisit, Packet, Unknown
+    from fwtrans.semantics.path import Path
     from fwtrans.source import Origin
 
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 class Limits:
     """How much a comparison may use, and how much it tells.
 
-    `nodes` bounds the memory (about 25 bytes each), `differences` how many are shown for one hook visit. `ignored` are
+    `nodes` bounds the memory (about 25 bytes each), `differences` how many are shown for one hook visit or path. `ignored` are
     bits of written fields that nobody outside reads, such as a mark that only carries a decision from rule to rule.
     """
 
@@ -50,7 +51,10 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SideResult:
-    """What one side does with the witness: the concrete evaluator's own answer, and the rules that decided."""
+    """What one side does with the witness: the concrete evaluator's own answer, and the rules that decided.
+
+    On a path of several hops effects and trace are those of all hops, and the verdict that of the last one reached.
+    """
 
     outcome: Outcome
     decided_by: tuple[Place, ...]
@@ -64,13 +68,18 @@ class Difference:
     `confirmed` says that the concrete evaluator, too, finds the two outcomes different; if not, we have a fault of ours.
     """
 
-    visit: HookVisit
+    path: Path
     kind: DifferenceKind
     subject: str
     packet: Packet
     old: SideResult
     new: SideResult
     confirmed: bool
+
+    @property
+    def visit(self) -> HookVisit:
+        """Return the hook visit, the first where the path has several."""
+        return self.path.visit
 
     @property
     def is_lesser(self) -> bool:
@@ -80,16 +89,21 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Undecided:
-    """What could not be compared: the visit, the reason, and the names it rests on (chains, opaque matches)."""
+    """What could not be compared: the path, the reason, and the names it rests on (chains, opaque matches)."""
 
-    visit: HookVisit
+    path: Path
     reason: str
     names: tuple[str, ...]
+
+    @property
+    def visit(self) -> HookVisit:
+        """Return the hook visit, the first where the path has several."""
+        return self.path.visit
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The answer. `omitted` counts visits in which there are more differences than were asked for."""
+    """The answer. `omitted` counts paths in which there are more differences than were asked for."""
 
     differences: tuple[Difference, ...]
     undecided: tuple[Undecided, ...]

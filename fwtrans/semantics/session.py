@@ -1,8 +1,4 @@
-"""Two rulesets made ready for comparing: one table of numbers, one set of variables, one summary for each side and visit.
-
-The hook visits are those where either side has a base chain. An `inet` table is seen by IPv4 and by IPv6 packets, beside
-the `ip` or `ip6` tables, in the order of the priorities.
-"""
+"""Two rulesets made ready for comparing: one table of numbers, one set of variables, a summary for each side and path."""
 
 from __future__ import annotations
 
@@ -11,141 +7,39 @@ from typing import TYPE_CHECKING, NamedTuple
 from fwtrans.ir import fields as known
 from fwtrans.ir.fields import Family
 from fwtrans.ir.intervals import IntervalSet
-from fwtrans.ir.match import FieldTest
-from fwtrans.ir.ruleset import Hook
 from fwtrans.semantics import domain
 from fwtrans.semantics.aspects import IS_NEW
 from fwtrans.semantics.bdd import Bdd, OutOfNodes
 from fwtrans.semantics.classes import NumberClasses
-from fwtrans.semantics.compiler import Compiler, Spot
-from fwtrans.semantics.packet import HookVisit
 from fwtrans.semantics.packetset import PacketSets
+from fwtrans.semantics.path import visit_path
 from fwtrans.semantics.program import Program, Undecidable
-from fwtrans.semantics.symbolic import NAT_TESTS, BaseChain, Evaluator
+from fwtrans.semantics.side import Side, visits_of
+from fwtrans.semantics.summary import Algebra, mapped
+from fwtrans.semantics.symbolic import NAT_TESTS, Evaluator
 from fwtrans.semantics.variables import Demand, Variables
 from fwtrans.semantics.visible import is_of_connection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from fwtrans.ir.ruleset import Chain, Ruleset, Table
+    from fwtrans.ir.ruleset import Ruleset
     from fwtrans.semantics.bdd import Node
+    from fwtrans.semantics.compiler import Spot
+    from fwtrans.semantics.packet import HookVisit
+    from fwtrans.semantics.path import Hop, Path
     from fwtrans.semantics.summary import Summary
 
-_PATHS = {Family.INET: (Family.IP, Family.IP6)}
-_SEEN_BY = {
-    Family.IP: {Family.IP, Family.INET},
-    Family.IP6: {Family.IP6, Family.INET},
-    Family.ARP: {Family.ARP},
-    Family.BRIDGE: {Family.BRIDGE},
-    Family.NETDEV: {Family.NETDEV},
-}
-# NF_IP_PRI_CONNTRACK: chains before it see no entry yet, whatever the packet's state will be.
-_CONNTRACK_PRIORITY = -200
-_EARLY = "a chain that runs before connection tracking is taken to see the state that tracking will find"
 # Entries of the cache of operations for each test and rule.
 _OPERATIONS = 64
 _ETHER_FIELDS = (known.ETHER_TYPE, known.ETHER_PROTOCOL)
 _ETHER_CONSTANTS = (domain.IP_PROTOCOL, domain.ARP_PROTOCOL, domain.IP6_PROTOCOL, 0x8100, 0x88A8)
 
 
-def visits_of(ruleset: Ruleset) -> Iterable[HookVisit]:
-    """Yield the visits at which a ruleset has a base chain, each once."""
-    found = (
-        HookVisit(family, chain.base.hook, chain.base.device)
-        for table in ruleset.tables
-        for chain in table.chains
-        if chain.base is not None
-        for family in _PATHS.get(table.family, (table.family,))
-    )
-    return dict.fromkeys(found)
+class Compared(NamedTuple):
+    """What both sides do on a path, and which packets there can be on it."""
 
-
-def base_chains(ruleset: Ruleset, visit: HookVisit) -> list[tuple[Table, Chain]]:
-    """Return the base chains that a packet of the visit passes, in order."""
-    found = [
-        (chain.base.priority, table, chain)
-        for table in ruleset.tables
-        if table.family in _SEEN_BY[visit.family]
-        for chain in table.chains
-        if chain.base is not None and chain.base.hook is visit.hook and chain.base.device in {"", visit.device}
-    ]
-    return [(table, chain) for _, table, chain in sorted(found, key=lambda item: item[0])]
-
-
-class Side:
-    """One ruleset's chains as numbers."""
-
-    def __init__(self, program: Program, ruleset: Ruleset, alias: str = "") -> None:
-        self.ruleset = ruleset
-        self._program = program
-        self.alias = alias
-        self._compilers = {id(table): Compiler(program, table, alias=alias) for table in ruleset.tables}
-
-    @property
-    def tests(self) -> set[int]:
-        """Return the numbers of the tests that this side asks."""
-        return set().union(*(compiler.tests for compiler in self._compilers.values()))
-
-    @property
-    def objects(self) -> set[int]:
-        """Return the numbers of the objects that this side uses."""
-        return set().union(*(compiler.objects for compiler in self._compilers.values()))
-
-    @property
-    def assumptions(self) -> tuple[str, ...]:
-        """Return what the numbers rest on."""
-        found = dict.fromkeys(self.ruleset.assumptions)
-        for table in self.ruleset.tables:
-            compiler = self._compilers[id(table)]
-            found.update(compiler.assumptions)
-            if any(map(_is_early, table.chains)) and any(map(self._reads_connection, compiler.tests)):
-                found[_EARLY] = None
-        return tuple(found)
-
-    def _reads_connection(self, number: int) -> bool:
-        test = self._program.tests.items[number]
-        return isinstance(test, FieldTest) and test.field.name.startswith("ct.")
-
-    def compiled(self, visit: HookVisit) -> list[BaseChain]:
-        """Return the base chains of a visit."""
-        return [
-            self._base(table, chain, self._compilers[id(table)]) for table, chain in base_chains(self.ruleset, visit)
-        ]
-
-    def marked(self, visit: HookVisit, spot: Spot) -> list[BaseChain]:
-        """Return the base chains of a visit, one place in them marked."""
-        found: list[BaseChain] = []
-        for table, chain in base_chains(self.ruleset, visit):
-            name = table_name(table)
-            compiler = self._compilers[id(table)]
-            if spot.table == name and spot.number >= 0:
-                compiler = compiler.marked(spot)
-            base = self._base(table, chain, compiler)
-            is_policy = spot == Spot(name, chain.name, -1)
-            found.append(base._replace(marked=True) if is_policy else base)
-        return found
-
-    def _base(self, table: Table, chain: Chain, compiler: Compiler) -> BaseChain:
-        assert chain.base is not None  # noqa: S101 -- only base chains come here
-        name = f"{table_name(table)} {chain.name}"
-        return BaseChain(compiler.chain(chain.name), name, chain.base.kind, chain.base.accepts)
-
-
-def _is_early(chain: Chain) -> bool:
-    base = chain.base
-    return base is not None and base.hook in {Hook.PREROUTING, Hook.OUTPUT} and base.priority <= _CONNTRACK_PRIORITY
-
-
-def table_name(table: Table) -> str:
-    """Return a table's name with its family."""
-    return f"{table.family.value} {table.name}"
-
-
-class Visited(NamedTuple):
-    """What both sides do at a visit, and which packets can be there."""
-
-    visit: HookVisit
+    path: Path
     old: Summary
     new: Summary
     possible: Node
@@ -154,49 +48,86 @@ class Visited(NamedTuple):
 class Session:
     """One comparison's tables, variables and summaries."""
 
-    def __init__(self, old: Ruleset, new: Ruleset, nodes: int, *, apart: bool = False) -> None:
+    def __init__(
+        self, old: Ruleset, new: Ruleset, nodes: int, paths: Iterable[Path] | None = None, *, apart: bool = False
+    ) -> None:
         self.program = Program()
         self.old = Side(self.program, old)
         self.new = Side(self.program, new, "new " if apart else "")
-        self.visited: list[Visited] = []
-        self.failed: list[tuple[HookVisit, Undecidable]] = []
+        visits = {**dict.fromkeys(visits_of(old)), **dict.fromkeys(visits_of(new))}
+        wanted = list(map(visit_path, visits) if paths is None else paths)
+        self.compared: list[Compared] = []
+        self.failed: list[tuple[Path, Undecidable]] = []
         self._evaluators: dict[HookVisit, Evaluator] = {}
-        ready = self._compile({**dict.fromkeys(visits_of(old)), **dict.fromkeys(visits_of(new))})
+        self._summaries: dict[tuple[int, HookVisit], Summary] = {}
+        ready = [path for path in wanted if self._compiles(path)]
         self.bdd = Bdd(nodes, _OPERATIONS * self.program.size)
+        demand = self._demand(ready)
+        self._facts = _facts(demand, dict.fromkeys(hop.visit for path in ready for hop in (*path.old, *path.new)))
+        self.variables = Variables(self.bdd, demand)
+        for path in ready:
+            self._evaluate(path)
+
+    def _compiles(self, path: Path) -> bool:
+        try:
+            for side, hops in ((self.old, path.old), (self.new, path.new)):
+                for hop in hops:
+                    side.compiled(hop.visit)
+        except Undecidable as error:
+            self.failed.append((path, error))
+            return False
+        return True
+
+    def _demand(self, paths: Sequence[Path]) -> Demand:
         demand = Demand()
         demand.add_program(self.program)
-        if any(base.kind == "nat" for sides in ready.values() for bases in sides for base in bases):
+        hops = dict.fromkeys(hop for path in paths for hop in (*path.old, *path.new))
+        chains = (base for hop in hops for side in (self.old, self.new) for base in side.compiled(hop.visit))
+        if any(base.kind == "nat" for base in chains):
             for test in NAT_TESTS:
                 demand.add_test(test)
         if any(map(is_of_connection, demand.written)):
             demand.add_test(IS_NEW)
-        self._facts = _facts(demand, ready)
-        self.variables = Variables(self.bdd, demand)
-        for visit, (before, after) in ready.items():
-            self._evaluate(visit, before, after)
+        for hop in hops:
+            for field, value in hop.known:
+                demand.add_value(field, value)
+        return demand
 
-    def _compile(self, visits: Iterable[HookVisit]) -> dict[HookVisit, tuple[list[BaseChain], list[BaseChain]]]:
-        ready: dict[HookVisit, tuple[list[BaseChain], list[BaseChain]]] = {}
-        for visit in visits:
-            try:
-                ready[visit] = self.old.compiled(visit), self.new.compiled(visit)
-            except Undecidable as error:
-                self.failed.append((visit, error))
-        return ready
-
-    def _evaluate(self, visit: HookVisit, before: Sequence[BaseChain], after: Sequence[BaseChain]) -> None:
+    def _evaluate(self, path: Path) -> None:
         try:
-            sets = PacketSets(self.program, self.variables, visit)
-            evaluator = Evaluator(self.program, sets)
-            old, new = evaluator.visit(before), evaluator.visit(after)
-            possible = self._possible(sets)
+            old, new = self.summary(self.old, path.old), self.summary(self.new, path.new)
+            possible = self.bdd.true
+            for hop in (*path.old, *path.new):
+                known = self._knowing(hop)
+                possible = possible & known(self._possible(self.evaluator(hop.visit).sets))
         except Undecidable as error:
-            self.failed.append((visit, error))
+            self.failed.append((path, error))
         except OutOfNodes:
-            self.failed.append((visit, Undecidable("out of memory", before[0].name if before else after[0].name)))
+            self.failed.append((path, Undecidable("out of memory", path.name)))
         else:
-            self.visited.append(Visited(visit, old, new, possible))
-            self._evaluators[visit] = evaluator
+            self.compared.append(Compared(path, old, new, possible))
+
+    def summary(self, side: Side, hops: Sequence[Hop], spot: Spot | None = None) -> Summary:
+        """Return what a side does on a path; with a spot, the use of that rule or policy is recorded."""
+        algebra = Algebra(self.variables)
+        found = algebra.identity
+        for hop in hops:
+            visited = self._visit(side, hop.visit, spot)
+            found = algebra.then(found, mapped(visited, self._knowing(hop)) if hop.known else visited)
+        return found
+
+    def _visit(self, side: Side, visit: HookVisit, spot: Spot | None) -> Summary:
+        if spot is not None:
+            return self.evaluator(visit).visit(side.marked(visit, spot))
+        key = (id(side), visit)
+        if key not in self._summaries:
+            self._summaries[key] = self.evaluator(visit).visit(side.compiled(visit))
+        return self._summaries[key]
+
+    def _knowing(self, hop: Hop) -> Callable[[Node], Node]:
+        """Return the operation that puts what is known at a hop into functions of the packet."""
+        known = dict(self.variables.bits_of(hop.known))
+        return self.bdd.substitution(known) if known else lambda node: node
 
     def _possible(self, sets: PacketSets) -> Node:
         found = self.bdd.true
@@ -209,6 +140,8 @@ class Session:
 
     def evaluator(self, visit: HookVisit) -> Evaluator:
         """Return the evaluator of a visit."""
+        if visit not in self._evaluators:
+            self._evaluators[visit] = Evaluator(self.program, PacketSets(self.program, self.variables, visit))
         return self._evaluators[visit]
 
 

@@ -6,11 +6,12 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from fwtrans.ir import verdict as verdicts
+from fwtrans.ir.effect import SetUpdate
 from fwtrans.ir.fields import Field
-from fwtrans.semantics.concrete import Decision, evaluate
+from fwtrans.semantics.concrete import Decision, Outcome, evaluate
 from fwtrans.semantics.outcome import DifferenceKind, Place, SideResult
-from fwtrans.semantics.packet import Unknown, UnknownKind
-from fwtrans.semantics.session import base_chains, table_name
+from fwtrans.semantics.packet import Packet, Unknown, UnknownKind, set_identity
+from fwtrans.semantics.side import base_chains, table_name
 from fwtrans.semantics.visible import visible
 
 if TYPE_CHECKING:
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
 
     from fwtrans.ir.fields import Family
     from fwtrans.ir.ruleset import Chain, Table
-    from fwtrans.semantics.concrete import Outcome, Passed
-    from fwtrans.semantics.packet import HookVisit, Packet
-    from fwtrans.semantics.session import Session, Side
+    from fwtrans.semantics.concrete import Passed
+    from fwtrans.semantics.packet import HookVisit
+    from fwtrans.semantics.path import Hop
+    from fwtrans.semantics.session import Session
+    from fwtrans.semantics.side import Side
 
 _DECIDING = (*verdicts.TERMINAL, verdicts.Dispatch)
 _LOGS = ("log", "")
@@ -30,23 +33,57 @@ _KINDS = (UnknownKind.STATEFUL, UnknownKind.MEMBER)
 def judge(
     session: Session,
     side: Side,
-    visit: HookVisit,
+    hops: Sequence[Hop],
     packet: Packet,
     assignment: Sequence[bool],
     pairing: Mapping[int, int],
 ) -> SideResult:
-    """Return what the side does with the packet, given the values of the unknowns."""
-    known = dict(_answers(session, side, assignment, pairing))
-    asked: dict[Unknown, bool] = {}
+    """Return what the side does with the packet on its way, given the values of the unknowns."""
+    answers = _Answers(dict(_answers(session, side, assignment, pairing)))
+    values = dict(packet.values)
+    outcome = Outcome(Decision.ACCEPT, (), values, (), None)
+    places: list[Place] = []
+    for hop in hops:
+        here = evaluate(side.ruleset, hop.visit, Packet({**values, **hop.values}), answers)
+        answers.hop_done(here)
+        values = here.values
+        decided = list(_deciding(side, hop.visit, here))
+        if here.decision is not Decision.ACCEPT:
+            places = decided
+        elif any(place.number >= 0 for place in decided) or not places:
+            places = [*(place for place in places if place.number >= 0), *decided]
+        effects, trace = (*outcome.effects, *here.effects), (*outcome.trace, *here.trace)
+        outcome = Outcome(here.decision, effects, values, trace, here.decided_by)
+        if here.decision is not Decision.ACCEPT:
+            break
+    return SideResult(outcome, tuple(places), answers.asked)
 
-    def answer(unknown: Unknown) -> bool:
+
+class _Answers:
+    """Answers the concrete evaluator, which counts touches from the start at each hop, and keeps what was asked."""
+
+    def __init__(self, known: Mapping[Unknown, bool]) -> None:
+        self._known = known
+        self._before: Counter[str] = Counter()
+        self.asked: dict[Unknown, bool] = {}
+
+    def __call__(self, unknown: Unknown) -> bool:
         usual = unknown.kind is UnknownKind.STATEFUL
         key = unknown.key if unknown.kind is UnknownKind.MEMBER else ()
-        asked[unknown] = known.get(unknown._replace(key=key), usual)
-        return asked[unknown]
+        later = unknown._replace(nth=unknown.nth + self._before[unknown.identity])
+        self.asked[later] = self._known.get(later._replace(key=key), usual)
+        return self.asked[later]
 
-    outcome = evaluate(side.ruleset, visit, packet, answer)
-    return SideResult(outcome, tuple(_deciding(side, visit, outcome)), asked)
+    def hop_done(self, outcome: Outcome) -> None:
+        """Count what was touched at a hop."""
+        for effect in outcome.effects:
+            if isinstance(effect, tuple) and effect[0] == "touch":
+                self._before[effect[1].identity] += 1
+        for passed in outcome.trace:
+            if passed.held:
+                updates = (step for step in passed.rule.steps if isinstance(step, SetUpdate))
+                table = passed.table
+                self._before.update(set_identity(table.family, table.name, step.set_name) for step in updates)
 
 
 def _answers(

@@ -23,7 +23,7 @@ from fwtrans.semantics.packet import Unknown, UnknownKind
 from fwtrans.semantics.program import TupleTest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from fwtrans.ir.bits import Cube
     from fwtrans.ir.fields import Field
@@ -85,6 +85,14 @@ class Demand:
                     self.add_test(part)
         elif isinstance(test, FieldTest):
             self._values(test.field, test.values)
+
+    def add_value(self, field: Field, value: int | str) -> None:
+        """Collect a value that a field is known to have somewhere, if any test asks for the field at all."""
+        if isinstance(value, str):
+            if field in self.names:
+                self.names[field][NameSet.exact(value)] = None
+        elif field in self.intervals:
+            self.intervals[field][IntervalSet.single(field.width, value)] = None
 
     def _test(self, test: Test) -> None:
         if isinstance(test, FieldTest):
@@ -235,14 +243,10 @@ class Variables:
 
     def at_value(self, field: Field, value: int | str) -> Node:
         """Return the function that holds where the field has one value, as far as any test tells it from others."""
-        if field in self.numbers and isinstance(value, int):
-            numbers = self.numbers[field]
-            place = numbers.class_of(value)
-            return self._run_node(field, numbers.count, [(place, place)] if place >= 0 else [])
-        if field in self.names and isinstance(value, str):
-            names = self.names[field]
-            place = names.class_of(value)
-            return self._run_node(field, names.count, [(place, place)])
+        if field in self.spans:
+            place = self.class_of(field, value)
+            count = self.names[field].count if field in self.names else self.numbers[field].count
+            return self._run_node(field, count, [(place, place)] if place >= 0 else [])
         found = self.bdd.true
         for bit in range(field.width):
             number = self.slots.get(Slot(field, bit))
@@ -250,6 +254,23 @@ class Variables:
                 variable = self.bdd.variables[number]
                 found = found & (variable if value >> bit & 1 else ~variable)
         return found
+
+    def bits_of(self, known: Iterable[tuple[Field, int | str]]) -> Iterator[tuple[int, Node]]:
+        """Yield the variables of fields that are known, each with the constant that it is."""
+        for field, value in known:
+            span = self.spans.get(field, ())
+            place = self.class_of(field, value) if span else 0
+            for at, number in enumerate(reversed(span)):
+                yield number, self.bdd.true if place >> at & 1 else self.bdd.false
+            for bit in range(field.width if isinstance(value, int) else 0):
+                if Slot(field, bit) in self.slots:
+                    yield self.slots[Slot(field, bit)], self.bdd.true if int(value) >> bit & 1 else self.bdd.false
+
+    def class_of(self, field: Field, value: int | str) -> int:
+        """Return the class of a value of a field that has classes."""
+        return (
+            self.names[field].class_of(str(value)) if field in self.names else self.numbers[field].class_of(int(value))
+        )
 
     def _run_node(self, field: Field, count: int, runs: list[tuple[int, int]]) -> Node:
         return run_node(self.bdd, [self.bdd.variables[number] for number in self.spans[field]], count, runs)

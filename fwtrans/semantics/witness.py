@@ -9,7 +9,6 @@ from fwtrans.ir import fields as known
 from fwtrans.ir.fields import Family, FieldKind
 from fwtrans.ir.names import NamePattern
 from fwtrans.semantics.classes import NO_NAME
-from fwtrans.semantics.domain import fixed_values
 from fwtrans.semantics.packet import Packet, UnknownKind
 from fwtrans.semantics.variables import Slot
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from fwtrans.semantics.bdd import Node
     from fwtrans.semantics.classes import NameClasses
     from fwtrans.semantics.packetset import PacketSets
+    from fwtrans.semantics.path import Hop
 
 _DOCUMENTATION = {
     FieldKind.IPV4: tuple(map(ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"))),
@@ -71,13 +71,13 @@ _LIKED: tuple[tuple[Field, tuple[int | str, ...]], ...] = (
 
 
 class Witnesses:
-    """Packets of one visit."""
+    """Packets of one visit, or of a path that begins with it."""
 
-    def __init__(self, sets: PacketSets) -> None:
+    def __init__(self, sets: PacketSets, hop: Hop) -> None:
         self._sets = sets
         self._variables = sets.variables
         self._bdd = sets.bdd
-        self._fixed = fixed_values(sets.visit)
+        self._fixed = hop.values
 
     def pick(self, packets: Node) -> tuple[Packet, list[bool]]:
         """Return the packet of a non-empty set that a person knows best, and the values of all variables."""

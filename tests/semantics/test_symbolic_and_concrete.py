@@ -18,7 +18,8 @@ from fwtrans.semantics.concrete import Decision, Outcome, evaluate
 from fwtrans.semantics.equivalence import compare
 from fwtrans.semantics.packet import Unknown, UnknownKind
 from fwtrans.semantics.program import LOG
-from fwtrans.semantics.session import Session, visits_of
+from fwtrans.semantics.session import Session
+from fwtrans.semantics.side import visits_of
 from fwtrans.semantics.visible import visible
 from tests.semantics.rulesets import mutant, random_packet, random_ruleset
 
@@ -66,7 +67,7 @@ def assignment(session: Session, packet: Packet, seed: int) -> list[tuple[int, b
 
 def check(ruleset: Ruleset, session: Session, visit: HookVisit, packet: Packet, seed: int) -> None:
     outcome = evaluate(ruleset, visit, packet, lambda unknown: answer_for(seed, unknown))
-    visited = next(item for item in session.visited if item.visit == visit)
+    visited = next(item for item in session.compared if item.path.visit == visit)
     pairs = assignment(session, packet, seed)
 
     def holds(node: Node) -> bool:

@@ -1,0 +1,127 @@
+"""One ruleset's base chains as numbers, visit by visit, in the order in which a packet passes them.
+
+The hook visits are those where a ruleset has a base chain. An `inet` table is seen by IPv4 and by IPv6 packets, beside
+the `ip` or `ip6` tables, in the order of the priorities.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fwtrans.ir.fields import Family
+from fwtrans.ir.match import FieldTest
+from fwtrans.ir.ruleset import Hook
+from fwtrans.semantics.compiler import Compiler, Spot
+from fwtrans.semantics.packet import HookVisit
+from fwtrans.semantics.symbolic import BaseChain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fwtrans.ir.ruleset import Chain, Ruleset, Table
+    from fwtrans.semantics.program import Program
+
+_PATHS = {Family.INET: (Family.IP, Family.IP6)}
+_SEEN_BY = {
+    Family.IP: {Family.IP, Family.INET},
+    Family.IP6: {Family.IP6, Family.INET},
+    Family.ARP: {Family.ARP},
+    Family.BRIDGE: {Family.BRIDGE},
+    Family.NETDEV: {Family.NETDEV},
+}
+# NF_IP_PRI_CONNTRACK: chains before it see no entry yet, whatever the packet's state will be.
+_CONNTRACK_PRIORITY = -200
+_EARLY = "a chain that runs before connection tracking is taken to see the state that tracking will find"
+
+
+def visits_of(ruleset: Ruleset) -> Iterable[HookVisit]:
+    """Yield the visits at which a ruleset has a base chain, each once."""
+    found = (
+        HookVisit(family, chain.base.hook, chain.base.device)
+        for table in ruleset.tables
+        for chain in table.chains
+        if chain.base is not None
+        for family in _PATHS.get(table.family, (table.family,))
+    )
+    return dict.fromkeys(found)
+
+
+def base_chains(ruleset: Ruleset, visit: HookVisit) -> list[tuple[Table, Chain]]:
+    """Return the base chains that a packet of the visit passes, in order."""
+    found = [
+        (chain.base.priority, table, chain)
+        for table in ruleset.tables
+        if table.family in _SEEN_BY[visit.family]
+        for chain in table.chains
+        if chain.base is not None and chain.base.hook is visit.hook and chain.base.device in {"", visit.device}
+    ]
+    return [(table, chain) for _, table, chain in sorted(found, key=lambda item: item[0])]
+
+
+class Side:
+    """One ruleset's chains as numbers."""
+
+    def __init__(self, program: Program, ruleset: Ruleset, alias: str = "") -> None:
+        self.ruleset = ruleset
+        self._program = program
+        self.alias = alias
+        self._compilers = {id(table): Compiler(program, table, alias=alias) for table in ruleset.tables}
+
+    @property
+    def tests(self) -> set[int]:
+        """Return the numbers of the tests that this side asks."""
+        return set().union(*(compiler.tests for compiler in self._compilers.values()))
+
+    @property
+    def objects(self) -> set[int]:
+        """Return the numbers of the objects that this side uses."""
+        return set().union(*(compiler.objects for compiler in self._compilers.values()))
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """Return what the numbers rest on."""
+        found = dict.fromkeys(self.ruleset.assumptions)
+        for table in self.ruleset.tables:
+            compiler = self._compilers[id(table)]
+            found.update(compiler.assumptions)
+            if any(map(_is_early, table.chains)) and any(map(self._reads_connection, compiler.tests)):
+                found[_EARLY] = None
+        return tuple(found)
+
+    def _reads_connection(self, number: int) -> bool:
+        test = self._program.tests.items[number]
+        return isinstance(test, FieldTest) and test.field.name.startswith("ct.")
+
+    def compiled(self, visit: HookVisit) -> list[BaseChain]:
+        """Return the base chains of a visit."""
+        return [
+            self._base(table, chain, self._compilers[id(table)]) for table, chain in base_chains(self.ruleset, visit)
+        ]
+
+    def marked(self, visit: HookVisit, spot: Spot) -> list[BaseChain]:
+        """Return the base chains of a visit, one place in them marked."""
+        found: list[BaseChain] = []
+        for table, chain in base_chains(self.ruleset, visit):
+            name = table_name(table)
+            compiler = self._compilers[id(table)]
+            if spot.table == name and spot.number >= 0:
+                compiler = compiler.marked(spot)
+            base = self._base(table, chain, compiler)
+            is_policy = spot == Spot(name, chain.name, -1)
+            found.append(base._replace(marked=True) if is_policy else base)
+        return found
+
+    def _base(self, table: Table, chain: Chain, compiler: Compiler) -> BaseChain:
+        assert chain.base is not None  # noqa: S101 -- only base chains come here
+        name = f"{table_name(table)} {chain.name}"
+        return BaseChain(compiler.chain(chain.name), name, chain.base.kind, chain.base.accepts)
+
+
+def _is_early(chain: Chain) -> bool:
+    base = chain.base
+    return base is not None and base.hook in {Hook.PREROUTING, Hook.OUTPUT} and base.priority <= _CONNTRACK_PRIORITY
+
+
+def table_name(table: Table) -> str:
+    """Return a table's name with its family."""
+    return f"{table.family.value} {table.name}"

@@ -1,0 +1,133 @@
+"""Several hook visits as one journey: what PVE judges at three hops, a bridge ruleset judges at two."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fwtrans.ir import fields as known
+from fwtrans.ir.effect import Assign
+from fwtrans.ir.fields import Family, Field
+from fwtrans.ir.match import FieldTest, bits, negated, number
+from fwtrans.ir.names import NameSet
+from fwtrans.ir.ruleset import Hook, Ruleset
+from fwtrans.ir.verdict import Goto, Jump, Return
+from fwtrans.semantics.concrete import Decision
+from fwtrans.semantics.equivalence import compare
+from fwtrans.semantics.outcome import DifferenceKind, Limits
+from fwtrans.semantics.packet import HookVisit
+from fwtrans.semantics.path import Hop, Path
+from tests.semantics.builders import (
+    ACCEPT,
+    DROP,
+    TCP,
+    UDP,
+    base,
+    chain,
+    dport,
+    limit,
+    log,
+    rule,
+    ruleset,
+    source,
+    table,
+)
+
+if TYPE_CHECKING:
+    from fwtrans.ir.rule import Rule
+
+ACCEPTED = 1 << 31
+NO_MARKS = Limits(ignored={known.MARK: ACCEPTED})
+
+
+def name(field: Field, text: str) -> FieldTest:
+    return FieldTest(field, NameSet.prefix(text[:-1]) if text.endswith("+") else NameSet.exact(text))
+
+
+def hop(port_in: str, port_out: str) -> Hop:
+    ports = ((known.PORT_IN, port_in), (known.PORT_OUT, port_out), (known.BRIDGED, 1))
+    return Hop(HookVisit(Family.IP, Hook.FORWARD), (*ports, (known.IIFNAME, "br"), (known.OIFNAME, "br")))
+
+
+def frame(hook: Hook, *values: tuple[Field, int | str]) -> Hop:
+    carried = ((known.NFPROTO, 2), (known.ETHER_PROTOCOL, 0x800), (known.HAS_VLAN, 0))
+    return Hop(HookVisit(Family.BRIDGE, hook), (*carried, *values))
+
+
+GUEST_TO_GUEST = Path(
+    "tap1 to tap2",
+    (hop("tap1", "fwln1"), hop("fwpr1", "fwpr2"), hop("fwln2", "tap2")),
+    (frame(Hook.PREROUTING, (known.IIFNAME, "tap1")), frame(Hook.POSTROUTING, (known.OIFNAME, "tap2"))),
+)
+
+
+def pve(out_rules: tuple[Rule, ...], in_rules: tuple[Rule, ...]) -> Ruleset:
+    """Return a node with two guests in the shape that PVE gives it: linear, with the accept mark."""
+    marks = Assign(known.MARK, 0xFFFFFFFF & ~ACCEPTED, 0)
+    return ruleset(
+        base(
+            rule(name(known.PORT_IN, "fwln+"), number(known.BRIDGED, 1), Jump("fwbr-in")),
+            rule(name(known.PORT_OUT, "fwln+"), number(known.BRIDGED, 1), Jump("fwbr-out")),
+        ),
+        chain("fwbr-in", rule(name(known.PORT_OUT, "tap2"), Jump("tap2-in"))),
+        chain("fwbr-out", rule(name(known.PORT_IN, "tap1"), Jump("tap1-out"))),
+        chain("tap1-out", rule(marks), *out_rules, rule(bits(known.MARK, ACCEPTED, ACCEPTED), Return()), rule(DROP)),
+        chain("tap2-in", *in_rules, rule(log("policy"), DROP)),
+        chain("accept", rule(Assign(known.MARK, 0xFFFFFFFF & ~ACCEPTED, ACCEPTED))),
+    )
+
+
+def bridge(out_rules: tuple[Rule, ...], in_rules: tuple[Rule, ...]) -> Ruleset:
+    return ruleset(
+        table(
+            base(rule(name(known.IIFNAME, "tap1"), Jump("out")), name="pre", hook=Hook.PREROUTING),
+            base(rule(name(known.OIFNAME, "tap2"), Goto("in")), name="post", hook=Hook.POSTROUTING),
+            chain("out", *out_rules, rule(DROP)),
+            chain("in", *in_rules, rule(log("policy"), DROP)),
+            family=Family.BRIDGE,
+        )
+    )
+
+
+OLD = pve((rule(TCP, Goto("accept")), rule(UDP, dport(53), Goto("accept"))), (rule(dport(22), ACCEPT),))
+NEW = bridge((rule(TCP, ACCEPT), rule(UDP, dport(53), ACCEPT)), (rule(dport(22), ACCEPT),))
+
+
+def test_three_hops_are_two() -> None:
+    assert compare(OLD, NEW, paths=[GUEST_TO_GUEST], limits=NO_MARKS).equal
+
+
+def test_the_mark_that_stays_is_a_difference_unless_it_is_told_not_to_matter() -> None:
+    found = compare(OLD, NEW, paths=[GUEST_TO_GUEST])
+    assert [(item.kind, item.subject) for item in found.differences] == [(DifferenceKind.FIELD, "mark")]
+
+
+def test_a_difference_at_a_later_hop_is_shown_with_the_rules_of_each_side() -> None:
+    other = bridge((rule(TCP, ACCEPT), rule(UDP, dport(53), ACCEPT)), (rule(dport(22), source(1), ACCEPT),))
+    (difference,) = compare(
+        OLD, other, paths=[GUEST_TO_GUEST], limits=Limits(ignored={known.MARK: ACCEPTED})
+    ).differences
+    assert difference.confirmed
+    assert difference.path is GUEST_TO_GUEST
+    assert (difference.old.outcome.decision, difference.new.outcome.decision) == (Decision.ACCEPT, Decision.DROP)
+    assert [place[:3] for place in difference.old.decided_by] == [("ip filter", "tap2-in", 0)]
+    assert [place[:3] for place in difference.new.decided_by] == [("bridge filter", "in", 1)]
+    assert difference.packet.values[known.DPORT] == 22
+
+
+def test_what_an_earlier_hop_drops_reaches_no_later_one() -> None:
+    strict = bridge(
+        (rule(TCP, dport(22), ACCEPT),), (rule(negated(dport(22)), log("never"), DROP), rule(dport(22), ACCEPT))
+    )
+    loose = bridge((rule(TCP, dport(22), ACCEPT),), (rule(dport(22), ACCEPT),))
+    path = Path("same", GUEST_TO_GUEST.new, GUEST_TO_GUEST.new)
+    assert compare(strict, loose, paths=[path]).equal
+
+
+def test_a_bucket_at_every_hop_is_charged_at_every_hop() -> None:
+    three = ruleset(rule(limit("a"), log("x")))
+    one = Path("once", GUEST_TO_GUEST.old[:1], GUEST_TO_GUEST.old[:1])
+    assert compare(three, three, paths=[GUEST_TO_GUEST._replace(new=GUEST_TO_GUEST.old)]).equal
+    assert compare(three, three, paths=[one]).equal
+    found = compare(three, three, paths=[GUEST_TO_GUEST._replace(new=GUEST_TO_GUEST.old[:1])])
+    assert {item.kind for item in found.differences} == {DifferenceKind.STATEFUL, DifferenceKind.LOG}
+    assert all(item.confirmed for item in found.differences)
