@@ -95,4 +95,7 @@ def test_a_bad_line_is_refused_at_its_word(line: str, code: str, word: str) -> N
     (found,) = sink.found
     assert found.code == code
     assert found.span is not None
-    assert (found.span.line, source.line(3)[found.span.start : found.span.end]) in {(3, word), (3, word.rsplit(" ", maxsplit=1)[-1])}
+    assert (found.span.line, source.line(3)[found.span.start : found.span.end]) in {
+        (3, word),
+        (3, word.rsplit(" ", maxsplit=1)[-1]),
+    }
