@@ -20,14 +20,14 @@ from fwtrans.lower.iptables import lower_dump
 from fwtrans.parsers.ipset_save.parse import parse_ipset_save
 from fwtrans.parsers.iptables_save.dump import parse_dump
 from fwtrans.source import SourceFile
-from tests.lower.extensions.match_cases import FIXTURES, Case, Translated, dump_of, rules_of
+from tests.lower.extensions.match_cases import BUILT_IN, FIXTURES, Case, Translated, dump_of, rules_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fwtrans.ir.sets import NamedSet
 
-__all__ = ["Case", "Translated", "dump_of", "rules_of"]
+__all__ = ["BUILT_IN", "Case", "Translated", "dump_of", "rules_of"]
 
 NAMES = (
     "mac", "mark", "mh", "multiport", "nfacct", "osf", "owner", "physdev", "pkttype", "policy", "quota", "rateest",

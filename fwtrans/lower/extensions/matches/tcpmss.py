@@ -1,4 +1,8 @@
-"""`-m tcpmss`: the maximum segment size that a TCP header announces; negated it holds for headers without one as well."""
+"""`-m tcpmss`: the maximum segment size that a TCP header announces; negated it holds for headers without one as well.
+
+net/netfilter/xt_tcpmss.c does not know of fragments: it takes the data of a later one for a header, and as a rule finds
+no size there.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +25,11 @@ def _lower(use: Use, place: Place) -> tuple[Step, ...]:
     if low > high:
         raise bad_value(option.values[0], "a range: its first number is larger than its last", option.name)
     size = number_range(header_field("tcp option", "maxseg", "size", 16), low, high)
+    place.assume("no later fragment holds what looks like a TCP header with a segment size")
     if not option.negated:
         return present(HAS_TRANSPORT), size
-    return present(HAS_TRANSPORT), AnyOf(((absent(header_present("tcp option", "maxseg")),), (negated(size),)))
+    none = absent(header_present("tcp option", "maxseg"))
+    return (AnyOf(((absent(HAS_TRANSPORT),), (none,), (negated(size),))),)
 
 
 EXTENSION = Match(
@@ -31,4 +37,5 @@ EXTENSION = Match(
     families=BOTH,
     options=(Option(name="--mss", negatable=True),),
     lower=_lower,
+    in_context=True,
 )
