@@ -14,8 +14,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-# What `make demo` runs: a host that comes with the project; no root, no nft.
-DEMO ?= translate fixtures/golden/hosts/10-nat-gateway/input --report
+# The host of `make demo` comes with the project; it needs no root and no nft.
+DEMO_HOST ?= fixtures/golden/hosts/10-nat-gateway/input
 # More options for pytest, and the part of the tests to run: make test TESTS=tests/cli PYTEST_OPTIONS=-x
 PYTEST_OPTIONS ?=
 TESTS ?=
@@ -91,7 +91,9 @@ system: ## install the system's tools that tests use (as root; otherwise tell wh
 	if [ "$$(id -u)" != 0 ]; then echo "Not root: tests that need network namespaces are left out."; fi
 
 demo: venv ## translate a whole host that comes with the project
-	@$(BIN)/python -m fwtrans $(DEMO)
+	@for file in $(DEMO_HOST)/*; do echo "=== before: $$file"; cat "$$file"; done
+	echo "=== after: fwtrans translate $(DEMO_HOST) --report"
+	$(BIN)/python -m fwtrans translate $(DEMO_HOST) --report
 
 test: system venv check ## run check and all tests, and tell at the end what was left out
 	$(BIN)/python -m pytest --durations=15 $(PYTEST_OPTIONS) $(TESTS)
