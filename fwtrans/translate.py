@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.backend.nft.json_form import print_json
 from fwtrans.backend.nft.lower import Printing, Renaming, lower_ruleset
+from fwtrans.backend.nft.nesting import DEEPEST, too_deep
 from fwtrans.backend.nft.text import print_ruleset
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
 from fwtrans.ir.rule import never_matches
@@ -85,6 +86,7 @@ def translate(sources: Sequence[SourceFile], settings: Settings, sink: Diagnosti
     lowered = lower_ruleset(ruleset, sink, Printing(counters=settings.counters, origin_id=origin_id))
     for fault in verify(ruleset):
         sink.add(Diagnostic(code="FWT300" if "loop" not in fault else "FWT205", message=fault))
+    _refuse_deep_jumps(lowered.ruleset, sink)
     _note_renamings(lowered.renamings, sink)
     printed = _count_printed(ruleset, lowered.ruleset, origin_id)
     never = [_key(origin) for rule in _rules(ruleset) if never_matches(rule) for origin in rule.origins]
@@ -142,6 +144,14 @@ def origin_ids(sources: Iterable[SourceFile]) -> Callable[[Origin], str]:
         used[wanted] += 1
         short[source.name] = wanted if used[wanted] == 1 else f"{wanted}{used[wanted]}"
     return lambda origin: f"{short.get(origin.source.name, 'in')}:{origin.line}"
+
+
+def _refuse_deep_jumps(ruleset: nft.Ruleset, sink: DiagnosticSink) -> None:
+    for table in ruleset.tables:
+        for way in too_deep(table):
+            shown = " -> ".join([*way[:3], "...", *way[-2:]])
+            message = f"{len(way) - 1} nested jumps ({shown}); the kernel takes {DEEPEST} from a base chain on"
+            sink.add(Diagnostic(code="FWT503", message=message))
 
 
 def _note_renamings(renamings: Iterable[Renaming], sink: DiagnosticSink) -> None:

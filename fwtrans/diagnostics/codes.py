@@ -87,4 +87,5 @@ CODES: dict[str, Code] = {
     "FWT500": Code("name was changed for nftables", _NOTE),
     "FWT501": Code("text cannot be printed safely"),
     "FWT502": Code("target version cannot express this"),
+    "FWT503": Code("jumps are nested too deep"),
 }
