@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from fwtrans.diagnostics import Diagnostic, DiagnosticSink
+from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
 from fwtrans.ir.fields import Family
-from fwtrans.ir.ruleset import Ruleset
+from fwtrans.ir.ruleset import Ruleset, Table
 from fwtrans.lower.arptables import lower_arptables
 from fwtrans.lower.ebtables import lower_ebtables
 from fwtrans.lower.extensions.registry import ExtensionOptions
@@ -22,6 +22,7 @@ from fwtrans.lower.nft.ruleset import lower_nft
 from fwtrans.parsers.ebtables_save.dialect import ARPTABLES, EBTABLES
 from fwtrans.parsers.ebtables_save.parse import parse_bridge_dump
 from fwtrans.parsers.ipset_save.parse import parse_ipset_save
+from fwtrans.parsers.ipset_save.syntax import IPV6, MemberPart
 from fwtrans.parsers.iptables_save.command_lines import parse_script
 from fwtrans.parsers.iptables_save.dump import parse_dump
 from fwtrans.parsers.iptables_save.sniff import families_named, sections, sniff_family
@@ -33,7 +34,6 @@ from fwtrans.source import Origin, SourceFile, Span
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from fwtrans.ir.ruleset import Table
     from fwtrans.parsers.ebtables_save.dialect import Dialect
     from fwtrans.parsers.ebtables_save.syntax import BridgeDump
     from fwtrans.parsers.ipset_save.syntax import IpsetSet
@@ -153,12 +153,53 @@ class _Reader:
             lowered = lower_dump(dump, sets, self.sink)
             tables.append(lowered.table)
             assumptions.extend(text for text in lowered.assumptions if text not in assumptions)
+        tables.extend(self._sets_without_rules(tables))
         for bridge in self.bridge_dumps:
             lower = lower_ebtables if bridge.program == "ebtables" else lower_arptables
             tables.append(lower(bridge, self.sink))
         for ruleset in self.rulesets:
             tables.extend(ruleset.tables)
         return Reading(Ruleset(tuple(tables), tuple(assumptions)), tuple(self._read()))
+
+    def _sets_without_rules(self, tables: Sequence[Table]) -> Iterator[Table]:
+        """Say which sets no rule uses; where there are no rules at all, the sets are what is wanted."""
+        if not self.dumps and self.ipsets:
+            lowered = {
+                Family.IP: lower_ipsets(self.ipsets, Family.IP),
+                Family.IP6: lower_ipsets(self.ipsets, Family.IP6),
+            }
+            found = []
+            for item in self.ipsets:
+                try:
+                    found.append(lowered[Family.IP6 if item.header.family == IPV6 else Family.IP][item.name])
+                except Refused as refused:
+                    span = Span(
+                        item.create.source, item.create.line, 0, max(len(item.create.source.line(item.create.line)), 1)
+                    )
+                    self.sink.add(Diagnostic(code=refused.code, message=refused.message, span=span))
+            yield Table(Family.INET, "fwtrans", (), tuple(found))
+            return
+        used = {named.name for table in tables for named in table.sets}
+        for item in self.ipsets:
+            if item.name not in used and not self._is_listed(item.name, used):
+                place, line = item.create.source, item.create.line
+                self.sink.add(
+                    Diagnostic(
+                        code="FWT206",
+                        message=f"set `{item.name}` is used by no rule and is left out",
+                        span=Span(place, line, 0, max(len(place.line(line)), 1)),
+                    )
+                )
+
+    def _is_listed(self, name: str, used: set[str]) -> bool:
+        """Tell whether a list that rules use has the set as a member: its elements are in the list's set then."""
+        return any(
+            isinstance(part, MemberPart) and part.name == name
+            for item in self.ipsets
+            if item.name in used
+            for element in item.elements
+            for part in element.parts
+        )
 
     def _read(self) -> Iterator[Origin]:
         for dump in self.dumps:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fwtrans.backend.nft.json_form import print_json
 from fwtrans.backend.nft.lower import Printing, Renaming, lower_ruleset
 from fwtrans.backend.nft.nesting import DEEPEST, too_deep
+from fwtrans.backend.nft.target import DEBIAN_12, Target
 from fwtrans.backend.nft.text import print_ruleset
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
 from fwtrans.ir.rule import never_matches
@@ -51,6 +52,7 @@ class Settings:
     counters: bool = False
     as_json: bool = False
     verify: bool = True
+    target: Target = DEBIAN_12
 
 
 class LineOrigin(NamedTuple):
@@ -196,7 +198,7 @@ def _print(
         ids = comment.split(" ", 1)[0].split(",")
         found = tuple(locations[part] for part in ids if part in locations)
         rows.append(LineOrigin(place.line, f"{place.family.value} {place.table}", place.chain, found))
-    text = print_json(ruleset) if settings.as_json else printed.text
+    text = print_json(ruleset, settings.target) if settings.as_json else printed.text
     return text, tuple(rows)
 
 

@@ -78,6 +78,7 @@ CODES: dict[str, Code] = {
     "FWT203": Code("rule can never match", _NOTE),
     "FWT204": Code("translation rests on an assumption", _NOTE),
     "FWT205": Code("jump loop"),
+    "FWT206": Code("set is used by no rule", _NOTE),
     # 3xx
     "FWT300": Code("internal invariant broken"),
     # 4xx

@@ -193,8 +193,32 @@ def _elements(
     names = [index for index, field in enumerate(fields) if field is IIFNAME]
     if names:
         return tuple(_by_interface(found, names[0]))
-    entries = [Entry(_numbers(box), not element.options.nomatch, _weight(box, fields)) for box, element in found]
-    return tuple(Element(box) for box in resolve(entries))
+    made: list[Element] = []
+    for cluster in _clusters(found):
+        if len(cluster) == 1 and not cluster[0][1].options.nomatch:
+            made.append(_element(item, *cluster[0]))
+            continue
+        entries = [Entry(_numbers(box), not element.options.nomatch, _weight(box, fields)) for box, element in cluster]
+        made.extend(Element(box) for box in resolve(entries))
+    return tuple(sorted(made))
+
+
+def _clusters(found: list[tuple[Box, ElementCommand]]) -> Iterator[list[tuple[Box, ElementCommand]]]:
+    """Divide elements of one dimension into groups that touch no other, so that most keep their comments and counters."""
+    if not found or len(found[0][0]) > 1:
+        yield found
+        return
+    cluster: list[tuple[Box, ElementCommand]] = []
+    end = -1
+    for pair in sorted(found, key=lambda pair: _numbers(pair[0])):
+        ((low, high),) = _numbers(pair[0])
+        if low > end and cluster:
+            yield cluster
+            cluster = []
+        cluster.append(pair)
+        end = max(end, high)
+    if cluster:
+        yield cluster
 
 
 def _by_interface(found: list[tuple[Box, ElementCommand]], position: int) -> Iterator[Element]:

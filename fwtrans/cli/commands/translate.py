@@ -10,6 +10,13 @@ from fwtrans.cli.exitcodes import ExitCode, exit_code_of
 from fwtrans.cli.output import Result
 
 
+class OutputTarget(Enum):
+    """Which nft and kernel the ruleset has to load on."""
+
+    DEBIAN_12 = "debian12"
+    DEBIAN_13 = "debian13"
+
+
 class OutputFormat(Enum):
     """What the ruleset is written as."""
 
@@ -28,6 +35,9 @@ def translate(
     output_format: Annotated[
         OutputFormat, typer.Option("--format", help="nft text, or libnftables JSON")
     ] = OutputFormat.NFT,
+    target: Annotated[
+        OutputTarget, typer.Option(help="What it has to load on: nft 1.0.6 and kernel 6.1, or 1.1.3 and 6.12")
+    ] = OutputTarget.DEBIAN_12,
     counters: Annotated[
         bool, typer.Option("--counters", help="Count packets in every rule, from the dump's values on")
     ] = False,
@@ -47,6 +57,7 @@ def translate(
     Example:
         fwtrans translate iptables-save ip6tables-save ipset-save -o host.nft
     """
+    from fwtrans.backend.nft.target import TARGETS
     from fwtrans.cli.inputs import FileAccess, read_paths, write_file
     from fwtrans.diagnostics import DiagnosticSink
     from fwtrans.report.table import translation_report
@@ -56,7 +67,12 @@ def translate(
 
     sink = DiagnosticSink()
     sources = read_paths(paths, sink)
-    settings = Settings(counters=counters, as_json=output_format is OutputFormat.JSON, verify=not no_verify)
+    settings = Settings(
+        counters=counters,
+        as_json=output_format is OutputFormat.JSON,
+        verify=not no_verify,
+        target=TARGETS[target.value],
+    )
     result = translate_texts(sources, settings, sink, FileAccess())
     exit_code = exit_code_of(sink.found)
     if exit_code is ExitCode.DONE:
