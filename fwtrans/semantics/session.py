@@ -86,6 +86,11 @@ class Session:
         if any(base.kind == "nat" for base in chains):
             for test in NAT_TESTS:
                 demand.add_test(test)
+        for family in {hop.visit.family for hop in hops}:
+            for field in list(demand.mentioned):
+                needed = domain.presence(field, family)
+                if not isinstance(needed, bool):
+                    demand.add_test(needed)
         if any(map(is_of_connection, demand.written)):
             demand.add_test(IS_NEW)
         for hop in hops:

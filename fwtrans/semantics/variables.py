@@ -20,7 +20,7 @@ from fwtrans.semantics.classes import NameClasses, NumberClasses, run_node
 from fwtrans.semantics.domain import POSSIBLE
 from fwtrans.semantics.keys import CubeTest, Present
 from fwtrans.semantics.packet import Unknown, UnknownKind
-from fwtrans.semantics.program import TupleTest
+from fwtrans.semantics.program import DynamicTest, TupleTest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -104,6 +104,9 @@ class Demand:
         elif isinstance(test, (Present, TupleTest)):
             for field in test.fields:
                 self._requires(field)
+        elif isinstance(test, DynamicTest):
+            for part in test.key:
+                self._requires(part.field)
         elif isinstance(test, OpaqueTest):
             self.opaque[test.identity] = None
 

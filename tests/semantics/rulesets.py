@@ -58,11 +58,15 @@ VALUES: dict[Field, tuple[int | str, ...]] = {
     known.IP_TTL: (1, 2, 64),
     known.NFPROTO: (2, 10),
     known.IP_TOS: (0, 4, 0xB8),
+    known.ETHER_PROTOCOL: (0x800, 0x86DD, 0x806),
+    known.ETHER_TYPE: (0x800, 0x86DD, 0x806, 0x8100),
+    known.HAS_VLAN: (0, 1),
 }
 _TESTED = (
     known.L4PROTO, known.HAS_TRANSPORT, known.DPORT, known.DPORT, known.SPORT, known.TCP_FLAGS, known.ICMP_TYPE,
     known.IP_SADDR, known.IP_SADDR, known.IP_DADDR, known.IP6_SADDR, known.IIFNAME, known.OIFNAME, known.MARK,
     known.MARK, known.CT_MARK, known.CT_STATE, known.HAS_CONNTRACK, known.IP_TTL, known.NFPROTO, known.IP_TOS,
+    known.ETHER_PROTOCOL, known.ETHER_TYPE, known.HAS_VLAN,
 )  # fmt: skip
 _OBJECTS = (
     StatefulObject("a", Limit(5, LimitUnit.SECOND, 5)),
@@ -80,10 +84,12 @@ _KEYS = (
 _LOGS = tuple(does.Log(prefix=text) for text in ("one", "two", "three"))
 
 
+_FRAMES = {known.ETHER_PROTOCOL, known.ETHER_TYPE, known.HAS_VLAN}
 _NOT_IN = {
-    Family.IP: {known.IP6_SADDR, known.NFPROTO},
-    Family.IP6: {known.IP_SADDR, known.IP_DADDR, known.IP_TTL, known.IP_TOS, known.ICMP_TYPE, known.NFPROTO},
-    Family.INET: set[Field](),
+    Family.IP: {known.IP6_SADDR, known.NFPROTO, *_FRAMES},
+    Family.IP6: {known.IP_SADDR, known.IP_DADDR, known.IP_TTL, known.IP_TOS, known.ICMP_TYPE, known.NFPROTO, *_FRAMES},
+    Family.INET: _FRAMES,
+    Family.BRIDGE: set[Field](),
 }
 
 
@@ -178,7 +184,7 @@ def random_rule(source: Random, family: Family, later: list[str]) -> Rule:
 
 
 def random_table(source: Random, name: str, hook: Hook) -> Table:
-    family = source.choice((Family.IP, Family.IP, Family.INET, Family.IP6))
+    family = source.choice((Family.IP, Family.IP, Family.INET, Family.IP6, Family.BRIDGE))
     users = [f"user{number}" for number in range(source.randint(0, 3))]
     chains: list[Chain] = []
     for at in range(source.choice((1, 1, 1, 2))):
@@ -243,17 +249,26 @@ def random_ruleset(source: Random) -> Ruleset:
 def random_packet(source: Random, visit: HookVisit) -> Packet:
     """Return a possible packet."""
     while True:
-        fixed = fixed_values(visit)
         values = {field: source.choice(choices) for field, choices in VALUES.items()}
-        values |= {field: value for field, value in fixed.items() if field in VALUES or field.width == 8}
-        if values[known.CT_STATE] in {1, 2, 3}:
-            values[known.HAS_CONNTRACK] = 1
-        else:
-            values[known.HAS_CONNTRACK] = 0
+        values |= fixed_values(visit)
+        if visit.family is Family.BRIDGE:
+            _make_frame(values)
+        values[known.HAS_CONNTRACK] = int(values[known.CT_STATE] in {1, 2, 3})
         there = {field: value for field, value in values.items() if _is_there(field, values)}
         packet = Packet(there)
         if not contradictions(visit, packet):
             return packet
+
+
+def _make_frame(values: dict[Field, int | str]) -> None:
+    """Make the fields of a frame fit each other."""
+    protocol = values[known.ETHER_PROTOCOL]
+    values[known.NFPROTO] = {0x800: 2, 0x86DD: 10}.get(int(protocol), 0)
+    values[known.ETHER_TYPE] = 0x8100 if values[known.HAS_VLAN] else protocol
+    if not values[known.NFPROTO]:
+        del values[known.L4PROTO]
+        values[known.HAS_TRANSPORT] = 0
+        values[known.CT_STATE] = 4
 
 
 def _is_there(field: Field, values: dict[Field, int | str]) -> bool:

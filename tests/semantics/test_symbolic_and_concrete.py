@@ -21,6 +21,7 @@ from fwtrans.semantics.program import LOG
 from fwtrans.semantics.session import Session
 from fwtrans.semantics.side import visits_of
 from fwtrans.semantics.visible import visible
+from tests.semantics.rewrites import rewritten
 from tests.semantics.rulesets import mutant, random_packet, random_ruleset
 
 if TYPE_CHECKING:
@@ -150,3 +151,12 @@ def test_a_mutant_is_different_with_a_confirmed_witness_or_equal_on_every_sample
                 answers = partial(answer_for, seed + number)
                 before, after = evaluate(old, visit, packet, answers), evaluate(new, visit, packet, answers)
                 assert visible(before, packet, visit.family) == visible(after, packet, visit.family), (packet, visit)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 2**32))
+def test_what_is_written_in_another_way_is_equal(seed: int) -> None:
+    source = Random(seed)
+    old = random_ruleset(source)
+    found = compare(old, rewritten(source, old))
+    assert found.equal, found
