@@ -20,7 +20,7 @@ _BY_KIND = {FieldKind.IPV4: "ipv4_addr", FieldKind.IPV6: "ipv6_addr", FieldKind.
 _BY_NAME = {
     "mark": "mark", "ct.mark": "mark", "iifname": "ifname", "oifname": "ifname", "ibrname": "ifname",
     "obrname": "ifname", "bridge.port_in": "ifname", "bridge.port_out": "ifname", "l4proto": "inet_proto",
-    "th.sport": "inet_service", "th.dport": "inet_service", "ct.state": "ct_state", "ether.type": "ether_type",
+    "th.sport": "inet_service", "th.dport": "inet_service", "ct.state": "ct_state", "ether.type": "ether_type", "protocol": "ether_type",
     "icmp.type": "icmp_type", "icmp6.type": "icmpv6_type", "pkttype": "pkt_type",
 }  # fmt: skip
 

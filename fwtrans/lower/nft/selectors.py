@@ -72,7 +72,7 @@ _CT["protocol"] = catalogue.CT_PROTOCOL
 
 # Widths of header parts that the catalogue makes on demand.
 _HEADER_WIDTHS = {
-    ("frag", "nexthdr"): 8, ("frag", "reserved"): 8, ("frag", "frag-off"): 13, ("frag", "more-fragments"): 1,
+    ("frag", "nexthdr"): 8, ("frag", "reserved"): 8, ("frag", "frag-off"): 13, ("frag", "more-fragments"): 1, ("frag", "reserved2"): 2,
     ("frag", "id"): 32, ("rt", "nexthdr"): 8, ("rt", "hdrlength"): 8, ("rt", "type"): 8, ("rt", "seg-left"): 8,
     ("hbh", "nexthdr"): 8, ("hbh", "hdrlength"): 8, ("dst", "nexthdr"): 8, ("dst", "hdrlength"): 8,
     ("mh", "nexthdr"): 8, ("mh", "hdrlength"): 8, ("mh", "type"): 8, ("mh", "checksum"): 16, ("srh", "flags"): 8,

@@ -70,11 +70,18 @@ def single(part: Part, value: Json) -> int:
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, int):
-        return _fitting(value, part)
+        return _fitting(_of_number(value, field), part)
     if isinstance(value, dict):
         return _computed(part, value)
     text = as_text(value, "value")
     return _fitting(_of_text(part, field, text), part)
+
+
+def _of_number(value: int, field: Field) -> int:
+    """Return what a plain number stands for: of a label the position of its bit, of the time left whole seconds."""
+    if field is catalogue.CT_LABEL and value < field.width:
+        return 1 << value
+    return value * 1000 if field is catalogue.CT_EXPIRATION else value
 
 
 def _fitting(value: int, part: Part) -> int:
@@ -111,6 +118,8 @@ def _of_text(part: Part, field: Field, text: str) -> int:
     return _plain_number(text, field)
 
 
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?")
+_DURATION_SIZES = (86_400_000, 3_600_000, 60_000, 1000, 1)
 _CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?")
 
 
@@ -128,10 +137,22 @@ def _moment(field: Field, text: str) -> int | None:
 
 
 def _plain_number(text: str, field: Field) -> int:
+    if field is catalogue.CT_EXPIRATION:
+        return _milliseconds(text)
     try:
-        return int(text, 0)
+        return _of_number(int(text, 0), field)
     except ValueError:
         raise NotModelled(f"`{text}` as a value of {field.name}") from None
+
+
+def _milliseconds(text: str) -> int:
+    """Return a duration such as `1m30s500ms`; a plain number is seconds."""
+    if text.isdigit():
+        return int(text) * 1000
+    found = _DURATION.fullmatch(text)
+    if found is None or not text:
+        raise NotModelled(f"`{text}` as a duration")
+    return sum(int(count or 0) * size for count, size in zip(found.groups(), _DURATION_SIZES, strict=True))
 
 
 def _address(text: str, field: Field) -> int:

@@ -117,7 +117,7 @@ def _table(use: Use, place: Place, option: str, text: str, identity: str) -> _Ta
     most = max(most, size) if most else 8 * size
     if not key:
         if expire >= refill * 1000:
-            return _Table(StatefulObject(identity, kind, size=most), ())
+            return _Table(StatefulObject(identity, kind), ())
         # one bucket that is forgotten before it would be full by itself: a key with a single value
         key = (KeyPart(ETHER_PROTOCOL),)
     return _Table(StatefulObject(identity, kind, timeout=expire / 1000, size=most), key)
