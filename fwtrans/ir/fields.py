@@ -144,6 +144,7 @@ CT_LABEL = _field("ct.label", _BITS, 128, "ct", "label", requires=_CONNTRACK)
 CT_DIRECTION = _field(
     "ct.direction", _NUMBER, 1, "ct", "direction", requires=_CONNTRACK, symbols=(("original", 0), ("reply", 1)),
 )  # fmt: skip
+# Milliseconds until the entry goes.
 CT_EXPIRATION = _field("ct.expiration", _NUMBER, 32, "ct", "expiration", requires=_CONNTRACK)
 CT_HELPER = _field("ct.helper", _NAME, 128, "ct", "helper", requires=_CONNTRACK)
 CT_L3PROTO = _field("ct.l3proto", _NUMBER, 8, "ct", "original", "l3proto", requires=_CONNTRACK)
