@@ -124,6 +124,7 @@ class _Builder:
         self.line = line
         self.column = 0
         self.begin: tuple[int, int] | None = None
+        self.end = (line, 0)
         self.parts: list[str] = []
         self.refused = ""
 
@@ -134,6 +135,10 @@ class _Builder:
         self.parts.append(text)
         self.refused = self.refused or refused
         self.skip(piece)
+        if self.line == self.begin[0]:
+            self.end = (self.line, self.column)
+        elif self.end < self.begin:
+            self.end = (self.begin[0], self.begin[1] + 1)  # a quote that goes on in the next line
 
     def skip(self, piece: str) -> None:
         """Move behind a piece."""
@@ -145,6 +150,5 @@ class _Builder:
         """Yield the word, if there is one."""
         if self.begin is not None:
             line, start = self.begin
-            end = self.column if line == self.line else start + 1
-            yield Word("".join(self.parts), line, start, end, self.refused, separator)
+            yield Word("".join(self.parts), line, start, self.end[1], self.refused, separator)
         self.begin, self.parts, self.refused = None, [], ""
