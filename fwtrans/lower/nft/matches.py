@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING
 
 from fwtrans.diagnostics import Refused
 from fwtrans.ir.bits import BitSet
-from fwtrans.ir.fields import CT_STATE, HAS_TRANSPORT, IP6_CLASS, Family, FieldKind, raw_payload
+from fwtrans.ir.fields import (
+    CT_EVENT,
+    CT_LABEL,
+    CT_STATE,
+    CT_STATUS,
+    HAS_TRANSPORT,
+    IP6_CLASS,
+    TCP_FLAGS,
+    Family,
+    FieldKind,
+    raw_payload,
+)
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, KeyPart, MemberTest, PureTest, absent, negated, number, present
 from fwtrans.ir.stateful import EveryNth, Random, StatefulObject, StatefulTest
@@ -19,6 +30,8 @@ if TYPE_CHECKING:
     from fwtrans.ir.rule import Step
     from fwtrans.lower.nft.scope import Scope
 
+# nft's bitmask types: without an operator, a comparison asks for any of the bits. A mark is a number.
+_FLAGS = (CT_STATUS, CT_LABEL, CT_EVENT, TCP_FLAGS)
 _LESS = {"<", "<=", ">", ">="}
 
 
@@ -59,27 +72,18 @@ def _compare(part: Part, operator: str, right: Json, scope: Scope) -> PureTest:
     if operator == "!":
         # how a listing says that none of the bits is set
         return FieldTest(field, moved(BitSet.any_bit(part.width, bit_words(part, right)).complement(), part))
-    # DSCP and ECN, the parts of a field that have a name, are numbers and no flags
-    flags = field.kind is FieldKind.BITS and part.whole
-    if isinstance(right, list) or (operator == "in" and flags and not _is_set(right)):
-        mask = bit_words(part, right)
-        found = moved(BitSet.any_bit(part.width, mask), part)
-        return FieldTest(field, found.complement() if operator == "!=" else found)
-    if field.kind is FieldKind.BITS and operator in {"", "in"} and field.symbols and not _is_set(right):
-        return FieldTest(field, moved(BitSet.any_bit(part.width, single(part, right)), part))
-    test = FieldTest(field, value_set(part, elements_of(right)))
-    return _other(test, part) if operator == "!=" else test
+    if isinstance(right, list):
+        found = BitSet.any_bit(part.width, bit_words(part, right))
+        if operator in {"==", "!="}:  # with an operator, the words are one number
+            found = BitSet.exact(part.width, bit_words(part, right))
+        return FieldTest(field, moved(found.complement() if operator == "!=" else found, part))
+    if field in _FLAGS and operator in {"", "in"} and not _is_set(right):
+        return FieldTest(field, BitSet.any_bit(part.width, single(part, right)))
+    return FieldTest(field, value_set(part, elements_of(right), others=operator == "!="))
 
 
 def _is_set(right: Json) -> bool:
     return isinstance(right, dict) and "set" in right
-
-
-def _other(test: FieldTest, part: Part) -> FieldTest:
-    if part.whole:
-        return negated(test)
-    assert isinstance(test.values, BitSet)  # noqa: S101 -- only bit fields have parts
-    return negated(test)
 
 
 def _is_transport_guard(part: Part, operator: str, right: Json, scope: Scope) -> bool:
@@ -127,15 +131,12 @@ def _masked(operands: Json, operator: str, right: Json, scope: Scope) -> tuple[S
     if isinstance(right, str) and right.startswith("@"):
         key = (KeyPart(field, mask),)
         return (*part.before, MemberTest(key, right[1:], operator != "!=", scope.is_dynamic(right[1:])))
-    if operator in {"", "in"} and not _is_set(right):
-        values = BitSet.any_bit(part.width, mask & bit_words(part, right))
-    elif operator in _LESS:
+    if operator in _LESS:
         raise NotModelled(f"a masked value with `{operator}`")
-    else:
-        cubes = [(mask, bit_words(part, value)) for value in elements_of(right)]
-        values = BitSet.of(part.width, cubes)
-        if operator == "!=":
-            values = values.complement()
+    cubes = [(mask, bit_words(part, value)) for value in elements_of(right)]
+    values = BitSet.of(part.width, cubes)
+    if operator == "!=":
+        values = values.complement()
     if field.kind is FieldKind.BITS:
         return (*part.before, FieldTest(field, moved(values, part)))
     ranges = _cubes_as_ranges(values)

@@ -252,18 +252,20 @@ def _bare(item: Json) -> Json:
     return item
 
 
-def value_set(part: Part, values: list[Json]) -> ValueSet:
-    """Return the values as a set of the field's kind, moved to where the part is in the field."""
+def value_set(part: Part, values: list[Json], *, others: bool = False) -> ValueSet:
+    """Return the values, or all `others`, as a set of the field's kind, moved to where the part is in the field."""
     field = part.field
     if field.kind is FieldKind.NAME:
-        return NameSet.of(name_pattern(value) for value in values)
-    intervals = [interval(part, value) for value in values]
+        names = NameSet.of(name_pattern(value) for value in values)
+        return names.complement() if others else names
+    # the other numbers are few ranges; the other cubes would be a product of many
+    numbers = IntervalSet.of(part.width, [interval(part, value) for value in values])
+    if others:
+        numbers = numbers.complement()
     if field.kind is not FieldKind.BITS:
-        return IntervalSet.of(field.width, intervals)
-    found = BitSet.empty(part.width)
-    for low, high in intervals:
-        found = found.union(BitSet.from_range(part.width, low, high))
-    return moved(found, part)
+        return numbers
+    cubes = [cube for low, high in numbers.ranges for cube in BitSet.from_range(part.width, low, high).cubes]
+    return moved(BitSet.of(part.width, cubes), part)
 
 
 def moved(bits: BitSet, part: Part) -> BitSet:

@@ -116,7 +116,14 @@ def _assign(nodes: list[Node]) -> Json:
         return {_OBJECT_KEYS[key]: value}
     if target == {"meta": {"key": "secmark"}} and not isinstance(value, dict):
         return {"secmark": value}
+    if key == "event":
+        value = [_event(item) for item in value] if isinstance(value, list) else _event(value)
     return {"mangle": {"key": target, "value": value}}
+
+
+def _event(value: Json) -> Json:
+    """Return an event's word: `mark` and `secmark` look like selectors."""
+    return value["meta"]["key"] if isinstance(value, dict) and "meta" in value else value
 
 
 # --- effects ---

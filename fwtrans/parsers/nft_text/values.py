@@ -71,6 +71,7 @@ _CONVERTERS: dict[str, Callable[[str], Json]] = {
     "IPV4": str,
     "COLONS": str,
     "REFERENCE": str,
+    "NAT": str,
 }
 
 

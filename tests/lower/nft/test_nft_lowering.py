@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from fwtrans.diagnostics import DiagnosticSink
@@ -10,12 +12,14 @@ from fwtrans.ir.fields import FIELDS, L4PROTO, MARK
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, OpaqueTest, number
 from fwtrans.ir.rule import Rule
-from fwtrans.ir.ruleset import Ruleset
 from fwtrans.ir.stateful import Limit, LimitUnit, StatefulTest
 from fwtrans.ir.verdict import Accept, Drop, Jump, Queue, Reject, TransparentProxy
 from fwtrans.lower.nft.ruleset import lower_nft
 from fwtrans.parsers.nft_text.parse import parse_nft_text
 from fwtrans.source import SourceFile
+
+if TYPE_CHECKING:
+    from fwtrans.ir.ruleset import Ruleset
 
 
 def read(text: str) -> Ruleset:
