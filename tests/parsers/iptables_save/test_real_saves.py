@@ -70,7 +70,7 @@ def test_a_real_dump_is_printed_back_letter_by_letter(family: str, variant: str,
 
 def filter_rules(text: str) -> list[str]:
     """Return the rules of table filter."""
-    part = text[text.index("*filter") :].split("COMMIT")[0]
+    part = text[text.index("*filter") :].split("COMMIT", maxsplit=1)[0]
     return [line for line in part.split("\n") if "-A " in line]
 
 
