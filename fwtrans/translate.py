@@ -5,11 +5,10 @@ inputs --parsers--> syntax --lower--> IR --backend--> nft objects --> text or JS
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from fwtrans.backend.nft.json_form import print_json
 from fwtrans.backend.nft.lower import Printing, Renaming, lower_ruleset
@@ -22,6 +21,7 @@ from fwtrans.ir.verify import verify
 from fwtrans.read import read_inputs
 from fwtrans.report.coverage import Coverage, coverage
 from fwtrans.report.equivalence import difference_text
+from fwtrans.report.translation import LineOrigin, Translation
 from fwtrans.semantics.equivalence import compare
 from fwtrans.source import SourceFile
 
@@ -55,26 +55,6 @@ class Settings:
     target: Target = DEBIAN_12
 
 
-class LineOrigin(NamedTuple):
-    """One output rule and where it came from: a row of the map that `--map` writes."""
-
-    line: int
-    table: str
-    chain: str
-    origins: tuple[str, ...]
-
-
-class Translation(NamedTuple):
-    """Everything a translation comes to. `output` is empty where an error forbids a result."""
-
-    output: str
-    ruleset: Ruleset | None
-    coverage: Coverage
-    renamings: tuple[Renaming, ...]
-    assumptions: tuple[str, ...]
-    line_map: tuple[LineOrigin, ...]
-
-
 _NOTHING = Translation("", None, Coverage(()), (), (), ())
 
 
@@ -102,14 +82,14 @@ def translate(sources: Sequence[SourceFile], settings: Settings, sink: Diagnosti
         return Translation("", ruleset, found, lowered.renamings, ruleset.assumptions, ())
     assumptions = ruleset.assumptions
     if settings.verify:
-        proof = _prove(ruleset, print_ruleset(lowered.ruleset).text, sink, files)
+        proof = prove(ruleset, print_ruleset(lowered.ruleset).text, sink, files)
         assumptions = proof.assumptions if proof is not None else assumptions
         if sink.errors:
             return Translation("", ruleset, found, lowered.renamings, assumptions, ())
     return Translation(output, ruleset, found, lowered.renamings, assumptions, line_map)
 
 
-def _prove(ruleset: Ruleset, text: str, sink: DiagnosticSink, files: Files) -> Comparison | None:
+def prove(ruleset: Ruleset, text: str, sink: DiagnosticSink, files: Files) -> Comparison | None:
     """Read the output back, with another reader than the printer, and compare what it does with what the input does."""
     own = DiagnosticSink()
     reading = read_inputs((SourceFile("the printed ruleset", text),), own, files)
@@ -200,8 +180,3 @@ def _print(
         rows.append(LineOrigin(place.line, f"{place.family.value} {place.table}", place.chain, found))
     text = print_json(ruleset, settings.target) if settings.as_json else printed.text
     return text, tuple(rows)
-
-
-def line_map_json(rows: Sequence[LineOrigin]) -> str:
-    """Return the map of output lines to input lines, one JSON object a line."""
-    return "".join(json.dumps(row._asdict()) + "\n" for row in rows)

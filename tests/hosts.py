@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from fwtrans.cli.inputs import FileAccess, read_paths
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink
-from fwtrans.translate import Settings, Translation, translate
+from fwtrans.translate import Settings, translate
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from fwtrans.report.translation import Translation
 
 
 def translated(place: Path, settings: Settings | None = None) -> tuple[Translation, tuple[Diagnostic, ...]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fwtrans.diagnostics.render import render_all
-from fwtrans.report.table import translation_report
+from fwtrans.report.translation import translation_report
 from fwtrans.translate import Settings
 from tests.golden import golden_cases
 from tests.hosts import translated

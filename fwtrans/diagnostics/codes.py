@@ -76,7 +76,6 @@ CODES: dict[str, Code] = {
     "FWT201": Code("bridge port matches need the bridge family"),
     "FWT202": Code("set is not in the input"),
     "FWT203": Code("rule can never match", _NOTE),
-    "FWT204": Code("translation rests on an assumption", _NOTE),
     "FWT205": Code("jump loop"),
     "FWT206": Code("set is used by no rule", _NOTE),
     # 3xx

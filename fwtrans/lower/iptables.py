@@ -37,7 +37,7 @@ from fwtrans.parsers.iptables_save.spans import word_span
 from fwtrans.source import Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from fwtrans.ir.intervals import Interval
     from fwtrans.ir.rule import Step
@@ -91,13 +91,53 @@ def base_hook(table: str, chain: str, *, accepts: bool) -> BaseHook:
     return BaseHook(kind, hook, _PRIORITY[table], accepts)
 
 
+# Matches that drop a packet whose own header is cut short (hotdrop in net/netfilter/xt_tcpudp.c and its kin).
+_DROPS_SHORT = frozenset(
+    {"tcp", "udp", "udplite", "sctp", "dccp", "icmp", "icmp6", "icmpv6", "ipv6-icmp", "multiport", "esp", "ah"}
+)
+# Headers that ip6tables skips when it looks for the protocol (ipv6_find_hdr without IP6_FH_F_AUTH): no -p names them.
+_SKIPPED_HEADERS = frozenset({43, 44, 51, 60})
+
+
+def _drops_short_headers(dump: IptablesDump) -> bool:
+    return any(
+        use.name in _DROPS_SHORT
+        for table in dump.tables
+        for chain in table.chains
+        for rule in chain.rules
+        for use in rule.matches
+    )
+
+
+def _looks_behind_headers(dump: IptablesDump) -> bool:
+    return dump.family == "ip6" and any(
+        option.name == "-p"
+        for table in dump.tables
+        for chain in table.chains
+        for rule in chain.rules
+        for option in rule.options
+    )
+
+
+_ASSUMED: tuple[tuple[str, Callable[[IptablesDump], bool]], ...] = (
+    (
+        "no packet ends inside its transport header: iptables drops such packets, nftables does not match them",
+        _drops_short_headers,
+    ),
+    (
+        "no IPv6 packet has an authentication header in front of its transport header: ip6tables looks behind it",
+        _looks_behind_headers,
+    ),
+)
+
+
 def lower_dump(
     dump: IptablesDump, sets: Mapping[str, NamedSet], sink: DiagnosticSink, *, name: str = "fwtrans"
 ) -> LoweredTable:
     """Return the dump as one IR table. What cannot be said exactly goes to the sink, each at its word."""
     family = Family(dump.family)
     names = _chain_names(dump)
-    assumed: list[str] = []
+    assumed: list[str] = [text for text, holds in _ASSUMED if holds(dump)]
     shared: dict[str, object] = {}
     known = _Known({}, {}, {})
     chains: list[Chain] = []
@@ -413,4 +453,7 @@ def _protocol(text: str, option: OptionUse, family: Family) -> tuple[FieldTest, 
         if option.negated:
             raise Refused("FWT110", "`! -p all` would never match: iptables refuses it", option="-p")
         return ()
-    return (negated_if(FieldTest(L4PROTO, IntervalSet.single(8, number)), option.negated),)
+    values = IntervalSet.single(8, number)
+    if family is Family.IP6 and number in _SKIPPED_HEADERS:
+        values = IntervalSet.empty(8)
+    return (negated_if(FieldTest(L4PROTO, values), option.negated),)

@@ -8,7 +8,6 @@ from fwtrans.report.coverage import Fate
 
 if TYPE_CHECKING:
     from fwtrans.report.coverage import Coverage
-    from fwtrans.translate import Translation
 
 
 def coverage_text(found: Coverage, *, most: int = 40) -> str:
@@ -25,18 +24,6 @@ def coverage_text(found: Coverage, *, most: int = 40) -> str:
     if len(notable) > most:
         lines.append(f"  and {len(notable) - most} more")
     return "\n".join(lines) + "\n"
-
-
-def translation_report(result: Translation) -> str:
-    """Return coverage, renamings and assumptions: what `translate --report` shows."""
-    parts = [coverage_text(result.coverage)]
-    if result.renamings:
-        rows = [f"  {item.kind} {item.wanted} -> {item.given}" for item in result.renamings]
-        parts.append("\n".join(["renamed, because nftables does not take the name:", *rows]) + "\n")
-    if result.assumptions:
-        rows = [f"  - {text}" for text in result.assumptions]
-        parts.append("\n".join(["the translation is exact if:", *rows]) + "\n")
-    return "\n".join(parts)
 
 
 def _shortened(text: str, width: int = 110) -> str:

@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "optimizer": VALUES | {"semantics"},
     "backend": VALUES,
     "lab": PIPELINE,
-    "report": PIPELINE | {"lab"},
+    "report": PIPELINE | {"lab", "simulate"},
     # the parts put together, as library calls
     "read": VALUES | {"parsers", "lower"},
     "translate": PIPELINE | {"read", "report"},

@@ -60,9 +60,8 @@ def translate(
     from fwtrans.backend.nft.target import TARGETS
     from fwtrans.cli.inputs import FileAccess, read_paths, write_file
     from fwtrans.diagnostics import DiagnosticSink
-    from fwtrans.report.table import translation_report
-    from fwtrans.report.values import translation_value
-    from fwtrans.translate import Settings, line_map_json
+    from fwtrans.report.translation import line_map_json, translation_report, translation_value
+    from fwtrans.translate import Settings
     from fwtrans.translate import translate as translate_texts
 
     sink = DiagnosticSink()
