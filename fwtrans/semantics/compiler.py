@@ -87,6 +87,10 @@ class Compiler:
         found._numbers = {name: number for name, number in self._numbers.items() if name not in leading}
         return found
 
+    def number_of(self, name: str) -> int | None:
+        """Return the number of a chain, if it has been compiled."""
+        return self._numbers.get(name)
+
     def chain(self, name: str) -> int:
         """Return the number of a chain."""
         if self._open:

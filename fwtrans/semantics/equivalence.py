@@ -59,6 +59,18 @@ def compare(
     return found
 
 
+def widened(old: Ruleset, new: Ruleset, *, limits: Limits = _DEFAULT) -> Comparison:
+    """Return where the new ruleset lets packets pass that the old one never would, whatever the unknowns are.
+
+    This is what a partial translation is held to: it may lose what it could not translate, but never open anything.
+    """
+    try:
+        return _Comparing(Session(old, new, limits.nodes), limits, only_wider=True).run()
+    except OutOfNodes:
+        visits = dict.fromkeys((*visits_of(old), *visits_of(new)))
+        return Comparison((), tuple(Undecided(visit_path(visit), "out of memory", ()) for visit in visits), ())
+
+
 class _Found(NamedTuple):
     compared: Compared
     aspects: tuple[Aspect, ...]
@@ -67,8 +79,9 @@ class _Found(NamedTuple):
 class _Comparing:
     """The comparison of the summaries of one session."""
 
-    def __init__(self, session: Session, limits: Limits) -> None:
+    def __init__(self, session: Session, limits: Limits, *, only_wider: bool = False) -> None:
         self._session = session
+        self._only_wider = only_wider
         self._limits = limits
         self._undecided = [
             Undecided(path, error.reason, (error.chain,) if error.chain else ()) for path, error in session.failed
@@ -118,11 +131,21 @@ class _Comparing:
         try:
             new = renamed(self._session, new, pairing)
             sets = self._session.evaluator(path.visit).sets
-            aspects = tuple(Comparer(sets, possible, self._limits.ignored).aspects(old, new))
+            if self._only_wider:
+                aspects = tuple(self._wider(compared._replace(new=new)))
+            else:
+                aspects = tuple(Comparer(sets, possible, self._limits.ignored).aspects(old, new))
         except OutOfNodes:
             self._undecided.append(Undecided(path, "out of memory while comparing", ()))
             aspects = ()
         return _Found(compared._replace(new=new), aspects)
+
+    def _wider(self, compared: Compared) -> Iterator[Aspect]:
+        unknowns = self._session.bdd.cube(self._session.variables.unknowns.values())
+        never = ~compared.old.through.exists(unknowns)
+        packets = compared.new.through & never & compared.possible
+        if packets != self._session.bdd.false:
+            yield Aspect(DifferenceKind.VERDICT, "verdict", packets)
 
     def _stateful(self, found: _Found) -> bool:
         """Tell whether a difference rests on what a stateful object answers, or is about one."""
@@ -151,7 +174,7 @@ class _Comparing:
     def _certain(self, compared: Compared, aspect: Aspect) -> Node:
         """Return the packets that differ whatever opaque matches of one side have to do with those of the other."""
         old, new = self._own_questions
-        if not old or not new:
+        if not old or not new or self._only_wider:
             return aspect.packets
         numbers = {number for numbers in (*old.values(), *new.values()) for number in numbers}
         certain = self._session.bdd.forall(aspect.packets, numbers)

@@ -13,6 +13,7 @@ from fwtrans.ir.match import FieldTest
 from fwtrans.ir.ruleset import Hook
 from fwtrans.semantics.compiler import Compiler, Spot
 from fwtrans.semantics.packet import HookVisit
+from fwtrans.semantics.program import Call
 from fwtrans.semantics.symbolic import BaseChain
 
 if TYPE_CHECKING:
@@ -84,13 +85,23 @@ class Side:
         for table in self.ruleset.tables:
             compiler = self._compilers[id(table)]
             found.update(compiler.assumptions)
-            if any(map(_is_early, table.chains)) and any(map(self._reads_connection, compiler.tests)):
+            early = (compiler.number_of(chain.name) for chain in table.chains if _is_early(chain))
+            if any(number is not None and self._reads_state(number) for number in early):
                 found[_EARLY] = None
         return tuple(found)
 
-    def _reads_connection(self, number: int) -> bool:
-        test = self._program.tests.items[number]
-        return isinstance(test, FieldTest) and test.field.name.startswith("ct.")
+    def _reads_state(self, number: int) -> bool:
+        """Tell whether a rule that can be reached from a chain tests conntrack."""
+        seen, waiting = {number}, [number]
+        while waiting:
+            for rule in map(self._program.rules.items.__getitem__, self._program.chains.items[waiting.pop()]):
+                tests = (self._program.tests.items[step] for step in rule.steps if isinstance(step, int))
+                if any(isinstance(test, FieldTest) and test.field.name.startswith("ct.") for test in tests):
+                    return True
+                if isinstance(rule.verdict, Call) and rule.verdict.chain not in seen:
+                    seen.add(rule.verdict.chain)
+                    waiting.append(rule.verdict.chain)
+        return False
 
     def compiled(self, visit: HookVisit) -> list[BaseChain]:
         """Return the base chains of a visit."""

@@ -29,7 +29,7 @@ from fwtrans.ir.sets import Element, MapElement, NamedMap, NamedSet
 from fwtrans.ir.stateful import EveryNth, StatefulObject, StatefulTest
 from fwtrans.ir.verdict import Dispatch, Goto, Jump, Queue, Reject, Return, TransparentProxy
 from fwtrans.semantics.concrete import Decision
-from fwtrans.semantics.equivalence import compare
+from fwtrans.semantics.equivalence import compare, widened
 from fwtrans.semantics.outcome import Comparison, DifferenceKind, Limits
 from fwtrans.source import Origin, SourceFile
 from tests.semantics.builders import (
@@ -618,3 +618,19 @@ def test_assumptions_of_both_sides_are_told() -> None:
     old = Ruleset(ruleset(rule(DROP)).tables, ("one",))
     new = Ruleset(ruleset(rule(DROP)).tables, ("two",))
     assert compare(old, new).assumptions == ("one", "two")
+
+
+# --- opening nothing -------------------------------------------------------------------------------------------------
+
+
+def test_losing_an_accepting_rule_opens_nothing() -> None:
+    old = ruleset(base(rule(OpaqueTest("a"), ACCEPT), rule(TCP, limit("x"), ACCEPT), accepts=False))
+    new = ruleset(base(rule(TCP, dport(22), limit("y"), ACCEPT), accepts=False))
+    assert widened(old, new).equal
+
+
+def test_losing_a_dropping_rule_opens_what_it_dropped() -> None:
+    old = ruleset(rule(TCP, dport(22), DROP), rule(UDP, OpaqueTest("a"), DROP))
+    (difference,) = widened(old, ruleset(rule(UDP, OpaqueTest("b"), DROP))).differences
+    assert difference.confirmed
+    assert difference.packet.values[known.DPORT] == 22
