@@ -7,6 +7,7 @@ each entry is a box (one interval a dimension) with its lengths; the result are 
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -57,7 +58,7 @@ def _same_first(entries: list[Entry]) -> list[tuple[Interval, list[Entry]]] | No
     for entry in entries:
         groups[entry.box[0]].append(entry)
     ordered = sorted(groups.items())
-    for (left, _), (right, _) in zip(ordered, ordered[1:], strict=False):
+    for (left, _), (right, _) in itertools.pairwise(ordered):
         if right[0] <= left[1]:
             return None
     return ordered
@@ -70,7 +71,7 @@ def _cut(entries: list[Entry], dimensions: int) -> list[Box]:
         starts[entry.box[0][0]].append(entry)
     active: list[Entry] = []
     found: list[Box] = []
-    for low, after in zip(edges, edges[1:], strict=False):
+    for low, after in itertools.pairwise(edges):
         active = [entry for entry in active if entry.box[0][1] >= low] + starts.get(low, [])
         if active:
             rest = [entry._replace(box=entry.box[1:]) for entry in active]
@@ -90,7 +91,7 @@ def _one_dimension(entries: list[Entry]) -> list[Interval]:
     found: list[Interval] = []
     active: list[Entry] = []
     position = 0
-    for low, after in zip(edges, edges[1:], strict=False):
+    for low, after in itertools.pairwise(edges):
         active = [entry for entry in active if entry.box[0][1] >= low]
         while position < len(ordered) and ordered[position].box[0][0] == low:
             active.append(ordered[position])
