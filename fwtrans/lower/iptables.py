@@ -9,7 +9,7 @@ depend on their place (`in_context`) are worked out each time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -230,10 +230,6 @@ class _ChainLowering:
     shared: dict[str, object]
     known: _Known
     number: int = 0
-    user_chains: frozenset[str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.user_chains = frozenset(chain.name for chain in self.table.chains)
 
     def run(self) -> Chain:
         rules: list[Rule] = []
@@ -271,7 +267,7 @@ class _ChainLowering:
         outcome = Outcome()
         if syntax.target is not None:
             try:
-                outcome = self._target(syntax.target, protocols, goto=syntax.goto)
+                outcome = self._target(syntax, protocols)
             except Refused as refused:
                 self._report(refused, syntax, syntax.target)
                 complete = False
@@ -336,10 +332,12 @@ class _ChainLowering:
             where = ", ".join(sorted(self.hooks - match.hooks))
             raise Refused("FWT117", f"`{match.name}` cannot stand where {where} leads to", option=match.name)
 
-    def _target(self, use: ExtensionUse, protocols: IntervalSet, *, goto: bool) -> Outcome:
-        if use.name in self.user_chains:
+    def _target(self, syntax: RuleSyntax, protocols: IntervalSet) -> Outcome:
+        use = syntax.target
+        assert use is not None  # noqa: S101 -- the caller looked
+        if syntax.calls:
             chain = self.names[self.table.name, use.name]
-            return Outcome((), Goto(chain) if goto else Jump(chain))
+            return Outcome((), Goto(chain) if syntax.goto else Jump(chain))
         verdict = _VERDICTS.get(use.name)
         if verdict is not None:
             return Outcome((), verdict)

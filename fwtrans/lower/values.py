@@ -157,6 +157,8 @@ def network_set(address: int, mask: int, width: int) -> IntervalSet:
     """Return the addresses a with a & mask == address; masks with holes give several intervals."""
     ones = (1 << width) - 1
     holes = ones & ~mask
+    if holes & (holes + 1) == 0:
+        return IntervalSet(width, ((address, address | holes),))
     low_run = (holes + 1) & -(holes + 1)
     inner = holes & ~(low_run - 1)
     free = [1 << position for position in range(width) if inner >> position & 1]

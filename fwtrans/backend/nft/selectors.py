@@ -252,6 +252,10 @@ def _numbers_match(found: nft.Expression, field: Field, values: IntervalSet) -> 
         return _state_match(found, values)
     if field is TIME:
         return _time_match(found, values)
+    if len(values.ranges) == 1:
+        low, high = values.ranges[0]
+        if low and high < (1 << field.width) - 1:
+            return nft.Match(found, interval(field, low, high))
     others = values.complement()
     if len(others.ranges) < len(values.ranges) or (len(others.ranges) == 1 and others.only is not None):
         if others.is_empty:
