@@ -100,10 +100,11 @@ class _Comparing:
                 self._undecided.append(Undecided(compared.path, "out of memory while looking for a witness", ()))
             except RecursionError as error:
                 self._undecided.append(Undecided(compared.path, str(error), ()))
+        ignored = (f"nobody else reads bits {mask:#x} of {field.name}" for field, mask in self._limits.ignored.items())
         return Comparison(
             tuple(self._differences),
             tuple(dict.fromkeys(self._undecided)),
-            tuple(dict.fromkeys((*self._session.old.assumptions, *self._session.new.assumptions))),
+            tuple(dict.fromkeys((*self._session.old.assumptions, *self._session.new.assumptions, *ignored))),
             self._omitted,
         )
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 # Entries of the cache of operations for each test and rule.
 _OPERATIONS = 64
+# No kernel loads more than 16 jumps inside one another; hundreds of them are more than Python's stack holds.
+_TOO_DEEP = Undecidable("jumps are nested too deep")
 _ETHER_FIELDS = (known.ETHER_TYPE, known.ETHER_PROTOCOL)
 _ETHER_CONSTANTS = (domain.IP_PROTOCOL, domain.ARP_PROTOCOL, domain.IP6_PROTOCOL, 0x8100, 0x88A8)
 
@@ -76,6 +78,9 @@ class Session:
         except Undecidable as error:
             self.failed.append((path, error))
             return False
+        except RecursionError:
+            self.failed.append((path, _TOO_DEEP))
+            return False
         return True
 
     def _demand(self, paths: Sequence[Path]) -> Demand:
@@ -109,6 +114,8 @@ class Session:
             self.failed.append((path, error))
         except OutOfNodes:
             self.failed.append((path, Undecidable("out of memory", path.name)))
+        except RecursionError:
+            self.failed.append((path, _TOO_DEEP))
         else:
             self.compared.append(Compared(path, old, new, possible))
 

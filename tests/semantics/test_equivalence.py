@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -175,6 +176,14 @@ def test_a_jump_loop_is_not_decided() -> None:
     assert undecided.reason == "a jump loop leads through chain a"
 
 
+def test_jumps_that_no_kernel_would_load_are_not_decided() -> None:
+    names = [f"c{number_}" for number_ in range(700)]
+    chains = [chain(here, rule(TCP, Jump(there))) for here, there in pairwise(names)]
+    deep = ruleset(base(rule(Jump("c0"))), *chains, chain(names[-1], rule(DROP)))
+    (undecided,) = compare(deep, deep).undecided
+    assert undecided.reason == "jumps are nested too deep"
+
+
 # --- tests -----------------------------------------------------------------------------------------------------------
 
 
@@ -325,6 +334,7 @@ def test_a_mark_written_in_a_chain_is_read_behind_the_jump() -> None:
     new = ruleset(base(rule(TCP, dport(22), ACCEPT), accepts=False))
     found = compare(old, new, limits=Limits(ignored={known.MARK: 1}))
     assert found.equal
+    assert found.assumptions == ("nobody else reads bits 0x1 of mark",)
     assert_differ(old, new, DifferenceKind.FIELD)
 
 
