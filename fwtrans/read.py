@@ -180,16 +180,18 @@ class _Reader:
             yield Table(Family.INET, "fwtrans", (), tuple(found))
             return
         used = {named.name for table in tables for named in table.sets}
-        for item in self.ipsets:
-            if item.name not in used and not self._is_listed(item.name, used):
-                place, line = item.create.source, item.create.line
-                self.sink.add(
-                    Diagnostic(
-                        code="FWT206",
-                        message=f"set `{item.name}` is used by no rule and is left out",
-                        span=Span(place, line, 0, max(len(place.line(line)), 1)),
-                    )
+        unused = [item for item in self.ipsets if item.name not in used and not self._is_listed(item.name, used)]
+        if unused:
+            place, line = unused[0].create.source, unused[0].create.line
+            count = f"{len(unused)} sets are" if len(unused) > 1 else f"set `{unused[0].name}` is"
+            self.sink.add(
+                Diagnostic(
+                    code="FWT206",
+                    message=f"{count} used by no rule and left out",
+                    span=Span(place, line, 0, max(len(place.line(line)), 1)),
+                    notes=(", ".join(item.name for item in unused),) if len(unused) > 1 else (),
                 )
+            )
 
     def _is_listed(self, name: str, used: set[str]) -> bool:
         """Tell whether a list that rules use has the set as a member: its elements are in the list's set then."""
