@@ -96,7 +96,7 @@ def wait_until(is_so: Callable[[], bool], what: str) -> None:
 def has_carrier() -> bool:
     """Tell whether the kernel has seen that both ends are up: until then it throws frames away."""
     links = {link["ifname"]: link["operstate"] for link in json.loads(run("ip", "-j", "link", "show"))}
-    return links["v0"] == links["v1"] == "UP"
+    return bool(links["v0"] == links["v1"] == "UP")
 
 
 def send(frames: list[str]) -> None:
