@@ -53,6 +53,7 @@ class Shared(Protocol):
 
     family: Family
     settled: Mapping[Field, ValueSet]
+    proof_only: bool
 
     def chain_name(self, name: str) -> str:
         """Return the printed name of a chain of the IR."""
@@ -180,11 +181,21 @@ class _Writer:
             self.out.extend(match_of(present(HAS_TRANSPORT), self.shared.family, self.protocol))
             self.guarded = True
 
+    def _refuse_bridge_port(self, field: Field) -> None:
+        """Refuse what only br_netfilter knows; for proofs it is printed in words that no nft reads (`meta physdevin`)."""
+        if field.spelling[0] == "physdev" and not self.shared.proof_only:
+            raise Refused(
+                "FWT201", "bridge port matches (physdev) can be printed in the bridge family only", option="physdev"
+            )
+
     def _guard_key(self, key: tuple[KeyPart, ...]) -> None:
+        for part in key:
+            self._refuse_bridge_port(part.field)
         if any(_needs_transport(part.field) for part in key):
             self._guard()
 
     def _field_test(self, test: FieldTest) -> None:
+        self._refuse_bridge_port(test.field)
         if test.field is L4PROTO and self.skip_protocol:
             self.skip_protocol = False
             return

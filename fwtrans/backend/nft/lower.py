@@ -38,9 +38,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Printing:
-    """How to print: with counters or without, and what to call an origin in a rule's comment."""
+    """How to print: with counters or without, and what to call an origin in a rule's comment.
+
+    `proof_only` prints bridge ports in a form that our readers take and nft does not: for proofs, never for loading.
+    """
 
     counters: bool = False
+    proof_only: bool = False
     origin_id: Callable[[Origin], str] = lambda origin: str(origin.line)
 
 
@@ -80,6 +84,7 @@ class _TableLowering:
     printing: Printing
     family: Family = field(init=False)
     settled: Mapping[Field, ValueSet] = field(init=False)
+    proof_only: bool = field(init=False)
     renamings: list[Renaming] = field(default_factory=list)
     _chains: dict[str, str] = field(default_factory=dict)
     _sets: dict[str, str] = field(default_factory=dict)
@@ -95,6 +100,7 @@ class _TableLowering:
 
     def __post_init__(self) -> None:
         self.family = self.table.family
+        self.proof_only = self.printing.proof_only
         tracked = any(uses_conntrack(rule) for chain in self.table.chains for rule in chain.rules)
         self.settled = settled_by(self.family, conntrack=tracked)
 

@@ -72,9 +72,7 @@ def selector(field: Field) -> nft.Selector:
     if kind in {"exthdr", "tcp option", "ip option", "sctp chunk"}:
         return _header(kind, words[0], "" if words[1] == "exists" else words[1])
     if kind == "physdev":
-        raise Refused(
-            "FWT201", "bridge port matches (physdev) can be printed in the bridge family only", option="physdev"
-        )
+        return nft.Meta("physdev" + words[0].replace("-", ""))
     raise Refused("FWT300", f"field {field.name} has no nftables form")
 
 

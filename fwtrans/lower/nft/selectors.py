@@ -62,6 +62,8 @@ _register()
 
 _META = {field.spelling[1]: field for field in list(FIELDS.values()) if field.spelling[0] == "meta"}
 _META["ipsec"] = catalogue.IPSEC_PRESENT
+# The proof-only form of bridge ports, see backend/nft/flat_rule.py; nft itself has no such words.
+_META.update({"physdevin": catalogue.PORT_IN, "physdevout": catalogue.PORT_OUT, "physdevisbridged": catalogue.BRIDGED})
 _CT = {
     field.spelling[1]: field
     for field in list(FIELDS.values())

@@ -44,6 +44,7 @@ META = _words(
     "length nfproto l4proto protocol priority mark iif iifname iiftype oif oifname oiftype skuid skgid nftrace"
     " rtclassid ibriport obriport ibrname obrname ibridgename obridgename ibrpvid ibrvproto ibrhwdr pkttype cpu"
     " iifgroup oifgroup cgroup random ipsec secpath iifkind oifkind sdif sdifname time day hour secmark broute"
+    " physdevin physdevout physdevisbridged"  # no words of nft: the form of proofs
 )
 _META_NAMES = {"ibridgename": "ibrname", "obridgename": "obrname", "secpath": "ipsec"}
 CONNTRACK = _words(
