@@ -32,7 +32,7 @@ from fwtrans.source import SourceFile, Span
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fwtrans.parsers.shell_words import ScriptCommand
+    from fwtrans.parsers.shell_script import ScriptCommand
 
 MOST_ERRORS = 200
 """After so many the rest of a file is left unread: it is another format, or it has one mistake in all its lines."""
@@ -63,9 +63,11 @@ def parse_ipset_commands(
     """Read the ipset calls of a script or an interfaces file, in the order in which they are run."""
     reading = _Reading(sink, names or Names())
     for command in commands:
-        words = [PlacedWord(word.value, word.start, word.end) for word in command.words]
+        words = [PlacedWord(word.value, word.start, word.end, word.line) for word in (command.place, *command.words)]
         line = command.words[0].line if command.words else command.place.line
-        reading.read_words(words, command.source, line, alone=True)
+        reading.may_fail = command.may_fail
+        reading.sets.tolerant = command.only_if_absent
+        reading.read_words(words[1:] or words, command.source, line, alone=not command.only_if_absent)
     return reading.result()
 
 
@@ -78,6 +80,7 @@ class _Reading:
         self.reader = CommandReader(names, self.sets.live)
         self.commands: list[Command] = []
         self.broken: set[str] = set()
+        self.may_fail = False
         self.is_listing = False
 
     def result(self) -> IpsetDump:
@@ -138,14 +141,15 @@ class _Reading:
         try:
             command = reader.read(values, source, line)
         except Refused as refusal:
-            if not self._follows_from_another(values):
+            if not self._follows_from_another(values) and not self._is_forgiven(refusal):
                 self._report(refusal, _place(words, refusal.option, source, line, reader.blamed))
             return
         self.sets.tolerant = reader.said_exist or (self.sets.tolerant and not alone)
         try:
             self._carry_out(command)
         except Refused as refusal:
-            self._report(refusal, _place(words, refusal.option, source, line, None))
+            if not self._is_forgiven(refusal):
+                self._report(refusal, _place(words, refusal.option, source, line, None))
             return
         self.commands.append(command)
 
@@ -159,6 +163,10 @@ class _Reading:
                 self.sets.apply(command)
             case Remark():
                 pass
+
+    def _is_forgiven(self, refusal: Refused) -> bool:
+        """Tell whether a script reckons with it: `ipset destroy old 2>/dev/null`. What fails then changes nothing."""
+        return self.may_fail and refusal.code == "FWT124"
 
     def _follows_from_another(self, words: list[str]) -> bool:
         """Tell whether a refused command names a set whose `create` was refused: that is said once, not per element."""
@@ -202,5 +210,6 @@ def _place(words: list[PlacedWord], piece: str, source: SourceFile, line: int, b
             if offset >= 0:
                 plain = len(word.value) == word.end - word.start
                 start = word.start + offset if plain else word.start
-                return Span(source, line, start, start + len(piece) if plain else word.end)
-    return Span(source, line, words[first].start, words[first].end)
+                return Span(source, word.line or line, start, start + len(piece) if plain else word.end)
+    blamed_word = words[first]
+    return Span(source, blamed_word.line or line, blamed_word.start, blamed_word.end)

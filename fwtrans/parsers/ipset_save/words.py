@@ -16,11 +16,12 @@ _QUOTE = '"'
 
 
 class PlacedWord(NamedTuple):
-    """A word without its quotes, and the columns from which it was read."""
+    """A word without its quotes, and the columns from which it was read. `line` is 0 for the line of its command."""
 
     value: str
     start: int
     end: int
+    line: int = 0
 
 
 def split_line(line: str) -> list[PlacedWord]:

@@ -1,0 +1,220 @@
+"""The simple commands of a shell text in order, each with what it hangs on: `&&`, a pipe, an `if` around it.
+
+    [ -x /sbin/iptables ] && iptables -F        two commands, the second behind `&&`
+    for port in 22 80; do iptables -A x; done   one command, inside of `for`
+
+No meaning is given here; shell_script.py carries the commands out as far as that can be done without a shell.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from fwtrans.parsers.shell_words import Operator, RawWord, Unclosed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fwtrans.parsers.shell_words import Token
+
+_OPENING = {"if": "fi", "while": "done", "until": "done", "for": "done", "select": "done", "case": "esac", "{": "}"}
+_BETWEEN = frozenset({"then", "else", "elif", "do", "time"})
+_CLOSING = frozenset({"fi", "done", "esac", "}"})
+_CASE_ENDS = frozenset({";;", ";&", ";;&"})
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+FUNCTION = "function"
+
+
+class Opener(NamedTuple):
+    """A construct that is open: the word that began it, and where that stands."""
+
+    word: str
+    offset: int
+
+
+@dataclass(slots=True)
+class SimpleCommand:
+    """One command. `before` is the operator that leads to it ("" for none that matters), `after` the one behind it.
+
+    `inside` is the outermost construct around it, None at the top level. Without words it is the end of a construct
+    (`is_end`), or assigns a loop's variable (`loop_variable`).
+    """
+
+    words: list[RawWord] = field(default_factory=list)
+    redirections: list[tuple[Operator, RawWord | None]] = field(default_factory=list)
+    inside: tuple[Opener, ...] = ()
+    before: str = ""
+    after: str = ""
+    negated: bool = False
+    is_end: bool = False
+    loop_variable: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing is in it yet."""
+        return not (self.words or self.redirections or self.is_end or self.loop_variable)
+
+
+class Outline(NamedTuple):
+    """The commands, and what is not closed: nothing behind that could be read."""
+
+    commands: tuple[SimpleCommand, ...]
+    unclosed: Unclosed | None
+
+
+def outline(tokens: Iterable[Token]) -> Outline:
+    """Return the simple commands of a text."""
+    reader = _Reader(list(tokens))
+    return reader.read()
+
+
+class _Reader:
+    """Goes through the tokens with a stack of what is open."""
+
+    def __init__(self, tokens: list[Token]) -> None:
+        self.tokens = tokens
+        self.at = 0
+        self.stack: list[Opener] = []
+        self.done: list[SimpleCommand] = []
+        self.current = SimpleCommand()
+
+    def read(self) -> Outline:
+        unclosed = None
+        while self.at < len(self.tokens):
+            token = self.tokens[self.at]
+            self.at += 1
+            match token:
+                case Operator():
+                    self._operator(token)
+                case RawWord():
+                    self._word(token)
+                case Unclosed():
+                    unclosed = token
+        self._finish("")
+        if unclosed is None and self.stack:
+            unclosed = Unclosed(self.stack[-1].word, self.stack[-1].offset, self.stack[-1].offset + 1)
+        return Outline(tuple(self.done), unclosed)
+
+    def _next(self) -> Token | None:
+        return self.tokens[self.at] if self.at < len(self.tokens) else None
+
+    def _finish(self, operator: str) -> None:
+        """End the current command at an operator, and begin the next."""
+        command = self.current
+        command.after = operator
+        command.inside = tuple(self.stack)
+        kept = operator if operator in {"&&", "||", "|", "|&"} else ""
+        if command.is_empty:
+            # a line's end behind `&&` changes nothing; behind nothing at all it begins anew
+            kept = kept or command.before
+        else:
+            self.done.append(command)
+        self.current = SimpleCommand(before="|" if kept == "|&" else kept)
+
+    def _operator(self, operator: Operator) -> None:
+        if operator.is_redirection:
+            target = self._next()
+            if isinstance(target, RawWord):
+                self.at += 1
+                self.current.redirections.append((operator, target))
+            else:
+                self.current.redirections.append((operator, None))
+        elif operator.text == "(":
+            self._bracket(operator)
+        elif operator.text == ")":
+            self._finish(";")
+            self._close("(")
+        else:
+            self._finish(operator.text)
+            if operator.text in _CASE_ENDS and self.stack and self.stack[-1].word == "case":
+                self._skip_pattern()
+
+    def _bracket(self, operator: Operator) -> None:
+        """Tell `name ()`, which begins a function, from `(`, which begins a subshell."""
+        after = self._next()
+        if len(self.current.words) == 1 and isinstance(after, Operator) and after.text == ")":
+            self.at += 1
+            self.current = SimpleCommand()
+            self._function(operator.start)
+        else:
+            self._open(Opener("(", operator.start))
+
+    def _function(self, offset: int) -> None:
+        """Take the body of a function for a construct of its own, whatever brackets it has."""
+        while isinstance(token := self._next(), Operator) and token.text == "\n":
+            self.at += 1
+        if isinstance(token, RawWord) and token.bare == "{":
+            self.at += 1
+            self.stack.append(Opener(FUNCTION, offset))
+
+    def _open(self, opener: Opener) -> None:
+        self.stack.append(opener)
+        self.current = SimpleCommand()
+
+    def _close(self, word: str) -> None:
+        """Leave the construct that a word closes; what follows hangs on an end whose status nobody knows."""
+        for depth in range(len(self.stack) - 1, -1, -1):
+            opener = self.stack[depth].word
+            if opener == word or _OPENING.get(opener) == word or (opener == FUNCTION and word == "}"):
+                del self.stack[depth:]
+                break
+        self.current.is_end = True
+
+    def _word(self, word: RawWord) -> None:
+        bare = word.bare
+        if not self.current.is_empty or bare is None:
+            self.current.words.append(word)
+        elif bare == "!":
+            self.current.negated = True
+        elif bare in _BETWEEN:
+            self.current = SimpleCommand()
+        elif bare in _CLOSING:
+            self._close(bare)
+        elif bare == FUNCTION:
+            self.at += isinstance(self._next(), RawWord)
+            self._skip_brackets()
+            self._function(word.start)
+        elif bare in _OPENING:
+            self._open(Opener(bare, word.start))
+            if bare in {"for", "select"}:
+                self._loop_variable()
+            elif bare == "case":
+                self._skip_to_in()
+        else:
+            self.current.words.append(word)
+
+    def _skip_brackets(self) -> None:
+        while isinstance(token := self._next(), Operator) and token.text in "()":
+            self.at += 1
+
+    def _loop_variable(self) -> None:
+        """Read `for NAME in WORDS`, up to the line's end or semicolon."""
+        token = self._next()
+        if isinstance(token, RawWord) and token.bare and _NAME.fullmatch(token.bare):
+            self.current.loop_variable = token.bare
+        while self.at < len(self.tokens):
+            token = self.tokens[self.at]
+            if isinstance(token, Operator) and token.text in {";", "\n"}:
+                return
+            if isinstance(token, RawWord) and token.bare == "do":
+                self._finish(";")
+                return
+            self.at += 1
+
+    def _skip_to_in(self) -> None:
+        while isinstance(token := self._next(), RawWord | Operator):
+            self.at += 1
+            if isinstance(token, RawWord) and token.bare == "in":
+                self._skip_pattern()
+                return
+
+    def _skip_pattern(self) -> None:
+        """Skip `start|stop)` of a case; `esac` in place of a pattern is left to be read."""
+        while isinstance(token := self._next(), RawWord | Operator):
+            if isinstance(token, RawWord) and token.bare == "esac":
+                return
+            self.at += 1
+            if isinstance(token, Operator) and token.text == ")":
+                return

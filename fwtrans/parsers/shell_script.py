@@ -1,0 +1,359 @@
+"""The firewall commands of a shell script, or of one shell command, as words. Nothing is ever run.
+
+    IPT=/sbin/iptables
+    $IPT -A INPUT -p tcp --dport 22 -j ACCEPT    ->    ScriptCommand("iptables", (-A, INPUT, ...), ...)
+
+Commands at the top level are read in order, variables that were set from plain text put in. A firewall command whose
+words, or whose turn, only a running shell could know is an error at its place: in a loop, behind a test, with `$(...)`.
+All other commands are listed as what they are.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from fwtrans.diagnostics import Diagnostic
+from fwtrans.parsers.shell_expand import Unreadable, Variables, expand
+from fwtrans.parsers.shell_outline import FUNCTION, outline
+from fwtrans.parsers.shell_programs import (
+    Call,
+    Idiom,
+    asks,
+    find_call,
+    firewall_program,
+    idiom,
+    is_always_true,
+    mentions_firewall,
+    speaks_of_firewall,
+)
+from fwtrans.parsers.shell_words import Passage, RawWord, ShellWord, tokens, whole_file
+from fwtrans.source import SourceFile, Span
+
+if TYPE_CHECKING:
+    from fwtrans.diagnostics import DiagnosticSink
+    from fwtrans.parsers.shell_outline import SimpleCommand
+    from fwtrans.parsers.shell_words import Token
+
+_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?)=")
+_DECLARING = frozenset({"export", "readonly", "local", "declare", "typeset"})
+_LEAVING = frozenset({"exit", "return"})
+_RUN_IT = "run the script where it belongs and give fwtrans what `iptables-save` and `ipset save` print there"
+
+
+class ScriptCommand(NamedTuple):
+    """One command. `program` is iptables, ip6tables, ipset, ebtables or arptables, or the name of any other program.
+
+    `words` are the words behind the program, `place` is the program's own word, `before` what stands in front of it on
+    its line, operators included and nothing expanded: so a word's number in its line can be told. `phase` is the key of an option of
+    interfaces(5). `may_fail`: the writer reckons with it (`|| true`, messages thrown away). `only_if_absent`: it came
+    from `iptables -C RULE || iptables -A RULE`, so it adds the rule unless there is one like it.
+    """
+
+    program: str
+    words: tuple[ShellWord, ...]
+    place: ShellWord
+    source: SourceFile
+    phase: str = ""
+    may_fail: bool = False
+    only_if_absent: bool = False
+    before: tuple[ShellWord, ...] = ()
+
+    @property
+    def is_firewall(self) -> bool:
+        """Tell whether the command belongs to iptables, ipset and their kin."""
+        return firewall_program(self.program) == self.program
+
+
+def read_script(source: SourceFile, sink: DiagnosticSink) -> tuple[ScriptCommand, ...]:
+    """Return the commands of a script that run when all goes well, in order."""
+    return read_commands(whole_file(source), sink, Variables())
+
+
+def read_commands(
+    passage: Passage, sink: DiagnosticSink, variables: Variables, option: ShellWord | None = None
+) -> tuple[ScriptCommand, ...]:
+    """Return the commands of a stretch of shell text. `variables` are those that are set before it begins.
+
+    `option` is the word of interfaces(5) that stands in front of the text and says when it is run.
+    """
+    return _Run(passage, sink, variables, option).commands()
+
+
+class _Turn:
+    """Whether a command has its turn: surely, surely not, or nobody knows."""
+
+    SURE = "sure"
+    NEVER = "never"
+    UNKNOWN = "unknown"
+
+
+@dataclass(slots=True)
+class _Run:
+    """One text, command after command."""
+
+    passage: Passage
+    sink: DiagnosticSink
+    variables: Variables
+    option: ShellWord | None
+    tokens: tuple[Token, ...] = ()
+    starts: tuple[int, ...] = ()
+    found: list[ScriptCommand] = field(default_factory=list)
+    succeeded: bool = True
+    previous: Call | None = None
+    previous_negated: bool = False
+    left_at: int | None = None
+    may_have_left_at: int | None = None
+    turn: str = _Turn.SURE
+
+    def commands(self) -> tuple[ScriptCommand, ...]:
+        self.tokens = tuple(tokens(self.passage))
+        self.starts = tuple(token.start for token in self.tokens)
+        read = outline(self.tokens)
+        if read.unclosed is not None and mentions_firewall(self.passage.text):
+            opening, start = read.unclosed.text[:1], read.unclosed.start
+            is_quote = opening in {'"', "'", "`"}
+            name = opening if is_quote else read.unclosed.text.split("\n", 1)[0][:20]
+            self._complain("FWT108" if is_quote else "FWT132", f"`{name}` is not closed", start, start + 1)
+            return ()
+        for command in read.commands:
+            self._one(command)
+        return tuple(self.found)
+
+    # --- turns ---
+
+    def _one(self, command: SimpleCommand) -> None:
+        self.turn = self._turn_of(command)
+        if command.loop_variable:
+            self.variables.forget(command.loop_variable, "a loop sets it")
+        elif command.is_end or not command.words:
+            self.succeeded = False
+        else:
+            self._words(command)
+
+    def _turn_of(self, command: SimpleCommand) -> str:
+        if command.before == "|":
+            return self.turn
+        if command.before == "&&":
+            return _Turn.SURE if self.succeeded else _Turn.UNKNOWN
+        if command.before == "||":
+            return _Turn.NEVER if self.succeeded else _Turn.UNKNOWN
+        self.previous = None
+        return _Turn.SURE
+
+    def _settle(self, *, succeeds: bool) -> None:
+        """Keep what is known of the status of the list so far."""
+        if self.turn == _Turn.SURE:
+            self.succeeded = succeeds
+        elif self.turn == _Turn.UNKNOWN:
+            self.succeeded = False
+
+    # --- one command ---
+
+    def _words(self, command: SimpleCommand) -> None:
+        words = list(command.words)
+        assignments: list[RawWord] = []
+        while words and self._is_assignment(words[0]):
+            assignments.append(words.pop(0))
+        if not words:
+            for word in assignments:
+                self._assign(word, command)
+            self._settle(succeeds=True)
+            return
+        call = find_call(words, self.variables, self.passage)
+        if call is None:
+            self._unreadable_program(words)
+        elif call.program in _DECLARING:
+            for word in words[1:]:
+                self._assign(word, command)
+            self._settle(succeeds=True)
+        elif call.is_firewall:
+            self._firewall(call, command)
+        else:
+            self._other(call, words, command)
+
+    def _unreadable_program(self, words: list[RawWord]) -> None:
+        """A program that only the shell knows: an error where the words behind it look like a firewall's."""
+        self._settle(succeeds=False)
+        if not speaks_of_firewall(words):
+            return
+        try:
+            expand(words[0], self.variables, self.passage)
+        except Unreadable as problem:
+            self._refuse(problem)
+        else:
+            place = self._place(words[0])
+            self._refuse(Unreadable("FWT132", "the program of this command cannot be told", place))
+
+    def _firewall(self, call: Call, command: SimpleCommand) -> None:
+        together = idiom(self.previous, self.previous_negated, command.before, call)
+        self.previous, self.previous_negated = call, command.negated
+        if asks(call):
+            self._settle(succeeds=False)
+            return
+        problem = None if together else self._not_its_turn(call, command)
+        problem = problem or self._wrong_place(call, command) or call.problem
+        if problem is not None:
+            self._settle(succeeds=True)
+            self._refuse(problem)
+            return
+        if together:
+            self.turn = _Turn.SURE
+        self._settle(succeeds=True)
+        if call.program == "ipset" and any(word.value in {"restore", "-R", "--restore"} for word in call.words[:2]):
+            self._loader(call, command)
+            return
+        may_fail = command.after == "||" or _throws_messages_away(command)
+        only_if_absent = together is Idiom.ADD_IF_ABSENT
+        self.found.append(self._made(call, may_fail=may_fail, only_if_absent=only_if_absent))
+
+    def _made(self, call: Call, *, may_fail: bool = False, only_if_absent: bool = False) -> ScriptCommand:
+        phase = self.option.value if self.option is not None else ""
+        source, before = self.passage.source, self._before(call.offset)
+        return ScriptCommand(call.program, call.words, call.place, source, phase, may_fail, only_if_absent, before)
+
+    def _before(self, offset: int) -> tuple[ShellWord, ...]:
+        """Return what stands on the line in front of an offset."""
+        last = first = bisect_left(self.starts, offset)
+        while first > 0 and self.passage.text[self.starts[first - 1]] != "\n":
+            first -= 1
+        text = self.passage.text
+        found = [
+            self.passage.place(token.start, token.end, text[token.start : token.end])
+            for token in self.tokens[first:last]
+        ]
+        return (*([] if self.option is None else [self.option]), *found)
+
+    def _not_its_turn(self, call: Call, command: SimpleCommand) -> Unreadable | None:
+        """Return why nobody can say whether a firewall command is run, for what stands before it on its line."""
+        if self.turn != _Turn.SURE:
+            reason = f"{call.program} is called only if what stands before `{command.before}` says so"
+            return Unreadable("FWT135", reason, call.place, _RUN_IT)
+        return None
+
+    def _wrong_place(self, call: Call, command: SimpleCommand) -> Unreadable | None:
+        """Return why nobody can say whether, or when, a firewall command is run, for what stands around it."""
+        name, hint = call.program, _RUN_IT
+        if command.inside:
+            word, offset = command.inside[0]
+            around = "a function" if word == FUNCTION else "brackets" if word in "({" else f"`{word}`"
+            reason = f"{name} is called inside of {around}, which begins in line {self._line(offset)}"
+        elif self.left_at is not None:
+            reason, hint = f"{name} is called behind the `exit` of line {self.left_at}", "take out what is never run"
+        elif self.may_have_left_at is not None:
+            reason = f"{name} is called only if the script has not ended in line {self.may_have_left_at}"
+        elif command.after == "&":
+            reason, hint = f"{name} is called in the background, at a time that is not known", "take the `&` out"
+        elif command.negated:
+            reason, hint = f"`!` stands before {name}", "take the `!` out"
+        else:
+            return None
+        return Unreadable("FWT135", reason, call.place, hint)
+
+    def _other(self, call: Call, words: list[RawWord], command: SimpleCommand) -> None:
+        if call.loads:
+            self._settle(succeeds=True)
+            self._loader(call, command)
+            return
+        if call.hides_firewall:
+            self._settle(succeeds=False)
+            message = f"`{call.program}` calls a firewall program in a way that is not read"
+            self._refuse(Unreadable("FWT132", message, call.place, "call it directly, or " + _RUN_IT))
+            return
+        self._change_shell(call, words, command)
+        self._settle(succeeds=is_always_true(call))
+        if not command.inside and self.turn == _Turn.SURE and self.left_at is None:
+            self.found.append(self._made(call))
+
+    def _loader(self, call: Call, command: SimpleCommand) -> None:
+        """Say where the rules come from that a command loads."""
+        files = [
+            word for operator, word in command.redirections if operator.text.endswith("<") and "<<" not in operator.text
+        ]
+        hint = "give that file to fwtrans as an input of its own"
+        what = "from elsewhere"
+        if files and files[0] is not None:
+            what = f"from `{self.passage.text[files[0].start : files[0].end]}`"
+        elif any("<<" in operator.text for operator, _ in command.redirections):
+            what, hint = "from the lines below it", "put those lines into a file of their own and give it to fwtrans"
+        elif command.before == "|":
+            what, hint = "from a pipe", _RUN_IT
+        elif call.words and not call.words[-1].value.startswith("-") and call.program.endswith("-restore"):
+            what = f"from `{call.words[-1].value}`"
+        message = f"`{call.program}` loads rules {what}"
+        self._complain("FWT134", message, call.place.start, call.place.end, line=call.place.line, hint=hint)
+
+    # --- what changes the shell itself ---
+
+    def _change_shell(self, call: Call, words: list[RawWord], command: SimpleCommand) -> None:
+        if call.program in _LEAVING:
+            self._leave(call, command)
+        elif call.program in {"unset", "read", "getopts"}:
+            for word in call.words:
+                self.variables.forget(word.value, f"`{call.program}` changes it")
+        elif call.program in {".", "source", "eval"}:
+            self.variables.forget_all(f"`{call.program}` in line {self._line(words[0].start)} may have changed it")
+
+    def _leave(self, call: Call, command: SimpleCommand) -> None:
+        """Take note of `exit`. Where it says failure and a test leads to it, the script is taken not to have failed."""
+        line = call.place.line
+        inside_function = any(opener.word == FUNCTION for opener in command.inside)
+        if command.inside or self.turn == _Turn.UNKNOWN:
+            failure = bool(call.words) and call.words[0].value not in {"", "0"}
+            if not failure and not inside_function and self.may_have_left_at is None:
+                self.may_have_left_at = line
+        elif self.turn == _Turn.SURE and self.left_at is None:
+            self.left_at = line
+
+    def _is_assignment(self, word: RawWord) -> bool:
+        first = word.pieces[0]
+        return first.kind.value == "text" and not first.quoted and bool(_ASSIGNMENT.match(first.text))
+
+    def _assign(self, word: RawWord, command: SimpleCommand) -> None:
+        first = word.pieces[0]
+        found = _ASSIGNMENT.match(first.text) if first.kind.value == "text" else None
+        if found is None:
+            return
+        name = found[1]
+        if command.inside:
+            inner = command.inside[0]
+            within = "a function" if inner.word == FUNCTION else f"`{inner.word}`"
+            reason = f"it is set inside of {within}, line {self._line(word.start)}"
+            self.variables.forget(name, reason, for_good=inner.word == FUNCTION)
+        elif self.turn != _Turn.SURE:
+            self.variables.forget(name, f"line {self._line(word.start)} sets it only sometimes")
+        else:
+            rest = first._replace(text=first.text[found.end() :])
+            value_word = word._replace(pieces=(rest, *word.pieces[1:]))
+            self.variables.assign(name, value_word, self.passage, appended=bool(found[2]))
+
+    # --- places and messages ---
+
+    def _line(self, offset: int) -> int:
+        return self.passage.place(offset, offset + 1, "").line
+
+    def _place(self, word: RawWord) -> ShellWord:
+        return self.passage.place(word.start, word.end, self.passage.text[word.start : word.end])
+
+    def _complain(
+        self, code: str, message: str, start: int, end: int, *, line: int | None = None, hint: str = ""
+    ) -> None:
+        """Report at offsets of the passage, or at columns of a line."""
+        if line is None:
+            place = self.passage.place(start, end, "")
+            line, start, end = place.line, place.start, place.end
+        span = Span(self.passage.source, line, start, end)
+        self.sink.add(Diagnostic(code=code, message=message, span=span, hints=(hint,) if hint else ()))
+
+    def _refuse(self, problem: Unreadable) -> None:
+        place = problem.place
+        self._complain(problem.code, problem.message, place.start, place.end, line=place.line, hint=problem.hint)
+
+
+def _throws_messages_away(command: SimpleCommand) -> bool:
+    return any(
+        operator.text in {"2>", "2>>", "&>", ">&"} and word is not None and word.bare == "/dev/null"
+        for operator, word in command.redirections
+    )

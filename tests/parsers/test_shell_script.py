@@ -1,0 +1,485 @@
+"""Shell scripts: the firewall commands that surely run, with their words; all else is named at its place."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from fwtrans.diagnostics import DiagnosticSink
+from fwtrans.diagnostics.render import render
+from fwtrans.parsers.shell_script import ScriptCommand, read_script
+from fwtrans.source import SourceFile
+from tests.places import ERROR_PAGES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fwtrans.diagnostics import Diagnostic
+
+
+class Read(NamedTuple):
+    """What came of a script."""
+
+    commands: tuple[ScriptCommand, ...]
+    found: tuple[Diagnostic, ...]
+
+    @property
+    def firewall(self) -> list[str]:
+        return [line(command) for command in self.commands if command.is_firewall]
+
+    @property
+    def codes(self) -> list[str]:
+        return [item.code for item in self.found]
+
+    @property
+    def message(self) -> str:
+        (found,) = self.found
+        return render(found)
+
+
+def line(command: ScriptCommand) -> str:
+    return " ".join((command.program, *(word.value for word in command.words)))
+
+
+def read(text: str) -> Read:
+    sink = DiagnosticSink()
+    commands = read_script(SourceFile("script", text), sink)
+    return Read(commands, tuple(sink.found))
+
+
+def firewall(text: str) -> list[str]:
+    """Return the firewall commands of a script without fault."""
+    done = read(text)
+    assert not done.found, [render(item) for item in done.found]
+    return done.firewall
+
+
+# --- words ---
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("a b\tc", ["a", "b", "c"]),
+        ("'a b' \"c d\"", ["a b", "c d"]),
+        ("a'b'\"c\"d", ["abcd"]),
+        ("'' \"\"", ["", ""]),
+        ("a\\ b \\'c\\\\", ["a b", "'c\\"]),
+        ('"\\$x \\"y\\" \\z \\\\"', ['$x "y" \\z \\']),
+        ("'$(reboot) `x` $y'", ["$(reboot) `x` $y"]),
+        ("a#b #c d", ["a#b"]),
+        ("x \\\n  y", ["x", "y"]),
+        ("x\\\ny", ["xy"]),
+        ("'x\ny'", ["x\ny"]),
+        ("! -s 10.0.0.0/8", ["!", "-s", "10.0.0.0/8"]),
+        ("eth+ $ a$", ["eth+", "$", "a$"]),
+        ("a >/dev/null b 2>&1 c", ["a", "b", "c"]),
+        ("x=1 --mark 0x1/0xff", ["x=1", "--mark", "0x1/0xff"]),
+    ],
+)
+def test_words_are_those_of_a_shell(written: str, words: list[str]) -> None:
+    (command,) = read(f"iptables {written}\n").commands
+    assert [word.value for word in command.words] == words
+
+
+def test_words_have_places() -> None:
+    (command,) = read("\n  iptables -A 'in put' \\\n -j x\n").commands
+    assert command.place == ("iptables", 2, 2, 10)
+    assert [word[1:] for word in command.words] == [(2, 11, 13), (2, 14, 22), (3, 1, 3), (3, 4, 5)]
+
+
+def test_what_stands_before_a_command_on_its_line_is_kept() -> None:
+    done = read("echo a\nX=1 sudo iptables -F && iptables -X; echo 'b c' \\\n && iptables -Z\n")
+    before = [" ".join(word.value for word in command.before) for command in done.commands if command.is_firewall]
+    assert before == [
+        "X=1 sudo",
+        "X=1 sudo iptables -F &&",
+        "X=1 sudo iptables -F && iptables -X ; echo 'b c' &&",
+    ]
+
+
+def test_crlf_is_no_part_of_a_word() -> None:
+    assert firewall("IPT=iptables\r\n$IPT -F\r\niptables -X\r\n") == ["iptables -F", "iptables -X"]
+
+
+# --- programs ---
+
+
+@pytest.mark.parametrize(
+    ("written", "program"),
+    [
+        ("/sbin/iptables", "iptables"),
+        ("ip6tables-legacy", "ip6tables"),
+        ("/usr/sbin/iptables-nft", "iptables"),
+        ("sudo iptables", "iptables"),
+        ("sudo -n -u root env LC_ALL=C /sbin/ip6tables", "ip6tables"),
+        ("LC_ALL=C X=1 iptables", "iptables"),
+        ("exec nice -n 5 ipset", "ipset"),
+        ("timeout 5 ebtables", "ebtables"),
+        ("xtables-nft-multi arptables", "arptables"),
+        ("command iptables", "iptables"),
+    ],
+)
+def test_programs_are_found_behind_their_wrappers(written: str, program: str) -> None:
+    assert firewall(f"{written} -A x\n") == [f"{program} -A x"]
+
+
+def test_other_commands_are_listed() -> None:
+    done = read("echo iptables is great\nmodprobe ip_tables\n/usr/bin/thing 'a b' $(date)\niptables-save > /root/x\n")
+    assert not done.found
+    assert [line(command) for command in done.commands] == [
+        "echo iptables is great",
+        "modprobe ip_tables",
+        "thing a b $(date)",
+        "iptables-save",
+    ]
+
+
+# --- variables ---
+
+
+def test_variables_from_plain_text_are_put_in() -> None:
+    assert firewall(
+        "#!/bin/sh\nIPT='/sbin/iptables -w'\nexport LAN=10.0.0.0/8\nreadonly NET=$LAN\nIF=\"eth0\"\n"
+        '$IPT -A x -s "$NET" -i ${IF}.5\nIF=eth1\n$IPT -A x -i $IF\nIF="$IF"2\n$IPT -A x -i $IF\n'
+    ) == ["iptables -w -A x -s 10.0.0.0/8 -i eth0.5", "iptables -w -A x -i eth1", "iptables -w -A x -i eth12"]
+
+
+def test_unquoted_variables_are_split_and_quoted_ones_are_not() -> None:
+    assert [
+        len(command.words) for command in read('A=" x  y "\niptables $A\niptables "$A"\niptables a$A.b\n').commands
+    ] == [
+        2,
+        1,
+        4,
+    ]
+
+
+def test_an_empty_variable_leaves_no_word() -> None:
+    assert [len(command.words) for command in read('A=\niptables $A b\niptables "$A" b\n').commands] == [1, 2]
+
+
+def test_where_a_program_is_found_is_not_asked() -> None:
+    assert firewall("IPT=$(which iptables)\nI6=`command -v ip6tables`\n$IPT -F\n$I6 -F\n") == [
+        "iptables -F",
+        "ip6tables -F",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("iptables -A x -s $NET\n", "`$NET` is not known: nothing before it sets it"),
+        (
+            "NET=$(hostname -I)\niptables -s $NET\n",
+            "`$NET` is not known: only a shell could tell what `$(hostname -I)`",
+        ),
+        ("if a; then NET=x; fi\niptables -s $NET\n", "`$NET` is not known: it is set inside of `if`, line 1"),
+        ("NET=x\n. /etc/default/net\niptables -s $NET\n", "`$NET` is not known: `.` in line 2 may have changed it"),
+        ("NET=x\nread NET\niptables -s $NET\n", "`$NET` is not known: `read` changes it"),
+        ("NET=x\nunset NET\niptables -s $NET\n", "`$NET` is not known: `unset` changes it"),
+        ("f() { NET=y; }\nNET=x\nf\niptables -s $NET\n", "`$NET` is not known: it is set inside of a function, line 1"),
+        ("NET=x\na && NET=y\niptables -s $NET\n", "`$NET` is not known: line 2 sets it only sometimes"),
+        ("for NET in a b; do :; done\niptables -s $NET\n", "`$NET` is not known: a loop sets it"),
+    ],
+)
+def test_variables_that_are_not_known_say_why(script: str, reason: str) -> None:
+    done = read(script)
+    assert done.codes == ["FWT133"]
+    assert reason in done.found[0].message
+
+
+def test_an_unknown_program_with_words_of_a_rule_is_an_error() -> None:
+    assert read("$IPT -A INPUT -j DROP\n").codes == ["FWT133"]
+    assert read("$(find_it) -t nat -F\n").codes == ["FWT132"]
+    assert read("$RUNNER /etc/x\n").codes == []
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["$(x)", "`x`", "${X:-y}", "${#X}", "$((1+1))", "$1", "$@", "$'x'", '"$(x)"', "a*", "b?", "{80,443}", "{1..3}"],
+)
+def test_what_only_a_shell_could_tell_is_refused_where_it_stands(word: str) -> None:
+    done = read(f"iptables -A x -s {word} -j DROP\n")
+    assert done.codes == ["FWT132"]
+    span = done.found[0].span
+    assert span is not None
+    assert (span.line, span.start, span.end) == (1, 17, 17 + len(word))
+    assert read(f"echo {word}\n").codes == []
+
+
+@pytest.mark.parametrize("word", ["'a*'", "'{80,443}'", "\\*", "{}", "a{b}", "[x]"])
+def test_patterns_in_quotes_are_plain_text(word: str) -> None:
+    assert read(f"iptables -A x -m comment --comment {word}\n").codes == []
+
+
+# --- turns ---
+
+
+def test_commands_in_a_row_all_run() -> None:
+    assert firewall("iptables -A a && iptables -A b; iptables -A c || true\necho x && iptables -A d && echo y\n") == [
+        "iptables -A a",
+        "iptables -A b",
+        "iptables -A c",
+        "iptables -A d",
+    ]
+
+
+def test_what_may_fail_is_marked() -> None:
+    done = read("iptables -D a || true\niptables -D b 2>/dev/null\niptables -D c > /dev/null 2>&1\niptables -D d\n")
+    assert [command.may_fail for command in done.commands if command.is_firewall] == [True, True, False, False]
+
+
+def test_a_rule_added_unless_it_is_there() -> None:
+    done = read(
+        "iptables -C a -j x 2>/dev/null || iptables -A a -j x\n! iptables -C a -j y && iptables -I a 1 -j y\n"
+        "ipset list s >/dev/null 2>&1 || ipset create s hash:ip\n"
+    )
+    assert done.firewall == ["iptables -A a -j x", "iptables -I a 1 -j y", "ipset create s hash:ip"]
+    assert all(command.only_if_absent for command in done.commands)
+    assert not done.found
+
+
+def test_a_check_for_another_rule_is_a_condition() -> None:
+    assert read("iptables -C a -j x || iptables -A a -j y\n").codes == ["FWT135"]
+    assert read("iptables -C a -j x && iptables -A a -j x\n").codes == ["FWT135"]
+    assert read("iptables -C a -j x || ip6tables -A a -j x\n").codes == ["FWT135"]
+    assert read("ipset list s || ipset create t hash:ip\n").codes == ["FWT135"]
+
+
+def test_a_chain_made_or_emptied_is_both() -> None:
+    done = read("iptables -t nat -N c 2>/dev/null || iptables -t nat -F c\n")
+    assert done.firewall == ["iptables -t nat -N c", "iptables -t nat -F c"]
+    assert [command.may_fail for command in done.commands] == [True, False]
+
+
+def test_questions_change_nothing() -> None:
+    assert (
+        firewall("iptables -L -n\nif iptables -C a; then echo x; fi\nipset list\niptables -S | grep -q x && echo y\n")
+        == []
+    )
+
+
+@pytest.mark.parametrize(
+    "guard",
+    [
+        "[ -x /sbin/iptables ] || exit 0",
+        "test -x /usr/sbin/iptables || exit",
+        "which iptables >/dev/null || exit 0",
+        "command -v ipset || exit 1",
+        "if [ $(id -u) != 0 ]; then echo root; exit 1; fi",
+        "grep -q x /etc/y || exit 2",
+        "usage() { exit 0; }",
+    ],
+)
+def test_guards_are_taken_to_hold(guard: str) -> None:
+    assert firewall(f"{guard}\niptables -F\n") == ["iptables -F"]
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("for p in 22 80; do iptables -A x; done", "iptables is called inside of `for`, which begins in line 1"),
+        ("while read a; do\n iptables -A x\ndone < f", "inside of `while`, which begins in line 1"),
+        ("until a; do iptables -A x; done", "inside of `until`"),
+        ("if a; then\n iptables -A x\nfi", "inside of `if`, which begins in line 1"),
+        ("if a; then b; else iptables -A x; fi", "inside of `if`"),
+        ("case $1 in\n start|go) ipset create x hash:ip ;;\nesac", "ipset is called inside of `case`"),
+        ("f() {\n iptables -A x\n}", "inside of a function"),
+        ("function f {\n iptables -A x\n}", "inside of a function"),
+        ("f () (\n iptables -A x\n)", "inside of brackets"),
+        ("( iptables -A x )", "inside of brackets"),
+        ("{ iptables -A x; }", "inside of brackets"),
+        ('[ "$1" = start ] && iptables -A x', "only if what stands before `&&` says so"),
+        ("ping -c1 h || iptables -A x", "only if what stands before `||` says so"),
+        ("iptables -A y || ip6tables -A x\n", "ip6tables is called only if what stands before `||` says so"),
+        ("iptables -A x &", "in the background"),
+        ("! iptables -A x", "`!` stands before iptables"),
+        ("exit 0\niptables -A x", "behind the `exit` of line 1"),
+        ('[ "$IFACE" = eth0 ] || exit 0\niptables -A x', "only if the script has not ended in line 1"),
+        ("if a; then exit; fi\niptables -A x", "only if the script has not ended in line 1"),
+    ],
+)  # fmt: skip
+def test_what_hangs_on_a_condition_is_refused(script: str, message: str) -> None:
+    done = read(script + "\n")
+    assert done.codes == ["FWT135"]
+    assert message in done.found[0].message
+
+
+def test_constructs_without_firewall_commands_are_no_fault() -> None:
+    assert firewall(
+        "if a; then b; elif c; then d; else e; fi\nwhile x; do y; done\ncase $1 in a) b;; (c) d;; *) ;; esac\n"
+        "f() { g; }\nfor i in 1 2\ndo\n h\ndone | sort > /dev/null\n{ j; } 2>&1\n( k )\niptables -F\n"
+    ) == ["iptables -F"]
+
+
+# --- rules from elsewhere ---
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("iptables-restore < /etc/rules.v4", "`iptables-restore` loads rules from `/etc/rules.v4`"),
+        ("/sbin/ip6tables-legacy-restore -n /etc/rules.v6", "`ip6tables-legacy-restore` loads rules from `/etc/rules.v6`"),
+        ("cat x | iptables-restore", "`iptables-restore` loads rules from a pipe"),
+        ("iptables-restore <<E\n*filter\n-A INPUT -j DROP\nCOMMIT\nE", "`iptables-restore` loads rules from the lines below it"),
+        ("ipset restore < /etc/sets", "`ipset` loads rules from `/etc/sets`"),
+        ("nft -f /etc/nftables.conf", "`nft` loads rules from elsewhere"),
+        ("netfilter-persistent reload", "`netfilter-persistent` loads rules"),
+        ("systemctl restart nftables.service", "`systemctl` loads rules"),
+        ("/etc/init.d/iptables start", "`iptables` loads rules"),
+    ],
+)  # fmt: skip
+def test_rules_from_elsewhere_are_named(script: str, message: str) -> None:
+    done = read(script + "\n")
+    assert done.codes == ["FWT134"]
+    assert message in done.found[0].message
+
+
+def test_the_lines_of_a_here_document_are_no_commands() -> None:
+    done = read(
+        "cat > /etc/x <<-'END'\n\tiptables -A x\n\tEND\niptables -F\ncat <<A <<B\niptables 1\nA\niptables 2\nB\niptables -X\n"
+    )
+    assert done.firewall == ["iptables -F", "iptables -X"]
+    assert not done.found
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["sh -c 'iptables -F'", "ip netns exec a iptables -F", "echo x | xargs iptables -A", 'eval "iptables -F"', "ssh h iptables -F", "X=1; echo $(iptables -A x)", 'I="iptables -w"; "$I" -F'],
+)  # fmt: skip
+def test_calls_that_are_hidden_are_refused(script: str) -> None:
+    assert read(script + "\n").codes == ["FWT132"]
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ("iptables -A 'x\n", "FWT108"),
+        ('iptables "', "FWT108"),
+        ("iptables $(x", "FWT132"),
+        ("if iptables -F; then\n", "FWT132"),
+    ],
+)
+def test_what_is_not_closed_is_said(script: str, code: str) -> None:
+    done = read(script)
+    assert done.codes == [code]
+    assert not done.firewall
+    assert read(script.replace("iptables", "echo")).codes == []
+
+
+def test_a_whole_message() -> None:
+    assert read("iptables -A INPUT -s $NET -j DROP\n").message == (
+        "script:1:22: error[FWT133]: `$NET` is not known: nothing before it sets it\n"
+        "   1 | iptables -A INPUT -s $NET -j DROP\n"
+        "     |                      ^^^^\n"
+        "\n"
+        "hint: write the value in place of `$NET`"
+    )
+
+
+@pytest.mark.parametrize("number", [132, 133, 134, 135])
+def test_the_example_of_the_page_has_its_error(number: int) -> None:
+    page = (ERROR_PAGES / f"FWT{number}.md").read_text(encoding="utf-8")
+    assert f"FWT{number}" in read(page.split("```")[1].partition("\n")[2]).codes
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_random_text_gives_errors_and_never_a_traceback(seed: int) -> None:
+    source = random.Random(seed)  # noqa: S311 -- tests want the same numbers again
+    pieces = ["iptables", " ", " ", "\n", "'", '"', "`", "$(", "${", "}", ")", "(", "{", "\\", ";", ";;", "&&", "|", "<<E", ">", "if ", "then ", "fi", "case ", " in ", "esac", "for ", "do ", "done", "f()", "!", "$x", "x=", "#", "\x00", "\udc80", "exit"]  # fmt: skip
+    for _ in range(400):
+        read("".join(source.choices(pieces, k=source.randint(0, 40))))
+
+
+# --- the real shell ---
+
+
+class LineMaker:
+    """Random commands for stubs called by bare names, in every manner of quoting that we take."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)  # noqa: S311 -- tests want the same numbers again
+        self.names: list[str] = []
+
+    def script(self) -> str:
+        return "\n".join(self.one() for _ in range(self.random.randint(1, 8))) + "\n"
+
+    def one(self) -> str:
+        if self.random.random() < 0.25:
+            name = self.random.choice("VWX")
+            self.names.append(name)
+            return f"{name}={self.word(split=False)}"
+        parts = [self.call()]
+        more = self.random.randint(0, 2)
+        parts += [self.random.choice((" && ", "; ", ";", "&&", " || : ; ", "\n")) + self.call() for _ in range(more)]
+        return "".join(parts) + self.random.choice(("", " # it's a comment", ";", "  ", " || true"))
+
+    def call(self) -> str:
+        program = self.random.choice(("iptables", "ip6tables", "'ipset'", '"iptables"', "ipt\\ables"))
+        words = [self.word() for _ in range(self.random.randint(0, 4))]
+        blank = self.random.choice((" ", "  ", " \t", " \\\n"))
+        tail = self.random.choice(("", "", " >/dev/null", " 2>&1"))
+        return blank.join((program, *words)) + tail
+
+    def word(self, *, split: bool = True) -> str:
+        return "".join(self.piece() for _ in range(self.random.randint(1, 3))) or ("x" if split else "")
+
+    def piece(self) -> str:
+        choice = self.random.randint(0, 7)
+        plain = "".join(self.random.choices("abc-/.:+!=,@%^", k=self.random.randint(1, 3)))
+        odd = "".join(self.random.choices('a $`"\\;&|#*?(){}<>~ \t', k=self.random.randint(0, 4)))
+        if choice == 0:
+            return f"'{odd}'"
+        if choice == 1:
+            inside = "".join(f"\\{letter}" if letter in '$`"\\' else letter for letter in odd)
+            variable = f"${{{self.random.choice(self.names)}}}" if self.names else ""
+            return f'"{inside}{variable}"'
+        if choice == 2:
+            return "\\" + self.random.choice("a $`\"'\\;&|#*?(){}<>")
+        if choice == 3 and self.names:
+            return self.random.choice(("${%s}", "$%s.", '"$%s"')) % self.random.choice(self.names)
+        return "a" + plain
+
+
+STUB = """#!/bin/sh
+printf '%s' "${0##*/}" >> "$CALLS"
+for word in "$@"; do printf '\\t%s' "[$word]" >> "$CALLS"; done
+printf '\\n---\\n' >> "$CALLS"
+"""
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("seed", range(5))
+def test_the_real_shell_calls_the_same_programs_with_the_same_words(seed: int, tmp_path: Path) -> None:
+    """The only programs that the shell can find are stubs, and it runs in a network namespace of its own all the same."""
+    stubs = tmp_path / "stubs"
+    stubs.mkdir()
+    for name in ("iptables", "ip6tables", "ipset"):
+        stub = stubs / name
+        stub.write_text(STUB, encoding="utf-8")
+        stub.chmod(0o755)
+    calls = tmp_path / "calls"
+    compared = 0
+    for number in range(60):
+        text = LineMaker(seed * 1000 + number).script()
+        assert "/sbin" not in text
+        done = read(text)
+        if done.found:
+            continue
+        calls.write_text("", encoding="utf-8")
+        environment = {"PATH": str(stubs), "CALLS": str(calls)}
+        script = tmp_path / "script"
+        script.write_text(text, encoding="utf-8")
+        subprocess.run(["/usr/bin/unshare", "-n", "/bin/sh", str(script)], env=environment, cwd=stubs, check=False, capture_output=True)  # fmt: skip
+        expected = "".join(
+            "\t".join((command.program, *(f"[{word.value}]" for word in command.words))) + "\n---\n"
+            for command in done.commands
+            if command.is_firewall
+        )
+        assert calls.read_text(encoding="utf-8") == expected, text
+        compared += 1
+    assert compared >= 30, "nearly all scripts are refused: the comparison says little"
