@@ -1,7 +1,7 @@
 """Reading what a command was given: files, directories of `fwtrans collect`, standard input. The only reader of files.
 
 A file is read as UTF-8; bytes that are not stay as they are (surrogates), so that nothing is lost between reading and
-printing. NUL bytes and other binary content are the parsers' business to refuse, with a place.
+printing; a byte order mark goes. NUL bytes and other binary content are the parsers' business to refuse, with a place.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def read_lines(path: str, sink: DiagnosticSink) -> tuple[str, ...]:
 
 def _standard_input() -> SourceFile:
     data = sys.stdin.buffer.read()
-    return SourceFile("<stdin>", data.decode("utf-8", errors="surrogateescape"))
+    return SourceFile("<stdin>", data.decode("utf-8-sig", errors="surrogateescape"))
 
 
 def _read_directory(place: Path, name: str, sink: DiagnosticSink) -> list[SourceFile]:
@@ -83,7 +83,7 @@ def _read(place: Path, name: str, sink: DiagnosticSink) -> SourceFile | None:
     except OSError as fault:
         sink.add(Diagnostic(code="FWT115", message=f"`{name}`: {fault.strerror}"))
         return None
-    return SourceFile(name, data.decode("utf-8", errors="surrogateescape"))
+    return SourceFile(name, data.decode("utf-8-sig", errors="surrogateescape"))
 
 
 class FileAccess:
