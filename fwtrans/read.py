@@ -19,10 +19,12 @@ from fwtrans.lower.extensions.registry import ExtensionOptions
 from fwtrans.lower.ipset import lower_ipsets
 from fwtrans.lower.iptables import lower_dump
 from fwtrans.lower.nft.ruleset import lower_nft
+from fwtrans.lower.wellknown import PROTOCOLS, SERVICES
 from fwtrans.parsers.ebtables_save.dialect import ARPTABLES, EBTABLES
 from fwtrans.parsers.ebtables_save.parse import parse_bridge_dump
 from fwtrans.parsers.ipset_save.parse import parse_ipset_save
 from fwtrans.parsers.ipset_save.syntax import IPV6, MemberPart
+from fwtrans.parsers.ipset_save.values import Names
 from fwtrans.parsers.iptables_save.command_lines import parse_script
 from fwtrans.parsers.iptables_save.dump import parse_dump
 from fwtrans.parsers.iptables_save.sniff import families_named, sections, sniff_family
@@ -117,7 +119,7 @@ class _Reader:
 
     def ipset(self, source: SourceFile) -> None:
         """Read an ipset dump."""
-        self.ipsets.extend(parse_ipset_save(source, self.sink).sets)
+        self.ipsets.extend(parse_ipset_save(source, self.sink, Names(PROTOCOLS, SERVICES)).sets)
 
     def bridge(self, source: SourceFile, dialect: Dialect) -> None:
         """Read an ebtables or arptables dump."""
