@@ -1,12 +1,13 @@
 """Sets of bit patterns: flags and marks. A cube (mask, value) holds every number x with x & mask == value.
 
-A set is a union of cubes, closed under complement, union and intersection. Flags are asked bit by bit and never become
+A set is a union of disjoint cubes, closed under complement, union and intersection. Flags are asked bit by bit and never become
 sets of exact values: `tcp flags & syn == syn` holds for SYN+ACK as well.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,35 +16,30 @@ if TYPE_CHECKING:
 Cube = tuple[int, int]
 
 
-def _absorbed(cubes: Iterable[Cube]) -> tuple[Cube, ...]:
-    """Drop cubes that lie inside another, join pairs that differ in one bit, and sort."""
-    found = set(cubes)
-    while True:
-        joined = _joined_once(found)
-        if joined is None:
-            break
-        found = joined
-    kept = [
-        (mask, value)
-        for mask, value in found
-        if not any(
-            (other, target) != (mask, value) and mask & other == other and value & other == target
-            for other, target in found
-        )
-    ]
-    return tuple(sorted(kept))
+@lru_cache(maxsize=65536)
+def _cover(cubes: frozenset[Cube], *, wanted: bool) -> tuple[Cube, ...]:
+    """Return disjoint cubes that hold what the given ones hold, or all that they do not.
+
+    Splits at the highest bit that any mask names, so the answer depends on the set alone and not on how it was put: equal
+    sets are equal values. What both halves have in common needs no test of that bit.
+    """
+    if not cubes:
+        return () if wanted else ((0, 0),)
+    if any(not mask for mask, _ in cubes):
+        return ((0, 0),) if wanted else ()
+    bit = 1 << (max(mask for mask, _ in cubes).bit_length() - 1)
+    zero = _cover(frozenset((m & ~bit, v) for m, v in cubes if not m & bit or not v & bit), wanted=wanted)
+    one = _cover(frozenset((m & ~bit, v & ~bit) for m, v in cubes if not m & bit or v & bit), wanted=wanted)
+    both = set(zero) & set(one)
+    return (
+        *both,
+        *((mask | bit, value) for mask, value in zero if (mask, value) not in both),
+        *((mask | bit, value | bit) for mask, value in one if (mask, value) not in both),
+    )
 
 
-def _joined_once(cubes: set[Cube]) -> set[Cube] | None:
-    for mask, value in cubes:
-        rest = mask
-        while rest:
-            bit = rest & -rest
-            rest ^= bit
-            partner = (mask, value ^ bit)
-            if partner in cubes:
-                return (cubes - {(mask, value), partner}) | {(mask ^ bit, value & ~bit)}
-    return None
+def _canonical(cubes: Iterable[Cube], *, wanted: bool = True) -> tuple[Cube, ...]:
+    return tuple(sorted(_cover(frozenset(cubes), wanted=wanted)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +52,7 @@ class BitSet:
     @classmethod
     def of(cls, width: int, cubes: Iterable[Cube]) -> BitSet:
         """Return the union; a cube whose value has a bit outside its mask holds nothing (as in iptables) and is dropped."""
-        return cls(width, _absorbed((mask, value) for mask, value in cubes if not value & ~mask))
+        return cls(width, _canonical((mask, value) for mask, value in cubes if not value & ~mask))
 
     @classmethod
     def cube(cls, width: int, mask: int, value: int) -> BitSet:
@@ -111,30 +107,35 @@ class BitSet:
         """Return the cube where there is exactly one."""
         return self.cubes[0] if len(self.cubes) == 1 else None
 
+    @property
+    def intervals(self) -> tuple[tuple[int, int], ...] | None:
+        """Return the set as sorted, disjoint intervals, where its cubes are such: each fixes the highest bits."""
+        ones = (1 << self.width) - 1
+        found: list[tuple[int, int]] = []
+        for mask, value in sorted(self.cubes, key=lambda cube: cube[1]):
+            free = ones & ~mask
+            if free & (free + 1):
+                return None
+            if found and found[-1][1] + 1 >= value:
+                found[-1] = (found[-1][0], max(found[-1][1], value | free))
+            else:
+                found.append((value, value | free))
+        return tuple(found)
+
     def __contains__(self, number: int) -> bool:
         return any(number & mask == value for mask, value in self.cubes)
 
     def complement(self) -> BitSet:
-        """Return all that is not in the set: one cube for each way to miss every cube, kept disjoint."""
-        result: tuple[Cube, ...] = ((0, 0),)
-        for mask, value in self.cubes:
-            missed: list[Cube] = []
-            fixed, target = 0, 0
-            for position in range(self.width):
-                bit = 1 << position
-                if mask & bit:
-                    missed.append((fixed | bit, target | (~value & bit)))
-                    fixed, target = fixed | bit, target | (value & bit)
-            result = _product(result, missed)
-        return BitSet(self.width, _absorbed(result))
+        """Return all that is not in the set."""
+        return BitSet(self.width, _canonical(self.cubes, wanted=False))
 
     def union(self, other: BitSet) -> BitSet:
         """Return what is in either."""
-        return BitSet(self.width, _absorbed((*self.cubes, *other.cubes)))
+        return BitSet(self.width, _canonical((*self.cubes, *other.cubes)))
 
     def intersection(self, other: BitSet) -> BitSet:
         """Return what is in both."""
-        return BitSet(self.width, _absorbed(_product(self.cubes, other.cubes)))
+        return BitSet(self.width, _canonical(_product(self.cubes, other.cubes)))
 
     def difference(self, other: BitSet) -> BitSet:
         """Return what is here and not in the other."""

@@ -311,13 +311,6 @@ def raw_payload(base: str, offset: int, length: int) -> Field:
     return _field(f"@{base},{offset},{length}", _BITS, length, "raw", base, str(offset), str(length), requires=requires)
 
 
-@cache
-def raw_number(base: str, offset: int, length: int) -> Field:
-    """Return the same as a number, to be compared with intervals."""
-    bits = raw_payload(base, offset, length)
-    return _field(f"{bits.name}#", _NUMBER, length, *bits.spelling, requires=bits.requires)
-
-
 # Kinds of routing headers have fields of their own, but it is one header that is there or not.
 _SAME_HEADER = {"rt0": "rt", "rt2": "rt", "srh": "rt"}
 

@@ -199,11 +199,32 @@ def is_plain(test: FieldTest) -> bool:
     return names_are_plain(values)
 
 
+MOST_VALUES = 64
+
+
 def bits_are_plain(values: BitSet) -> bool:
     """Tell whether `& mask ==`, `& mask !=` or `& mask { ... }` says the set."""
-    if len(values.cubes) <= 1 or len({mask for mask, _ in values.cubes}) == 1:
+    if len(values.cubes) <= 1 or len(values.complement().cubes) <= 1:
         return True
-    return len(values.complement().cubes) <= 1
+    return enumerated(values) is not None
+
+
+def enumerated(values: BitSet) -> tuple[int, tuple[int, ...]] | None:
+    """Return one mask and all values under it, where they are not too many for a set in a rule."""
+    mask = 0
+    for each, _ in values.cubes:
+        mask |= each
+    count = sum(1 << (mask & ~each).bit_count() for each, _ in values.cubes)
+    if count > MOST_VALUES:
+        return None
+    found: list[int] = []
+    for each, value in values.cubes:
+        free = [1 << position for position in range(values.width) if (mask & ~each) >> position & 1]
+        numbers = [value]
+        for bit in free:
+            numbers.extend([number | bit for number in numbers])
+        found.extend(numbers)
+    return mask, tuple(sorted(found))
 
 
 def names_are_plain(values: NameSet) -> bool:
@@ -230,19 +251,9 @@ def _printable_test(test: PureTest) -> PureTest:
         return test
     values = test.values
     if isinstance(values, BitSet):
-        return AnyOf(tuple((FieldTest(test.field, BitSet(values.width, (cube,))),) for cube in _disjoint_cubes(values)))
+        return AnyOf(tuple((FieldTest(test.field, BitSet(values.width, (cube,))),) for cube in values.cubes))
     assert isinstance(values, NameSet)  # noqa: S101 -- interval sets are always plain
     return AnyOf(tuple(_name_branch(test.field, pattern, values) for pattern, inside in values.entries if inside))
-
-
-def _disjoint_cubes(values: BitSet) -> tuple[tuple[int, int], ...]:
-    rest = values
-    found: list[tuple[int, int]] = []
-    for cube in values.cubes:
-        piece = rest.intersection(BitSet(values.width, (cube,)))
-        found.extend(piece.cubes)
-        rest = rest.difference(piece)
-    return tuple(found)
 
 
 def _name_branch(field: Field, pattern: NamePattern, values: NameSet) -> Branch:

@@ -308,6 +308,9 @@ def _bits(found: nft.Expression, field: Field, values: BitSet) -> nft.Match:
             return _cube(found, field, others, nft.Operator.NOT_EQUAL)
     if len(values.cubes) == 1:
         return _cube(found, field, values, nft.Operator.EQUAL)
+    spans = values.intervals
+    if spans is not None and len(masks) > 1:
+        return _spans(found, field, spans)
     (mask,) = masks
     named = _named_part(field, mask)
     if named is not None:
@@ -359,6 +362,19 @@ def _masked(found: nft.Expression, field: Field, mask: int) -> nft.Expression:
     if mask == (1 << field.width) - 1:
         return found
     return nft.Binary(nft.BinaryOperator.AND, found, _bit_words(field, mask))
+
+
+def _spans(found: nft.Expression, field: Field, spans: tuple[Interval, ...]) -> nft.Match:
+    """Compare with intervals, or with the gaps between them where these are fewer."""
+    others = IntervalSet.of(field.width, spans).complement().ranges
+    wanted, operator = (others, nft.Operator.NOT_EQUAL) if len(others) < len(spans) else (spans, nft.Operator.IMPLICIT)
+    parts = tuple(_bit_span(field, low, high) for low, high in wanted)
+    return nft.Match(found, parts[0] if len(parts) == 1 else nft.AnonymousSet(parts), operator)
+
+
+def _bit_span(field: Field, low: int, high: int) -> nft.Expression:
+    first = _bit_number(field, low)
+    return first if low == high else nft.Range(first, _bit_number(field, high))
 
 
 def _bit_number(field: Field, value: int) -> nft.Expression:

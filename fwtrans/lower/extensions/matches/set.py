@@ -38,7 +38,6 @@ from fwtrans.ir.fields import (
     Family,
     Field,
     FieldKind,
-    raw_payload,
 )
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import AnyOf, FieldTest, KeyPart, MemberTest, PureTest, opposite
@@ -63,7 +62,8 @@ _WITH_TYPES = IntervalSet.values(8, (1, 58))
 _WITHOUT_PORTS = IntervalSet.values(8, (1, 6, 17, 58, 132, 136)).complement()
 _ANY_PROTOCOL = IntervalSet.full(8)
 
-_TYPE_AND_CODE = raw_payload("th", 0, 16)
+# The first two bytes behind the IP header.
+_TYPE_AND_CODE = SPORT
 
 # (for src, for dst) by the example field of a dimension
 _ENDS: dict[Field, tuple[Field, Field]] = {

@@ -32,9 +32,7 @@ from fwtrans.ir.fields import (
     L4PROTO,
     PACKET_LENGTH,
     Family,
-    Field,
     FieldKind,
-    raw_number,
     raw_payload,
 )
 from fwtrans.ir.intervals import Interval, IntervalSet
@@ -244,13 +242,12 @@ def _number_test(spot: _Spot, reach: Reach, values: IntervalSet, known: _Known) 
     if reach.shift < 0 or reach.shift % 8 or width % 8 or not width or reach.mask != (1 << width) - 1:
         return None
     start = spot.offset * 8 + 32 - reach.shift - width
-    field = raw_number(spot.base, start, width)
-    if spot.base == "nh":
-        field = _field(start, width, known, numeric=True)
-    if field.kind is FieldKind.BITS:
-        return None
-    kept = values.intersection(IntervalSet.of(32, ((0, (1 << width) - 1),)))
-    return FieldTest(field, IntervalSet(field.width, kept.ranges))
+    kept = values.intersection(IntervalSet.of(32, ((0, (1 << width) - 1),))).ranges
+    named = _NAMED.get((start, width)) if spot.base == "nh" and known.family is Family.IP else None
+    if named is not None and named.kind is not FieldKind.BITS:
+        return FieldTest(named, IntervalSet(width, kept))
+    cubes = [cube for low, high in kept for cube in BitSet.from_range(width, low, high).cubes]
+    return FieldTest(named or raw_payload(spot.base, start, width), BitSet.of(width, cubes))
 
 
 def _cubes(reach: Reach, values: IntervalSet) -> Iterator[Cube]:
@@ -272,15 +269,10 @@ def _narrow_test(spot: _Spot, cubes: tuple[Cube, ...], known: _Known) -> FieldTe
     while last > first and not touched >> (24 - 8 * last) & 0xFF:
         last -= 1
     shift, width = 24 - 8 * last, 8 * (last - first + 1)
-    field = _field(spot.offset * 8 + 8 * first, width, known, numeric=False)
-    return FieldTest(field, BitSet.of(width, ((mask >> shift, value >> shift) for mask, value in cubes)))
-
-
-def _field(start: int, width: int, known: _Known, *, numeric: bool) -> Field:
+    start = spot.offset * 8 + 8 * first
     named = _NAMED.get((start, width)) if known.family is Family.IP else None
-    if named is not None and (named.kind is FieldKind.BITS or numeric):
-        return named
-    return raw_number("nh", start, width) if numeric else raw_payload("nh", start, width)
+    field = named if named is not None and named.kind is FieldKind.BITS else raw_payload("nh", start, width)
+    return FieldTest(field, BitSet.of(width, ((mask >> shift, value >> shift) for mask, value in cubes)))
 
 
 # --- the tests together ---
