@@ -91,14 +91,14 @@ def test_an_empty_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_random_bytes(seed: int, tmp_path: Path) -> None:
-    source = random.Random(seed)
+    source = random.Random(seed)  # noqa: S311 -- the same bytes in every run
     assert ask(tmp_path, rules=source.randbytes(source.choice((1, 10, 1000, 100_000)))).code == ExitCode.UNREADABLE
 
 
 @pytest.mark.parametrize("name", ["iptables_save", "ipset_save", "ebtables_save", "arptables_save", "interfaces"])
 @pytest.mark.parametrize("seed", range(5))
 def test_random_bytes_under_a_known_name(name: str, seed: int, tmp_path: Path) -> None:
-    assert ask(tmp_path, **{name: random.Random(seed).randbytes(3000)}).code == ExitCode.UNREADABLE
+    assert ask(tmp_path, **{name: random.Random(seed).randbytes(3000)}).code == ExitCode.UNREADABLE  # noqa: S311
 
 
 @pytest.mark.parametrize(
@@ -497,12 +497,15 @@ def damaged(draw: st.DrawFn, data: bytes) -> bytes:
 
 
 def rules_of_all_cases() -> bytes:
-    """Return one dump that holds the inputs of the extension tables: every option once."""
+    """Return one dump that holds the inputs of the extension tables: every option once.
+
+    Not all kernels have queues and security marks in nf_tables; the case tables try those.
+    """
     lines = []
     for path in sorted((FIXTURES / "extensions").glob("*.cases")):
         for line in path.read_text(encoding="utf-8").splitlines():
             text = line.rsplit(" ;", 2)[0].strip()
-            if text.startswith("-") and not text.startswith("-t") and line.endswith("OK"):
+            if text.startswith("-") and line.endswith("OK") and not re.search("^-t|QUEUE|SECMARK", text):
                 lines.append((text if text.startswith("-A") else f"-A FORWARD {text}").encode())
     return dump(*lines)
 
