@@ -39,7 +39,16 @@ ETHER_TYPES = {
     "NETBEUI": 0x8191, "IPV6": 0x86DD, "PPP": 0x880B, "ATMMPOA": 0x884C, "PPP_DISC": 0x8863, "PPP_SES": 0x8864,
     "ATMFATE": 0x8884, "EAPOL": 0x888E, "S-TAG": 0x88A8, "EAP_PREAUTH": 0x88C7, "LLDP": 0x88CC, "MACSEC": 0x88E5,
     "PBB": 0x88E7, "MVRP": 0x88F5, "PTP": 0x88F7, "FCOE": 0x8906, "FIP": 0x8914, "ROCE": 0x8915, "LOOP": 0x9000,
+    "IP": 0x0800, "IP4": 0x0800, "ETHER-ARP": 0x0806, "8021Q": 0x8100, "1Q": 0x8100, "802.1Q": 0x8100, "DOT1Q": 0x8100,
+    "IP6": 0x86DD, "MACINMAC": 0x88E7, "TRILL": 0x22F3, "L2-IS-IS": 0x22F4, "MPLS": 0x8847, "MPLS_MULTI": 0x8848,
+    "LOWPAN": 0xA0ED,
 }  # fmt: skip
+_NEEDS: dict[str, tuple[str, frozenset[int]]] = {
+    "--arp-": ("-p ARP", frozenset({0x0806, 0x8035})),
+    "--ip-": ("-p IPv4", frozenset({0x0800})),
+    "--ip6-": ("-p IPv6", frozenset({0x86DD})),
+    "--vlan-": ("-p 802_1Q", frozenset({0x8100})),
+}
 _ADDRESSES = {
     "UNICAST": (0, 1 << 40), "MULTICAST": (1 << 40, 1 << 40), "BROADCAST": ((1 << 48) - 1, (1 << 48) - 1),
     "BGA": (0x0180C2000000, (1 << 48) - 1),
@@ -49,7 +58,7 @@ _ARP_OPERATIONS = {
     "Request": 1, "Reply": 2, "Request_Reverse": 3, "Reply_Reverse": 4, "DRARP_Request": 5, "DRARP_Reply": 6,
     "DRARP_Error": 7, "InARP_Request": 8, "ARP_NAK": 9,
 }  # fmt: skip
-_PACKET_TYPES = {"host": 0, "broadcast": 1, "multicast": 2, "otherhost": 3}
+_PACKET_TYPES = {"host": 0, "broadcast": 1, "multicast": 2, "otherhost": 3, "outgoing": 4, "loopback": 5}
 _LEVELS = ("emerg", "alert", "crit", "err", "warn", "notice", "info", "debug")
 _LEVEL_WORDS = {"emergency": 0, "emerg": 0, "panic": 0, "alert": 1, "critical": 2, "crit": 2, "error": 3, "err": 3, "warning": 4, "warn": 4, "notice": 5, "info": 6, "debug": 7}  # fmt: skip
 
@@ -67,9 +76,20 @@ def lower_bridge_matches(options: tuple[OptionUse, ...], identity: str) -> Itera
             yield from _MATCHES[use.name](use)
         elif use.name not in TARGET_OPTIONS:
             raise Refused("FWT200", f"`{use.name}` has no exact nftables form here", option=use.name)
+    _require_protocol(options)
     if limit:
         yield _limit(limit, identity)
     yield from _watchers(watchers)
+
+
+def _require_protocol(options: tuple[OptionUse, ...]) -> None:
+    """Refuse what ebtables refuses: an option of a protocol without its `-p`, or with `! -p`."""
+    given = next((use for use in options if use.name == "-p" and not use.negated), None)
+    types = {read_ether_type(given.values[0], "-p")} if given and given.values[0].upper() != "LENGTH" else set()
+    for use in options:
+        for beginning, (words, needed) in _NEEDS.items():
+            if use.name.startswith(beginning) and not types & needed:
+                raise Refused("FWT116", f"`{use.name}` needs `{words}`", option=use.name)
 
 
 TARGET_OPTIONS = frozenset(
@@ -87,8 +107,8 @@ def _either(test: FieldTest, use: OptionUse) -> tuple[PureTest, ...]:
 # --- Ethernet ---
 
 
-def read_ether_type(text: str, option: str) -> int:
-    """Return an Ethernet type by name or hexadecimal number, as ebtables takes it."""
+def read_ether_type(text: str, option: str, *, lowest: int = 0x0600) -> int:
+    """Return an Ethernet type by name or hexadecimal number, as ebtables takes it; below `lowest` stand lengths."""
     known = ETHER_TYPES.get(text.upper())
     if known is not None:
         return known
@@ -96,7 +116,7 @@ def read_ether_type(text: str, option: str) -> int:
         value = int(text, 16)
     except ValueError:
         raise bad_value(text, "an Ethernet protocol", option) from None
-    if not 0x0600 <= value <= 0xFFFF:
+    if not lowest <= value <= 0xFFFF:
         raise bad_value(text, "an Ethernet protocol from 0x600 to 0xffff", option)
     return value
 
@@ -298,7 +318,7 @@ _MATCHES: dict[str, Callable[[OptionUse], tuple[PureTest, ...]]] = {
     "--arp-op": _arp_number(f.ARP_OPERATION, _ARP_OPERATIONS),
     "--arp-htype": _arp_number(f.ARP_HTYPE, {"Ethernet": 1}),
     "--arp-ptype": lambda use: _either(
-        FieldTest(f.ARP_PTYPE, IntervalSet.single(16, read_ether_type(use.values[0], use.name))), use
+        FieldTest(f.ARP_PTYPE, IntervalSet.single(16, read_ether_type(use.values[0], use.name, lowest=0))), use
     ),
     "--arp-ip-src": _address(f.ARP_SADDR_IP, Family.IP),
     "--arp-ip-dst": _address(f.ARP_DADDR_IP, Family.IP),

@@ -33,6 +33,8 @@ _HOOKS = {
     ("nat", "OUTPUT"): (Hook.OUTPUT, 100),
     ("nat", "POSTROUTING"): (Hook.POSTROUTING, 300),
 }
+_WITHOUT_IN = {("filter", "OUTPUT"), ("nat", "OUTPUT"), ("nat", "POSTROUTING")}
+_WITHOUT_OUT = {("filter", "INPUT"), ("nat", "PREROUTING"), ("broute", "BROUTING")}
 _POLICIES: dict[str, Verdict] = {"ACCEPT": Accept(), "DROP": Drop()}
 
 
@@ -94,6 +96,7 @@ class _ChainLowering:
 
     def _rule(self, syntax: BridgeRule) -> tuple[list[Step], Verdict | None]:
         identity = f"bridge/{self.table}/{self.chain.name}/{self.number}"
+        self._check_interfaces(syntax)
         steps: list[Step] = list(lower_bridge_matches(syntax.options, identity))
         target = syntax.target
         if (self.table, target) in self.names:
@@ -106,6 +109,14 @@ class _ChainLowering:
             return steps, Return()
         more, verdict = lower_bridge_target(target, syntax.options)
         return [*steps, *more], verdict
+
+    def _check_interfaces(self, syntax: BridgeRule) -> None:
+        """Refuse `-o` where no packet has an outgoing interface yet, and `-i` where none has come in, as ebtables does."""
+        place = (self.table, self.chain.name)
+        for options, where in (({"-i", "--logical-in"}, _WITHOUT_IN), ({"-o", "--logical-out"}, _WITHOUT_OUT)):
+            for use in syntax.options:
+                if use.name in options and place in where:
+                    raise Refused("FWT117", f"`{use.name}` cannot stand in {self.chain.name}", option=use.name)
 
     def _report(self, refused: Refused, syntax: BridgeRule | None) -> None:
         line = syntax.line if syntax is not None else self.chain.line

@@ -18,6 +18,10 @@ EBTABLES_RULES = [
     ("-p IPv4 -j DROP", "ether type ip drop"),
     ("-p ! ARP -j DROP", "ether type != arp drop"),
     ("-p 0x88cc -j DROP", "ether type 0x88cc drop"),
+    ("-p ip6 -j DROP", "ether type ip6 drop"),
+    ("-p ARP --arp-ptype 0x2 -j DROP", "ether type arp arp ptype 2 drop"),
+    ("--pkttype-type outgoing -j DROP", "meta pkttype 4 drop"),
+    ("--pkttype-type ! loopback -j DROP", "meta pkttype != 5 drop"),
     ("-p 802_1Q -j DROP", "ether type 8021q drop"),
     ("-p LENGTH -j DROP", "ether type 0-1535 drop"),
     ("-s ! bc:24:11:6:f0:84 -j DROP", "ether saddr != bc:24:11:06:f0:84 drop"),
@@ -61,6 +65,10 @@ EBTABLES_REFUSED = [
     ("-p IPv4 --ip-src 10.0.0.256 -j DROP", "FWT112"),
     ("-p IPv4 --ip-proto udp --ip-dport 60:53 -j DROP", "FWT112"),
     ("--vlan-id 4096 -j DROP", "FWT112"),
+    ("--vlan-id 5 -j DROP", "FWT116"),
+    ("--arp-htype 1 -j DROP", "FWT116"),
+    ("-p ! IPv6 --ip6-tclass 1 -j DROP", "FWT116"),
+    ("--ip-proto icmp --ip-icmp-type 1/1 -j DROP", "FWT116"),
     ("-j mark", "FWT116"),
     ("-j nowhere", "FWT105"),
     ("-p ARP --arp-gratuitous -j DROP", "FWT200"),
@@ -110,6 +118,17 @@ def test_an_ebtables_rule_is_refused(rule: str, code: str) -> None:
 @pytest.mark.parametrize(("rule", "expected"), ARPTABLES_RULES)
 def test_an_arptables_rule_becomes_this(rule: str, expected: str) -> None:
     assert translated(rule, "arptables") == ([expected], [])
+
+
+@pytest.mark.parametrize(("chain", "option"), [("INPUT", "-o x"), ("OUTPUT", "-i x"), ("INPUT", "--logical-out x")])
+def test_an_interface_that_no_packet_has_yet_is_refused(chain: str, option: str) -> None:
+    sink = DiagnosticSink()
+    dump = parse_bridge_dump(
+        SourceFile("d", f"*filter\n:{chain} ACCEPT\n-A {chain} {option} -j DROP\n"), EBTABLES, sink
+    )
+    assert dump is not None
+    lower_ebtables(dump, sink)
+    assert [item.code for item in sink.found] == ["FWT117"]
 
 
 def test_among_asks_for_each_pair() -> None:
