@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fwtrans.read import read_inputs
 from fwtrans.semantics.equivalence import compare
+from fwtrans.semantics.shadowing import lint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from fwtrans.diagnostics import DiagnosticSink
     from fwtrans.read import Files
     from fwtrans.semantics.outcome import Comparison
+    from fwtrans.semantics.shadowing import Lint
     from fwtrans.source import SourceFile
 
 
@@ -24,3 +26,9 @@ def verify_sides(
     if before is None or after is None or sink.errors:
         return None
     return compare(before.ruleset, after.ruleset)
+
+
+def lint_side(sources: Sequence[SourceFile], sink: DiagnosticSink, files: Files) -> Lint | None:
+    """Return the rules that never match or never matter, None where the side cannot be read (the sink says why)."""
+    found = read_inputs(sources, sink, files)
+    return None if found is None or sink.errors else lint(found.ruleset)

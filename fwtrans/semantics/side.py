@@ -78,6 +78,10 @@ class Side:
         """Return the numbers of the objects that this side uses."""
         return set().union(*(compiler.objects for compiler in self._compilers.values()))
 
+    def chain_number(self, table: Table, name: str) -> int | None:
+        """Return the number of a chain of a table, if a base chain leads there."""
+        return self._compilers[id(table)].number_of(name)
+
     @property
     def assumptions(self) -> tuple[str, ...]:
         """Return what the numbers rest on."""

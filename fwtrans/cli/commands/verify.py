@@ -12,15 +12,33 @@ def verify(
     old: Annotated[
         str, typer.Argument(help="A dump, a directory of `fwtrans collect`, or an nft ruleset", show_default=False)
     ],
-    new: Annotated[str, typer.Argument(help="The same, of any kind", show_default=False)],
+    new: Annotated[
+        str | None, typer.Argument(help="The same, of any kind; none with --lint", show_default=False)
+    ] = None,
+    *,
+    lint: Annotated[
+        bool, typer.Option("--lint", help="Take one ruleset: list rules that never match or never matter")
+    ] = False,
 ) -> Result:
     """Prove two rulesets equal, or show packets that differ.
 
-    Exit status 0 says equal, 1 different or not decided, 3 that a side cannot be read.
+    Exit status 0 says equal, 1 different or not decided, 3 that a side cannot be read. With --lint, 0 says that every rule
+    can match and matters, 1 that there are findings or something could not be decided.
 
     Example:
         fwtrans verify iptables-save host.nft
+        fwtrans verify --lint iptables-save
     """
+    if lint:
+        if new is not None:
+            raise typer.BadParameter("--lint takes one ruleset", param_hint="NEW")
+        return _lint(old)
+    if new is None:
+        raise typer.BadParameter("it is missing; `verify --lint` takes one ruleset", param_hint="NEW")
+    return _verify(old, new)
+
+
+def _verify(old: str, new: str) -> Result:
     from fwtrans.cli.inputs import FileAccess, read_paths
     from fwtrans.diagnostics import DiagnosticSink
     from fwtrans.report.equivalence import comparison_text, comparison_value
@@ -35,5 +53,23 @@ def verify(
         exit_code=ExitCode.DONE if found.equal else ExitCode.FINDINGS,
         data=comparison_text(found),
         value=comparison_value(found),
+        diagnostics=tuple(sink.found),
+    )
+
+
+def _lint(path: str) -> Result:
+    from fwtrans.cli.inputs import FileAccess, read_paths
+    from fwtrans.diagnostics import DiagnosticSink
+    from fwtrans.report.shadowing import lint_text, lint_value
+    from fwtrans.verify import lint_side
+
+    sink = DiagnosticSink()
+    found = lint_side(read_paths([path], sink), sink, FileAccess())
+    if found is None:
+        return Result(exit_code=ExitCode.UNREADABLE, diagnostics=tuple(sink.found))
+    return Result(
+        exit_code=ExitCode.FINDINGS if found.findings or found.undecided else ExitCode.DONE,
+        data=lint_text(found),
+        value=lint_value(found),
         diagnostics=tuple(sink.found),
     )
