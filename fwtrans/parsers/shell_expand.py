@@ -17,6 +17,7 @@ _WHICH = re.compile(
     r"(?:\$\(|`)\s*(?:which|command\s+-v|type\s+-p)\s+(?:/\S*/)?(ip6?tables\S*|ipset|ebtables\S*|arptables\S*)"
     r"(?:\s+2>\s*/dev/null)?\s*(?:\)|`)"
 )
+_ODD = re.compile(r"[*?{]")
 _FILE_PATTERN = re.compile(r"[*?]")
 _BRACES = re.compile(r"\{[^{}]*(?:,|\.\.)[^{}]*\}")
 
@@ -70,6 +71,9 @@ def expand(word: RawWord, variables: Variables, passage: Passage, *, split: bool
 
     Raises Unreadable where a value is not known, or where the shell would look for files or unfold braces.
     """
+    bare = word.bare
+    if bare is not None and (not split or not _ODD.search(bare)):
+        return (passage.place(word.start, word.end, bare),)
     fields: list[str] = []
     current: str | None = None
     for piece in word.pieces:

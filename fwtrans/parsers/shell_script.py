@@ -29,10 +29,12 @@ from fwtrans.parsers.shell_programs import (
     mentions_firewall,
     speaks_of_firewall,
 )
-from fwtrans.parsers.shell_words import Passage, RawWord, ShellWord, tokens, whole_file
+from fwtrans.parsers.shell_words import Operator, Passage, RawWord, ShellWord, tokens, whole_file
 from fwtrans.source import SourceFile, Span
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fwtrans.diagnostics import DiagnosticSink
     from fwtrans.parsers.shell_outline import SimpleCommand
     from fwtrans.parsers.shell_words import Token
@@ -46,8 +48,8 @@ _RUN_IT = "run the script where it belongs and give fwtrans what `iptables-save`
 class ScriptCommand(NamedTuple):
     """One command. `program` is iptables, ip6tables, ipset, ebtables or arptables, or the name of any other program.
 
-    `words` are the words behind the program, `place` is the program's own word, `before` what stands in front of it on
-    its line, operators included and nothing expanded: so a word's number in its line can be told. `phase` is the key of an option of
+    `words` are the words behind the program, `place` is the program's own word, and `position` how many words and
+    operators stand in front of it on its line, so that a word's number in the line can be told. `phase` is the key of an option of
     interfaces(5). `may_fail`: the writer reckons with it (`|| true`, messages thrown away). `only_if_absent`: it came
     from `iptables -C RULE || iptables -A RULE`, so it adds the rule unless there is one like it.
     """
@@ -59,7 +61,7 @@ class ScriptCommand(NamedTuple):
     phase: str = ""
     may_fail: bool = False
     only_if_absent: bool = False
-    before: tuple[ShellWord, ...] = ()
+    position: int = 0
 
     @property
     def is_firewall(self) -> bool:
@@ -98,8 +100,8 @@ class _Run:
     sink: DiagnosticSink
     variables: Variables
     option: ShellWord | None
-    tokens: tuple[Token, ...] = ()
     starts: tuple[int, ...] = ()
+    line_starts: tuple[int, ...] = ()
     found: list[ScriptCommand] = field(default_factory=list)
     succeeded: bool = True
     previous: Call | None = None
@@ -109,9 +111,10 @@ class _Run:
     turn: str = _Turn.SURE
 
     def commands(self) -> tuple[ScriptCommand, ...]:
-        self.tokens = tuple(tokens(self.passage))
-        self.starts = tuple(token.start for token in self.tokens)
-        read = outline(self.tokens)
+        found = tuple(tokens(self.passage))
+        self.starts = tuple(token.start for token in found)
+        self.line_starts = tuple(_line_starts(found))
+        read = outline(found)
         if read.unclosed is not None and mentions_firewall(self.passage.text):
             opening, start = read.unclosed.text[:1], read.unclosed.start
             is_quote = opening in {'"', "'", "`"}
@@ -211,20 +214,11 @@ class _Run:
 
     def _made(self, call: Call, *, may_fail: bool = False, only_if_absent: bool = False) -> ScriptCommand:
         phase = self.option.value if self.option is not None else ""
-        source, before = self.passage.source, self._before(call.offset)
-        return ScriptCommand(call.program, call.words, call.place, source, phase, may_fail, only_if_absent, before)
-
-    def _before(self, offset: int) -> tuple[ShellWord, ...]:
-        """Return what stands on the line in front of an offset."""
-        last = first = bisect_left(self.starts, offset)
-        while first > 0 and self.passage.text[self.starts[first - 1]] != "\n":
-            first -= 1
-        text = self.passage.text
-        found = [
-            self.passage.place(token.start, token.end, text[token.start : token.end])
-            for token in self.tokens[first:last]
-        ]
-        return (*([] if self.option is None else [self.option]), *found)
+        index = bisect_left(self.starts, call.offset)
+        position = index - self.line_starts[index] + (self.option is not None)
+        return ScriptCommand(
+            call.program, call.words, call.place, self.passage.source, phase, may_fail, only_if_absent, position
+        )
 
     def _not_its_turn(self, call: Call, command: SimpleCommand) -> Unreadable | None:
         """Return why nobody can say whether a firewall command is run, for what stands before it on its line."""
@@ -350,6 +344,15 @@ class _Run:
     def _refuse(self, problem: Unreadable) -> None:
         place = problem.place
         self._complain(problem.code, problem.message, place.start, place.end, line=place.line, hint=problem.hint)
+
+
+def _line_starts(found: tuple[Token, ...]) -> Iterator[int]:
+    """Yield for each token the number of the first one of its line."""
+    first = 0
+    for index, token in enumerate(found):
+        yield first
+        if isinstance(token, Operator) and token.text == "\n":
+            first = index + 1
 
 
 def _throws_messages_away(command: SimpleCommand) -> bool:

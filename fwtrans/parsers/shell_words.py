@@ -123,6 +123,7 @@ _OPERATOR = re.compile(r"&>>|&>|&&|\|\||;;&|;;|;&|\|&|[;&|()]|(?:\d+(?=[<>]))?(?
 _BLANK = re.compile(r"(?:[ \t]|\\\n)+")
 _COMMENT = re.compile(r"#[^\n]*")
 _PLAIN = re.compile(r"[^ \t\n\\\"'`$;&|()<>]+")
+_WHOLE_WORD = re.compile(r"[^ \t\n\\\"'`$;&|()<>]+(?=[ \t\n]|\Z)")  # nearly all words have no quotes
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BRACED_NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SPECIAL = re.compile(r"[@*#?$!0-9-]")
@@ -191,12 +192,16 @@ class _Lexer:
 
     def _word(self) -> RawWord:
         start = self.at
-        self.pieces = []
-        while self.at < len(self.text) and self._piece():
-            pass
-        word = RawWord(tuple(self.pieces), start, self.at)
+        if found := _WHOLE_WORD.match(self.text, start):
+            self.at = found.end()
+            word = RawWord((Piece(Kind.TEXT, found.group(), quoted=False),), start, self.at)
+        else:
+            self.pieces = []
+            while self.at < len(self.text) and self._piece():
+                pass
+            word = RawWord(tuple(self.pieces), start, self.at)
         if self.wants_delimiter:
-            text = "".join(piece.text for piece in self.pieces)
+            text = "".join(piece.text for piece in word.pieces)
             self.delimiters.append((text, self.wants_delimiter == "<<-"))
             self.wants_delimiter = ""
         return word

@@ -91,14 +91,9 @@ def test_words_have_places() -> None:
     assert [word[1:] for word in command.words] == [(2, 11, 13), (2, 14, 22), (3, 1, 3), (3, 4, 5)]
 
 
-def test_what_stands_before_a_command_on_its_line_is_kept() -> None:
+def test_the_position_of_a_command_on_its_line_is_kept() -> None:
     done = read("echo a\nX=1 sudo iptables -F && iptables -X; echo 'b c' \\\n && iptables -Z\n")
-    before = [" ".join(word.value for word in command.before) for command in done.commands if command.is_firewall]
-    assert before == [
-        "X=1 sudo",
-        "X=1 sudo iptables -F &&",
-        "X=1 sudo iptables -F && iptables -X ; echo 'b c' &&",
-    ]
+    assert [command.position for command in done.commands if command.is_firewall] == [2, 5, 11]
 
 
 def test_crlf_is_no_part_of_a_word() -> None:

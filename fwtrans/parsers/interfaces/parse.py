@@ -161,11 +161,12 @@ class _Reader:
     def _commands(self, name: str, family: str, method: str, lines: list[LogicalLine]) -> tuple[ScriptCommand, ...]:
         """Return the commands of a stanza, in the order of its lines."""
         found: list[ScriptCommand] = []
+        environment = _environment(name, family, method, lines)
         for line in lines:
             phase = line.word(0)
             if phase not in _PHASES:
                 continue
-            variables = Variables(_environment(name, family, method, phase, lines))
+            variables = Variables(environment | _of_phase(phase))
             if _RANGE.search(name):
                 variables.forget("IFACE", f"`{name}` stands for several interfaces")
             start = line.words[1][0]
@@ -250,7 +251,13 @@ def _parse(terminals: tuple[str, ...]) -> tuple[str, int, str]:
     return str(tree.data), 0, ""
 
 
-def _environment(name: str, family: str, method: str, phase: str, lines: list[LogicalLine]) -> dict[str, str]:
+def _of_phase(phase: str) -> dict[str, str]:
+    """Return the variables that tell a command when it is run; `up` and `down` are other names for ifup."""
+    mode = "start" if phase in UP_PHASES else "stop"
+    return {"MODE": mode, "PHASE": {"up": "post-up", "down": "pre-down"}.get(phase, phase)}
+
+
+def _environment(name: str, family: str, method: str, lines: list[LogicalLine]) -> dict[str, str]:
     """Return the variables that ifup sets for a command: interfaces(5), ENVIRONMENT VARIABLES."""
     physical = name.partition(":")[0] if ":" in name else name
     values = {
@@ -258,8 +265,6 @@ def _environment(name: str, family: str, method: str, phase: str, lines: list[Lo
         "LOGICAL": name,
         "ADDRFAM": family,
         "METHOD": method,
-        "MODE": "start" if phase in UP_PHASES else "stop",
-        "PHASE": {"up": "post-up", "down": "pre-down"}.get(phase, phase),
     }
     for line in lines:
         key = line.word(0)

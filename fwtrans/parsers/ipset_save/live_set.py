@@ -39,7 +39,7 @@ CellOf = Callable[[tuple[Part, ...]], Cell | None]
 
 @dataclass(slots=True)
 class LiveSet:
-    """One set. `members` are those of a list:set, in order; all other types have `cells`.
+    """One set. `members` are those of a list:set by name, in order; all other types have `cells`.
 
     `cell_of` gives the cell of an element, or None where the element is more than one cell or the set has none.
     `shapes` are the sequences of options that were read before, so that Lark need not look at them again.
@@ -52,7 +52,7 @@ class LiveSet:
     cell_of: CellOf
     limit: int
     cells: dict[Cell, ElementCommand] = field(default_factory=dict)
-    members: list[ElementCommand] = field(default_factory=list)
+    members: dict[str, ElementCommand] = field(default_factory=dict)
     shapes: set[tuple[str, ...]] = field(default_factory=set)
     has_ranges: bool = False
 
@@ -91,7 +91,7 @@ class LiveSet:
     def elements(self) -> Iterator[ElementCommand]:
         """Yield the elements: a range that is still whole as it was written, else what is left of it."""
         if self.members or not self.has_ranges:
-            yield from self.members or self.cells.values()
+            yield from (self.members or self.cells).values()
             return
         left: dict[int, tuple[ElementCommand, list[Cell]]] = {}
         for cell, command in self.cells.items():

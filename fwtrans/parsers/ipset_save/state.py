@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -26,11 +27,12 @@ _LIST = "list:set"
 
 @dataclass(slots=True)
 class Sets:
-    """The sets that exist, in order of creation. `tolerant` is ipset's -exist: what is done already does no harm."""
+    """The sets that exist. `in_lists` counts of how many list:sets a name is a member. `tolerant` is ipset's -exist: what is done already does no harm."""
 
     names: Names
     tolerant: bool = False
     live: dict[str, LiveSet] = field(default_factory=dict)
+    in_lists: Counter[str] = field(default_factory=Counter)
 
     def create(self, command: Create) -> None:
         """Make a set, or leave the same one that may be there alone."""
@@ -61,7 +63,7 @@ class Sets:
             case SetAction.FLUSH:
                 for target in [self.live[command.name]] if command.name else self.live.values():
                     target.cells.clear()
-                    target.members.clear()
+                    self._forget_members(target)
             case SetAction.DESTROY:
                 self._destroy(command.name)
             case SetAction.RENAME:
@@ -73,26 +75,26 @@ class Sets:
         """Return what is there now."""
         return tuple(IpsetSet(name, item.create, tuple(item.elements())) for name, item in self.live.items())
 
+    def _forget_members(self, target: LiveSet) -> None:
+        self.in_lists.subtract(list(target.members))
+        target.members.clear()
+
     def _check_unused(self, name: str) -> None:
-        for other, item in self.live.items():
-            if any(_member(command) == name for command in item.members):
-                raise _refused(f"the set `{name}` is in use: it is a member of `{other}`", name)
+        if self.in_lists[name] > 0:
+            other = next(other for other, item in self.live.items() if name in item.members)
+            raise _refused(f"the set `{name}` is in use: it is a member of `{other}`", name)
 
     def _destroy(self, name: str) -> None:
         for each in [name] if name else list(self.live):
             self._check_unused(each)
-        if name:
-            del self.live[name]
-        else:
-            self.live.clear()
+        for each in [name] if name else list(self.live):
+            self._forget_members(self.live.pop(each))
 
     def _rename(self, name: str, other: str) -> None:
         if other in self.live:
             raise _refused(f"there is a set `{other}` already", other)
         self._check_unused(name)
-        renamed = {(other if key == name else key): item for key, item in self.live.items()}
-        self.live.clear()
-        self.live.update(renamed)
+        self.live[other] = self.live.pop(name)
 
     def _swap(self, name: str, other: str) -> None:
         """Swap two sets. Members of a list:set are names, so they follow the names and not the content."""
@@ -110,31 +112,44 @@ class Sets:
                 raise _refused(f"there is no set `{name}` at this line", name)
             if self.live[name].create.type == _LIST:
                 raise _refused(f"`{name}` is a list:set itself, which cannot be in one", name)
-        names = [_member(each) for each in target.members]
-        if neighbour and neighbour not in names:
+        members = target.members
+        if neighbour and neighbour not in members:
             raise _refused(f"`{neighbour}` is not in the set", neighbour)
-        there = member in names
-        place = names.index(member) if there else _place(names, options.before, options.after)
         if command.action is ElementAction.ADD:
-            if there and not self.tolerant:
-                raise already_there(command, target.members[place])
-            target.members[place : place + there] = [command]
-        elif there and _stands_beside(names, place, options.before, options.after):
-            del target.members[place]
+            if member in members and not self.tolerant:
+                raise already_there(command, members[member])
+            if member not in members:
+                self.in_lists[member] += 1
+                _make_room(members, member, command)
+            members[member] = command
+        elif member in members and _stands_beside(list(members), member, command):
+            self.in_lists[member] -= 1
+            del members[member]
         elif not self.tolerant:
-            raise _refused(f"`{member}` is not in the set" + " at that place" * there, member)
+            raise _refused(f"`{member}` is not in the set" + " at that place" * (member in members), member)
 
 
-def _place(names: list[str], before: str, after: str) -> int:
-    if before:
-        return names.index(before)
-    return names.index(after) + 1 if after else len(names)
+def _make_room(members: dict[str, ElementCommand], member: str, command: ElementCommand) -> None:
+    """Put a new member at its place: beside the neighbour that the command names, else at the end."""
+    options = command.options
+    if not options.before and not options.after:
+        return
+    names = list(members)
+    place = names.index(options.before) if options.before else names.index(options.after) + 1
+    behind = {name: members.pop(name) for name in names[place:]}
+    members[member] = command
+    members.update(behind)
 
 
-def _stands_beside(names: list[str], place: int, before: str, after: str) -> bool:
-    if before:
-        return names[place + 1 : place + 2] == [before]
-    return not after or (place > 0 and names[place - 1] == after)
+def _stands_beside(names: list[str], member: str, command: ElementCommand) -> bool:
+    """Tell whether a member stands directly beside the neighbour that `del` names."""
+    options = command.options
+    if not options.before and not options.after:
+        return True
+    place = names.index(member)
+    if options.before:
+        return names[place + 1 : place + 2] == [options.before]
+    return place > 0 and names[place - 1] == options.after
 
 
 def _features(item: LiveSet) -> tuple[object, ...]:

@@ -208,7 +208,7 @@ class IpsetSet:
 
 @dataclass(frozen=True, slots=True)
 class IpsetDump:
-    """All commands in order, and the sets that exist after the last one, in order of their creation."""
+    """All commands in order, and the sets that exist after the last one."""
 
     commands: tuple[Command, ...]
     sets: tuple[IpsetSet, ...]

@@ -68,7 +68,7 @@ def test_words_know_their_places_in_continued_lines() -> None:
     command = read_well(PROXMOX).interfaces()[3].commands[2]
     lines = PROXMOX.split("\n")
     assert command.place == ("iptables", 21, 11, 19)
-    assert command.before == (("post-up", 21, 1, 8),)
+    assert command.position == 1
     assert {word.line for word in command.words} == {21, 22}
     for word in command.words:
         assert lines[word.line - 1][word.start : word.end] == word.value

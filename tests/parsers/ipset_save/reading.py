@@ -62,7 +62,8 @@ def cells(text: str) -> dict[str, set[Hashable]]:
         reading.read_line(line, source, number)
     assert not reading.sink.found, reading.sink.found
     return {
-        name: set(item.cells) or {member.parts for member in item.members} for name, item in reading.sets.live.items()
+        name: set(item.cells) or {member.parts for member in item.members.values()}
+        for name, item in reading.sets.live.items()
     }
 
 

@@ -60,8 +60,8 @@ def test_members_of_a_list_follow_the_name_through_swap() -> None:
     assert texts(script) == {"a": ["10.0.0.1"], "b": [], "l": ["a"]}
 
 
-def test_rename_keeps_the_place() -> None:
-    assert list(texts("create a hash:ip\ncreate b hash:ip\nrename a c\n")) == ["c", "b"]
+def test_rename_keeps_the_elements() -> None:
+    assert texts("create a hash:ip\nadd a 10.0.0.1\nrename a c\nadd c 10.0.0.2\n") == {"c": ["10.0.0.1", "10.0.0.2"]}
 
 
 def test_destroy_and_flush_without_a_name_mean_all() -> None:
@@ -73,7 +73,8 @@ def test_a_set_in_a_list_is_in_use() -> None:
     start = "create a hash:ip\ncreate l list:set\nadd l a\n"
     for command in ("destroy a", "destroy", "rename a b"):
         assert read(start + command + "\n")[1] == ["FWT124"], command
-    assert list(texts(start + "destroy l\ndestroy a\n")) == []
+    for release in ("destroy l", "flush l", "del l a", "flush"):
+        assert "a" not in texts(f"{start}{release}\ndestroy a\n"), release
 
 
 def test_neighbours_decide_the_order_of_a_list() -> None:
