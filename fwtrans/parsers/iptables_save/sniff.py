@@ -18,7 +18,7 @@ _SIX = re.compile(
     r"|-p[ \t]+(?:icmpv6|ipv6-icmp)\b|-m[ \t]+(?:icmp6|icmpv6|frag|rt|hbh|dst|ipv6header|mh)\b|icmp6-[a-z]+-unreach"
 )
 _FOUR = re.compile(
-    rf"{_ADDRESS}\d+\.\d|-p[ \t]+icmp\b|-m[ \t]+(?:icmp|ttl|ah|realm)\b|[ \t]-f(?=[ \t])|icmp-[a-z]+-unreach"
+    rf"{_ADDRESS}\d+\.\d|-p[ \t]+icmp\b|-m[ \t]+(?:icmp|ttl|realm)\b|[ \t]-f(?=[ \t])|icmp-[a-z]+-unreach"
 )
 
 
