@@ -24,7 +24,7 @@ from fwtrans.parsers.ipset_save.syntax import (
     PortPart,
     SetHeader,
 )
-from fwtrans.parsers.ipset_save.values import Names, address_reader, bad_value, read_number, width_of
+from fwtrans.parsers.ipset_save.values import Names, address_reader, bad_value, read_number, to_address, width_of
 
 LONGEST_SET_NAME = 31
 _LONGEST_INTERFACE_NAME = 15
@@ -162,9 +162,22 @@ def _zero_check(set_type: SetType, header: SetHeader) -> Check | None:
             part = parts[0]
             if isinstance(part, AddressPart) and part.first & mask == 0:
                 raise _zero(part.text, set_type)
+            if isinstance(part, AddressPart) and header.netmask is not None and _is_reversed(part, header.family):
+                raise Refused(
+                    "FWT123",
+                    f"`{part.text}` has its ends exchanged; with a netmask the kernel then keeps what no packet finds",
+                    option=part.text,
+                    hint="write the smaller address first",
+                )
 
         return check_address
     return None
+
+
+def _is_reversed(part: AddressPart, family: str) -> bool:
+    """Tell whether a range begins with its larger end: hash_ip4_uadt masks that one, and then exchanges the two."""
+    start, dash, _ = part.text.partition("-")
+    return bool(dash) and part.first != part.last and to_address(start.strip("[]"), family) != part.first
 
 
 def _zero(text: str, set_type: SetType) -> Refused:

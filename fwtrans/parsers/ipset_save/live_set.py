@@ -32,6 +32,7 @@ from fwtrans.parsers.ipset_save.values import Names, width_of
 DEFAULT_LIMIT = 65536
 _MOST_AT_ONCE = 1 << 20
 _UNLIMITED = 1 << 64
+_STEPPING = frozenset({"hash:ip", "bitmap:ip"})
 
 Cell = tuple[Hashable, ...]
 CellOf = Callable[[tuple[Part, ...]], Cell | None]
@@ -89,18 +90,24 @@ class LiveSet:
         return _many_cells(self.create, command)
 
     def elements(self) -> Iterator[ElementCommand]:
-        """Yield the elements: a range that is still whole as it was written, else what is left of it."""
+        """Yield the elements: a range that is still whole as it was written, else what is left of it.
+
+        Where the kernel takes a range for something else than its addresses under the mask, its cells are given, and
+        only those that a packet can find: it looks for the masked address.
+        """
         if self.members or not self.has_ranges:
             yield from (self.members or self.cells).values()
             return
         left: dict[int, tuple[ElementCommand, list[Cell]]] = {}
         for cell, command in self.cells.items():
             left.setdefault(id(command), (command, []))[1].append(cell)
+        misread = _misreads_ranges(self.create)
         for command, cells in left.values():
-            if len(cells) == len(self.cells_of(command)):
+            if self.cell_of(command.parts) is not None or (not misread and len(cells) == len(self.cells_of(command))):
                 yield command
-            else:
-                for cell in cells:
+                continue
+            for cell in cells:
+                if not misread or _can_be_found(self.create, cell):
                     yield command._replace(parts=_narrowed(self.create, command.parts, cell))
 
 
@@ -199,21 +206,22 @@ def _many_cells(create: Create, command: ElementCommand) -> list[Cell]:
 def _addresses(part: AddressPart, create: Create, *, network: bool, room: int) -> list[Hashable]:
     """Return networks as prefixes, addresses one by one; more than `room` where there are more.
 
-    A netmask makes the steps wider for hash:ip and bitmap:ip; the newer types and bitmask leave ranges alone (seen on
-    Linux 6.18: `bitmask 255.0.255.0` keeps 10.7.3.0/30 as four addresses).
+    With a netmask hash:ip goes through a range in whole networks. bitmap:ip takes steps of that width from the first
+    address, so that it may miss the last network. The newer types, and bitmask, keep each address of a range as it is
+    (all seen on Linux 6.18, the first two on 6.1 as well).
     """
     header = create.header
     width = width_of(header.family)
     if network:
         return list(prefixes(part.first, part.last, width)) if "-" in part.text else [(part.first, part.last)]
-    step, first = 1, part.first
-    if header.netmask is not None and create.type in {"hash:ip", "bitmap:ip"}:
+    mask, first, step = address_mask(header), part.first, 1
+    if header.netmask is not None and create.type in _STEPPING:
         step = 1 << (width - header.netmask)
-        first &= address_mask(header)
-    elif part.first == part.last:
-        first &= address_mask(header)
-    count = min((part.last - part.first) // step + 1, room + 1)
-    return [first + step * index for index in range(count)]
+        first = first if create.type == "bitmap:ip" else first & mask
+    elif first != part.last:
+        mask = -1
+    count = min((part.last - first) // step + 1, room + 1)
+    return [(first + step * index) & mask for index in range(count)]
 
 
 def prefixes(first: int, last: int, width: int) -> Iterator[tuple[int, int]]:
@@ -224,6 +232,22 @@ def prefixes(first: int, last: int, width: int) -> Iterator[tuple[int, int]]:
             size >>= 1
         yield first, first + size - 1
         first += size
+
+
+def _misreads_ranges(create: Create) -> bool:
+    """Tell whether a range under the set's mask is not what its ends say, see `_addresses`."""
+    header = create.header
+    return header.bitmask is not None or (header.netmask is not None and create.type != "hash:ip")
+
+
+def _can_be_found(create: Create, cell: Cell) -> bool:
+    """Tell whether the addresses of a cell are those that a masked packet has."""
+    mask = address_mask(create.header)
+    kinds = (dimension.kind for dimension in SET_TYPES[create.type].dimensions)
+    return all(
+        kind is not Kind.ADDRESS or (isinstance(key, int) and key & mask == key)
+        for kind, key in zip(kinds, cell, strict=True)
+    )
 
 
 def _narrowed(create: Create, parts: tuple[Part, ...], cell: Cell) -> tuple[Part, ...]:

@@ -117,3 +117,11 @@ def test_a_full_set_takes_no_more() -> None:
 def test_a_range_of_millions_is_refused_at_once() -> None:
     assert read("create x hash:ip maxelem 99999999\nadd x 10.0.0.0/8\n")[1] == ["FWT123"]
     assert read("create x hash:ip,port maxelem 99999999\nadd x 10.0.0.0/20,1-60000\n")[1] == ["FWT123"]
+
+
+def test_ranges_that_the_kernel_misreads_are_given_as_it_reads_them() -> None:
+    assert texts("create x bitmap:ip range 10.0.0.0/24 netmask 29\nadd x 10.0.0.4-10.0.0.19\n") == {
+        "x": ["10.0.0.0", "10.0.0.8"]
+    }
+    assert texts("create x hash:ip bitmask 255.255.255.0\nadd x 10.0.0.5-10.0.1.3\n") == {"x": ["10.0.1.0"]}
+    assert texts("create x hash:ip netmask 29\nadd x 10.0.0.4-10.0.0.19\n") == {"x": ["10.0.0.4-10.0.0.19"]}
