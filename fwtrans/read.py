@@ -59,11 +59,16 @@ class Reading(NamedTuple):
     read: tuple[Origin, ...]
 
 
-def read_inputs(sources: Sequence[SourceFile], sink: DiagnosticSink, files: Files) -> Reading | None:
-    """Return all inputs as one ruleset; None where nothing can be said (the sink says why)."""
+def read_inputs(
+    sources: Sequence[SourceFile], sink: DiagnosticSink, files: Files, left_out: list[Diagnostic] | None = None
+) -> Reading | None:
+    """Return all inputs as one ruleset; None where nothing can be said (the sink says why).
+
+    With `left_out`, which collects what could not be translated, marks stand in the rules for it (`ir/untranslated.py`).
+    """
     if not sources:
         return None
-    reader = _Reader(sink, files)
+    reader = _Reader(sink, files, left_out)
     for source in sources:
         reader.take(source)
     if sink.has_errors("1"):
@@ -78,6 +83,7 @@ class _Reader:
 
     sink: DiagnosticSink
     files: Files
+    left_out: list[Diagnostic] | None = None
     options: ExtensionOptions = field(default_factory=ExtensionOptions)
     dumps: list[IptablesDump] = field(default_factory=list)
     bridge_dumps: list[BridgeDump] = field(default_factory=list)
@@ -152,7 +158,7 @@ class _Reader:
         assumptions: list[str] = []
         for dump in self.dumps:
             sets = lower_ipsets(self.ipsets, Family(dump.family))
-            lowered = lower_dump(dump, sets, self.sink)
+            lowered = lower_dump(dump, sets, self.sink, left_out=self.left_out)
             tables.append(lowered.table)
             assumptions.extend(text for text in lowered.assumptions if text not in assumptions)
         tables.extend(self._sets_without_rules(tables))

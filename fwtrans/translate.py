@@ -23,7 +23,8 @@ from fwtrans.report.coverage import Coverage, coverage
 from fwtrans.report.equivalence import difference_text
 from fwtrans.report.translation import LineOrigin, Translation
 from fwtrans.semantics.equivalence import compare
-from fwtrans.source import SourceFile
+from fwtrans.semantics.partial import partial
+from fwtrans.source import SourceFile, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -52,18 +53,24 @@ class Settings:
     counters: bool = False
     as_json: bool = False
     verify: bool = True
+    partial: bool = False
     target: Target = DEBIAN_12
 
 
+_LEFT_OUT = "left out: its packets go on with the next rule"
+_DROPS = "in its place, every packet that passes its translated tests is dropped"
 _NOTHING = Translation("", None, Coverage(()), (), (), ())
 
 
 def translate(sources: Sequence[SourceFile], settings: Settings, sink: DiagnosticSink, files: Files) -> Translation:
     """Return the translation of all inputs together; findings go to the sink."""
-    reading = read_inputs(sources, sink, files)
+    left_out: list[Diagnostic] | None = [] if settings.partial else None
+    reading = read_inputs(sources, sink, files, left_out)
     if reading is None:
         return _NOTHING
     ruleset = reading.ruleset
+    if left_out and not _forbids(sink, left_out):
+        ruleset = _part(ruleset, sink)
     origin_id = origin_ids(sources)
     lowered = lower_ruleset(ruleset, sink, Printing(counters=settings.counters, origin_id=origin_id))
     for fault in verify(ruleset):
@@ -73,7 +80,7 @@ def translate(sources: Sequence[SourceFile], settings: Settings, sink: Diagnosti
     printed = _count_printed(ruleset, lowered.ruleset, origin_id)
     never = [_key(origin) for rule in _rules(ruleset) if never_matches(rule) for origin in rule.origins]
     found = coverage(reading.read, printed, never, sink.found)
-    if sink.errors:
+    if _forbids(sink, left_out):
         return Translation("", ruleset, found, lowered.renamings, ruleset.assumptions, ())
     try:
         output, line_map = _print(lowered.ruleset, settings, _locations(ruleset, origin_id))
@@ -84,9 +91,27 @@ def translate(sources: Sequence[SourceFile], settings: Settings, sink: Diagnosti
     if settings.verify:
         proof = prove(ruleset, print_ruleset(lowered.ruleset).text, sink, files)
         assumptions = proof.assumptions if proof is not None else assumptions
-        if sink.errors:
+        if _forbids(sink, left_out):
             return Translation("", ruleset, found, lowered.renamings, assumptions, ())
     return Translation(output, ruleset, found, lowered.renamings, assumptions, line_map)
+
+
+def _forbids(sink: DiagnosticSink, left_out: Sequence[Diagnostic] | None) -> bool:
+    """Tell whether an error forbids a result: any, but for what a partial translation leaves out."""
+    known = set(map(id, left_out or ()))
+    return any(id(error) not in known for error in sink.errors)
+
+
+def _part(original: Ruleset, sink: DiagnosticSink) -> Ruleset:
+    """Return what can be translated, with what the rest becomes told line by line."""
+    found = partial(original)
+    for item in found.replaced:
+        for origin in item.origins:
+            span = Span(origin.source, origin.line, 0, max(len(origin.source.line(origin.line)), 1))
+            sink.add(Diagnostic(code="FWT207", message=_DROPS if item.drops else _LEFT_OUT, span=span))
+    for fault in found.faults:
+        sink.add(Diagnostic(code="FWT402", message=fault))
+    return found.ruleset
 
 
 def prove(ruleset: Ruleset, text: str, sink: DiagnosticSink, files: Files) -> Comparison | None:

@@ -78,11 +78,13 @@ CODES: dict[str, Code] = {
     "FWT203": Code("rule can never match", _NOTE),
     "FWT205": Code("jump loop"),
     "FWT206": Code("set is used by no rule", _NOTE),
+    "FWT207": Code("what stands for a rule in a partial translation", _NOTE),
     # 3xx
     "FWT300": Code("internal invariant broken"),
     # 4xx
     "FWT400": Code("translation differs from its input"),
     "FWT401": Code("translation could not be proved equal", _WARNING),
+    "FWT402": Code("partial translation could not be proved safe"),
     # 5xx
     "FWT500": Code("name was changed for nftables", _NOTE),
     "FWT501": Code("text cannot be printed safely"),

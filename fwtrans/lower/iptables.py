@@ -28,6 +28,7 @@ from fwtrans.ir.match import FieldTest, bits, negated_if
 from fwtrans.ir.rule import Rule, never_matches
 from fwtrans.ir.ruleset import BaseHook, Chain, Hook, Table
 from fwtrans.ir.sets import NamedSet
+from fwtrans.ir.untranslated import untranslated
 from fwtrans.ir.verdict import Accept, Drop, Goto, Jump, Queue, Return, Verdict
 from fwtrans.lower.extensions.base import Match, Outcome, Place, Target, Use
 from fwtrans.lower.extensions.registry import find_match, find_target
@@ -95,6 +96,10 @@ def base_hook(table: str, chain: str, *, accepts: bool) -> BaseHook:
 _DROPS_SHORT = frozenset(
     {"tcp", "udp", "udplite", "sctp", "dccp", "icmp", "icmp6", "icmpv6", "ipv6-icmp", "multiport", "esp", "ah"}
 )
+# Targets that decide nothing and change nothing that a rule can ask (iptables-extensions(8)).
+_ONLY_TELLS = frozenset({"LOG", "NFLOG", "ULOG", "AUDIT", "LED", "IDLETIMER", "RATEEST"})
+# What fills lists that other rules, and later packets, are judged by: nothing can stand for one that is not translated.
+_REMEMBERS = frozenset({"recent", "SET", "hashlimit"})
 # Headers that ip6tables skips when it looks for the protocol (ipv6_find_hdr without IP6_FH_F_AUTH): no -p names them.
 _SKIPPED_HEADERS = frozenset({43, 44, 51, 60})
 
@@ -132,9 +137,17 @@ _ASSUMED: tuple[tuple[str, Callable[[IptablesDump], bool]], ...] = (
 
 
 def lower_dump(
-    dump: IptablesDump, sets: Mapping[str, NamedSet], sink: DiagnosticSink, *, name: str = "fwtrans"
+    dump: IptablesDump,
+    sets: Mapping[str, NamedSet],
+    sink: DiagnosticSink,
+    *,
+    name: str = "fwtrans",
+    left_out: list[Diagnostic] | None = None,
 ) -> LoweredTable:
-    """Return the dump as one IR table. What cannot be said exactly goes to the sink, each at its word."""
+    """Return the dump as one IR table. What cannot be said exactly goes to the sink, each at its word.
+
+    With `left_out` (which collects these findings) a mark of it stands in the rule (see `ir/untranslated.py`).
+    """
     family = Family(dump.family)
     names = _chain_names(dump)
     assumed: list[str] = [text for text, holds in _ASSUMED if holds(dump)]
@@ -145,8 +158,9 @@ def lower_dump(
         reached = _reached_from(table)
         for chain in table.chains:
             lowering = _ChainLowering(
-                dump, family, table, chain, names, sets, sink, reached[chain.name], assumed, shared, known
-            )
+                dump, family, table, chain, names, sets, sink, reached[chain.name], assumed, shared, known,
+                left_out=left_out,
+            )  # fmt: skip
             chains.append(lowering.run())
     made = {item.name: item for item in shared.values() if isinstance(item, NamedSet)}
     used = _used_sets(chains, {**sets, **made})
@@ -230,6 +244,7 @@ class _ChainLowering:
     shared: dict[str, object]
     known: _Known
     number: int = 0
+    left_out: list[Diagnostic] | None = None
 
     def run(self) -> Chain:
         rules: list[Rule] = []
@@ -263,14 +278,17 @@ class _ChainLowering:
                 steps.extend(self._match(use, protocols))
             except Refused as refused:
                 self._report(refused, syntax, use)
-                complete = False
+                complete = complete and self._marked(refused, use)
+                steps.append(self._mark(use))
         outcome = Outcome()
         if syntax.target is not None:
             try:
                 outcome = self._target(syntax, protocols)
             except Refused as refused:
                 self._report(refused, syntax, syntax.target)
-                complete = False
+                complete = complete and self._marked(refused, syntax.target)
+                ending = None if syntax.target.name in _ONLY_TELLS else Drop()
+                outcome = Outcome((self._mark(syntax.target),), ending)
         if not complete:
             return
         origin = (Origin(self.dump.source, syntax.line),)
@@ -279,6 +297,16 @@ class _ChainLowering:
             if never_matches(rule):
                 self._note_never(syntax)
             yield rule
+
+    def _marked(self, refused: Refused, use: ExtensionUse) -> bool:
+        """Tell whether a mark may stand for what was refused: it was read, and only could not be translated."""
+        if self.left_out is None or use.name in _REMEMBERS or not refused.code.startswith("FWT2"):
+            return False
+        self.left_out.append(self.sink.found[-1])
+        return True
+
+    def _mark(self, use: ExtensionUse) -> Step:
+        return untranslated(f"{self.family.value}/{self.table.name}/{self.chain.name}/{self.number}/{use.word}")
 
     # --- the general options: -s -d -i -o -p -f ---
 

@@ -48,11 +48,19 @@ def translate(
     no_verify: Annotated[
         bool, typer.Option("--no-verify", help="Do not read the result back and prove it equal to the input")
     ] = False,
+    partial: Annotated[
+        bool,
+        typer.Option(
+            "--partial",
+            help="Write what can be translated, in such a way that nothing more is accepted; still exits with 4",
+        ),
+    ] = False,
     report: Annotated[bool, typer.Option("--report", help="Tell what became of each input rule")] = False,
 ) -> Result:
     """Translate iptables dumps to an nftables ruleset.
 
-    What each file is, is seen from its content. Nothing is written unless every rule was translated exactly.
+    What each file is, is seen from its content. Nothing is written unless every rule was translated exactly, or
+    --partial asks for the rest.
 
     Example:
         fwtrans translate iptables-save ip6tables-save ipset-save -o host.nft
@@ -70,11 +78,12 @@ def translate(
         counters=counters,
         as_json=output_format is OutputFormat.JSON,
         verify=not no_verify,
+        partial=partial,
         target=TARGETS[target.value],
     )
     result = translate_texts(sources, settings, sink, FileAccess())
     exit_code = exit_code_of(sink.found)
-    if exit_code is ExitCode.DONE:
+    if exit_code is ExitCode.DONE or (partial and result.output):
         for name, text in ((output, result.output), (map_file, line_map_json(result.line_map))):
             if name:
                 write_file(Path(name), text)
