@@ -21,6 +21,7 @@ from fwtrans.ir.match import AnyOf, FieldTest, MemberTest, OpaqueTest
 from fwtrans.ir.ruleset import Ruleset
 from fwtrans.ir.stateful import ConnectionCount, Limit, StatefulTest
 from fwtrans.ir.verify import loops
+from fwtrans.ir.walk import set_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,7 +137,7 @@ def mutant(source: Random, ruleset: Ruleset, change: Change, site: Site) -> Muta
         named = table.sets[site.chain]
         changed = replace(named, elements=_elements(source, named.elements))
         table = replace(table, sets=_put(table.sets, site.chain, changed))
-        touched = {chain.name for chain in table.chains if named.name in repr(chain.rules)}
+        touched = {chain.name for chain in table.chains if any(named.name in set_names(rule) for rule in chain.rules)}
     else:
         chain = table.chains[site.chain]
         if change not in {Change.PRIORITY, Change.POLICY}:
@@ -155,10 +156,12 @@ def _put(items: tuple[object, ...], at: int, *new: object) -> tuple:  # type: ig
 def _chain(source: Random, table: Table, chain: Chain, change: Change, site: Site) -> Chain:
     base = chain.base
     if base is not None and change is Change.PRIORITY:
-        others = [
-            other.base.priority for other in table.chains if other.base is not None and other.base.hook is base.hook
+        beside = [
+            item.base.priority
+            for item in table.chains
+            if item is not chain and item.base is not None and item.base.hook is base.hook
         ]
-        wanted = source.choice([source.choice(others) + source.choice((-1, 1)), base.priority + 1, base.priority - 1])
+        wanted = source.choice(beside or [base.priority]) + source.choice((-1, 1))
         return replace(chain, base=replace(base, priority=wanted))
     if base is not None and change is Change.POLICY:
         return replace(chain, base=replace(base, accepts=not base.accepts))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from fwtrans.ir.match import KeyPart, ValueSet
     from fwtrans.ir.rule import Rule, Step
-    from fwtrans.ir.ruleset import Ruleset, Table
+    from fwtrans.ir.ruleset import Hook, Ruleset, Table
     from fwtrans.ir.sets import Part
     from fwtrans.semantics.concrete import Outcome
     from fwtrans.semantics.packet import HookVisit
@@ -132,7 +132,9 @@ def random_packet(source: Random, visit: HookVisit, bounds: Boundaries, wishes: 
 
 def settled(source: Random, visit: HookVisit, values: dict[Field, int | str]) -> Packet | None:
     """Return the values as a possible packet of the visit, what depends on others put right; None where it cannot be."""
-    values |= {field: value for field, value in fixed_values(visit).items() if field in values or field is known.NFPROTO}
+    values |= {
+        field: value for field, value in fixed_values(visit).items() if field in values or field is known.NFPROTO
+    }
     tracked = values[known.CT_STATE] in {1, 2, 3}
     values[known.HAS_CONNTRACK] = int(tracked)
     if values[known.CT_STATE] == 3 and known.CT_DIRECTION in values:
@@ -155,7 +157,9 @@ def _settle_ports(source: Random, values: dict[Field, int | str]) -> None:
     """Give a bridged packet two ports and any other no port out."""
     if known.PORT_OUT in values or known.BRIDGED in values:
         values.setdefault(known.PORT_IN, "")
-        bridged = values.get(known.PORT_OUT, "x") != "" and values.get(known.BRIDGED) != 0 and values[known.PORT_IN] != ""
+        bridged = (
+            values.get(known.PORT_OUT, "x") != "" and values.get(known.BRIDGED) != 0 and values[known.PORT_IN] != ""
+        )
         bridged = bridged and source.random() < 0.9
         values[known.BRIDGED] = int(bridged)
         values[known.PORT_OUT] = values.get(known.PORT_OUT) or "zz1" if bridged else ""
@@ -190,7 +194,10 @@ class Ways:
         for at, table in enumerate(ruleset.tables):
             for chain in table.chains:
                 for rule in chain.rules:
-                    targets = {*chain_targets_of(rule), *(t for name in map_names(rule) for t in map_targets(table, name))}
+                    targets = {
+                        *chain_targets_of(rule),
+                        *(t for name in map_names(rule) for t in map_targets(table, name)),
+                    }
                     for target in targets:
                         self._callers[at, target].append((chain.name, rule))
 
@@ -206,6 +213,20 @@ class Ways:
                 break
             chain, rule = source.choice(callers)
         return wishes, chain
+
+    def hooks(self, at: int, chain: str) -> set[Hook]:
+        """Return the hooks whose packets may come through a chain."""
+        waiting, known_chains = [chain], {chain}
+        found: set[Hook] = set()
+        while waiting:
+            name = waiting.pop()
+            base = next(item.base for item in self._tables[at].chains if item.name == name)
+            if base is not None:
+                found.add(base.hook)
+            callers = {caller for caller, _ in self._callers[at, name]} - known_chains
+            known_chains |= callers
+            waiting.extend(callers)
+        return found
 
     def _wish(self, source: Random, table: Table, steps: Iterable[Step], wishes: Wishes) -> None:
         for step in steps:
@@ -258,16 +279,12 @@ def seen(outcome: Outcome, packet: Packet, family: Family, *, by_name: bool) -> 
         if kind == "touch":
             objects = [effect[1] for effect in outcome.effects if isinstance(effect, tuple) and effect[0] == "touch"]
             what = next(item.kind for item in objects if item.identity == name)
-            streams[kind, name if by_name else "", what, _keys(contents)] += 1
+            streams[kind, name if by_name else "", what, contents] += 1
         elif kind == "set":
             streams[kind, name if by_name else "", tuple(_update(item, by_name=by_name) for item in contents)] += 1
         else:
             streams[kind, name, contents] += 1
     return shown.verdict, fields, frozenset(streams.items())
-
-
-def _keys(contents: tuple[object, ...]) -> Hashable:
-    return contents
 
 
 def _update(item: object, *, by_name: bool) -> Hashable:
