@@ -11,7 +11,7 @@ import random
 import re
 import subprocess
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -24,6 +24,7 @@ from fwtrans.diagnostics import CODES
 from tests.places import FIXTURES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 APP = build()
@@ -63,18 +64,18 @@ def dump(*lines: bytes) -> bytes:
     return HEAD + b"".join(line + b"\n" for line in lines) + b"COMMIT\n"
 
 
-def listed(ruleset: str) -> list[dict[str, dict[str, object]]]:
+def listed(ruleset: str) -> list[dict[str, Any]]:
     """Load into a namespace and return what the kernel has, as JSON objects."""
     done = subprocess.run(
         ["unshare", "-n", "sh", "-ec", "ip link set lo up; nft -f -; nft -j list ruleset"],
         input=ruleset.encode(errors="surrogateescape"), capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode(errors="replace") + ruleset[:3000]
-    found: list[dict[str, dict[str, object]]] = json.loads(done.stdout.decode(errors="surrogateescape"))["nftables"]
+    found: list[dict[str, Any]] = json.loads(done.stdout.decode(errors="surrogateescape"))["nftables"]
     return found
 
 
-def verdicts(objects: list[dict[str, dict[str, object]]]) -> list[str]:
+def verdicts(objects: list[dict[str, Any]]) -> list[str]:
     """Return the verdicts of all rules, in order."""
     kinds = ("accept", "drop", "jump", "goto", "return", "reject")
     rules = [item["rule"]["expr"] for item in objects if "rule" in item]
@@ -139,13 +140,14 @@ def test_line_ends_and_byte_order_mark_change_nothing(tmp_path: Path) -> None:
     files = gateway()
     plain = ask(tmp_path, **files)
     assert plain.code == ExitCode.DONE
-    for change in (
+    changes: tuple[Callable[[bytes], bytes], ...] = (
         lambda data: data.replace(b"\n", b"\r\n"),
         lambda data: b"\xef\xbb\xbf" + data,
         lambda data: data.replace(b"\n", b"  \t\n"),
         lambda data: data.rstrip(b"\n"),
         lambda data: data + b"\n\n# the end\n",
-    ):
+    )
+    for change in changes:
         assert ask(tmp_path, **{name: change(data) for name, data in files.items()}).ruleset == plain.ruleset
 
 
@@ -172,7 +174,7 @@ STRINGS = (
 )
 
 
-def injected(ruleset: str) -> list[dict[str, dict[str, object]]]:
+def injected(ruleset: str) -> list[dict[str, Any]]:
     """Return what was loaded; fail where there is more than our own table."""
     objects = listed(ruleset)
     assert {item["table"]["name"] for item in objects if "table" in item} == {"fwtrans"}
@@ -212,7 +214,7 @@ def test_log_prefixes_of_any_length(length: int, tmp_path: Path) -> None:
         assert answer.errors == ["FWT112"]
         return
     (rule,) = [item["rule"] for item in injected(answer.ruleset) if "rule" in item]
-    assert [part["log"]["prefix"] for part in rule["expr"] if "log" in part] == ["x" * min(length, 29)]  # type: ignore[attr-defined]
+    assert [part["log"]["prefix"] for part in rule["expr"] if "log" in part] == ["x" * min(length, 29)]
 
 
 @pytest.mark.netns
@@ -230,7 +232,7 @@ def test_interface_names(name: str, tmp_path: Path) -> None:
         assert answer.errors == ["FWT112"]
         return
     (rule,) = [item["rule"] for item in injected(answer.ruleset) if "rule" in item]
-    tests = [part["match"] for part in rule["expr"] if "match" in part]  # type: ignore[attr-defined]
+    tests = [part["match"] for part in rule["expr"] if "match" in part]
     wanted = name[:-1] + "*" if name.endswith("+") else name.replace("*", r"\*") if name.endswith("*") else name
     assert [test["right"] for test in tests] == ([] if name == "+" else [wanted])
 

@@ -18,12 +18,14 @@ import pytest
 from fwtrans.cli.inputs import FileAccess
 from fwtrans.diagnostics import DiagnosticSink
 from fwtrans.source import SourceFile
-from fwtrans.translate import Settings, Translation, translate
+from fwtrans.translate import Settings, translate
 from tests.lower.extensions import frames
 from tests.places import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from fwtrans.report.translation import Translation
 
 NEAR, FAR = "10.9.0.1", "10.9.0.2"
 NEAR6, FAR6 = "fd00:9::1", "fd00:9::2"

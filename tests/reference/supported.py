@@ -121,7 +121,6 @@ def _translate_case(text: str, *, targets: bool) -> tuple[list[Diagnostic], tupl
 
 def _placed(text: str) -> tuple[str, str, str]:
     """Return table, chain and the rest of a rule, wherever in it `-t` and `-A` stand."""
-    words = shlex.split(text)
     table, text = _taken(text, "-t", "filter")
     chain, text = _taken(text, "-A", "FORWARD")
     return table, chain, text
