@@ -1,7 +1,7 @@
 """Sets of bit patterns: flags and marks. A cube (mask, value) holds every number x with x & mask == value.
 
-A set is a union of disjoint cubes, closed under complement, union and intersection. Flags are asked bit by bit and never become
-sets of exact values: `tcp flags & syn == syn` holds for SYN+ACK as well.
+A set is a union of disjoint cubes, closed under complement, union and intersection. Flags are asked bit by bit and never
+become sets of exact values: `tcp flags & syn == syn` holds for SYN+ACK as well.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Cube = tuple[int, int]
+
+MOST_LISTED = 64
 
 
 @lru_cache(maxsize=65536)
@@ -121,6 +123,23 @@ class BitSet:
             else:
                 found.append((value, value | free))
         return tuple(found)
+
+    @property
+    def listed(self) -> tuple[int, tuple[int, ...]] | None:
+        """Return one mask and all values under it, where these are not too many for a set in a rule."""
+        mask = 0
+        for each, _ in self.cubes:
+            mask |= each
+        if sum(1 << (mask & ~each).bit_count() for each, _ in self.cubes) > MOST_LISTED:
+            return None
+        found: list[int] = []
+        for each, value in self.cubes:
+            numbers = [value]
+            for position in range(self.width):
+                if (mask & ~each) >> position & 1:
+                    numbers.extend([number | 1 << position for number in numbers])
+            found.extend(numbers)
+        return mask, tuple(sorted(found))
 
     def __contains__(self, number: int) -> bool:
         return any(number & mask == value for mask, value in self.cubes)

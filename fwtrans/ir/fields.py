@@ -286,16 +286,13 @@ ADDRESS_TYPES: tuple[tuple[str, int], ...] = (
 
 @cache
 def fib(key: tuple[str, ...], result: str) -> Field:
-    """Return `fib daddr . iif type` and the like: a look-up in the routing tables. Result is type, oif or oifname."""
+    """Return `fib daddr . iif type` and the like: a look-up in the routing tables. Result is type, oif or oifname.
+
+    The interface is 0 where there is no route.
+    """
     width = 4 if result == "type" else 32
     symbols = ADDRESS_TYPES if result == "type" else ()
     return _field(f"fib({'.'.join(key)}).{result}", _NUMBER, width, "fib", " . ".join(key), result, symbols=symbols)
-
-
-@cache
-def fib_exists(key: tuple[str, ...]) -> Field:
-    """Return `fib saddr . iif oif exists`: whether there is a route at all."""
-    return _field(f"fib({'.'.join(key)}).exists", _NUMBER, 1, "fib", " . ".join(key), "oif", "exists")
 
 
 @cache

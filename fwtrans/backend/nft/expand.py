@@ -199,32 +199,11 @@ def is_plain(test: FieldTest) -> bool:
     return names_are_plain(values)
 
 
-MOST_VALUES = 64
-
-
 def bits_are_plain(values: BitSet) -> bool:
-    """Tell whether `& mask ==`, `& mask !=` or `& mask { ... }` says the set."""
+    """Tell whether `& mask ==`, `& mask !=`, `& mask { ... }` or intervals say the set."""
     if len(values.cubes) <= 1 or len(values.complement().cubes) <= 1:
         return True
-    return enumerated(values) is not None
-
-
-def enumerated(values: BitSet) -> tuple[int, tuple[int, ...]] | None:
-    """Return one mask and all values under it, where they are not too many for a set in a rule."""
-    mask = 0
-    for each, _ in values.cubes:
-        mask |= each
-    count = sum(1 << (mask & ~each).bit_count() for each, _ in values.cubes)
-    if count > MOST_VALUES:
-        return None
-    found: list[int] = []
-    for each, value in values.cubes:
-        free = [1 << position for position in range(values.width) if (mask & ~each) >> position & 1]
-        numbers = [value]
-        for bit in free:
-            numbers.extend([number | bit for number in numbers])
-        found.extend(numbers)
-    return mask, tuple(sorted(found))
+    return values.listed is not None or values.intervals is not None
 
 
 def names_are_plain(values: NameSet) -> bool:

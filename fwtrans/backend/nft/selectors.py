@@ -171,6 +171,10 @@ def match_of(test: FieldTest, family: Family, protocol: int | None) -> tuple[nft
     if field.spelling[-1] == "exists" and field.width == 1:
         return (nft.Match(selector(field), nft.Symbol("exists" if 1 in _numbers(test) else "missing")),)
     found = selector(field)
+    if isinstance(found, nft.Fib) and found.result == "oif":
+        numbers = _numbers(test)
+        if 0 in {numbers.only, numbers.complement().only}:
+            return (nft.Match(found, nft.Symbol("missing" if 0 in numbers else "exists")),)
     if isinstance(found, nft.Payload) and found.protocol == "th" and protocol in PORT_PROTOCOLS:
         found = nft.Payload(PORT_PROTOCOLS[protocol], found.field)
     if isinstance(test.values, NameSet):
@@ -299,28 +303,28 @@ def _state_match(found: nft.Expression, values: IntervalSet) -> nft.Match:
 
 
 def _bits(found: nft.Expression, field: Field, values: BitSet) -> nft.Match:
-    masks = {mask for mask, _ in values.cubes}
     if values.is_full:
         return nft.Match(found, nft.Number(0), nft.Operator.GREATER_OR_EQUAL)
-    if len(masks) != 1 or len(values.cubes) > 1:
-        others = values.complement()
-        if len(others.cubes) == 1:
-            return _cube(found, field, others, nft.Operator.NOT_EQUAL)
     if len(values.cubes) == 1:
         return _cube(found, field, values, nft.Operator.EQUAL)
-    spans = values.intervals
-    if spans is not None and len(masks) > 1:
+    others = values.complement()
+    if len(others.cubes) == 1:
+        return _cube(found, field, others, nft.Operator.NOT_EQUAL)
+    listed, spans = values.listed, values.intervals
+    if spans is not None and (listed is None or len(spans) < len(listed[1])):
         return _spans(found, field, spans)
-    (mask,) = masks
+    assert listed is not None  # noqa: S101 -- expand made copies of what neither says
+    mask, numbers = listed
     named = _named_part(field, mask)
     if named is not None:
         part, shift = named
-        return nft.Match(part, nft.AnonymousSet(tuple(nft.Number(value >> shift) for _, value in values.cubes)))
+        return nft.Match(part, nft.AnonymousSet(tuple(nft.Number(value >> shift) for value in numbers)))
     if field is IP6_CLASS:
-        words = tuple(nft.Number(value << _CLASS_SHIFT, 4) for _, value in values.cubes)
+        words = tuple(nft.Number(value << _CLASS_SHIFT, 4) for value in numbers)
         return nft.Match(_class_word(mask), nft.AnonymousSet(words))
-    numbers = tuple(_bit_number(field, value) for _, value in values.cubes)
-    return nft.Match(_masked(found, field, mask), nft.AnonymousSet(numbers))
+    return nft.Match(
+        _masked(found, field, mask), nft.AnonymousSet(tuple(_bit_number(field, value) for value in numbers))
+    )
 
 
 # Where the traffic class lies in the first word of IPv6's header.

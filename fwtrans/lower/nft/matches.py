@@ -14,6 +14,7 @@ from fwtrans.ir.fields import (
     HAS_TRANSPORT,
     IP6_CLASS,
     TCP_FLAGS,
+    TIME,
     Family,
     FieldKind,
     raw_payload,
@@ -79,7 +80,16 @@ def _compare(part: Part, operator: str, right: Json, scope: Scope) -> PureTest:
         return FieldTest(field, moved(found.complement() if operator == "!=" else found, part))
     if field in _FLAGS and operator in {"", "in"} and not _is_set(right):
         return FieldTest(field, BitSet.any_bit(part.width, single(part, right)))
+    if field is TIME:
+        return FieldTest(field, _whole_seconds(value_set(part, elements_of(right), others=False), operator))
     return FieldTest(field, value_set(part, elements_of(right), others=operator == "!="))
+
+
+def _whole_seconds(values: IntervalSet | BitSet | NameSet, operator: str) -> IntervalSet:
+    """Return the seconds that lie in ranges of nanoseconds: a range ends where the second after its last one begins."""
+    assert isinstance(values, IntervalSet)  # noqa: S101 -- time is a number
+    whole = IntervalSet.of(TIME.width, ((low, max(low, high - 1)) for low, high in values.ranges))
+    return whole.complement() if operator == "!=" else whole
 
 
 def _is_set(right: Json) -> bool:

@@ -106,7 +106,7 @@ def part_of(value: Json, family: Family) -> Part:
     if kind == "rt":
         return _named("rt", as_text(as_object(content, kind).get("key"), kind))
     if kind == "osf":
-        return _named("osf", as_text(as_object(content, kind).get("key", "name"), kind))
+        return _fingerprint(as_object(content, kind))
     if kind == "ipsec":
         return _ipsec(as_object(content, kind))
     raise NotModelled(kind)
@@ -176,17 +176,29 @@ def _fib(content: JsonObject) -> Part:
 
 
 def _header(kind: str, content: JsonObject) -> Part:
-    name = as_text(content.get("name", content.get("base", "")), f"{kind} name")
+    if kind == "tcp option" and content.get("len") == 8 and content.get("offset") == 0:
+        return _whole(catalogue.header_present(kind, str(as_number(content.get("base"), kind))))
+    if "base" in content:
+        raise NotModelled(kind)
+    name = as_text(content.get("name", ""), f"{kind} name")
     part = content.get("field")
-    if not name or "base" in content:
+    if not name:
         raise NotModelled(kind)
     if part is None:
         return _whole(catalogue.header_present(kind, name))
     word = as_text(part, f"{kind} field")
+    if (kind, word) == ("sctp chunk", "flags"):
+        return _whole(catalogue.header_field(kind, name, word, 8, catalogue.FieldKind.BITS))
     width = _HEADER_WIDTHS.get((name, word))
     if width is None:
         raise NotModelled(f"{kind} {name} {word}")
     return _whole(catalogue.header_field(kind, name, word, width))
+
+
+def _fingerprint(content: JsonObject) -> Part:
+    if content.get("key", "name") != "name":
+        raise NotModelled("osf version")
+    return _whole(catalogue.os_name(as_text(content.get("ttl", ""), "osf ttl")))
 
 
 def _named(kind: str, key: str) -> Part:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fwtrans.ir.fields import IP6_SADDR, IP_SADDR, Family, fib, fib_exists
+from fwtrans.ir.fields import IP6_SADDR, IP_SADDR, Family, fib
 from fwtrans.ir.intervals import IntervalSet
-from fwtrans.ir.match import AnyOf, FieldTest, PureTest, absent, negated, number, present
+from fwtrans.ir.match import AnyOf, FieldTest, PureTest, negated, number
 from fwtrans.lower.extensions.base import BOTH, Match, Place, Use
 from fwtrans.parsers.iptables_save.options import Option
 
@@ -25,26 +25,30 @@ _LOCAL, _BROADCAST, _ANYCAST = 2, 3, 4
 _ALWAYS_BROADCAST = IntervalSet.of(32, ((0, 0x00FFFFFF), (0xFFFFFFFF, 0xFFFFFFFF)))
 
 
+def _no_route(keys: tuple[str, ...]) -> FieldTest:
+    return number(fib(keys, "oif"), 0)
+
+
 def _ipv4(keys: tuple[str, ...], local: FieldTest | None, *, invert: bool) -> AnyOf:
-    route = fib_exists(keys)
+    no_route = _no_route(keys)
     unicast = negated(number(fib(("saddr",), "type"), _BROADCAST, _ANYCAST))
     by_itself = FieldTest(IP_SADDR, _ALWAYS_BROADCAST)
     if invert:
         elsewhere: tuple[PureTest, ...] = () if local is None else (negated(local),)
         return AnyOf(
             (
-                (absent(route), *elsewhere),
-                (present(route), negated(unicast), negated(by_itself), *elsewhere),
+                (no_route, *elsewhere),
+                (negated(no_route), negated(unicast), negated(by_itself), *elsewhere),
             )
         )
-    found: list[tuple[PureTest, ...]] = [(present(route), unicast), (present(route), by_itself)]
+    found: list[tuple[PureTest, ...]] = [(negated(no_route), unicast), (negated(no_route), by_itself)]
     if local is not None:
         found.append((local,))
     return AnyOf(tuple(found))
 
 
 def _ipv6(keys: tuple[str, ...], local: FieldTest | None, *, invert: bool) -> AnyOf:
-    passed: list[FieldTest] = [number(IP6_SADDR, 0), present(fib_exists(keys))]
+    passed: list[FieldTest] = [number(IP6_SADDR, 0), negated(_no_route(keys))]
     if local is not None:
         passed.append(local)
     if invert:

@@ -25,8 +25,10 @@ FLAGS = {"FIN": 1, "SYN": 2, "RST": 4, "PSH": 8, "ACK": 16, "URG": 32, "ALL": 63
 
 
 _FILLER = 1
-# The option that other extensions ask for by nft's word for it.
-_WORDS = {2: "maxseg"}
+# nft's words for options; the others go by their number.
+_WORDS = {
+    2: "maxseg", 3: "window", 4: "sack-perm", 5: "sack", 8: "timestamp", 19: "md5sig", 30: "mptcp", 34: "fastopen",
+}  # fmt: skip
 
 
 def _flags(text: str) -> int:
