@@ -1,0 +1,1 @@
+"""Rulesets before a real kernel: which kernel, network namespaces, packets."""

@@ -1,0 +1,99 @@
+"""Which kernel can do the work: the running one, in a network namespace, or User Mode Linux.
+
+Not every kernel has connection tracking and reject for bridges (NF_CONNTRACK_BRIDGE, NFT_BRIDGE_REJECT), and `nft -c` asks
+the kernel. A launcher named by FWTRANS_LAB_UML boots another one: it is called as `LAUNCHER -t SECONDS SCRIPT ARG...`, runs
+the script as root over this machine's files, prints its output and returns its status, 125 where none came back.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess  # noqa: TID251 -- the lab runs kernels
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+SETTING = "FWTRANS_LAB_UML"
+NO_STATUS = 125
+
+# What a bridge ruleset of ours may use; it loads where the kernel has all of it.
+BRIDGE_CONNTRACK = """\
+nft -f - <<'END'
+table bridge probe {
+	chain prerouting {
+		type filter hook prerouting priority 0; policy accept;
+		ct state established accept
+		meta ibrname "br0" reject
+	}
+}
+END
+"""
+
+
+class Kernel(NamedTuple):
+    """A kernel that scripts can run in. `command` goes before the script, `timed` before a number of seconds."""
+
+    name: str
+    command: tuple[str, ...]
+    timed: tuple[str, ...] = ()
+
+
+class Answer(NamedTuple):
+    """What a script printed, on both streams, its exit status, and the kernel that it ran in."""
+
+    output: str
+    status: int
+    kernel: Kernel
+
+
+class NoKernel(Exception):  # noqa: N818 -- what there is not
+    """No kernel at hand can do the work; the text says why for each."""
+
+
+def candidates(environment: Mapping[str, str] = os.environ) -> Iterator[Kernel]:
+    """Yield the kernels at hand, the fastest first."""
+    if shutil.which("unshare"):
+        yield Kernel("the running kernel", ("unshare", "-n", "bash"))
+    if launcher := environment.get(SETTING):
+        yield Kernel(f"User Mode Linux ({launcher})", (launcher,), ("-t",))
+
+
+def run_script(kernel: Kernel, script: str, arguments: Sequence[str] = (), *, seconds: int = 300) -> Answer:
+    """Run a bash script in the kernel, as root in a network namespace or a machine of its own."""
+    with tempfile.TemporaryDirectory(prefix="fwtrans-lab-") as folder:
+        path = Path(folder, "script")
+        path.write_text(script)
+        limit = (*kernel.timed, str(seconds)) if kernel.timed else ()
+        words = (kernel.command[0], *limit, *kernel.command[1:], str(path), *arguments)
+        try:
+            done = subprocess.run(  # noqa: S603 -- the commands are those of `candidates`
+                words,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=seconds + 10,
+            )
+        except subprocess.TimeoutExpired as late:
+            return Answer((late.stdout or b"").decode(errors="replace"), NO_STATUS, kernel)
+        except OSError as error:
+            return Answer(f"{words[0]}: {error.strerror}", NO_STATUS, kernel)
+    return Answer(done.stdout.decode(errors="replace"), done.returncode, kernel)
+
+
+def choose(needed: str = BRIDGE_CONNTRACK, environment: Mapping[str, str] = os.environ) -> Kernel:
+    """Return the first kernel in which the script `needed` succeeds; raise NoKernel where there is none."""
+    reasons = []
+    for kernel in candidates(environment):
+        answer = run_script(kernel, needed, seconds=60)
+        if answer.status == 0:
+            return kernel
+        lines = answer.output.strip().splitlines()
+        reasons.append(f"{kernel.name}: {lines[0] if lines else f'exit status {answer.status}'}")
+    if SETTING not in environment:
+        reasons.append(f"no launcher of another kernel is set ({SETTING})")
+    raise NoKernel("; ".join(reasons))
