@@ -150,6 +150,8 @@ class _Judging:
                 yield self._unreachable(name, chain, whole), None
             return
         for number, rule in enumerate(chain.rules):
+            if _is_policy(chain, rule):
+                continue
             said = self._said.get((name, chain.name, number), [])
             place = Place(name, chain.name, number, rule.origins)
             yield _joined(place, said), rule
@@ -161,6 +163,11 @@ class _Judging:
             reason = "chains before it let no packet through"
         origins = (chain.origin,) if chain.origin is not None else ()
         return Finding(FindingKind.UNREACHABLE_CHAIN, Place(name, chain.name, -1, origins), reason, because)
+
+
+def _is_policy(chain: Chain, rule: Rule) -> bool:
+    """Tell whether a rule is what its chain's own line says of the end (ebtables' user chains have a policy)."""
+    return chain.origin is not None and any(origin[:2] == chain.origin[:2] for origin in rule.origins)
 
 
 def _joined(place: Place, said: Sequence[_Verdict | None]) -> Finding | None:

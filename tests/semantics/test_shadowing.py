@@ -151,6 +151,12 @@ def test_all_rules_of_a_line_have_to_be_dead() -> None:
     assert of_rules(rule(TCP, DROP), dead, dead, rule(DROP)) == [(SHADOWED, 1, [0])]
 
 
+def test_the_policy_of_a_user_chain_is_no_rule() -> None:
+    own = Origin(SourceFile("ebtables", ":user ACCEPT\n"), 1)
+    user = replace(chain("user", rule(DROP), replace(rule(ACCEPT), origins=(own,))), origin=own)
+    assert told(lint(ruleset(base(rule(Jump("user"))), user))) == []
+
+
 # --- what cannot be known ---
 
 
