@@ -22,15 +22,18 @@ from fwtrans.lower.nft.ruleset import lower_nft
 from fwtrans.lower.wellknown import PROTOCOLS, SERVICES
 from fwtrans.parsers.ebtables_save.dialect import ARPTABLES, EBTABLES
 from fwtrans.parsers.ebtables_save.parse import parse_bridge_dump
+from fwtrans.parsers.interfaces.parse import parse_interfaces
 from fwtrans.parsers.ipset_save.parse import parse_ipset_save
 from fwtrans.parsers.ipset_save.syntax import IPV6, MemberPart
 from fwtrans.parsers.ipset_save.values import Names
 from fwtrans.parsers.iptables_save.command_lines import parse_script
-from fwtrans.parsers.iptables_save.dump import parse_dump
+from fwtrans.parsers.iptables_save.dump import parse_dump, refuse_what_is_no_text
 from fwtrans.parsers.iptables_save.sniff import families_named, sections, sniff_family
 from fwtrans.parsers.nft_json.parse import parse_nft_json
 from fwtrans.parsers.nft_text.parse import parse_nft_text
 from fwtrans.parsers.registry import Format, recognise
+from fwtrans.parsers.shell_script import read_script
+from fwtrans.read_scripts import commands_of_interfaces, run_commands
 from fwtrans.source import Origin, SourceFile, Span
 
 if TYPE_CHECKING:
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from fwtrans.parsers.ebtables_save.syntax import BridgeDump
     from fwtrans.parsers.ipset_save.syntax import IpsetSet
     from fwtrans.parsers.iptables_save.syntax import IptablesDump
+    from fwtrans.parsers.shell_script import ScriptCommand
 
 
 class Files(Protocol):
@@ -71,6 +75,7 @@ def read_inputs(
     reader = _Reader(sink, files, left_out)
     for source in sources:
         reader.take(source)
+    reader.carry_out()
     if sink.has_errors("1"):
         reader.lower()  # so that the findings of every stage are told in one run
         return None
@@ -89,6 +94,7 @@ class _Reader:
     bridge_dumps: list[BridgeDump] = field(default_factory=list)
     ipsets: list[IpsetSet] = field(default_factory=list)
     rulesets: list[Ruleset] = field(default_factory=list)
+    calls: list[ScriptCommand] = field(default_factory=list)
 
     def take(self, source: SourceFile) -> None:
         """Read one input in its own format."""
@@ -122,6 +128,33 @@ class _Reader:
             found = parse_script(source, family, self.options, self.sink)
             if found is not None:
                 self.dumps.append(found)
+
+    def script(self, source: SourceFile) -> None:
+        """Read the firewall calls of a shell script; nothing is run."""
+        if not refuse_what_is_no_text(source, self.sink):
+            self.carried_out(read_script(source, self.sink))
+
+    def interfaces(self, source: SourceFile) -> None:
+        """Read the firewall calls of interfaces(5)."""
+        if refuse_what_is_no_text(source, self.sink):
+            return
+        found = parse_interfaces(source, self.sink, self.files.read, self.files.matching)
+        self.carried_out(commands_of_interfaces(found))
+
+    def carried_out(self, commands: Sequence[ScriptCommand]) -> None:
+        """Keep what calls leave behind, once every input is known: a dump holds what they have done already."""
+        self.calls.extend(commands)
+
+    def carry_out(self) -> None:
+        """Run what the inputs call, in the model: only programs whose dump is not among the inputs."""
+        dumped = {_PROGRAMS[dump.family] for dump in self.dumps} | {dump.program for dump in self.bridge_dumps}
+        if self.ipsets:
+            dumped.add("ipset")
+        calls = [call for call in self.calls if call.program not in dumped]
+        found = run_commands(calls, self.options, Names(PROTOCOLS, SERVICES), self.sink)
+        self.dumps.extend(found.dumps)
+        self.bridge_dumps.extend(found.bridge_dumps)
+        self.ipsets.extend(found.sets)
 
     def ipset(self, source: SourceFile) -> None:
         """Read an ipset dump."""
@@ -222,6 +255,8 @@ class _Reader:
                     yield from (Origin(bridge.source, rule.line) for rule in each.rules)
 
 
+_PROGRAMS = {"ip": "iptables", "ip6": "ip6tables"}
+
 _READERS: dict[Format, Callable[[_Reader, SourceFile], None]] = {
     Format.IPTABLES_SAVE: lambda reader, source: reader.dump(source, Family.IP),
     Format.IP6TABLES_SAVE: lambda reader, source: reader.dump(source, Family.IP6),
@@ -229,7 +264,8 @@ _READERS: dict[Format, Callable[[_Reader, SourceFile], None]] = {
     Format.EBTABLES_SAVE: lambda reader, source: reader.bridge(source, EBTABLES),
     Format.ARPTABLES_SAVE: lambda reader, source: reader.bridge(source, ARPTABLES),
     Format.IPTABLES_COMMANDS: _Reader.commands,
-    Format.SHELL_SCRIPT: _Reader.commands,
+    Format.SHELL_SCRIPT: _Reader.script,
+    Format.INTERFACES: _Reader.interfaces,
     Format.NFT_JSON: _Reader.nft_json,
     Format.NFT_TEXT: _Reader.nft_text,
 }

@@ -30,7 +30,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "lab": PIPELINE,
     "report": PIPELINE | {"lab", "simulate"},
     # the parts put together, as library calls
-    "read": VALUES | {"parsers", "lower"},
+    "read_scripts": BASE | {"parsers"},
+    "read": VALUES | {"parsers", "lower", "read_scripts"},
     "translate": PIPELINE | {"read", "report"},
     "verify": PIPELINE | {"read", "report"},
     "simulate": VALUES | {"lower", "semantics"},

@@ -17,7 +17,10 @@ from fwtrans.parsers.iptables_save.words import BadLine, split_line, word_column
 from fwtrans.source import Span
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fwtrans.parsers.ebtables_save.dialect import Dialect
+    from fwtrans.parsers.shell_script import ScriptCommand
     from fwtrans.source import SourceFile
 
 _STARTS = ("table_line", "chain_line", "commit_line", "command_line")
@@ -52,6 +55,24 @@ def parse_bridge_dump(source: SourceFile, dialect: Dialect, sink: DiagnosticSink
     if len(sink.errors) > before:
         return None
     return reading.result()
+
+
+def parse_bridge_commands(
+    commands: Sequence[ScriptCommand], dialect: Dialect, sink: DiagnosticSink
+) -> BridgeDump | None:
+    """Return what the calls of a script leave behind, or None where one could not be read."""
+    before = len(sink.errors)
+    reading = _Reading(commands[0].source, dialect)
+    for command in commands:
+        words = [word.value for word in command.words]
+        try:
+            reading.words(["", *words], command.place.line)
+        except Refused as refused:
+            blamed = refused.word if isinstance(refused, BadLine) else None
+            word = command.words[blamed - 1] if blamed and blamed <= len(command.words) else command.place
+            span = Span(command.source, word.line, word.start, word.end)
+            sink.add(Diagnostic(code=refused.code, message=refused.message, span=span))
+    return None if len(sink.errors) > before else reading.result()
 
 
 def _diagnostic(source: SourceFile, number: int, text: str, refused: Refused) -> Diagnostic:
@@ -112,6 +133,10 @@ class _Reading:
             f"{self.dialect.program}-nft",
         }:
             words[0] = ""
+        self.words(words, number)
+
+    def words(self, words: list[str], number: int) -> None:
+        """Read one line that is split already; an empty first word stands for the program's name."""
         start, tokens = self._tokens(words)
         shape = (start, *(token.kind for token in tokens))
         if shape not in self.known_shapes:
@@ -141,6 +166,8 @@ class _Reading:
 
     def _tokens(self, words: list[str]) -> tuple[str, list[_Token]]:
         first = words[0]
+        if not first and len(words) == 1:
+            raise BadLine("FWT102", "a call without a command", word=0)
         if first.startswith("*"):
             return "table_line", [_Token("TABLE", word, index) for index, word in enumerate(words)]
         if first == "COMMIT":
