@@ -135,7 +135,7 @@ class _Reader:
             self.carried_out(read_script(source, self.sink))
 
     def interfaces(self, source: SourceFile) -> None:
-        """Read the firewall calls of interfaces(5)."""
+        """Read the firewall calls in stanzas of /etc/network/interfaces."""
         if refuse_what_is_no_text(source, self.sink):
             return
         found = parse_interfaces(source, self.sink, self.files.read, self.files.matching)

@@ -203,13 +203,15 @@ def _port(field: Field) -> Callable[[OptionUse], tuple[PureTest, ...]]:
     return lambda use: _either(number_range(field, *read_port_range(use.values[0], use.name)), use)
 
 
-def _byte(field: Field) -> Callable[[OptionUse], tuple[PureTest, ...]]:
+def _byte(field: Field, shift: int = 0) -> Callable[[OptionUse], tuple[PureTest, ...]]:
+    """Compare one byte that lies `shift` bits from the end of a raw field: a bridge table sees headers of any protocol."""
+
     def lower(use: OptionUse) -> tuple[PureTest, ...]:
         try:
             value = int(use.values[0], 16)
         except ValueError:
             raise bad_value(use.values[0], "a hexadecimal byte", use.name) from None
-        return _either(FieldTest(field, BitSet.exact(8, value & 0xFF)), use)
+        return _either(FieldTest(field, BitSet.cube(field.width, 0xFF << shift, (value & 0xFF) << shift)), use)
 
     return lower
 
@@ -327,7 +329,7 @@ _MATCHES: dict[str, Callable[[OptionUse], tuple[PureTest, ...]]] = {
     "--arp-gratuitous": _refused("nftables cannot compare two fields of a packet with each other"),
     "--ip-src": _address(f.IP_SADDR, Family.IP),
     "--ip-dst": _address(f.IP_DADDR, Family.IP),
-    "--ip-tos": _byte(f.IP_TOS),
+    "--ip-tos": _byte(f.raw_payload("nh", 8, 8)),
     "--ip-proto": _transport(Family.IP),
     "--ip-sport": _port(f.SPORT),
     "--ip-dport": _port(f.DPORT),
@@ -335,7 +337,7 @@ _MATCHES: dict[str, Callable[[OptionUse], tuple[PureTest, ...]]] = {
     "--ip-igmp-type": _refused("nftables' igmp words cover types by name only, ebtables' cover ranges of types and codes"),
     "--ip6-src": _address(f.IP6_SADDR, Family.IP6),
     "--ip6-dst": _address(f.IP6_DADDR, Family.IP6),
-    "--ip6-tclass": _byte(f.IP6_CLASS),
+    "--ip6-tclass": _byte(f.raw_payload("nh", 0, 16), 4),
     "--ip6-proto": _transport(Family.IP6),
     "--ip6-sport": _port(f.SPORT),
     "--ip6-dport": _port(f.DPORT),

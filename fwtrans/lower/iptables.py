@@ -126,7 +126,7 @@ def _looks_behind_headers(dump: IptablesDump) -> bool:
 
 _ASSUMED: tuple[tuple[str, Callable[[IptablesDump], bool]], ...] = (
     (
-        "no packet ends inside its transport header: iptables drops such packets, nftables does not match them",
+        "no packet ends inside its transport header, and no TCP fragment begins inside one: iptables drops such packets",
         _drops_short_headers,
     ),
     (

@@ -13,11 +13,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fwtrans.ir.bits import BitSet
+from fwtrans.ir.effect import SetUpdate
 from fwtrans.ir.fields import FIELDS, HAS_ETHERNET, HAS_TRANSPORT, NFPROTO, Family, Field
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import AnyOf, FieldTest, PureTest, absent, negated, opposite, opposite_of_all
 from fwtrans.ir.names import NamePattern, NameSet
 from fwtrans.ir.rule import is_pure
+from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.verdict import TERMINAL, Goto, Return
 
 if TYPE_CHECKING:
@@ -87,7 +89,9 @@ def _without_any_of(
     before, after = steps[:index], steps[index + 1 :]
     state = next((i for i, step in enumerate(before) if not is_pure(step)), None)
     if state is None:
-        branches = choice.branches if leaves else disjoint(choice, settled)
+        # A packet that a bucket behind the branch turns away goes on to the next copy, so those must be disjoint as well.
+        charged = any(isinstance(step, (StatefulTest, SetUpdate)) for step in after)
+        branches = choice.branches if leaves and not charged else disjoint(choice, settled)
         return [((*before, *_printable_all(branch), *after), verdict) for branch in branches]
     taken = [
         ((*before[:state], *_printable_all(branch), *before[state:], *after), verdict)

@@ -189,6 +189,8 @@ def _header(kind: str, content: JsonObject) -> Part:
     word = as_text(part, f"{kind} field")
     if (kind, word) == ("sctp chunk", "flags"):
         return _whole(catalogue.header_field(kind, name, word, 8, catalogue.FieldKind.BITS))
+    if name == "srh" and word.startswith("sid["):
+        return _whole(catalogue.header_field(kind, name, word, 128, catalogue.FieldKind.IPV6))
     width = _HEADER_WIDTHS.get((name, word))
     if width is None:
         raise NotModelled(f"{kind} {name} {word}")

@@ -160,7 +160,7 @@ def _keyed(name: str, key: tuple[KeyPart, ...], statements: list[Json], scope: S
         scope.keyed[name] = StatefulObject(
             f"{scope.table}/set/{name}",
             test.object.kind,
-            as_number(timeout, "timeout"),
+            timeout if isinstance(timeout, float) else as_number(timeout, "timeout"),
             as_number(size, "size"),
         )
     return StatefulTest(scope.keyed[name], key, test.over)
@@ -172,6 +172,8 @@ def _keyed(name: str, key: tuple[KeyPart, ...], statements: list[Json], scope: S
 def _log(content: Json, _scope: Scope) -> Lowered:
     found = as_object(content or {}, "log")
     flags = tuple(as_text(flag, "log flag") for flag in as_list(found.get("flags")))
+    if "all" in flags:
+        flags = ("tcp sequence", "tcp options", "ip options", "skuid", "ether")
     group = found.get("group")
     return (
         does.Log(

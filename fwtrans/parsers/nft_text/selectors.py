@@ -77,6 +77,8 @@ _TCP_OPTION_NAMES = {0: "eol", 1: "nop", 2: "maxseg", 3: "window", 4: "sack-perm
 _IP_OPTIONS = _words("lsrr ra rr ssrr")
 _SOCKET = _words("transparent wildcard mark")
 _WORD = re.compile(r"[^\s.,]+")
+# An address of a routing header; nft lists those of type 0 as if they were of type 4, where they have the same place.
+_ROUTING_ENTRY = re.compile(r"(?:rt0\s+addr|srh\s+sid)\[\d+\]", re.ASCII)
 
 
 @lru_cache(maxsize=4096)
@@ -91,6 +93,8 @@ def selector(text: str) -> Json:
     read = _READERS.get(words[0])
     if read is not None:
         return read(text, words)
+    if _ROUTING_ENTRY.fullmatch(text):
+        return {"exthdr": {"name": "srh", "field": f"sid[{text.partition('[')[2]}"}}
     if words[0] in _EXTENSION_HEADERS:
         _known(text, 1, _EXTENSION_HEADERS[words[0]], f"field of the {words[0]} header")
         return {"exthdr": {"name": words[0], "field": words[1]}}

@@ -42,14 +42,14 @@ def number(text: str) -> int:
     return int(text)
 
 
-def seconds(text: str) -> int:
-    """Return a time as whole seconds, as libnftables lists it: `1d2h3m`; a plain number is in seconds."""
+def seconds(text: str) -> int | float:
+    """Return a time in seconds: `1d2h3m`, `10s500ms`; a plain number is in seconds. libnftables' JSON has whole ones only."""
     if text.isdigit():
         return int(text)
     milliseconds = sum(
         int(count) * (1 if unit == "ms" else _SECONDS[unit] * 1000) for count, unit in _UNIT.findall(text)
     )
-    return milliseconds // 1000
+    return milliseconds / 1000 if milliseconds % 1000 else milliseconds // 1000
 
 
 def unquoted(text: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from fwtrans.cli.inputs import FileAccess
 from fwtrans.diagnostics import DiagnosticSink
 from fwtrans.source import SourceFile
@@ -19,11 +17,6 @@ COMMIT
 """
 
 
-@pytest.mark.xfail(
-    reason="expand.py keeps branches that overlap where the verdict leaves the chain; a limit that is used up goes on to "
-    "the next one and is charged again (the proof refuses such output with FWT400)",
-    strict=True,
-)
 def test_alternatives_before_a_limit_are_disjoint() -> None:
     sink = DiagnosticSink()
     translate([SourceFile("iptables-save", DUMP)], Settings(), sink, FileAccess())

@@ -62,7 +62,8 @@ def _addresses(use: Use) -> tuple[PureTest, ...]:
         raise no_exact_form(
             "rt", "nft 1.0.6 reaches the first two addresses of a routing header only", option=option.name
         )
-    fields = (header_field("exthdr", "rt0", f"addr[{place}]", 128, FieldKind.IPV6) for place in range(1, 17))
+    # nft lists the addresses of type 0 as the segments of type 4, which lie in the same place
+    fields = (header_field("exthdr", "srh", f"sid[{place}]", 128, FieldKind.IPV6) for place in range(1, 17))
     exactly = number(HEADER_LENGTH, 2 * len(addresses))
     odd = number(HEADER_LENGTH, 2 * len(addresses) + 1)
     count = FieldTest(HEADER_LENGTH, exactly.values.union(odd.values))  # type: ignore[arg-type] # both are numbers
