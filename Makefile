@@ -19,6 +19,8 @@ DEMO_HOST ?= fixtures/golden/hosts/10-nat-gateway/input
 # More options for pytest, and the part of the tests to run: make test TESTS=tests/cli PYTEST_OPTIONS=-x
 PYTEST_OPTIONS ?=
 TESTS ?=
+# Tests run side by side; most of their time they wait for other programs, so one more than there are processors.
+PROCESSES ?= $(shell echo $$(($$(nproc) + 1)))
 
 # command:Debian package:what is left out without it
 define TOOLS
@@ -96,7 +98,7 @@ demo: venv ## translate a whole host that comes with the project
 	$(BIN)/python -m fwtrans translate $(DEMO_HOST) --report
 
 test: system venv check ## run check and all tests, and tell at the end what was left out
-	$(BIN)/python -m pytest --durations=15 $(PYTEST_OPTIONS) $(TESTS)
+	$(BIN)/python -m pytest --numprocesses=$(PROCESSES) --dist=worksteal --durations=15 $(PYTEST_OPTIONS) $(TESTS)
 
 check: venv ## lint, formatting, types
 	$(BIN)/python -m ruff check
@@ -107,7 +109,7 @@ bench: system venv ## measure; every bench/bench_*.py in turn
 	@for file in bench/bench_*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
 
 lab-long: system venv ## all tests, the random ones at full length
-	$(BIN)/python -m pytest --lab-long --durations=15 $(PYTEST_OPTIONS) $(TESTS)
+	$(BIN)/python -m pytest --lab-long --numprocesses=$(PROCESSES) --dist=worksteal --durations=15 $(PYTEST_OPTIONS) $(TESTS)
 
 clean: ## remove .venv, caches and what was built
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

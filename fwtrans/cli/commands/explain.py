@@ -44,7 +44,7 @@ def _find(code: str) -> str:
     wanted = word if word.startswith("FWT") else f"FWT{word}"
     if wanted in CODES:
         return wanted
-    near = get_close_matches(wanted, CODES, n=3)
+    near = [code for code in CODES if code.startswith(wanted)][:3] or get_close_matches(wanted, CODES, n=3)
     advice = f"; near it: {', '.join(near)}" if near else ""
     message = f"there is no code {code!r}{advice}; `fwtrans explain` lists all"
     raise typer.BadParameter(message, param_hint="CODE")
