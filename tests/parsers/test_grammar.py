@@ -5,7 +5,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from lark import Token, UnexpectedToken
+from lark import Token, Tree, UnexpectedToken
 
 from fwtrans.parsers import grammar
 from fwtrans.parsers.grammar import TOKENS, grammar_path, load_grammar
@@ -47,7 +47,7 @@ def test_tokens_are_taken_as_they_are() -> None:
     parser = load_grammar("iptables_save", start=("frame_line", "command_line"), lexer=TOKENS)
     tokens = [Token("APPEND", "-A"), Token("CHAIN", "-j"), Token("JUMP", "-j"), Token("CHAIN", "-A")]
     tree = parser.parse(tokens, start="command_line")
-    assert [part.data for part in tree.children] == ["append", "jump"]
+    assert [part.data for part in tree.children if isinstance(part, Tree)] == ["append", "jump"]
     with pytest.raises(UnexpectedToken):
         parser.parse(tokens[:1], start="command_line")
 

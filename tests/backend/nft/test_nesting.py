@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import subprocess
+from typing import TYPE_CHECKING
 
 import pytest
 
 from fwtrans.backend.nft import model as nft
 from fwtrans.backend.nft.nesting import DEEPEST, too_deep
 from fwtrans.backend.nft.text import print_ruleset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 INPUT = nft.BaseHook(type=nft.ChainType.FILTER, hook=nft.Hook.INPUT, priority=0)
 
@@ -32,7 +36,7 @@ def mapped(depth: int) -> nft.Table:
     return nft.Table(family=table.family, name="t", chains=chains)
 
 
-TABLES = {
+TABLES: dict[str, Callable[[int], nft.Table]] = {
     "jump": ladder,
     "goto": lambda depth: ladder(depth, nft.VerdictKind.GOTO),
     "map": mapped,

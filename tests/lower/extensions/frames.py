@@ -11,7 +11,7 @@ IPV4, IPV6 = 0x0800, 0x86DD
 def checksum(data: bytes) -> int:
     """Return the internet checksum."""
     padded = data + b"\0" * (len(data) % 2)
-    total = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
+    total: int = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF

@@ -9,6 +9,7 @@ from functools import cache
 import pytest
 
 from fwtrans.diagnostics import Refused
+from fwtrans.ir.bits import BitSet
 from fwtrans.ir.effect import Assign, BitsOf, Log, Nat, NatKind, SetOperation, SetUpdate
 from fwtrans.ir.fields import (
     DPORT,
@@ -98,6 +99,7 @@ def test_synproxy_takes_pure_syns_and_pure_acks_only() -> None:
     (test,) = lower_target("-p tcp -j SYNPROXY").outcome.steps
     assert isinstance(test, FieldTest)
     assert test.field is TCP_FLAGS
+    assert isinstance(test.values, BitSet)
     fin, syn, rst, psh, ack, ece = 1, 2, 4, 8, 16, 64
     assert all(flags in test.values for flags in (syn, ack, ack | psh, syn | ece))
     assert not any(flags in test.values for flags in (0, syn | ack, ack | fin, ack | rst, syn | fin, psh))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from fwtrans.diagnostics import Refused
 from fwtrans.ir.effect import Assign
 from fwtrans.ir.fields import CT_MARK, MARK
 from tests.lower.extensions.target_uses import lower_target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ONES = 0xFFFFFFFF
 SAMPLES = (0, 1, 0x12, 0x16, 0xFF, 0xDEADBEEF, 0x80000001, ONES)
@@ -29,7 +34,7 @@ def only_assignment(line: str) -> Assign:
     return step
 
 
-MARKS = {
+MARKS: dict[str, Callable[[int], int]] = {
     "--set-xmark 0x16/0x12": lambda old: (old & ~0x12) ^ 0x16,
     "--set-xmark 0x1": lambda _old: 1,
     "--set-mark 0x16/0x12": lambda old: (old & ~0x16) ^ 0x16,
@@ -50,7 +55,7 @@ def test_setters_change_the_bits_that_the_kernel_changes(target: str, options: s
         assert carried_out(step, old, old) == MARKS[options](old) & ONES
 
 
-COPIES = {
+COPIES: dict[str, Callable[[int, int], int]] = {
     "--save-mark": lambda mark, _ct: mark,
     "--save-mark --mask 0xff": lambda mark, ct: (ct & ~0xFF) ^ (mark & 0xFF),
     "--save-mark --nfmask 0xf0 --ctmask 0x0f": lambda mark, ct: (ct & ~0x0F) ^ (mark & 0xF0),
