@@ -435,7 +435,9 @@ def test_owners_of_sockets() -> None:
     sent = [
         [user, group, to] for user, group in ((0, 0), (0, 7), (1000, 7), (1000, 8), (2001, 9)) for to in (PEER, PEER6)
     ]
-    counts = compare({"ip": {"filter": matches}, "ip6": {"filter": matches}}, packets, sent_as=sent)
+    # the kernel reports its IPv6 groups when it likes, between the two countings too; those packets are not meant
+    matches6 = [(chain, f"! -p ipv6-icmp {text}") for chain, text in matches]
+    counts = compare({"ip": {"filter": matches}, "ip6": {"filter": matches6}}, packets, sent_as=sent)
     assert_telling(counts["ip"])
     assert_telling(counts["ip6"])
 
