@@ -8,6 +8,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,8 +27,6 @@ class Measured(NamedTuple):
 
 def measured(command: list[str], *, text: bytes | None = None, good: tuple[int, ...] = (0,)) -> Measured:
     """Run the command RUNS times; a run that fails ends the bench, for a failure is quick and proves nothing."""
-    import time  # noqa: PLC0415
-
     cpu, wall, memory = [], [], []
     for _ in range(RUNS):
         start = time.perf_counter()

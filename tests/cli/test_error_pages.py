@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from fwtrans.cli.app import COMMANDS, build
+from fwtrans.cli.app import build
 from fwtrans.cli.exitcodes import ExitCode
 from fwtrans.diagnostics import CODES, Severity
 from tests.places import ERROR_PAGES
@@ -31,7 +31,6 @@ def examples() -> dict[str, str]:
     return found
 
 
-@pytest.mark.skipif("translate" not in {command.__name__ for command in COMMANDS}, reason="there is no `translate` yet")
 @pytest.mark.parametrize(("code", "text"), examples().items())
 def test_the_example_makes_its_code_appear(code: str, text: str, tmp_path: Path) -> None:
     path = tmp_path / "input"
