@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from fwtrans.ir.effect import Effect
 from fwtrans.ir.match import AnyOf, FieldTest, MemberTest, OpaqueTest, PureTest
-from fwtrans.ir.stateful import StatefulTest
+from fwtrans.ir.stateful import StatefulFromMap, StatefulTest
 
 if TYPE_CHECKING:
     from fwtrans.ir.verdict import Verdict
     from fwtrans.source import Origin
 
-Step = PureTest | StatefulTest | Effect
+Step = PureTest | StatefulTest | StatefulFromMap | Effect
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir.intervals import Interval
 from fwtrans.ir.names import NamePattern
+from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ class NamedSet:
     origin: Origin | None = field(default=None, compare=False)
 
 
-# A verdict, a number, the name of an object, or an address range with ports.
-MapValue = Verdict | int | str | tuple[Interval, ...]
+# A verdict, a number, the test of a stateful object, the name of another object, or an address range with ports.
+MapValue = Verdict | int | str | StatefulTest | tuple[Interval, ...]
 
 
 class MapElement(NamedTuple):

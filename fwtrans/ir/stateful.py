@@ -86,3 +86,14 @@ class StatefulTest:
     object: StatefulObject
     key: tuple[KeyPart, ...] = ()
     over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StatefulFromMap:
+    """The `StatefulTest` (one without a key) that the named map holds under the key; where it holds none, the rule ends.
+
+    nftables: `limit name iifname map @limits`. The map's `value` is the kind of its objects, "limit" or "quota".
+    """
+
+    key: tuple[KeyPart, ...]
+    map_name: str

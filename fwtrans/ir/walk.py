@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fwtrans.ir.effect import Assign, AssignFromMap, Nat, SetHelper, SetTimeoutPolicy, SetUpdate
 from fwtrans.ir.match import AnyOf, FieldTest, MemberTest
-from fwtrans.ir.stateful import ConnectionCount, StatefulTest
+from fwtrans.ir.stateful import ConnectionCount, StatefulFromMap, StatefulTest
 from fwtrans.ir.verdict import Dispatch, Goto, Jump, SynProxy
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def set_names(rule: Rule) -> Iterator[str]:
 def map_names(rule: Rule) -> Iterator[str]:
     """Yield the names of maps that the rule reads."""
     for step in rule.steps:
-        if isinstance(step, AssignFromMap) or (isinstance(step, Nat) and step.map_name):
+        if isinstance(step, (AssignFromMap, StatefulFromMap)) or (isinstance(step, Nat) and step.map_name):
             yield step.map_name
     if isinstance(rule.verdict, Dispatch):
         yield rule.verdict.map_name
@@ -48,7 +48,7 @@ def fields_read(rule: Rule) -> Iterator[Field]:
     for step in flat_steps(rule.steps):
         if isinstance(step, FieldTest):
             yield step.field
-        elif isinstance(step, (MemberTest, SetUpdate, AssignFromMap, StatefulTest)):
+        elif isinstance(step, (MemberTest, SetUpdate, AssignFromMap, StatefulTest, StatefulFromMap)):
             yield from (part.field for part in step.key)
         elif isinstance(step, Assign) and step.source is not None:
             yield step.source.field

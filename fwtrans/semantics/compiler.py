@@ -10,7 +10,7 @@ from fwtrans.ir import verdict as verdicts
 from fwtrans.ir.fields import CT_STATE, HAS_CONNTRACK, MARK
 from fwtrans.ir.match import AnyOf, FieldTest, MemberTest, OpaqueTest
 from fwtrans.ir.names import NamePattern
-from fwtrans.ir.stateful import StatefulTest
+from fwtrans.ir.stateful import StatefulFromMap, StatefulTest
 from fwtrans.semantics.keys import Present, part_test
 from fwtrans.semantics.packet import set_identity
 from fwtrans.semantics.program import (
@@ -152,9 +152,9 @@ class Compiler:
             self.tests.add(number)
             return (number,)
         if isinstance(step, StatefulTest):
-            thing = step.object
-            charged = self._object(thing.identity, (thing.kind, thing.timeout, thing.size))
-            return (*self._presence(step.key), Charge(charged, step.key, step.over))
+            return (*self._presence(step.key), self._charge(step))
+        if isinstance(step, StatefulFromMap):
+            return (self._charge_from_map(step),)
         if isinstance(step, does.NoTrack):
             return does.Assign(CT_STATE, 0, _UNTRACKED), does.Assign(HAS_CONNTRACK, 0, 0)
         if isinstance(step, (does.Assign, does.AssignFromTable)):
@@ -168,6 +168,10 @@ class Compiler:
             content = (step.key, step.operation, step.timeout)
             return (*self._presence(step.key), Emit(Stream("set", updated), content))
         return (_plain_effect(step),)
+
+    def _charge(self, step: StatefulTest) -> Charge:
+        thing = step.object
+        return Charge(self._object(thing.identity, (thing.kind, thing.timeout, thing.size)), step.key, step.over)
 
     def _presence(self, key: tuple[KeyPart, ...]) -> tuple[int, ...]:
         return (self._program.tests.number(Present(tuple(part.field for part in key))),) if key else ()
@@ -250,6 +254,14 @@ class Compiler:
             if not isinstance(value, int):
                 raise Undecidable(f"{step.field.name} is written with {value!r}", self._open[-1])
             rules[value] = CompiledRule((does.Assign(step.field, 0, value),))
+        return self._choice(step.key, step.map_name, rules, breaks=True)
+
+    def _charge_from_map(self, step: StatefulFromMap) -> Choice:
+        rules: dict[Hashable, CompiledRule] = {}
+        for value in self._grouped(step.map_name):
+            if not isinstance(value, StatefulTest):
+                raise Undecidable(f"map {step.map_name} holds no limits", self._open[-1])
+            rules[value] = CompiledRule((self._charge(value),))
         return self._choice(step.key, step.map_name, rules, breaks=True)
 
     def _nat(self, step: does.Nat) -> CompiledStep:

@@ -16,7 +16,7 @@ from fwtrans.ir import verdict as verdicts
 from fwtrans.ir.fields import CT_STATE, FIELDS, HAS_CONNTRACK, MARK, Family, Field
 from fwtrans.ir.match import AnyOf, FieldTest, KeyPart, MemberTest, OpaqueTest
 from fwtrans.ir.names import NamePattern, NameSet
-from fwtrans.ir.stateful import StatefulTest
+from fwtrans.ir.stateful import StatefulFromMap, StatefulTest
 from fwtrans.semantics.packet import Unknown, UnknownKind, set_identity
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ class _Run:
         value = self._looked_up(_map(table, verdict.map_name), verdict.key)
         if value is None:
             return None
-        assert not isinstance(value, (int, str, tuple))  # noqa: S101 -- a verdict map holds verdicts
+        assert not isinstance(value, (int, str, tuple, StatefulTest))  # noqa: S101 -- a verdict map holds verdicts
         return value
 
     # --- tests ---
@@ -235,6 +235,10 @@ class _Run:
             return self._test(table, step)
         if isinstance(step, StatefulTest):
             return self._stateful(step)
+        if isinstance(step, StatefulFromMap):
+            self.lookups += 1
+            found = self._looked_up(_map(table, step.map_name), step.key)
+            return isinstance(found, StatefulTest) and self._stateful(found)
         self._effect(table, step)
         return True
 

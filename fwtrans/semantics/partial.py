@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fwtrans.ir import effect as does
 from fwtrans.ir.match import AnyOf, FieldTest, MemberTest, OpaqueTest
 from fwtrans.ir.ruleset import Ruleset
-from fwtrans.ir.stateful import StatefulTest
+from fwtrans.ir.stateful import StatefulFromMap, StatefulTest
 from fwtrans.ir.untranslated import is_untranslated
 from fwtrans.ir.verdict import Accept, Drop, Reject
 from fwtrans.semantics.aspects import Comparer
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _DEFAULT = Limits()
 _PURE = (FieldTest, MemberTest, OpaqueTest, AnyOf)
-_HARMLESS = (*_PURE, StatefulTest, does.Log, does.Count)
+_HARMLESS = (*_PURE, StatefulTest, StatefulFromMap, does.Log, does.Count)
 _OPENING = {DifferenceKind.VERDICT, DifferenceKind.FIELD, DifferenceKind.EFFECT}
 
 

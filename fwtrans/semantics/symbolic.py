@@ -274,14 +274,19 @@ class Evaluator:
         hit, found = row[0] if row else (self._bdd.false, Summary(self._bdd.false))
         if not step.breaks:
             return Summary(found.through | ~hit, found.exits, found.writes, found.events, found.reads)
-        return Summary(found.through, {**found.exits, _SKIP: ~hit}, found.writes, found.events, found.reads)
+        failed = found.exits.get(_SKIP, self._bdd.false)  # what the element itself has turned away
+        return Summary(found.through, {**found.exits, _SKIP: failed | ~hit}, found.writes, found.events, found.reads)
 
     def _alternative(self, rule: CompiledRule) -> tuple[Node, Summary]:
         test = rule.steps[0]
         assert isinstance(test, int)  # noqa: S101 -- the compiler puts an element's key first
         hit = self.sets.node(test)
-        held = Summary(hit, reads=self.sets.reads(test))
-        return hit, self._algebra.then(held, self._rule(CompiledRule(rule.steps[1:], rule.verdict)))
+        found = Summary(hit, reads=self.sets.reads(test))
+        if rule.verdict is not None:
+            return hit, self._algebra.then(found, self._rule(CompiledRule(rule.steps[1:], rule.verdict)))
+        for step in rule.steps[1:]:
+            found = self._algebra.then(found, self._step(step))
+        return hit, found
 
     def _either(self, first: tuple[Node, Summary], second: tuple[Node, Summary]) -> tuple[Node, Summary]:
         """The first element that fits decides, as in sets of concatenated intervals (nft 1.0.6)."""

@@ -10,6 +10,7 @@ from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import AnyOf, FieldTest, opposite
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import Chain, Ruleset, Table
+from fwtrans.ir.sets import MapElement, NamedMap
 from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Return
 
@@ -49,7 +50,18 @@ def _table(source: Random, table: Table) -> Table:
             rules.append(Rule((), Drop()))
             base = replace(base, accepts=True)
         chains.append(replace(chain, rules=tuple(rules), base=base))
-    return replace(table, chains=tuple(chains))
+    return replace(table, chains=tuple(chains), maps=tuple(map(_map, table.maps)))
+
+
+def _map(item: NamedMap) -> NamedMap:
+    elements = (
+        MapElement(key, _renamed(value) if isinstance(value, StatefulTest) else value) for key, value in item.elements
+    )
+    return replace(item, elements=tuple(elements))
+
+
+def _renamed(test: StatefulTest) -> StatefulTest:
+    return replace(test, object=replace(test.object, identity=f"other {test.object.identity}"))
 
 
 def _leaves_early(table: Table) -> bool:
@@ -71,7 +83,7 @@ def _rules(source: Random, rule: Rule) -> list[Rule]:
 
 def _step(source: Random, step: Step) -> Step:
     if isinstance(step, StatefulTest):
-        return replace(step, object=replace(step.object, identity=f"other {step.object.identity}"))
+        return _renamed(step)
     if not isinstance(step, FieldTest):
         return step
     if isinstance(step.values, IntervalSet) and step.values.ranges and source.random() < 0.4:

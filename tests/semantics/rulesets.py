@@ -28,7 +28,7 @@ from fwtrans.ir.names import NamePattern, NameSet
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import BaseHook, Chain, Hook, Ruleset, Table
 from fwtrans.ir.sets import Element, MapElement, NamedMap, NamedSet
-from fwtrans.ir.stateful import Limit, LimitUnit, StatefulObject, StatefulTest
+from fwtrans.ir.stateful import Limit, LimitUnit, StatefulFromMap, StatefulObject, StatefulTest
 from fwtrans.semantics.domain import contradictions, fixed_values
 from fwtrans.semantics.packet import HookVisit, Packet
 
@@ -136,7 +136,7 @@ def _field_test(source: Random, family: Family) -> FieldTest:
 
 
 def random_effect(source: Random) -> Step:
-    chance = source.randrange(13)
+    chance = source.randrange(14)
     if chance < 3:
         return source.choice(_LOGS)
     if chance < 7:
@@ -148,6 +148,8 @@ def random_effect(source: Random) -> Step:
     if chance == 7:
         return does.AssignFromTable(known.IP_TTL, ((2, 1), (64, 63), (1, 2)))
     if chance == 8:
+        if source.random() < 0.5:
+            return does.AssignFromMap(known.CT_MARK, (KeyPart(known.IIFNAME),), "ct-marks")
         return does.AssignFromMap(known.MARK, _KEYS[0], "marks")
     if chance == 9:
         return does.NoTrack()
@@ -158,6 +160,8 @@ def random_effect(source: Random) -> Step:
     if chance == 11:
         operation = source.choice((does.SetOperation.ADD, does.SetOperation.DELETE))
         return does.SetUpdate("changing", (KeyPart(known.IP_SADDR),), operation)
+    if chance == 12:
+        return StatefulFromMap((KeyPart(known.IIFNAME),), "limits")
     return does.SetHelper(source.choice(("ftp", "sip")), "ip", "tcp")
 
 
@@ -234,7 +238,13 @@ def _maps(source: Random, users: list[str]) -> tuple[NamedMap, ...]:
         for value in VALUES[known.IP_SADDR][: source.randint(0, 3)]
         if isinstance(value, int)
     ]
+    names = [
+        ((NamePattern(name, is_prefix=False),), name) for name in map(str, source.sample(VALUES[known.IIFNAME], 3))
+    ]
+    limits = [MapElement(key, StatefulTest(source.choice(_OBJECTS), over=source.random() < 0.4)) for key, _ in names]
     return (
+        NamedMap("limits", (known.IIFNAME,), "limit", tuple(limits[: source.randint(0, 3)])),
+        NamedMap("ct-marks", (known.IIFNAME,), "mark", tuple(MapElement(key, len(name)) for key, name in names[1:])),
         NamedMap("ends", fields, "verdict", elements(ends)),
         NamedMap("marks", (known.IP_SADDR,), "mark", tuple(marks)),
         NamedMap("calls", fields, "verdict", elements(ends + calls)),

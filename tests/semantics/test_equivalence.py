@@ -24,10 +24,10 @@ from fwtrans.ir.match import (
     number_range,
     opposite,
 )
-from fwtrans.ir.names import NameSet
+from fwtrans.ir.names import NamePattern, NameSet
 from fwtrans.ir.ruleset import Hook, Ruleset
 from fwtrans.ir.sets import Element, MapElement, NamedMap, NamedSet
-from fwtrans.ir.stateful import EveryNth, StatefulObject, StatefulTest
+from fwtrans.ir.stateful import EveryNth, StatefulFromMap, StatefulObject, StatefulTest
 from fwtrans.ir.verdict import Dispatch, Goto, Jump, Queue, Reject, Return, TransparentProxy
 from fwtrans.semantics.concrete import Decision
 from fwtrans.semantics.equivalence import compare, widened
@@ -393,6 +393,37 @@ def test_a_value_from_a_map() -> None:
     new = ruleset(
         rule(source(1), mark(0, 5), log("hit")),
         rule(FieldTest(known.IP_SADDR, IntervalSet(32, ((2, 9),))), mark(0, 6), log("hit")),
+    )
+    assert_same(old, new)
+
+
+def of_names(**values: object) -> tuple[MapElement, ...]:
+    return tuple(MapElement((NamePattern(name, is_prefix=False),), value) for name, value in values.items())  # type: ignore[arg-type]
+
+
+def test_a_limit_from_a_map() -> None:
+    elements = of_names(eth0=limit("a"), eth1=limit("b", 6, over=True), eth2=limit("a"))
+    mapping = NamedMap("limits", (known.IIFNAME,), "limit", elements)
+    asked = StatefulFromMap((KeyPart(known.IIFNAME),), "limits")
+    old = ruleset(table(base(rule(TCP, asked, log("hit"), DROP)), maps=(mapping,)))
+    both = FieldTest(known.IIFNAME, NameSet.exact("eth0").union(NameSet.exact("eth2")))
+    assert_same(
+        old,
+        ruleset(
+            rule(TCP, both, limit("x"), log("hit"), DROP),
+            rule(TCP, iifname("eth1"), limit("y", 6, over=True), log("hit"), DROP),
+        ),
+    )
+    split = replace(mapping, elements=of_names(eth0=limit("a"), eth1=limit("b", 6, over=True), eth2=limit("c")))
+    assert not compare(old, ruleset(table(base(rule(TCP, asked, log("hit"), DROP)), maps=(split,)))).equal
+
+
+def test_a_connection_mark_from_a_map() -> None:
+    mapping = NamedMap("zones", (known.IIFNAME,), "mark", of_names(eth0=1, eth1=2))
+    assign = does.AssignFromMap(known.CT_MARK, (KeyPart(known.IIFNAME),), "zones")
+    old = ruleset(table(base(rule(assign)), maps=(mapping,)))
+    new = ruleset(
+        *(rule(iifname(name), does.Assign(known.CT_MARK, 0, value)) for name, value in (("eth1", 2), ("eth0", 1)))
     )
     assert_same(old, new)
 

@@ -166,11 +166,6 @@ def _set_update(step: ir.SetUpdate, _family: Family) -> nft.Statement:
     return nft.SetUpdate(_OPERATIONS[step.operation], step.set_name, key_expression(step.key), timeout)
 
 
-def _assign_from_map(step: ir.AssignFromMap, _family: Family) -> nft.Statement:
-    lookup = nft.MapLookup(key_expression(step.key), nft.SetReference(step.map_name))
-    return nft.Assignment(selector(step.field), lookup)
-
-
 def _assign_from_table(step: ir.AssignFromTable, _family: Family) -> nft.Statement:
     entries = tuple((literal(step.field, old), literal(step.field, new)) for old, new in step.table)
     return nft.Assignment(selector(step.field), nft.MapLookup(selector(step.field), nft.AnonymousMap(entries)))
@@ -195,7 +190,6 @@ _EFFECTS: dict[type, Callable[..., nft.Statement]] = {
     ir.Log: _log,
     ir.Nat: _nat,
     ir.SetUpdate: _set_update,
-    ir.AssignFromMap: _assign_from_map,
     ir.AssignFromTable: _assign_from_table,
     ir.Duplicate: _duplicate,
     ir.Count: _count,

@@ -19,7 +19,7 @@ from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import AnyOf, FieldTest, PureTest, absent, negated, opposite, opposite_of_all
 from fwtrans.ir.names import NamePattern, NameSet
 from fwtrans.ir.rule import is_pure
-from fwtrans.ir.stateful import StatefulTest
+from fwtrans.ir.stateful import StatefulFromMap, StatefulTest
 from fwtrans.ir.verdict import TERMINAL, Goto, Return
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _without_any_of(
     state = next((i for i, step in enumerate(before) if not is_pure(step)), None)
     if state is None:
         # A packet that a bucket behind the branch turns away goes on to the next copy, so those must be disjoint as well.
-        charged = any(isinstance(step, (StatefulTest, SetUpdate)) for step in after)
+        charged = any(isinstance(step, (StatefulTest, StatefulFromMap, SetUpdate)) for step in after)
         branches = choice.branches if leaves and not charged else disjoint(choice, settled)
         return [((*before, *_printable_all(branch), *after), verdict) for branch in branches]
     taken = [

@@ -24,6 +24,7 @@ from fwtrans.backend.nft.selectors import (
 from fwtrans.diagnostics import Refused
 from fwtrans.ir.effect import (
     Assign,
+    AssignFromMap,
     AssignFromTable,
     Count,
     OpaqueEffect,
@@ -36,7 +37,7 @@ from fwtrans.ir.fields import HAS_CONNTRACK, HAS_TRANSPORT, L4PROTO, MARK
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, MemberTest, OpaqueTest, absent, present
 from fwtrans.ir.rule import is_pure
-from fwtrans.ir.stateful import EveryNth, Limit, Quota, Random, StatefulTest
+from fwtrans.ir.stateful import EveryNth, Limit, Quota, Random, StatefulFromMap, StatefulTest
 from fwtrans.ir.verdict import Goto, Return, TransparentProxy
 
 if TYPE_CHECKING:
@@ -61,8 +62,11 @@ class Shared(Protocol):
     def set_name(self, name: str) -> str:
         """Return the printed name of a set of the IR."""
 
+    def map_value(self, name: str) -> str:
+        """Return what a map of the IR holds."""
+
     def is_shared(self, test: StatefulTest) -> bool:
-        """Tell whether several rules use the object."""
+        """Tell whether several rules use the object, or a map names it."""
 
     def named_object(self, test: StatefulTest) -> str:
         """Declare the shared limit or quota once, and return its name."""
@@ -134,7 +138,7 @@ class _Writer:
             if _is_missing(step):
                 self._unless(step.field, steps[index + 1 :], verdict, None if counted else counter)
                 return tuple(self.out)
-            if not counted and not is_pure(step) and not isinstance(step, StatefulTest):
+            if not counted and not is_pure(step) and not isinstance(step, (StatefulTest, StatefulFromMap)):
                 self.out.append(counter)  # type: ignore[arg-type] # counted is true where counter is None
                 counted = True
             self._step(step, is_last=index == len(steps) - 1 and verdict is None)
@@ -157,6 +161,8 @@ class _Writer:
             self._member_test(step)
         elif isinstance(step, StatefulTest):
             self._stateful(step)
+        elif isinstance(step, (AssignFromMap, StatefulFromMap)):
+            self._from_map(step)
         elif isinstance(step, (Assign, AssignFromTable)) and is_header_write(step):
             self._header_write(step, is_last=is_last)
         elif isinstance(step, Assign):
@@ -233,6 +239,15 @@ class _Writer:
             if not isinstance(test.object.kind, Random):
                 raise Refused("FWT200", "a connection count without a key cannot be shared by several rules")
         self.out.append(stateful_statement(test))
+
+    def _from_map(self, step: AssignFromMap | StatefulFromMap) -> None:
+        self._guard_key(step.key)
+        name = self.shared.set_name(step.map_name)
+        lookup = nft.MapLookup(key_expression(step.key), nft.SetReference(name))
+        if isinstance(step, AssignFromMap):
+            self.out.append(nft.Assignment(selector(step.field), lookup))
+        else:
+            self.out.append(nft.ObjectStatement(nft.ObjectKind(self.shared.map_value(step.map_name)), lookup))
 
     def _unless(
         self, field: Field, rest: tuple[Step, ...], verdict: Verdict | None, counter: nft.Counter | None

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fwtrans.ir.match import ValueSet
     from fwtrans.ir.rule import Rule, Step
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
+    from fwtrans.ir.sets import NamedMap
     from fwtrans.source import Origin
 
 
@@ -106,6 +107,7 @@ class _TableLowering:
 
     def run(self) -> nft.Table:
         self._name_all()
+        maps = tuple(map(self._map, self.table.maps))
         flat = [self._expanded(chain) for chain in self.table.chains]
         chains = [self._chain(chain, rules) for chain, rules in zip(self.table.chains, flat, strict=True)]
         return nft.Table(
@@ -113,7 +115,7 @@ class _TableLowering:
             name=self.table.name,
             objects=tuple(self._objects.values()),
             sets=(*(named_set(item, self.set_name(item.name)) for item in self.table.sets), *self._dynamic.values()),
-            maps=tuple(named_map(item, self.set_name(item.name), self.chain_name) for item in self.table.maps),
+            maps=maps,
             chains=(*chains, *self._helpers),
         )
 
@@ -140,8 +142,14 @@ class _TableLowering:
 
     # --- objects that rules share ---
 
+    def map_value(self, name: str) -> str:
+        return next(item.value for item in self.table.maps if item.name == name)
+
+    def _map(self, item: NamedMap) -> nft.Map:
+        return named_map(item, self.set_name(item.name), self.chain_name, self.named_object)
+
     def is_shared(self, test: StatefulTest) -> bool:
-        return self._uses[test.object.identity] > 1
+        return self._uses[test.object.identity] > 1 or test.object.identity in self._object_names
 
     def named_object(self, test: StatefulTest) -> str:
         identity = test.object.identity

@@ -9,6 +9,7 @@ from fwtrans.backend.nft.effects import verdict_statement
 from fwtrans.backend.nft.selectors import selector, set_part
 from fwtrans.ir.fields import FIELDS, FieldKind
 from fwtrans.ir.names import NamePattern
+from fwtrans.ir.stateful import StatefulTest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,7 @@ _BY_NAME = {
     "th.sport": "inet_service", "th.dport": "inet_service", "ct.state": "ct_state", "ether.type": "ether_type", "protocol": "ether_type",
     "icmp.type": "icmp_type", "icmp6.type": "icmpv6_type", "pkttype": "pkt_type",
 }  # fmt: skip
+_OBJECT_KINDS = {"limit", "quota"}
 
 
 def data_type(fields: tuple[Field, ...]) -> nft.DataTypes | nft.TypeOf:
@@ -74,11 +76,15 @@ def _element(item: NamedSet, element: Element) -> nft.Element:
     )
 
 
-def named_map(item: NamedMap, name: str, chain_name: Callable[[str], str]) -> nft.Map:
-    """Return the map under its printed name."""
+def named_map(
+    item: NamedMap, name: str, chain_name: Callable[[str], str], object_name: Callable[[StatefulTest], str]
+) -> nft.Map:
+    """Return the map under its printed name; chains and objects are told by theirs."""
     interval = any(_is_interval(part) for element in item.elements for part in element.key)
     if item.value == "verdict":
-        value: nft.VerdictType | nft.DataTypes | nft.TypeOf = nft.VerdictType()
+        value: nft.VerdictType | nft.DataTypes | nft.TypeOf | nft.ObjectKind = nft.VerdictType()
+    elif item.value in _OBJECT_KINDS:
+        value = nft.ObjectKind(item.value)
     else:
         value = data_type((FIELDS[item.value],))
     return nft.Map(
@@ -86,16 +92,20 @@ def named_map(item: NamedMap, name: str, chain_name: Callable[[str], str]) -> nf
         key=data_type(item.fields),
         value=value,
         flags=(nft.SetFlag.INTERVAL,) if interval else (),
-        elements=tuple(_map_element(item, element, chain_name) for element in item.elements),
+        elements=tuple(_map_element(item, element, chain_name, object_name) for element in item.elements),
     )
 
 
-def _map_element(item: NamedMap, element: MapElement, chain_name: Callable[[str], str]) -> nft.Element:
+def _map_element(
+    item: NamedMap, element: MapElement, chain_name: Callable[[str], str], object_name: Callable[[StatefulTest], str]
+) -> nft.Element:
     key = _key(item.fields, element.key)
     value = element.value
     if item.value == "verdict":
         found = verdict_statement(value, chain_name)  # type: ignore[arg-type] # a verdict map holds verdicts
         assert isinstance(found, nft.Verdict)  # noqa: S101 -- the IR's checks let nothing else into a verdict map
         return nft.Element(key, found)
+    if isinstance(value, StatefulTest):
+        return nft.Element(key, nft.QuotedString(object_name(value)))
     assert isinstance(value, int)  # noqa: S101 -- maps of data hold numbers
     return nft.Element(key, set_part(FIELDS[item.value], (value, value)))

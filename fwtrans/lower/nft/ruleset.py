@@ -20,7 +20,7 @@ from fwtrans.ir.ruleset import BaseHook, Chain, Hook, Ruleset, Table
 from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list, as_object, as_text
 from fwtrans.lower.nft.scope import Scope
 from fwtrans.lower.nft.sets import lower_map, lower_set
-from fwtrans.lower.nft.statements import lower_statement
+from fwtrans.lower.nft.statements import lower_statement, with_objects
 from fwtrans.lower.nft.tproxy import Proxy, find_proxies, with_proxies
 from fwtrans.lower.nft.unknowns import endings, identity, named_sets
 from fwtrans.source import Origin, SourceFile, Span
@@ -270,7 +270,7 @@ class _TableReading:
         found: list[NamedMap] = []
         for name, content in self.raw.maps.items():
             try:
-                found.append(lower_map(content, self.family))
+                found.append(with_objects(lower_map(content, self.family), scope))
             except NotModelled:
                 scope.unmodelled.add(name)
             except Refused as refused:

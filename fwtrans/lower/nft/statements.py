@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fwtrans.diagnostics import Refused
@@ -9,7 +10,17 @@ from fwtrans.ir import effect as does
 from fwtrans.ir import verdict as verdicts
 from fwtrans.ir.fields import IP6_SADDR, IP_SADDR, L4PROTO, NFPROTO, Family, Field
 from fwtrans.ir.match import number as one_value
-from fwtrans.ir.stateful import ConnectionCount, Limit, LimitUnit, Quota, StatefulKind, StatefulObject, StatefulTest
+from fwtrans.ir.sets import MapElement
+from fwtrans.ir.stateful import (
+    ConnectionCount,
+    Limit,
+    LimitUnit,
+    Quota,
+    StatefulFromMap,
+    StatefulKind,
+    StatefulObject,
+    StatefulTest,
+)
 from fwtrans.lower.nft.assignments import lower_mangle
 from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list, as_number, as_object, as_text
 from fwtrans.lower.nft.matches import lower_key, lower_match
@@ -21,6 +32,7 @@ if TYPE_CHECKING:
 
     from fwtrans.ir.match import KeyPart, PureTest
     from fwtrans.ir.rule import Step
+    from fwtrans.ir.sets import NamedMap
     from fwtrans.lower.nft.scope import Scope
 
 Lowered = tuple[tuple["Step", ...], "verdicts.Verdict | None"]
@@ -68,9 +80,27 @@ def _limit(content: Json, scope: Scope) -> Lowered:
     if isinstance(content, str):
         return (_named(content, "limit", scope),), None
     if isinstance(content, dict) and "map" in content:
-        raise NotModelled("limit by a map")
+        return _by_map(content["map"], scope)
     kind, over = limit_of(as_object(content, "limit"))
     return (StatefulTest(StatefulObject(scope.identity("limit"), kind), (), over),), None
+
+
+def _by_map(content: Json, scope: Scope) -> Lowered:
+    """Read `limit name iifname map @limits`: the object that the map holds, and the rule ends where it holds none."""
+    found = as_object(content, "map")
+    key, before = lower_key(found.get("key"), scope)
+    data = found.get("data")
+    if not isinstance(data, str) or not data.startswith("@"):
+        raise NotModelled("objects in a map without a name")
+    return (*before, StatefulFromMap(key, data[1:])), None
+
+
+def with_objects(item: NamedMap, scope: Scope) -> NamedMap:
+    """Return a map of limits or quotas with the objects themselves in the place of their names."""
+    if item.value not in {"limit", "quota"}:
+        return item
+    elements = (MapElement(key, _named(as_text(value, "object"), item.value, scope)) for key, value in item.elements)  # type: ignore[arg-type] # still a name
+    return replace(item, elements=tuple(elements))
 
 
 def limit_of(content: JsonObject) -> tuple[Limit, bool]:
@@ -102,6 +132,8 @@ def _named(name: str, kind: str, scope: Scope) -> StatefulTest:
 def _quota(content: Json, scope: Scope) -> Lowered:
     if isinstance(content, str):
         return (_named(content, "quota", scope),), None
+    if isinstance(content, dict) and "map" in content:
+        return _by_map(content["map"], scope)
     found = as_object(content, "quota")
     amount = as_number(found.get("val"), "quota") * _BYTES.get(as_text(found.get("val_unit", "bytes"), "unit"), 1)
     made = StatefulObject(scope.identity("quota"), Quota(amount))
