@@ -1,0 +1,62 @@
+"""What a step costs in the kernel, in nanoseconds: the table that passes decide by.
+
+Measured as KERNEL_LAB of the project's notes tells it: a 60-byte packet through a bridge, kernel 6.18, own cost above the
+control; bench/bench_steps.py makes the same table on another machine. Only ratios matter here. A map for two rules is a
+loss, exact keys in a hash are worth about four rules at any size, and concatenated intervals grow with the set.
+"""
+
+from __future__ import annotations
+
+from math import log2
+from typing import TYPE_CHECKING
+
+from fwtrans.ir import fields as known
+from fwtrans.ir.fields import FieldKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fwtrans.ir.fields import Field
+
+HASH = 75
+JUMP = 16
+VERDICT = 4
+ANOTHER_FIELD_OF_PIPAPO = 45
+_INTERVAL_BASE, _INTERVAL_FACTOR = 30, 17
+_PIPAPO_BASE, _PIPAPO_FACTOR = 50, 0.05
+
+_TESTS: dict[Field, int] = {
+    known.MARK: 6,
+    known.CT_MARK: 8,
+    known.CT_STATE: 8,
+    known.L4PROTO: 8,
+    known.IIFNAME: 16,
+    known.OIFNAME: 16,
+    known.IBRNAME: 20,
+    known.OBRNAME: 20,
+    known.DPORT: 14,
+    known.SPORT: 14,
+    known.ETHER_SADDR: 11,
+    known.ETHER_DADDR: 11,
+}
+_OTHER_TEST = 9
+
+
+def test_cost(field: Field) -> int:
+    """Return what one comparison of the field costs, where it does not match."""
+    return _TESTS.get(field, 16 if field.kind is FieldKind.NAME else _OTHER_TEST)
+
+
+def interval_cost(elements: int) -> float:
+    """Return what a look-up among intervals of one field costs: a tree."""
+    return _INTERVAL_BASE + _INTERVAL_FACTOR * log2(max(elements, 2))
+
+
+def pipapo_cost(fields: int, elements: int) -> float:
+    """Return what a look-up among concatenated intervals costs; it grows with the set."""
+    return _PIPAPO_BASE + 25 * fields + _PIPAPO_FACTOR * elements + max(fields - 3, 0) * ANOTHER_FIELD_OF_PIPAPO
+
+
+def run_cost(fields: Iterable[Field]) -> int:
+    """Return what a run of rules costs of which each is turned away by its first test, given these first fields."""
+    return sum(map(test_cost, fields))

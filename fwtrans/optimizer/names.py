@@ -1,0 +1,42 @@
+"""Names for chains and maps that passes make: told from what they are for, so that they stay from run to run."""
+
+from __future__ import annotations
+
+from hashlib import blake2s
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fwtrans.ir.ruleset import Table
+
+_LONGEST = 80
+_WORDS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+
+
+class Names:
+    """The names that are taken in a table."""
+
+    def __init__(self, table: Table) -> None:
+        self._taken = {item.name for kind in (table.chains, table.sets, table.maps) for item in kind}
+
+    def new(self, *parts: str) -> str:
+        """Return a free name made of the parts, and take it."""
+        wanted = "-".join("".join(letter if letter in _WORDS else "_" for letter in part) for part in parts)
+        if len(wanted) > _LONGEST:
+            wanted = f"{wanted[:_LONGEST]}-{digest((wanted,))}"
+        given, number = wanted, 1
+        while given in self._taken:
+            number += 1
+            given = f"{wanted}-{number}"
+        self._taken.add(given)
+        return given
+
+
+def digest(texts: Iterable[str]) -> str:
+    """Return a short sign that stands for the texts."""
+    found = blake2s(digest_size=5)
+    for text in texts:
+        found.update(text.encode())
+        found.update(b"\0")
+    return found.hexdigest()
