@@ -35,9 +35,10 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "translate": PIPELINE | {"read", "report"},
     "verify": PIPELINE | {"read", "report"},
     "simulate": VALUES | {"lower", "semantics"},
-    "cli": PIPELINE | {"lab", "report", "read", "translate", "verify", "simulate"},
+    "optimize": VALUES | {"semantics", "optimizer"},
+    "cli": PIPELINE | {"lab", "report", "read", "translate", "verify", "simulate", "optimize"},
     "__main__": frozenset({"cli"}),
-    "__init__": PIPELINE | {"lab", "report", "read", "translate", "verify", "simulate"},
+    "__init__": PIPELINE | {"lab", "report", "read", "translate", "verify", "simulate", "optimize"},
 }
 """What each stage may import besides itself. A new stage is a new line here, and a reason."""
 

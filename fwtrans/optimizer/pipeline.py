@@ -1,0 +1,129 @@
+"""The passes in their order, again until nothing changes, each result proved equal to what it was made of.
+
+A pass whose result is not proved equal is a fault of ours: its result is thrown away, and what was found is told. So the
+ruleset that comes out means what the one that went in means, whatever the passes do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from fwtrans.ir.verify import verify
+from fwtrans.optimizer.size import Size, size_of
+from fwtrans.optimizer.steps import HookCost, hook_costs
+from fwtrans.semantics.equivalence import compare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from fwtrans.ir.ruleset import Ruleset
+    from fwtrans.optimizer.base import Pass
+    from fwtrans.semantics.outcome import Comparison
+
+# Passes feed each other a few times and no more; this only bounds a fault.
+MOST_ROUNDS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One run of one pass. `ruleset` is what went on: the pass's result, or what it was given where that was refused.
+
+    `proof` is None where nothing changed or no proof was asked for; `faults` say why a result was refused.
+    """
+
+    name: str
+    about: str
+    number: int
+    seconds: float
+    proof_seconds: float
+    changed: bool
+    size: Size
+    declined: tuple[str, ...]
+    proof: Comparison | None
+    faults: tuple[str, ...]
+    ruleset: Ruleset
+
+
+@dataclass(frozen=True, slots=True)
+class Optimized:
+    """The optimised ruleset, with what each pass did and what the whole cost before and after."""
+
+    ruleset: Ruleset
+    stages: tuple[Stage, ...]
+    size_before: Size
+    size_after: Size
+    costs_before: tuple[HookCost, ...]
+    costs_after: tuple[HookCost, ...]
+    assumptions: tuple[str, ...]
+
+    @property
+    def refused(self) -> tuple[Stage, ...]:
+        """Return the passes whose result was not proved equal."""
+        return tuple(stage for stage in self.stages if stage.faults)
+
+
+def run_passes(ruleset: Ruleset, passes: Iterable[Pass], *, prove: bool = True) -> Optimized:
+    """Return what the passes make of a ruleset."""
+    passes = tuple(passes)
+    stages: list[Stage] = []
+    current = ruleset
+    refused: set[str] = set()
+    for _ in range(MOST_ROUNDS):
+        before = current
+        for item in passes:
+            if item.name in refused:
+                continue
+            stage = _stage(item, len(stages) + 1, current, prove=prove)
+            stages.append(stage)
+            current = stage.ruleset
+            if stage.faults:
+                refused.add(item.name)
+        if current == before:
+            break
+    return Optimized(
+        current,
+        tuple(stages),
+        size_of(ruleset),
+        size_of(current),
+        hook_costs(ruleset),
+        hook_costs(current),
+        tuple(dict.fromkeys(_assumptions(ruleset, stages))),
+    )
+
+
+def _stage(item: Pass, number: int, before: Ruleset, *, prove: bool) -> Stage:
+    start = perf_counter()
+    found, declined = item.run(before)
+    seconds = perf_counter() - start
+    changed = found != before
+    proof: Comparison | None = None
+    faults: tuple[str, ...] = ()
+    start = perf_counter()
+    if changed:
+        faults = verify(found)
+        if prove and not faults:
+            proof = compare(before, found)
+            faults = tuple(_doubts(proof))
+    kept = before if faults else found
+    return Stage(
+        item.name, item.about, number, seconds, perf_counter() - start, changed and not faults,
+        size_of(kept), declined, proof, faults, kept,
+    )  # fmt: skip
+
+
+def _doubts(proof: Comparison) -> Iterator[str]:
+    for difference in proof.differences:
+        where = f"{difference.visit.family.value} {difference.visit.hook.value}"
+        yield f"{where}: another {difference.kind.value} ({difference.subject})"
+    for unknown in proof.undecided:
+        where = f"{unknown.visit.family.value} {unknown.visit.hook.value}"
+        yield f"{where}: cannot be decided: {unknown.reason}"
+
+
+def _assumptions(ruleset: Ruleset, stages: Iterable[Stage]) -> Iterator[str]:
+    yield from ruleset.assumptions
+    for stage in stages:
+        if stage.proof is not None:
+            yield from stage.proof.assumptions
