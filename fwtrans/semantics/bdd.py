@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from oxidd.bcdd import BCDDFunction as Node
 from oxidd.bcdd import BCDDManager
+from oxidd.util import BooleanOperator
 from oxidd.util import DDMemoryError as OutOfNodes
 
 if TYPE_CHECKING:
@@ -83,6 +84,23 @@ class Bdd:
     def forall(self, node: Node, variables: Iterable[int]) -> Node:
         """Return the function that holds where `node` does for all values of the variables."""
         return node.forall(self.cube(variables))
+
+    def knowing(self, node: Node, values: Iterable[tuple[int, bool]]) -> Node:
+        """Return the function for known values of variables, told in their order.
+
+        That is only a step down while the variable is the first of the node.
+        """
+        first = node.node_var()
+        for number, value in values:
+            if first is None or first > number:  # variables are never put into another order
+                continue
+            if first == number:
+                node = node.cofactor_true() if value else node.cofactor_false()  # type: ignore[assignment] # no terminal
+            else:
+                variable = self.variables[number]
+                node = node.apply_exists(BooleanOperator.AND, variable if value else ~variable, variable)
+            first = node.node_var()
+        return node
 
     def substitution(self, replacements: Mapping[int, Node]) -> Callable[[Node], Node]:
         """Return the operation that replaces variables by functions, all at once."""

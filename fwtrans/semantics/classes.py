@@ -153,9 +153,10 @@ class NameClasses:
 
     def class_of(self, name: str) -> int:
         """Return the class of a name: that of the longest pattern that fits."""
-        wanted = NamePattern(name, is_prefix=False)
-        fitting = (pattern for pattern in self._patterns if pattern.covers(wanted))
-        longest = max(fitting, key=lambda pattern: (len(pattern.text), not pattern.is_prefix))
+        longest = NamePattern(name, is_prefix=False)
+        shorter = (NamePattern(name[:length], is_prefix=True) for length in range(len(name), -1, -1))
+        while longest not in self._places:
+            longest = next(shorter)
         return self._classes[self._places[longest]]
 
     def is_taken(self, name: str, pattern: NamePattern) -> bool:

@@ -14,6 +14,7 @@ from fwtrans.semantics.domain import fixed_values
 
 if TYPE_CHECKING:
     from fwtrans.ir.fields import Field
+    from fwtrans.ir.match import PureTest
     from fwtrans.semantics.packet import HookVisit
 
 
@@ -30,11 +31,15 @@ class Hop(NamedTuple):
 
 
 class Path(NamedTuple):
-    """The hops of one journey on each side; the packet goes on to the next hop where one lets it pass."""
+    """The hops of one journey on each side; the packet goes on to the next hop where one lets it pass.
+
+    `facts` hold for every packet of the journey when it starts, beside what the hooks say.
+    """
 
     name: str
     old: tuple[Hop, ...]
     new: tuple[Hop, ...]
+    facts: tuple[PureTest, ...] = ()
 
     @property
     def visit(self) -> HookVisit:

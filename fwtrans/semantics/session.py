@@ -15,20 +15,19 @@ from fwtrans.semantics.packetset import PacketSets
 from fwtrans.semantics.path import visit_path
 from fwtrans.semantics.program import Program, Undecidable
 from fwtrans.semantics.side import Side, visits_of
-from fwtrans.semantics.summary import Algebra, mapped
+from fwtrans.semantics.summary import Algebra, Narrowing, Summary
 from fwtrans.semantics.symbolic import NAT_TESTS, Evaluator
 from fwtrans.semantics.variables import Demand, Variables
 from fwtrans.semantics.visible import is_of_connection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from fwtrans.ir.ruleset import Ruleset
     from fwtrans.semantics.bdd import Node
     from fwtrans.semantics.compiler import Spot
     from fwtrans.semantics.packet import HookVisit
     from fwtrans.semantics.path import Hop, Path
-    from fwtrans.semantics.summary import Summary
 
 # Entries of the cache of operations for each test and rule.
 _OPERATIONS = 64
@@ -61,7 +60,8 @@ class Session:
         self.compared: list[Compared] = []
         self.failed: list[tuple[Path, Undecidable]] = []
         self._evaluators: dict[HookVisit, Evaluator] = {}
-        self._summaries: dict[tuple[int, HookVisit], Summary] = {}
+        self._summaries: dict[tuple[int, HookVisit], Narrowing] = {}
+        self._possible: dict[HookVisit, Narrowing] = {}
         ready = [path for path in wanted if self._compiles(path)]
         self.bdd = Bdd(nodes, _OPERATIONS * self.program.size)
         demand = self._demand(ready)
@@ -101,15 +101,18 @@ class Session:
         for hop in hops:
             for field, value in hop.known:
                 demand.add_value(field, value)
+        for fact in dict.fromkeys(fact for path in paths for fact in path.facts):
+            demand.add_test(fact)
         return demand
 
     def _evaluate(self, path: Path) -> None:
         try:
             old, new = self.summary(self.old, path.old), self.summary(self.new, path.new)
             possible = self.bdd.true
-            for hop in (*path.old, *path.new):
-                known = self._knowing(hop)
-                possible = possible & known(self._possible(self.evaluator(hop.visit).sets))
+            for hop in dict.fromkeys((*path.old, *path.new)):
+                possible = possible & self._possible_at(hop)
+            for fact in path.facts:
+                possible = possible & self.evaluator(path.visit).sets.pure(fact)
         except Undecidable as error:
             self.failed.append((path, error))
         except OutOfNodes:
@@ -124,26 +127,27 @@ class Session:
         algebra = Algebra(self.variables)
         found = algebra.identity
         for hop in hops:
-            visited = self._visit(side, hop.visit, spot)
-            found = algebra.then(found, mapped(visited, self._knowing(hop)) if hop.known else visited)
+            found = algebra.then(found, self._visit(side, hop.visit, spot).at(self.variables.bits_of(hop.known)))
         return found
 
-    def _visit(self, side: Side, visit: HookVisit, spot: Spot | None) -> Summary:
+    def _visit(self, side: Side, visit: HookVisit, spot: Spot | None) -> Narrowing:
         if spot is not None:
-            return self.evaluator(visit).visit(side.marked(visit, spot))
+            return Narrowing(self.bdd, self.evaluator(visit).visit(side.marked(visit, spot)))
         key = (id(side), visit)
         if key not in self._summaries:
-            self._summaries[key] = self.evaluator(visit).visit(side.compiled(visit))
+            self._summaries[key] = Narrowing(self.bdd, self.evaluator(visit).visit(side.compiled(visit)))
         return self._summaries[key]
 
-    def _knowing(self, hop: Hop) -> Callable[[Node], Node]:
-        """Return the operation that puts what is known at a hop into functions of the packet."""
-        known = dict(self.variables.bits_of(hop.known))
-        return self.bdd.substitution(known) if known else lambda node: node
+    def _possible_at(self, hop: Hop) -> Node:
+        """Return which packets there can be at a hop, as a function of what is not known there."""
+        if hop.visit not in self._possible:
+            self._possible[hop.visit] = Narrowing(self.bdd, Summary(self._facts_hold(hop.visit)))
+        return self._possible[hop.visit].at(self.variables.bits_of(hop.known)).through
 
-    def _possible(self, sets: PacketSets) -> Node:
+    def _facts_hold(self, visit: HookVisit) -> Node:
+        sets = self.evaluator(visit).sets
         found = self.bdd.true
-        for constraint in self._facts[sets.visit]:
+        for constraint in self._facts[visit]:
             found = found & sets.pure(constraint.test)
         for field, values in domain.POSSIBLE.items():
             if self.variables.is_exact(field):

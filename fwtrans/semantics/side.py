@@ -66,6 +66,7 @@ class Side:
         self.ruleset = ruleset
         self._program = program
         self.alias = alias
+        self._compiled: dict[HookVisit, list[BaseChain]] = {}
         self._compilers = {id(table): Compiler(program, table, alias=alias) for table in ruleset.tables}
 
     @property
@@ -109,9 +110,10 @@ class Side:
 
     def compiled(self, visit: HookVisit) -> list[BaseChain]:
         """Return the base chains of a visit."""
-        return [
-            self._base(table, chain, self._compilers[id(table)]) for table, chain in base_chains(self.ruleset, visit)
-        ]
+        if visit not in self._compiled:
+            chains = base_chains(self.ruleset, visit)
+            self._compiled[visit] = [self._base(table, chain, self._compilers[id(table)]) for table, chain in chains]
+        return self._compiled[visit]
 
     def marked(self, visit: HookVisit, spot: Spot) -> list[BaseChain]:
         """Return the base chains of a visit, one place in them marked."""

@@ -9,6 +9,7 @@ put together by halves, and big functions meet only near the end.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.semantics.packet import UnknownKind
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from fwtrans.ir.fields import Field
     from fwtrans.semantics.bdd import Bdd, Node
     from fwtrans.semantics.variables import Variables
+
+
+# A summary of so few exits and streams is narrowed by all variables in one go.
+_SMALL = 24
 
 
 class Bits(NamedTuple):
@@ -246,6 +251,53 @@ def _overwritten(first: Sequence[Bits], second: Sequence[Bits]) -> tuple[Bits, .
     for mask, written, ones in first:
         add(mask & ~unseen, written, ones)
     return tuple(Bits(mask, written, ones) for (written, ones), mask in found.items())
+
+
+class Narrowing:
+    """A summary for packets of which the values of some variables are known, narrowed by one variable after the other.
+
+    What was narrowed is kept. Guests' ports are the first variables of all, so that a node with hundreds of guests is
+    taken apart once, and not once for each of them.
+    """
+
+    def __init__(self, bdd: Bdd, whole: Summary) -> None:
+        self._bdd = bdd
+        self._known: dict[tuple[tuple[int, bool], ...], Summary] = {(): whole}
+
+    def at(self, values: Iterable[tuple[int, bool]]) -> Summary:
+        """Return what is left of the summary where the variables have these values."""
+        wanted = tuple(sorted(values))
+        found, done = self._known[()], 0
+        while done < len(wanted):
+            is_small = len(found.exits) + len(found.events) <= _SMALL
+            until = len(wanted) if is_small else done + 1
+            known = wanted[:until]
+            narrower = self._known.get(known)
+            if narrower is None:
+                change = partial(self._bdd.knowing, values=wanted[done:until])
+                narrower = self._known[known] = without_empty(mapped(found, change), self._bdd.false)
+            found, done = narrower, until
+        return found
+
+
+def without_empty(summary: Summary, false: Node) -> Summary:
+    """Return the summary without what happens to no packet."""
+    writes = (
+        (target, tuple(bits for bits in groups if bits.written != false)) for target, groups in summary.writes.items()
+    )
+    events: dict[Stream, Events] = {}
+    for stream, (reached, contents) in summary.events.items():
+        length = next((place for place, packets in enumerate(reached) if packets == false), len(reached))
+        if length:
+            kept = ({what: node for what, node in place.items() if node != false} for place in contents[:length])
+            events[stream] = Events(reached[:length], tuple(kept))
+    return Summary(
+        summary.through,
+        {leaving: packets for leaving, packets in summary.exits.items() if packets != false},
+        {target: groups for target, groups in writes if groups},
+        events,
+        summary.reads,
+    )
 
 
 def mapped(summary: Summary, change: Callable[[Node], Node]) -> Summary:

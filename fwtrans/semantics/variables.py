@@ -258,16 +258,16 @@ class Variables:
                 found = found & (variable if value >> bit & 1 else ~variable)
         return found
 
-    def bits_of(self, known: Iterable[tuple[Field, int | str]]) -> Iterator[tuple[int, Node]]:
-        """Yield the variables of fields that are known, each with the constant that it is."""
+    def bits_of(self, known: Iterable[tuple[Field, int | str]]) -> Iterator[tuple[int, bool]]:
+        """Yield the variables of fields that are known, each with its value."""
         for field, value in known:
             span = self.spans.get(field, ())
             place = self.class_of(field, value) if span else 0
             for at, number in enumerate(reversed(span)):
-                yield number, self.bdd.true if place >> at & 1 else self.bdd.false
+                yield number, bool(place >> at & 1)
             for bit in range(field.width if isinstance(value, int) else 0):
                 if Slot(field, bit) in self.slots:
-                    yield self.slots[Slot(field, bit)], self.bdd.true if int(value) >> bit & 1 else self.bdd.false
+                    yield self.slots[Slot(field, bit)], bool(int(value) >> bit & 1)
 
     def class_of(self, field: Field, value: int | str) -> int:
         """Return the class of a value of a field that has classes."""

@@ -23,6 +23,18 @@ def test_quantifiers_and_substitution() -> None:
     assert swap(first & ~second & third) == second & ~first & third
 
 
+def test_known_values_are_put_in_wherever_the_variable_stands() -> None:
+    bdd = Bdd(10_000)
+    first, second, third = (bdd.variables[number] for number in bdd.add_variables(3))
+    node = first.ite(second & third, ~second)
+    assert bdd.knowing(node, [(0, True)]) == second & third
+    assert bdd.knowing(node, [(0, False), (1, False)]) == bdd.true
+    assert bdd.knowing(node, [(1, True)]) == first & third
+    assert bdd.knowing(node, [(1, False), (2, True)]) == ~first
+    assert bdd.knowing(second, [(0, True), (2, False)]) == second
+    assert bdd.knowing(bdd.true, [(0, True)]) == bdd.true
+
+
 def test_a_picked_assignment_satisfies() -> None:
     bdd = Bdd(10_000)
     first, second = (bdd.variables[number] for number in bdd.add_variables(2))

@@ -16,6 +16,8 @@ from fwtrans.semantics.equivalence import compare
 from fwtrans.semantics.outcome import DifferenceKind, Limits
 from fwtrans.semantics.packet import HookVisit
 from fwtrans.semantics.path import Hop, Path
+from fwtrans.semantics.session import Session
+from fwtrans.semantics.summary import mapped, without_empty
 from tests.semantics.builders import (
     ACCEPT,
     DROP,
@@ -94,6 +96,25 @@ NEW = bridge((rule(TCP, ACCEPT), rule(UDP, dport(53), ACCEPT)), (rule(dport(22),
 
 def test_three_hops_are_two() -> None:
     assert compare(OLD, NEW, paths=[GUEST_TO_GUEST], limits=NO_MARKS).equal
+
+
+def test_a_narrowed_summary_is_the_summary_with_the_values_put_in() -> None:
+    session = Session(OLD, NEW, 1_000_000, [GUEST_TO_GUEST])
+    bdd = session.bdd
+    for path_hop in (*GUEST_TO_GUEST.old, *GUEST_TO_GUEST.new):
+        side = session.old if path_hop in GUEST_TO_GUEST.old else session.new
+        whole = session.evaluator(path_hop.visit).visit(side.compiled(path_hop.visit))
+        known_bits = list(session.variables.bits_of(path_hop.known))
+        put_in = bdd.substitution({number: bdd.true if value else bdd.false for number, value in known_bits})
+        narrow = session.summary(side, (path_hop,))
+        wanted = without_empty(mapped(whole, put_in), bdd.false)
+        assert (narrow.through, narrow.exits, narrow.writes, narrow.events) == (
+            wanted.through,
+            wanted.exits,
+            wanted.writes,
+            wanted.events,
+        )
+        assert len(wanted.exits) + len(wanted.events) <= len(whole.exits) + len(whole.events)
 
 
 def test_the_mark_that_stays_is_a_difference_unless_it_is_told_not_to_matter() -> None:
