@@ -34,7 +34,7 @@ from fwtrans.parsers.nft_text.parse import parse_nft_text
 from fwtrans.parsers.registry import Format, recognise
 from fwtrans.parsers.shell_script import read_script
 from fwtrans.read_scripts import commands_of_interfaces, run_commands
-from fwtrans.source import Origin, SourceFile, Span
+from fwtrans.source import SourceFile, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from fwtrans.parsers.ipset_save.syntax import IpsetSet
     from fwtrans.parsers.iptables_save.syntax import IptablesDump
     from fwtrans.parsers.shell_script import ScriptCommand
+    from fwtrans.source import Origin
 
 
 class Files(Protocol):
@@ -248,11 +249,11 @@ class _Reader:
         for dump in self.dumps:
             for table in dump.tables:
                 for chain in table.chains:
-                    yield from (Origin(dump.source, rule.line) for rule in chain.rules)
+                    yield from (dump.source.origin(rule.line) for rule in chain.rules)
         for bridge in self.bridge_dumps:
             for part in bridge.tables:
                 for each in part.chains:
-                    yield from (Origin(bridge.source, rule.line) for rule in each.rules)
+                    yield from (bridge.source.origin(rule.line) for rule in each.rules)
 
 
 _PROGRAMS = {"ip": "iptables", "ip6": "ip6tables"}

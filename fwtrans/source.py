@@ -12,10 +12,14 @@ from typing import NamedTuple
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourceFile:
-    """A named text. Lines are split once; line numbers start at 1."""
+    """A named text. Lines are split once; line numbers start at 1.
+
+    A text that we have made of others names for each line where it comes from, None where it is of our own making.
+    """
 
     name: str
     text: str
+    made_from: tuple[Origin | None, ...] = field(default=(), repr=False)
     lines: tuple[str, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -27,6 +31,12 @@ class SourceFile:
         if 1 <= number <= len(self.lines):
             return self.lines[number - 1].rstrip("\r")
         return ""
+
+    def origin(self, number: int) -> Origin:
+        """Return where line `number` comes from: what it was made of, else the line itself."""
+        if 1 <= number <= len(self.made_from):
+            return self.made_from[number - 1] or Origin(self, number)
+        return Origin(self, number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,6 @@ from fwtrans.lower.values import (
     read_number,
 )
 from fwtrans.parsers.ebtables_save.parse import bridge_word_span
-from fwtrans.source import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,10 +61,10 @@ def _lower_chain(dump: BridgeDump, chain: BridgeChain, user: frozenset[str], sin
         except Refused as refused:
             _report(dump, chain, syntax, number, refused, sink)
             continue
-        rules.append(Rule(tuple(steps), verdict, (Origin(dump.source, syntax.line),), syntax.counters))
+        rules.append(Rule(tuple(steps), verdict, (dump.source.origin(syntax.line),), syntax.counters))
     hook = _HOOKS.get(chain.name)
     base = BaseHook("filter", hook, 0, chain.policy == "ACCEPT") if hook is not None else None
-    return Chain(chain.name, tuple(rules), base, Origin(dump.source, chain.line))
+    return Chain(chain.name, tuple(rules), base, dump.source.origin(chain.line))
 
 
 def _lower_rule(syntax: BridgeRule, user: frozenset[str]) -> tuple[list[Step], Verdict | None]:

@@ -18,7 +18,6 @@ from fwtrans.ir.verdict import Accept, Drop, Jump, Return, Verdict
 from fwtrans.lower.bridge_options import lower_bridge_matches
 from fwtrans.lower.bridge_targets import lower_bridge_target
 from fwtrans.parsers.ebtables_save.parse import bridge_word_span
-from fwtrans.source import Origin
 
 if TYPE_CHECKING:
     from fwtrans.ir.rule import Step
@@ -75,8 +74,8 @@ class _ChainLowering:
             except Refused as refused:
                 self._report(refused, syntax)
                 continue
-            rules.append(Rule(tuple(steps), verdict, (Origin(self.dump.source, syntax.line),), syntax.counters))
-        origin = Origin(self.dump.source, self.chain.line)
+            rules.append(Rule(tuple(steps), verdict, (self.dump.source.origin(syntax.line),), syntax.counters))
+        origin = self.dump.source.origin(self.chain.line)
         place = _HOOKS.get((self.table, self.chain.name))
         base = None
         if place is not None:

@@ -26,7 +26,6 @@ from fwtrans.parsers.ipset_save.syntax import (
     MemberPart,
     PortPart,
 )
-from fwtrans.source import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -93,7 +92,7 @@ def _lower_set(item: IpsetSet) -> NamedSet:
         size=header.maxelem,
         has_counters=header.counters,
         takes_packets=_takes_packets(item),
-        origin=Origin(item.create.source, item.create.line),
+        origin=item.create.source.origin(item.create.line),
     )
 
 
@@ -290,7 +289,7 @@ def _lower_list(lowering: _Lowering, item: IpsetSet) -> NamedSet:
     shapes = {member.fields for member in members}
     if len(shapes) > 1:
         raise Refused("FWT200", f"set `{item.name}` lists sets of different shapes")
-    origin = Origin(item.create.source, item.create.line)
+    origin = item.create.source.origin(item.create.line)
     if not members:
         return NamedSet(item.name, (IP6_SADDR if lowering.family is Family.IP6 else IP_SADDR,), origin=origin)
     (fields,) = shapes

@@ -9,7 +9,7 @@ depend on their place (`in_context`) are worked out each time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,6 +28,7 @@ from fwtrans.ir.match import FieldTest, bits, negated_if
 from fwtrans.ir.rule import Rule, never_matches
 from fwtrans.ir.ruleset import BaseHook, Chain, Hook, Table
 from fwtrans.ir.sets import NamedSet
+from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.untranslated import untranslated
 from fwtrans.ir.verdict import Accept, Drop, Goto, Jump, Queue, Return, Verdict
 from fwtrans.lower.extensions.base import Match, Outcome, Place, Target, Use
@@ -35,7 +36,6 @@ from fwtrans.lower.extensions.registry import find_match, find_target
 from fwtrans.lower.late_conntrack import with_tracked_chains
 from fwtrans.lower.values import address_width, network_set, read_interface, read_network, read_protocol
 from fwtrans.parsers.iptables_save.spans import word_span
-from fwtrans.source import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -258,7 +258,7 @@ class _ChainLowering:
             self.names[self.table.name, self.chain.name],
             tuple(rules),
             base,
-            Origin(self.dump.source, self.chain.line),
+            self.dump.source.origin(self.chain.line),
             self.chain.counters,
         )
 
@@ -291,12 +291,22 @@ class _ChainLowering:
                 outcome = Outcome((self._mark(syntax.target),), ending)
         if not complete:
             return
-        origin = (Origin(self.dump.source, syntax.line),)
-        for head in heads:
-            rule = Rule((*head, *steps, *outcome.steps), outcome.verdict, origin, syntax.counters, comment)
+        origin = (self.dump.source.origin(syntax.line),)
+        for number, head in enumerate(heads):
+            behind = (*steps, *outcome.steps)
+            if number:
+                behind = tuple(self._of_part(step, number) for step in behind)
+            rule = Rule((*head, *behind), outcome.verdict, origin, syntax.counters, comment)
             if never_matches(rule):
                 self._note_never(syntax)
             yield rule
+
+    def _of_part(self, step: Step, number: int) -> Step:
+        """Give each rule that `-s a,b` stands for a bucket of its own, as iptables does."""
+        own = f"{self.family.value}/{self.table.name}/{self.chain.name}/{self.number}/"
+        if isinstance(step, StatefulTest) and step.object.identity.startswith(own):
+            return replace(step, object=replace(step.object, identity=f"{step.object.identity}/{number}"))
+        return step
 
     def _marked(self, refused: Refused, use: ExtensionUse) -> bool:
         """Tell whether a mark may stand for what was refused: it was read, and only could not be translated."""

@@ -13,7 +13,7 @@ PROTOCOLS: dict[str, int] = {
     "igmp": 2,
     "ggp": 3,
     "ipencap": 4,
-    "ipip": 4,
+    "ipip": 94,
     "st": 5,
     "tcp": 6,
     "egp": 8,
