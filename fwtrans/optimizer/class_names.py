@@ -1,0 +1,91 @@
+"""Names of classes: a short hash of what the class's chain says, so that they depend on nothing else.
+
+    tap101i0-OUT and its like  ->  class-OUT-5f0c1d
+
+Constants that live in maps, the identities of limits and the places of rules are no part of it: one more guest leaves the
+names of all chains as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from fwtrans.ir.match import AnyOf, MemberTest
+from fwtrans.ir.pprint import print_rule, print_step
+from fwtrans.ir.rule import Rule
+from fwtrans.ir.stateful import StatefulTest
+from fwtrans.ir.verdict import Dispatch, Goto, Jump
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from fwtrans.ir.rule import Step
+    from fwtrans.ir.ruleset import Chain
+    from fwtrans.ir.sets import NamedMap, NamedSet
+
+_DIGITS = 6
+_OWN_TO_A_RULE = "__"  # begins the names that the reader of nft gives to sets written inside a rule
+
+
+def content_hash(lines: Iterable[str]) -> str:
+    """Return a short hash of some lines."""
+    return sha256("\n".join(lines).encode(errors="surrogatepass")).hexdigest()[:_DIGITS]
+
+
+def class_name(members: Iterable[tuple[str, str]], digest: str) -> str:
+    """Return a name for the class of some chains and their ports: what their names say besides the port, and the hash."""
+    found = {chain.replace(port, "class") if port in chain else "class" for chain, port in members}
+    word = found.pop() if len(found) == 1 else "class"
+    return f"{word}-{digest}"
+
+
+class Texts:
+    """What rules and chains say, behind calls too, without names that come from elsewhere."""
+
+    def __init__(self, chains: Mapping[str, Chain], sets: Mapping[str, NamedSet], maps: Mapping[str, NamedMap]) -> None:
+        self._chains = chains
+        self._sets = sets
+        self._maps = maps
+        self._digests: dict[str, str] = {}
+
+    def settle(self, chain: str, digest: str) -> None:
+        """Say what a chain is to be called in the texts of others: the hash of its class."""
+        self._digests[chain] = digest
+
+    def step(self, step: Step) -> str:
+        """Return what a step says."""
+        if isinstance(step, StatefulTest):
+            return print_step(replace(step, object=replace(step.object, identity="")))
+        if isinstance(step, MemberTest) and step.set_name.startswith(_OWN_TO_A_RULE):
+            elements = self._sets[step.set_name].elements
+            return print_step(replace(step, set_name=content_hash(map(repr, elements))))
+        if isinstance(step, AnyOf):
+            return "any(" + " | ".join(" & ".join(map(self.step, branch)) for branch in step.branches) + ")"
+        return print_step(step)
+
+    def verdict(self, rule: Rule) -> str:
+        """Return what a rule's verdict says."""
+        verdict = rule.verdict
+        if isinstance(verdict, (Jump, Goto)):
+            verdict = replace(verdict, chain=self.chain(verdict.chain))
+        elif isinstance(verdict, Dispatch):
+            verdict = replace(verdict, map_name=content_hash(self._map(verdict.map_name)))
+        return print_rule(Rule((), verdict))
+
+    def _map(self, name: str) -> Iterator[str]:
+        for element in self._maps[name].elements:
+            value = element.value
+            if isinstance(value, (Jump, Goto)):
+                value = replace(value, chain=self.chain(value.chain))
+            yield repr((element.key, value))
+
+    def chain(self, name: str) -> str:
+        """Return the hash of all that a chain says."""
+        if name not in self._digests:
+            self._digests[name] = name  # what a loop of jumps would find
+            rules = self._chains[name].rules
+            lines = ("; ".join([*map(self.step, rule.steps), self.verdict(rule)]) for rule in rules)
+            self._digests[name] = content_hash(lines)
+        return self._digests[name]

@@ -1,0 +1,331 @@
+"""Chains that are equal but for constants of their port become one chain; the constants go into sets and maps keyed by it.
+
+Before, one chain for each port:
+
+    chain tap101i0-OUT { ct mark set 0x65; ether saddr != bc:24:11:a7:35:6c drop; tcp dport 443 accept; drop }
+    chain tap102i0-OUT { ct mark set 0x66; ether saddr != bc:24:11:00:01:02 drop; tcp dport 443 accept; drop }
+
+After, one for each class:
+
+    chain class-OUT-5f0c1d {
+        ct mark set iifname map @ct-mark
+        iifname . ether saddr != @iif-mac drop
+        tcp dport 443 accept
+        drop
+    }
+
+Why it is safe: a chain is only taken where every way to it asks for one port (port_context.py), so behind it the look-up
+under the packet's port finds that port's constant and no other. A limit keeps its identity: the map holds the objects.
+
+Log prefixes cannot come from a map. What a rule does from its log on goes to a chain of the port (log_chains.py).
+
+It declines: constants of other kinds, sets that rules change or whose elements have times or counters, classes that would
+need many look-ups for few members (policy_members.py), chains that would share no rule. Names of classes come from what
+the chain says (class_names.py), so that one more guest renames nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from fwtrans.ir.effect import Assign, AssignFromMap
+from fwtrans.ir.match import FieldTest, KeyPart, MemberTest, OpaqueTest
+from fwtrans.ir.rule import Rule
+from fwtrans.ir.ruleset import Chain
+from fwtrans.ir.stateful import Limit, StatefulFromMap, StatefulTest
+from fwtrans.ir.verdict import Dispatch, Goto, Jump
+from fwtrans.ir.walk import chain_targets, map_names, set_names
+from fwtrans.optimizer.class_names import Texts, class_name, content_hash
+from fwtrans.optimizer.constants import ConstantKind, Sets, membership, part_rule, refill
+from fwtrans.optimizer.log_chains import LogPlace, log_place
+from fwtrans.optimizer.policy_members import Member, classes_of
+from fwtrans.optimizer.port_context import Context, port_contexts
+from fwtrans.optimizer.port_slots import PortSlots
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator, Sequence
+
+    from fwtrans.ir.fields import Field
+    from fwtrans.ir.rule import Step
+    from fwtrans.ir.ruleset import Table
+    from fwtrans.ir.sets import MapValue, NamedMap
+    from fwtrans.ir.verdict import Verdict
+    from fwtrans.optimizer.constants import Constant
+    from fwtrans.optimizer.port_slots import Elements
+
+
+def share_policies(table: Table) -> Table:
+    """Return the table with one chain for each class of chains that differ in their ports' constants only."""
+    return _Sharing(table).run()
+
+
+_FROM_A_MAP = OpaqueTest("from a map")
+
+
+class _Class(NamedTuple):
+    name: str
+    members: tuple[Member, ...]
+    logs: tuple[LogPlace, ...]
+
+    @property
+    def port(self) -> Field:
+        return self.members[0].context.field
+
+    @property
+    def is_entered(self) -> bool:
+        return self.members[0].context.entered
+
+
+class _Sharing:
+    """One run over one table."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._contexts = port_contexts(table)
+        ports = {name: context.port for name, context in self._contexts.items()}
+        self._sets = Sets(table, ports)
+        self._chains = {chain.name: chain for chain in table.chains}
+        self._maps = {item.name: item for item in table.maps}
+        self._texts = Texts(self._chains, {item.name: item for item in table.sets}, self._maps)
+        self._final: dict[str, str] = {}
+        self._taken = set(self._chains)
+        self._slots = PortSlots({*self._maps, *(item.name for item in table.sets)})
+        self._log_chains: list[Chain] = []
+
+    def run(self) -> Table:
+        classes = [found for level in self._levels() for found in self._classes_at(level)]
+        if not classes:
+            return self._table
+        classes.sort(key=lambda found: (not found.is_entered, found.name))
+        made = [self._class_chain(found) for found in classes]
+        members = {member.chain.name for found in classes for member in found.members}
+        kept = [self._retargeted(chain) for chain in self._table.chains if chain.name not in members]
+        maps = [self._retargeted_map(item) for item in self._table.maps]
+        chains = (*kept, *made, *sorted(self._log_chains, key=lambda chain: chain.name))
+        return self._without_unused(
+            replace(
+                self._table,
+                chains=chains,
+                sets=(*self._table.sets, *self._slots.sets()),
+                maps=(*maps, *self._slots.maps()),
+            )
+        )
+
+    # --- which chains go together ---
+
+    def _levels(self) -> list[list[str]]:
+        """Return the chains that have a port, those first that call none of the others."""
+        heights: dict[str, int] = {}
+
+        def height(name: str) -> int:
+            if name not in heights:
+                heights[name] = 0
+                called = [one for one in self._called(name) if one in self._contexts]
+                heights[name] = max((height(one) + 1 for one in called), default=0)
+            return heights[name]
+
+        levels: dict[int, list[str]] = {}
+        for chain in self._table.chains:
+            if chain.name in self._contexts:
+                levels.setdefault(height(chain.name), []).append(chain.name)
+        return [levels[number] for number in sorted(levels)]
+
+    def _called(self, name: str) -> Iterator[str]:
+        chain = self._chains[name]
+        yield from chain_targets(chain)
+        for rule in chain.rules:
+            if isinstance(rule.verdict, Dispatch):
+                for element in self._maps[rule.verdict.map_name].elements:
+                    if isinstance(element.value, (Jump, Goto)):
+                        yield element.value.chain
+
+    def _classes_at(self, level: Sequence[str]) -> Iterator[_Class]:
+        groups: dict[Hashable, list[Member]] = {}
+        for name in level:
+            member = self._member(self._chains[name], self._contexts[name])
+            groups.setdefault((member.context.field, member.shape), []).append(member)
+        for group in groups.values():
+            for members in classes_of(group):
+                if len(members) == 1 and not members[0].has_own():
+                    continue
+                logs = tuple(_log_places(members))
+                if _shares_something(members, logs):
+                    yield self._named(members, logs)
+
+    def _member(self, chain: Chain, context: Context) -> Member:
+        rules = tuple(_in_context(chain.rules, context))
+        return Member(chain, context, rules, tuple(part_rule(rule, self._sets, self._shape_of) for rule in rules))
+
+    def _shape_of(self, verdict: Verdict | None) -> Hashable:
+        """Return what two verdicts have in common that do the same once chains have their last names."""
+        if isinstance(verdict, Dispatch):
+            elements = self._retargeted_map(self._maps[verdict.map_name]).elements
+            return verdict.key, self._maps[verdict.map_name].fields, elements
+        return self._last(verdict)
+
+    def _named(self, members: tuple[Member, ...], logs: tuple[LogPlace, ...]) -> _Class:
+        digest = content_hash(self._lines(members, logs))
+        wanted = class_name(((member.chain.name, member.context.port) for member in members), digest)
+        name, number = wanted, 2
+        while name in self._taken:
+            name, number = f"{wanted}-{number}", number + 1
+        self._taken.add(name)
+        for member in members:
+            self._final[member.chain.name] = name
+            self._texts.settle(member.chain.name, digest)
+        return _Class(name, members, logs)
+
+    def _lines(self, members: Sequence[Member], logs: Sequence[LogPlace]) -> Iterator[str]:
+        """Yield what the class's rules say, with question marks for what comes from maps."""
+        first, starts = members[0], {place.rule: place.start for place in logs}
+        for number, rule in enumerate(first.rules):
+            markers = (
+                (_FROM_A_MAP,) if _leaves(column) else None
+                for step in range(len(rule.steps))
+                for column in _columns(members, number, step)
+            )
+            steps = (new for step in rule.steps for new in refill(step, self._sets, markers))
+            log = f"log from {starts[number]}" if number in starts else ""
+            yield "; ".join([*map(self._texts.step, steps), self._texts.verdict(rule), log])
+
+    # --- the chain of a class ---
+
+    def _class_chain(self, found: _Class) -> Chain:
+        rules: list[Rule] = []
+        places = {place.rule: place for place in found.logs}
+        moved = {place.rule + 1 for place in found.logs if place.with_next}
+        for number in range(len(found.members[0].rules)):
+            if number in moved:
+                continue
+            steps = tuple(self._steps(found, number, places.get(number)))
+            verdict = self._last(found.members[0].rules[number].verdict)
+            behind = [member.rules[number] for member in found.members]
+            if number in places:
+                verdict = self._to_logs(found, places[number])
+                if places[number].with_next:
+                    behind += [member.rules[number + 1] for member in found.members]
+            rules.append(
+                Rule(steps, verdict, tuple(dict.fromkeys(origin for rule in behind for origin in rule.origins)))
+            )
+        return Chain(found.name, tuple(rules), None, found.members[0].chain.origin)
+
+    def _steps(self, found: _Class, number: int, place: LogPlace | None) -> Iterator[Step]:
+        steps = found.members[0].rules[number].steps
+        for at, step in enumerate(steps if place is None else steps[: place.start]):
+            columns = _columns(found.members, number, at)
+            answers = (self._from_map(found, column) if _leaves(column) else None for column in columns)
+            yield from refill(step, self._sets, answers)
+
+    def _from_map(self, found: _Class, column: Sequence[Constant]) -> tuple[Step, ...]:
+        """Return the steps that take a constant from under the packet's port."""
+        port = found.port
+        by_port: object = {member.context.port: one.content for member, one in zip(found.members, column, strict=True)}
+        step = column[0].step
+        if isinstance(step, (FieldTest, MemberTest)):
+            asked = membership(step, self._sets)
+            assert asked is not None  # noqa: S101 -- it is a constant because it is a membership
+            contents = cast("dict[str, Elements]", by_port)
+            return self._slots.members(port, asked.key, contents, inside=asked.inside)
+        if isinstance(step, Assign):
+            name = self._slots.numbers(step.field, cast("dict[str, int]", by_port))
+            return (AssignFromMap(step.field, (KeyPart(port),), name),)
+        assert isinstance(step, StatefulTest)  # noqa: S101 -- logs are cut off before
+        kind = "limit" if isinstance(step.object.kind, Limit) else "quota"
+        name = self._slots.values(port, kind, kind, cast("dict[str, MapValue]", by_port))
+        return (StatefulFromMap((KeyPart(port),), name),)
+
+    def _to_logs(self, found: _Class, place: LogPlace) -> Dispatch:
+        """Make the chains of a place where ports go their own ways, and return the way there."""
+        ways: dict[str, MapValue] = {}
+        for member in found.members:
+            own = member.rules[place.rule]
+            rules = [replace(own, steps=own.steps[place.start :], verdict=self._last(own.verdict))]
+            if place.with_next:
+                following = member.rules[place.rule + 1]
+                rules.append(replace(following, steps=(), verdict=self._last(following.verdict)))
+            name = self._log_name(member.chain.name)
+            self._log_chains.append(Chain(name, tuple(rules), None, member.chain.origin))
+            ways[member.context.port] = Goto(name) if place.with_next else Jump(name)
+        return Dispatch((KeyPart(found.port),), self._slots.values(found.port, "log", "verdict", ways))
+
+    def _log_name(self, chain: str) -> str:
+        number = 1
+        while (name := f"{chain}-log-{number}") in self._taken:
+            number += 1
+        self._taken.add(name)
+        return name
+
+    # --- the rest of the table ---
+
+    def _last(self, verdict: Verdict | None) -> Verdict | None:
+        if isinstance(verdict, (Jump, Goto)):
+            return replace(verdict, chain=self._final.get(verdict.chain, verdict.chain))
+        return verdict
+
+    def _retargeted(self, chain: Chain) -> Chain:
+        if not any(target in self._final for target in chain_targets(chain)):
+            return chain
+        return replace(chain, rules=tuple(replace(rule, verdict=self._last(rule.verdict)) for rule in chain.rules))
+
+    def _retargeted_map(self, item: NamedMap) -> NamedMap:
+        if item.value != "verdict":
+            return item
+        return replace(
+            item,
+            elements=tuple(element._replace(value=self._last(element.value)) for element in item.elements),  # type: ignore[arg-type] # verdicts
+        )
+
+    def _without_unused(self, table: Table) -> Table:
+        """Drop sets and maps that rules asked before and that none asks now."""
+        gone = _asked(self._table) - _asked(table)
+        return replace(
+            table,
+            sets=tuple(item for item in table.sets if item.name not in gone),
+            maps=tuple(item for item in table.maps if item.name not in gone),
+        )
+
+
+def _asked(table: Table) -> set[str]:
+    return {name for chain in table.chains for rule in chain.rules for name in (*set_names(rule), *map_names(rule))}
+
+
+def _in_context(rules: Sequence[Rule], context: Context) -> Iterator[Rule]:
+    """Yield the rules without what they ask of the port, and not those that ask for another one."""
+    for rule in rules:
+        asked = [step for step in rule.steps if isinstance(step, FieldTest) and step.field is context.field]
+        if not asked:
+            yield rule
+        elif all(context.port in step.values for step in asked):  # type: ignore[operator] # names
+            yield replace(rule, steps=tuple(step for step in rule.steps if step not in asked))
+
+
+def _columns(members: Sequence[Member], rule: int, step: int) -> list[tuple[Constant, ...]]:
+    """Return the constants of one step, for each what all members have there."""
+    return list(zip(*(member.parted[rule].constants[step] for member in members), strict=True))
+
+
+def _differ(column: Sequence[Constant]) -> bool:
+    return any(constant.content != column[0].content for constant in column)
+
+
+def _leaves(column: Sequence[Constant]) -> bool:
+    """Tell whether a constant goes into a map: where members differ, or where it is a guest's own by its nature."""
+    return all(constant.own for constant in column) or _differ(column)
+
+
+def _log_places(members: Sequence[Member]) -> Iterator[LogPlace]:
+    """Yield the places where the logs of members differ, none of them inside what another takes along."""
+    rules = [member.rules for member in members]
+    for number in range(len(rules[0])):
+        for step in range(len(rules[0][number].steps)):
+            columns = _columns(members, number, step)
+            if any(column[0].kind is ConstantKind.LOG and _differ(column) for column in columns):
+                yield log_place(rules, number, step)
+                break
+
+
+def _shares_something(members: Sequence[Member], logs: Sequence[LogPlace]) -> bool:
+    """Tell whether the class has a rule that is not one of those which ports carry out on their own."""
+    own = {place.rule for place in logs if not place.start} | {place.rule + 1 for place in logs if place.with_next}
+    return any(number not in own for number in range(len(members[0].rules)))
