@@ -1,0 +1,1 @@
+"""Bridged traffic: what iptables saw of it through br_netfilter, judged by nftables' bridge hooks."""

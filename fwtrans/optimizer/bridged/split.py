@@ -1,0 +1,181 @@
+"""One iptables ruleset becomes two: what is routed stays with the IP families, what a bridge forwards goes to the bridge.
+
+    ip FORWARD                      ip FORWARD         for routed packets
+        ...                    ->   bridge out-...     prerouting: what guests send, by the port that it comes in by
+                                    bridge middle-...  forward: what other ports send
+                                    bridge in-...      postrouting: what guests get, by the port that it leaves by
+
+Each base chain is specialised to each case, and where nothing is left of it in a case nothing is printed. Accepting ends
+one base chain in iptables and nftables alike, so each stays a base chain of its own; their order is iptables', at
+priorities above -200, where bridge conntrack sits, and never 0, where Linux 6.1 shows IPv4 packets to nobody while
+bridge-nf-call-iptables is on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import TYPE_CHECKING, NamedTuple
+
+from fwtrans.ir import fields as known
+from fwtrans.ir.effect import NoTrack
+from fwtrans.ir.fields import Family
+from fwtrans.ir.match import FieldTest, number
+from fwtrans.ir.names import NameSet
+from fwtrans.ir.rule import Rule
+from fwtrans.ir.ruleset import BaseHook, Chain, Hook, Table
+from fwtrans.ir.verdict import Drop, Jump
+from fwtrans.optimizer.bridged.merging import merged_tables
+from fwtrans.optimizer.bridged.roles import BRIDGE_NAMES, PLACES, Role, facts
+from fwtrans.optimizer.rename_fields import rename_fields
+from fwtrans.optimizer.specialise import Entry, specialise_entries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from fwtrans.ir.match import PureTest
+    from fwtrans.ir.ruleset import Ruleset
+    from fwtrans.semantics.bridged.topology import GuestPort
+
+_HOOKS = (Hook.PREROUTING, Hook.FORWARD, Hook.POSTROUTING)
+_ETHER_TYPES = {Family.IP: 0x0800, Family.IP6: 0x86DD}
+_VERSIONS = {Family.IP: "v4", Family.IP6: "v6", Family.BRIDGE: "l2"}
+# Above bridge conntrack's -200 and below the kernels' 0.
+_FIRST_PRIORITY = -190
+# Before conntrack, where a packet can still be kept out of it.
+_RAW_PRIORITY = -300
+_LOCAL_HOOKS = frozenset({Hook.INPUT, Hook.OUTPUT})
+
+
+class Piece(NamedTuple):
+    """A base chain of the original in one case: where it stood, and what it is called now."""
+
+    role: Role
+    family: Family
+    base: BaseHook
+    original: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """The bridge table, and which of its chains are which piece of the original."""
+
+    table: Table
+    pieces: tuple[Piece, ...]
+
+
+def local_table(table: Table, *, has_bridged_rules: bool) -> Table:
+    """Return an IP family's table for packets that no bridge forwards."""
+    if not has_bridged_rules:
+        return table
+    entries = [
+        Entry(chain.name, facts(Role.LOCAL, chain.base.hook)) for chain in table.chains if chain.base is not None
+    ]
+    return specialise_entries(table, entries).table
+
+
+def bridge_table(ruleset: Ruleset, guests: Sequence[GuestPort], roles: Sequence[Role], name: str) -> Bridge:
+    """Return the bridge family's table of a ruleset that has been read for bridged packets."""
+    parts: list[tuple[Table, list[Piece]]] = []
+    for table in ruleset.tables:
+        if table.family in _VERSIONS:
+            pieces = list(_pieces(table, roles))
+            parts.append((_specialised(table, pieces, guests), pieces))
+    merged = merged_tables([part for part, _ in parts], name)
+    pieces = [piece for _, found in parts for piece in found]
+    kept = [chain for chain in _places(ruleset, merged, pieces, guests) if chain.rules]
+    hung = {chain.name for chain in kept}
+    own = [chain for chain in merged.chains if chain.rules and chain.name not in hung]
+    return Bridge(replace(merged, chains=(*kept, *own)), tuple(pieces))
+
+
+def _pieces(table: Table, roles: Sequence[Role]) -> Iterator[Piece]:
+    version = _VERSIONS[table.family]
+    for chain in table.chains:
+        base = chain.base
+        if base is None:
+            continue
+        if table.family is Family.BRIDGE and base.hook is not Hook.FORWARD:
+            yield Piece(Role.LOCAL, table.family, base, chain.name, chain.name)
+        elif base.hook in _HOOKS:
+            # the packet's third PREROUTING, before the receiving guest, has been its first and second already
+            wanted = [role for role in roles if not (role is Role.IN and base.hook is Hook.PREROUTING)]
+            yield from (
+                Piece(role, table.family, base, chain.name, f"{role.value}-{chain.name}-{version}") for role in wanted
+            )
+
+
+def _specialised(table: Table, pieces: Sequence[Piece], guests: Sequence[GuestPort]) -> Table:
+    entries = [Entry(piece.original, _facts(table, piece, guests), piece.name) for piece in pieces]
+    found = specialise_entries(table, entries).table
+    return found if table.family is Family.BRIDGE else rename_fields(found, BRIDGE_NAMES)
+
+
+def _facts(table: Table, piece: Piece, guests: Sequence[GuestPort]):  # noqa: ANN202
+    known_facts = facts(piece.role, piece.base.hook, guests) if piece.role is not Role.LOCAL else {}
+    if table.family is not Family.BRIDGE or piece.role is Role.LOCAL:
+        return known_facts
+    # ebtables' interfaces are the ports, where iptables' are the bridge
+    return {BRIDGE_NAMES[field]: values for field, values in known_facts.items() if field in BRIDGE_NAMES}
+
+
+# --- where each piece stands ---
+
+
+def _places(ruleset: Ruleset, merged: Table, pieces: Sequence[Piece], guests: Sequence[GuestPort]) -> Iterator[Chain]:
+    ports = NameSet.exact(*(guest.name for guest in guests))
+    bodies = {chain.name: chain for chain in merged.chains}
+    for piece in pieces:
+        if piece.role is Role.LOCAL:
+            yield replace(bodies[piece.name], base=piece.base)
+    for role in (Role.BRIDGED, Role.OUT, Role.MIDDLE, Role.IN):
+        mine = [piece for piece in pieces if piece.role is role]
+        for priority, stage in zip(count(_FIRST_PRIORITY), _stages(mine), strict=False):
+            yield _base_chain(role, stage, bodies, ports, priority)
+
+
+def _stages(pieces: Sequence[Piece]) -> list[list[Piece]]:
+    """Return pieces by their place in iptables' order; those of both IP families stand side by side."""
+    places: dict[tuple[int, int, int], list[Piece]] = {}
+    for piece in pieces:
+        # ebtables' FORWARD comes behind PREROUTING of the IP families and before their FORWARD
+        is_link = piece.family is Family.BRIDGE
+        place = (_HOOKS.index(piece.base.hook), 0 if is_link else 1, piece.base.priority)
+        places.setdefault(place, []).append(piece)
+    return [places[place] for place in sorted(places)]
+
+
+def _base_chain(
+    role: Role, stage: Sequence[Piece], bodies: dict[str, Chain], ports: NameSet, priority: int
+) -> Chain:
+    rules: list[Rule] = []
+    for piece in stage:
+        body = bodies[piece.name]
+        if body.rules or not piece.base.accepts:
+            rules.extend(_entering(piece, body, ports))
+    first = stage[0]
+    layer = "-frames" if first.family is Family.BRIDGE else ""
+    hook = BaseHook("filter", PLACES[role], _RAW_PRIORITY if _keeps_out(stage, bodies) else priority)
+    return Chain(f"{role.value}-{first.original}{layer}", tuple(rules), hook, bodies[first.name].origin)
+
+
+def _entering(piece: Piece, body: Chain, ports: NameSet) -> Iterator[Rule]:
+    tests: list[PureTest] = []
+    if piece.family is not Family.BRIDGE:
+        tests.append(number(known.ETHER_TYPE, _ETHER_TYPES[piece.family]))
+    if piece.role is Role.OUT:
+        tests.append(FieldTest(known.IIFNAME, ports))
+    elif piece.role is Role.IN:
+        tests.append(FieldTest(known.OIFNAME, ports))
+    elif piece.role is Role.MIDDLE and piece.base.hook is Hook.PREROUTING:
+        tests.append(FieldTest(known.IIFNAME, ports.complement()))
+    origins = (body.origin,) if body.origin is not None else body.rules[0].origins if body.rules else ()
+    if body.rules:
+        yield Rule(tuple(tests), Jump(piece.name), origins)
+    if not piece.base.accepts:
+        yield Rule(tuple(tests), Drop(), origins)
+
+
+def _keeps_out(stage: Sequence[Piece], bodies: dict[str, Chain]) -> bool:
+    return any(isinstance(step, NoTrack) for piece in stage for rule in bodies[piece.name].rules for step in rule.steps)

@@ -1,0 +1,139 @@
+"""The parts of a bridged packet's way, each as iptables and as nftables has it.
+
+A packet between guests passes three bridges under iptables, and is judged at three hooks by nftables. The ways are as many
+as pairs of guests, but they are made of parts, and it is enough that the parts are equal, once for each guest:
+
+    out     what a guest sends: iptables on the guest's firewall bridge; nftables' prerouting by the guest's port
+    middle  between bridges: iptables on the host's own bridge; nftables' forward
+    in      what a guest gets: iptables on the guest's firewall bridge; nftables' postrouting by the guest's port
+
+That holds because the first does not see where the packet goes, and the last not where it comes from: neither has the
+field, on either side. What one part hands to the next is compared with it: marks, and the connection's mark as the last
+writer leaves it. The connection's state is taken to be the same at all hops.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from fwtrans.ir import fields as known
+from fwtrans.ir.fields import Family
+from fwtrans.ir.names import NamePattern
+from fwtrans.ir.ruleset import Hook
+from fwtrans.semantics.bridged.hops import (
+    ARP,
+    VLAN_TYPES,
+    arrival_hop,
+    departure_hop,
+    forward_hop,
+    frame_of,
+    frame_without_ip,
+    iptables_hops,
+)
+from fwtrans.semantics.bridged.topology import HELD_NAMES, guest_port, names_tested
+from fwtrans.semantics.path import Path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from fwtrans.ir.ruleset import Ruleset
+    from fwtrans.semantics.bridged.hops import Known
+    from fwtrans.semantics.bridged.topology import GuestPort
+
+_FAMILIES = {Family.IP: "IPv4", Family.IP6: "IPv6"}
+_BEFORE_ROUTING = (Hook.PREROUTING, Hook.FORWARD, Hook.POSTROUTING)
+_FROM_FORWARD = (Hook.FORWARD, Hook.POSTROUTING)
+# Stand for a port, a bridge and a hardware address that no rule names: a locally administered one.
+SOME_PORT, OTHER_PORT, SOME_BRIDGE = "port0", "port1", "bridge0"
+SOME_HARDWARE = 0x020000000001
+_LINK_FIELDS = (known.IIFNAME, known.OIFNAME)
+_BRIDGE_FIELDS = (known.IBRNAME, known.OBRNAME)
+_PORT_FIELDS = (known.PORT_IN, known.PORT_OUT)
+
+
+class Names(NamedTuple):
+    """Ports and bridges that are no guest's, one for each that a rule can tell from others."""
+
+    ports: tuple[str, ...]
+    bridges: tuple[str, ...]
+
+
+def names_of(old: Ruleset, new: Ruleset) -> Names:
+    """Return the ports and bridges to look at: those that either side names, and one of each that neither does."""
+    ports, bridges = {SOME_PORT}, {SOME_BRIDGE}
+    for table in (*old.tables, *new.tables):
+        on_bridge = table.family is Family.BRIDGE
+        ports |= _free_names(names_tested(table, _LINK_FIELDS if on_bridge else _PORT_FIELDS))
+        bridges |= _free_names(names_tested(table, _BRIDGE_FIELDS if on_bridge else _LINK_FIELDS))
+    return Names(tuple(sorted(ports)), tuple(sorted(bridges)))
+
+
+def _free_names(patterns: Iterable[NamePattern]) -> set[str]:
+    found = {pattern.text + "0" * pattern.is_prefix for pattern in patterns if pattern.text}
+    return {name for name in found if not name.startswith(HELD_NAMES) and guest_port(name) is None}
+
+
+def out_paths(guests: Sequence[GuestPort], ether_types: Iterable[int]) -> Iterator[Path]:
+    """Yield what each guest sends."""
+    for guest in guests:
+        for family, name in _FAMILIES.items():
+            frame = frame_of(family)
+            old = iptables_hops(family, guest.bridge, guest.name, guest.inner, _BEFORE_ROUTING)
+            yield Path(f"{name} from {guest.name}", old, (arrival_hop(frame, SOME_BRIDGE, guest.name, SOME_HARDWARE),))
+        for frame, name in _other_frames(ether_types):
+            hop = forward_hop(frame, guest.bridge, guest.name, guest.inner)
+            yield Path(
+                f"{name} from {guest.name}", (hop,), (arrival_hop(frame, SOME_BRIDGE, guest.name, SOME_HARDWARE),)
+            )
+
+
+def in_paths(guests: Sequence[GuestPort], ether_types: Iterable[int]) -> Iterator[Path]:
+    """Yield what each guest gets."""
+    for guest in guests:
+        for family, name in _FAMILIES.items():
+            old = iptables_hops(family, guest.bridge, guest.inner, guest.name, _FROM_FORWARD)
+            yield Path(f"{name} to {guest.name}", old, (departure_hop(frame_of(family), SOME_BRIDGE, guest.name),))
+        for frame, name in _other_frames(ether_types):
+            hop = forward_hop(frame, guest.bridge, guest.inner, guest.name)
+            yield Path(f"{name} to {guest.name}", (hop,), (departure_hop(frame, SOME_BRIDGE, guest.name),))
+
+
+def middle_paths(names: Names, guests: Sequence[GuestPort], ether_types: Sequence[int]) -> Iterator[Path]:
+    """Yield what passes a bridge of the host: between ports that are no guest's, and for guests directly on it."""
+    for bridge in names.bridges:
+        for port_in in names.ports:
+            for port_out in names.ports:
+                yield from _over(bridge, (port_in, port_out), (port_in, port_out), _BEFORE_ROUTING, ether_types)
+    for guest in guests:
+        # such a guest's packet has met the host's PREROUTING when the guest's own rules judged it
+        sent, got = (guest.outer, SOME_PORT), (SOME_PORT, guest.outer)
+        yield from _over(SOME_BRIDGE, sent, (guest.name, SOME_PORT), _FROM_FORWARD, ())
+        yield from _over(SOME_BRIDGE, got, (SOME_PORT, guest.name), _BEFORE_ROUTING, ())
+
+
+def _over(
+    bridge: str, old: tuple[str, str], new: tuple[str, str], hooks: Sequence[Hook], ether_types: Iterable[int]
+) -> Iterator[Path]:
+    shown = f"{new[0]} to {new[1]} over {bridge}"
+    for family, name in _FAMILIES.items():
+        yield Path(f"{name} {shown}", iptables_hops(family, bridge, *old, hooks), _bridge_hops(frame_of(family), bridge, new))
+    for frame, name in _other_frames(ether_types):
+        yield Path(f"{name} {shown}", (forward_hop(frame, bridge, *old),), _bridge_hops(frame, bridge, new))
+
+
+def _bridge_hops(frame: Known, bridge: str, ports: tuple[str, str]):  # noqa: ANN202
+    # a guest's own rules, at prerouting and postrouting, are other parts of the way
+    first = () if guest_port(ports[0]) else (arrival_hop(frame, bridge, ports[0], SOME_HARDWARE),)
+    last = () if guest_port(ports[1]) else (departure_hop(frame, bridge, ports[1]),)
+    return (*first, forward_hop(frame, bridge, *ports), *last)
+
+
+def _other_frames(ether_types: Iterable[int]) -> Iterator[tuple[Known, str]]:
+    for ether_type in ether_types:
+        yield frame_without_ip(ether_type), "ARP" if ether_type == ARP else f"protocol {ether_type:#06x}"
+
+
+def ether_types_of(rulesets: Iterable[Ruleset]) -> tuple[int, ...]:
+    """Return the protocols to look at beside IP: ARP, and those that rules name or skip over."""
+    _ = rulesets
+    return (ARP, *VLAN_TYPES, 0x88CC)
