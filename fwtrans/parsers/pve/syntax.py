@@ -148,6 +148,14 @@ class Parameter(NamedTuple):
     written: Token
     value: Token
 
+    @property
+    def binds_nothing(self) -> bool:
+        """Tell whether PVE goes on as if it were not there: Perl takes the text `0` for false, so for no value."""
+        return self.value.text == "0" and self.option in _ZERO_IS_NOTHING
+
+
+_ZERO_IS_NOTHING = frozenset({RuleOption.INTERFACE, RuleOption.PROTOCOL, RuleOption.SOURCE, RuleOption.DESTINATION})
+
 
 @dataclass(frozen=True, slots=True)
 class Rule(Placed):
@@ -166,10 +174,10 @@ class Rule(Placed):
         return self.type.text.lower()
 
     def parameter(self, option: RuleOption) -> Parameter | None:
-        """Return a parameter; of one that is given twice PVE takes the last."""
+        """Return a parameter; of one that is given twice PVE takes the last, and some it does not see (`binds_nothing`)."""
         for parameter in reversed(self.parameters):
             if parameter.option is option:
-                return parameter
+                return None if parameter.binds_nothing else parameter
         return None
 
     def value(self, option: RuleOption) -> str:
@@ -183,10 +191,11 @@ SectionItem = Option | Alias | IpsetEntry | Rule
 
 @dataclass(frozen=True, slots=True)
 class Section(Placed):
-    """A section's header and what stands in it. `name` is in lower case, "" where the kind has none."""
+    """A section's header and what stands in it. `name` is `title` in lower case, "" where the kind has none."""
 
     kind: SectionKind
     name: str = ""
+    title: Token | None = None
     comment: str = ""
     items: tuple[SectionItem, ...] = ()
 
