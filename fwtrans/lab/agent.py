@@ -1,0 +1,283 @@
+"""Runs inside the kernel that judges: builds the topology, loads one ruleset, sends the probes, and says what became of them.
+
+Called as `python -m fwtrans.lab.agent ORDER`, in a network namespace of its own. ORDER is a file with JSON; the answer is
+JSON behind a line that says so, because the scripts around it may print too.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess  # noqa: TID251 -- rulesets are loaded by the tools that they were written for
+import sys
+from dataclasses import asdict, dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fwtrans.lab.conversation import Ends, first, following, numbers_of, step_of
+from fwtrans.lab.ears import Ears, Heard, ends_of
+from fwtrans.lab.frames import ICMP, TCP, UDP, address_text, identify_packet
+from fwtrans.lab.netns import end_with_parent, set_sysctl
+from fwtrans.lab.nflog import LogReader
+from fwtrans.lab.probe import Follow, Kind, Observation, Probe, Step, probe_from_json
+from fwtrans.lab.speaker import Speaker
+from fwtrans.lab.topology import HOST, pve_from_json
+from fwtrans.lab.wiring import build_pve
+
+if TYPE_CHECKING:
+    from fwtrans.lab.wiring import Wiring
+
+ANSWER = "--- answer of the fwtrans lab ---"
+QUIET = 0.06
+"""Seconds without a frame after which nothing more is expected. Frames pass a bridge within the system call that sends them."""
+_CONNTRACK = Path("/proc/net/nf_conntrack")
+
+
+@dataclass(slots=True)
+class Notes:
+    """What has been observed of one step so far."""
+
+    sender: str
+    seen: set[str] = field(default_factory=set)
+    answers: set[str] = field(default_factory=set)
+    logs: list[str] = field(default_factory=list)
+    shapes: set[str] = field(default_factory=set)
+    trouble: str = ""
+    ct_mark: int | None = None
+
+
+@dataclass(slots=True)
+class Talk:
+    """A probe under way."""
+
+    probe: Probe
+    ends: Ends
+    notes: list[Notes] = field(default_factory=list)
+
+    def follow(self, step: int) -> Follow | None:
+        """Return what kind of step this is, none for the first."""
+        return self.probe.follow[step - 1] if step else None
+
+
+class Agent:
+    """One ruleset's turn."""
+
+    def __init__(self, wiring: Wiring, probes: list[Probe], groups: tuple[int, ...]) -> None:
+        self.ears = Ears(wiring, {probe.protocol for probe in probes if probe.kind is Kind.PROTOCOL})
+        self.speaker = Speaker(wiring, self.ears)
+        self.logs = LogReader(groups)
+        self.names = {mac: name for name, mac in wiring.macs.items()}
+        filled = [self.speaker.filled_in(probe) for probe in probes]
+        self.talks = [Talk(probe, self.speaker.ends(probe, index)) for index, probe in enumerate(filled)]
+        self.asked: dict[tuple[str, str], int] = {}
+        self.speaker.hold_ports([(talk.probe, talk.ends) for talk in self.talks])
+
+    def run(self) -> list[Observation]:
+        """Send all probes, step by step, and return what was observed."""
+        list(self.ears.heard(QUIET))
+        longest = max((len(talk.probe.follow) for talk in self.talks), default=0)
+        for step in range(longest + 1):
+            for index, talk in enumerate(self.talks):
+                if self._wanted(talk, step):
+                    self._send(index, talk, step)
+                    self._listen(step, 0)
+            self._listen(step, QUIET)
+            self._read_marks(step)
+        return [_observation(talk) for talk in self.talks]
+
+    def _wanted(self, talk: Talk, step: int) -> bool:
+        if step == 0:
+            return True
+        if step > len(talk.probe.follow) or len(talk.notes) < step:
+            return False
+        before = talk.notes[step - 1]
+        return talk.probe.stubborn or _receiver(talk, before.sender) in before.seen
+
+    def _send(self, index: int, talk: Talk, step: int) -> None:
+        probe, follow, number = talk.probe, talk.follow(step), numbers_of(index, step)
+        sender = probe.source if follow in {None, Follow.REQUEST} else probe.target
+        notes = Notes(sender)
+        talk.notes.append(notes)
+        if follow is None:
+            outgoing = first(probe, talk.ends, number)
+            self._expect_neighbour(probe, talk.ends, number)
+        elif self._answered_by_kernel(talk, follow):
+            notes.seen.add(probe.source)
+            talk.ends.sent.append(b"")
+            return
+        else:
+            outgoing = following(probe, talk.ends, follow, number)
+        talk.ends.sent.append(outgoing[0].payload)
+        notes.trouble = self.speaker.send(probe, talk.ends, sender, outgoing)
+
+    def _answered_by_kernel(self, talk: Talk, follow: Follow) -> bool:
+        if talk.probe.target != HOST or follow is not Follow.REPLY:
+            return False
+        return bool(talk.notes[0].answers & {"tcp-syn-ack", "echo-reply"})
+
+    def _expect_neighbour(self, probe: Probe, ends: Ends, number: int) -> None:
+        if probe.kind in {Kind.ARP_REQUEST, Kind.NEIGHBOUR_SOLICITATION}:
+            self.asked[ends.target_address, ends.source_address] = number
+
+    def _listen(self, step: int, quiet: float) -> None:
+        for heard in self.ears.heard(quiet):
+            self._note(heard, step)
+        for message in self.logs.read():
+            number, _ = identify_packet(message.packet)
+            notes = self._notes(number)
+            if notes is not None:
+                notes.logs.append(message.prefix)
+
+    def _notes(self, number: int | None) -> Notes | None:
+        if number is None:
+            return None
+        index, step = step_of(number)
+        if index < len(self.talks) and step < len(self.talks[index].notes):
+            return self.talks[index].notes[step]
+        return None
+
+    def _note(self, heard: Heard, step: int) -> None:
+        if heard.number is None:
+            self._note_neighbour(heard)
+            return
+        notes = self._notes(heard.number)
+        if notes is None:
+            return
+        index, of_step = step_of(heard.number)
+        talk = self.talks[index]
+        if step != of_step and step < len(talk.notes):
+            follow = talk.follow(step)
+            is_expected = (heard.kind == "tcp-reset" and follow is Follow.RESET) or (
+                heard.kind.startswith("icmp") and follow is Follow.RELATED
+            )
+            if is_expected and heard.endpoint != talk.notes[step].sender:
+                talk.notes[step].seen.add(heard.endpoint)
+                return
+        if heard.kind == "tcp-syn-ack":
+            talk.ends.peer_sequence = _sequence(heard)
+        if heard.endpoint == notes.sender:
+            if heard.kind != "packet":
+                notes.answers.add(heard.kind)
+            return
+        notes.seen.add(heard.endpoint)
+        if heard.has_header:
+            shape = shape_of(heard.packet)
+            if shape != shape_of(talk.ends.sent[of_step]):
+                notes.shapes.add(shape)
+
+    def _note_neighbour(self, heard: Heard) -> None:
+        packet = heard.packet
+        if heard.kind == "arp-reply":
+            asked, asker = address_text(packet[14:18]), address_text(packet[24:28])
+        elif heard.kind == "nd-advertisement" and heard.endpoint != HOST:
+            asked, asker = address_text(packet[48:64]), address_text(packet[24:40])
+        else:
+            return
+        notes = self._notes(self.asked.get((asked, asker)))
+        if notes is not None and heard.endpoint == notes.sender:
+            who = self.names.get(heard.source_mac, heard.source_mac)
+            notes.answers.add(f"{heard.kind} from {who}")
+
+    def _read_marks(self, step: int) -> None:
+        marks = conntrack_marks()
+        for talk in self.talks:
+            if len(talk.notes) == step + 1:
+                ends = talk.ends
+                protocol = _PROTOCOLS.get(talk.probe.kind, -1)
+                key = (protocol, ends.source_address, ends.target_address, ends.sport, ends.dport)
+                if talk.probe.kind is Kind.ECHO:
+                    protocol = 58 if ":" in ends.source_address else ICMP
+                    key = (protocol, ends.source_address, ends.target_address, ends.sport, 0)
+                talk.notes[step].ct_mark = marks.get(key)
+
+
+_PROTOCOLS = {Kind.TCP: TCP, Kind.UDP: UDP, Kind.SCTP: 132}
+
+
+def _receiver(talk: Talk, sender: str) -> str:
+    return talk.probe.target if sender == talk.probe.source else talk.probe.source
+
+
+def _sequence(heard: Heard) -> int:
+    header = 20 if heard.packet[0] >> 4 == 4 else 40
+    return int.from_bytes(heard.packet[header + 4 : header + 8], "big")
+
+
+def shape_of(packet: bytes) -> str:
+    """Return what a translation or a mangling rule changes in a packet."""
+    if len(packet) < 20 or packet[0] >> 4 not in {4, 6}:
+        return ""
+    source, destination = ends_of(packet)
+    is_v4 = packet[0] >> 4 == 4
+    protocol, tos = (packet[9], packet[1]) if is_v4 else (packet[6], (packet[0] << 4 | packet[1] >> 4) & 0xFF)
+    hops, body = (packet[8], packet[(packet[0] & 15) * 4 :]) if is_v4 else (packet[7], packet[40:])
+    has_ports = protocol in {TCP, UDP, 132} and not (is_v4 and int.from_bytes(packet[6:8], "big") & 0x1FFF)
+    ports = f" {int.from_bytes(body[:2], 'big')}>{int.from_bytes(body[2:4], 'big')}" if has_ports else ""
+    return f"{source}>{destination} {protocol}{ports} tos {tos:#x} hops {hops}"
+
+
+def conntrack_marks() -> dict[tuple[int, str, str, int, int], int]:
+    """Return the marks of all connections by protocol, addresses and ports; nothing where the kernel does not tell."""
+    found: dict[tuple[int, str, str, int, int], int] = {}
+    try:
+        lines = _CONNTRACK.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        words = line.split()
+        values: dict[str, str] = {}
+        for word in words:
+            name, is_pair, value = word.partition("=")
+            if is_pair:
+                values.setdefault(name, value)
+        source, destination = (str(ip_address(values[name])) for name in ("src", "dst"))
+        sport, dport = int(values.get("sport", values.get("id", "0"))), int(values.get("dport", "0"))
+        found[int(words[3]), source, destination, sport, dport] = int(values.get("mark", "0"))
+    return found
+
+
+def _observation(talk: Talk) -> Observation:
+    steps = (
+        Step(
+            notes.sender, tuple(sorted(notes.seen)), tuple(sorted(notes.answers)), tuple(notes.logs), notes.ct_mark,
+            tuple(sorted(notes.shapes)), notes.trouble,
+        )
+        for notes in talk.notes
+    )  # fmt: skip
+    return Observation(talk.probe.id, talk.probe.target, tuple(steps))
+
+
+def load(loads: list[tuple[list[str], str]]) -> str:
+    """Feed each text to its tool; return what the first one that failed said, or nothing."""
+    for words, text in loads:
+        done = subprocess.run(words, input=text, capture_output=True, text=True, check=False)  # noqa: S603
+        if done.returncode:
+            return f"{' '.join(words)}: {(done.stderr or done.stdout).strip()[:2000]}"
+    return ""
+
+
+def answer(order: dict[str, Any]) -> dict[str, Any]:
+    """Carry out an order."""
+    wiring = build_pve(pve_from_json(order["topology"]))
+    for name in ("iptables", "ip6tables", "arptables"):
+        value = int(bool(order["bridge_nf_call"]) and name != "arptables")
+        set_sysctl(f"net/bridge/bridge-nf-call-{name}", value, optional=True)
+    failed = load(order["loads"])
+    if failed:
+        return {"failed": failed}
+    agent = Agent(wiring, [probe_from_json(probe) for probe in order["probes"]], tuple(order["groups"]))
+    return {"observations": [asdict(one) for one in agent.run()]}
+
+
+def main() -> None:
+    """Read the order, print the answer."""
+    end_with_parent()
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    found = answer(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    sys.stdout.write(f"\n{ANSWER}\n{json.dumps(found)}\n")
+
+
+if __name__ == "__main__":
+    main()
