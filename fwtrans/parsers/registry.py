@@ -29,6 +29,10 @@ class Format(Enum):
     NFT_TEXT = "nft"
     NFT_JSON = "nft JSON"
     PVE_FW = "Proxmox VE firewall"
+    PVE_GUEST = "Proxmox VE guest"
+    PVE_NODE = "Proxmox VE node facts"
+    PVE_SDN = "Proxmox VE SDN sets"
+    COROSYNC = "corosync.conf"
     UNKNOWN = "unknown"
 
 
@@ -40,6 +44,9 @@ _FIREWALL_PROGRAM = r"(?:sudo\s+)?(?:/\S*/)?ip6?tables(?:-legacy|-nft)?\s"
 # A line counts for the first format that it fits; the numbers say how sure one such line makes us.
 _SIGNS: tuple[tuple[Format, int, re.Pattern[str]], ...] = (
     (Format.PVE_FW, 50, re.compile(r"\[(?:OPTIONS|RULES|ALIASES|(?:IPSET|GROUP)\s+\S+)\]", re.IGNORECASE)),
+    (Format.PVE_GUEST, 50, re.compile(r"net\d+:\s*(?:\S*,)?(?:bridge|hwaddr|macaddr|model|name|virtio|e1000\S*|vmxnet3|rtl8139)=\S")),
+    (Format.PVE_GUEST, 3, re.compile(r"(?:rootfs|scsi\d+|virtio\d+|sata\d+|ide\d+|efidisk0|boot|scsihw|ostype|onboot):\s\S")),
+    (Format.COROSYNC, 50, re.compile(r"(?:totem|nodelist|quorum)\s*\{$")),
     (
         Format.NFT_TEXT,
         1000,  # what stands in the braces looks like anything
@@ -108,8 +115,12 @@ _NAMES = {
     "ebtables-save": Format.EBTABLES_SAVE,
     "arptables-save": Format.ARPTABLES_SAVE,
     "interfaces": Format.INTERFACES,
+    "vms.json": Format.PVE_NODE,
+    "sdn.json": Format.PVE_SDN,
+    "corosync.conf": Format.COROSYNC,
 }
 _ENDINGS = {".fw": Format.PVE_FW, ".nft": Format.NFT_TEXT, ".json": Format.NFT_JSON, ".sh": Format.SHELL_SCRIPT}
+_GUEST_NAME = re.compile(r"(?:^|/)(?:qemu-server|lxc)/\d+\.conf$")
 _SIXTH_NAME = re.compile(r"(?:ip6|v6$|ipv6|rules6)")
 
 
@@ -124,17 +135,28 @@ def recognise(text: str, name_hint: str = "") -> Format:
     if beginning.lstrip()[0] in "{[":
         first = beginning.lstrip()
         if re.match(r'[{\[]\s*["{]', first):
-            return Format.NFT_JSON if '"nftables"' in first[:4096] else Format.UNKNOWN
+            return _of_json(first)
     first_line = beginning.split("\n", 1)[0]
     if first_line.startswith("#!"):
         return _of_program(first_line, hint, beginning)
     return _of_lines(beginning, hint)
 
 
+def _of_json(text: str) -> Format:
+    if '"nftables"' in text[:4096]:
+        return Format.NFT_JSON
+    if '"nodename"' in text and ('"qemu"' in text or '"lxc"' in text or '"host_ip"' in text):
+        return Format.PVE_NODE
+    return Format.PVE_SDN if re.match(r'\{\s*"ipset(?:_comments)?"\s*:', text) else Format.UNKNOWN
+
+
 def _named(name: str) -> Format:
-    base = name.replace("\\", "/").rpartition("/")[2]
+    path = name.replace("\\", "/")
+    base = path.rpartition("/")[2]
     if base in _NAMES:
         return _NAMES[base]
+    if _GUEST_NAME.search(path):
+        return Format.PVE_GUEST
     for ending, found in _ENDINGS.items():
         if base.endswith(ending):
             return found
@@ -199,7 +221,7 @@ def _most(votes: Counter[Format], lines: list[str], hint: Format) -> Format:
     best = max(votes.values())
     leaders = [form for form, count in votes.items() if count == best]
     found = hint if hint in leaders else leaders[0]
-    if found in {Format.NFT_TEXT, Format.PVE_FW, Format.INTERFACES}:
+    if found in {Format.NFT_TEXT, Format.PVE_FW, Format.PVE_GUEST, Format.COROSYNC, Format.INTERFACES}:
         return found
     calls = {program[1] for line in lines if (program := _CALL.match(line))}
     if len(calls) > 1 or (votes[Format.SHELL_SCRIPT] and (calls or votes[Format.IPTABLES_COMMANDS])):

@@ -22,6 +22,9 @@ EXPECTED = {
     "arptables-save": Format.ARPTABLES_SAVE,
     "foreign.v4": Format.IPTABLES_SAVE,
     "foreign.v6": Format.IP6TABLES_SAVE,
+    "vms.json": Format.PVE_NODE,
+    "sdn.json": Format.PVE_SDN,
+    "corosync.conf": Format.COROSYNC,
 }
 
 SAMPLES = [
@@ -75,6 +78,11 @@ SAMPLES = [
     ("[RULES]\n\nIN ACCEPT -p tcp\n", Format.PVE_FW),
     ("[IPSET clients] # allowed\n\n10.0.0.0/8\n", Format.PVE_FW),
     ("[group web]\n\nIN HTTP(ACCEPT)\n", Format.PVE_FW),
+    ("name: vm100\nnet0: virtio=BC:24:11:00:00:01,bridge=vmbr0\n", Format.PVE_GUEST),
+    ("arch: amd64\nnet0: name=eth0,bridge=vmbr0,ip=dhcp\nrootfs: local:vm-1-disk-0\n", Format.PVE_GUEST),
+    ("totem {\n  version: 2\n}\nnodelist {\n}\n", Format.COROSYNC),
+    ('{"nodename": "pve1", "qemu": {}, "lxc": {}}', Format.PVE_NODE),
+    ('{\n "ipset": {"vnet1-all": []}}', Format.PVE_SDN),
     ("", Format.UNKNOWN),
     ("\n \n\t\n", Format.UNKNOWN),
     ("Dear all,\nthis is a letter.\n", Format.UNKNOWN),
@@ -131,6 +139,8 @@ def test_every_file_of_the_corpora(shared: Path) -> None:
             continue
         text = path.read_text(encoding="utf-8")
         expected = EXPECTED.get(path.name, Format.UNKNOWN)
+        if path.parent.name in {"qemu-server", "lxc"}:
+            expected = Format.PVE_GUEST
         if path.suffix in {".fw", ".nft"}:
             expected = Format.PVE_FW if path.suffix == ".fw" else Format.NFT_TEXT
         assert recognise(text) is expected, path

@@ -234,6 +234,9 @@ class _Reader:
             return None
         address = read_cidr(value.text)
         if isinstance(address, Mistake):
+            if ALIAS.fullmatch(value.text):
+                message = "an alias stands for an address or a network, not for another alias"
+                address = Mistake(message, f"write the address of `{shortened(value.text)}`")
             self.complaints.mistake("FWT163", number, value, address, note)
             return None
         found = Alias(self.source, number, name.token, value.token, line.comment)
