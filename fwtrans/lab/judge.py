@@ -9,7 +9,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import fwtrans
 from fwtrans.lab.agent import ANSWER
 from fwtrans.lab.kernels import Kernel, run_script
 from fwtrans.lab.probe import Observation, Probe, Step, observation_from_json
@@ -70,7 +69,7 @@ def judge_pve(
 
 def ask(order: dict[str, object], kernel: Kernel, name: str, seconds: int) -> list[Observation]:
     """Run the agent in the kernel."""
-    package = Path(fwtrans.__file__).resolve().parent.parent
+    package = Path(__file__).resolve().parents[2]
     with tempfile.TemporaryDirectory(prefix="fwtrans-lab-") as folder:
         path = Path(folder, "order.json")
         path.write_text(json.dumps(order), encoding="utf-8")

@@ -12,6 +12,7 @@ from fwtrans.lab.topology import GuestNic, HostAddress, PveTopology, Uplink
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
     from fwtrans.lab.kernels import Kernel
 
 pytestmark = [pytest.mark.netns, pytest.mark.kernel]
