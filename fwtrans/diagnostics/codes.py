@@ -87,6 +87,18 @@ CODES: dict[str, Code] = {
     "FWT172": Code("more lines are left out", _WARNING),
     "FWT173": Code("file has no part in this node's firewall", _NOTE),
     "FWT174": Code("mistakes in a configuration that must have none"),
+    # 175-189 what pve-firewall makes of it
+    "FWT175": Code("firewall rule names something that is not there", _WARNING),
+    "FWT176": Code("firewall rule does not fit together", _WARNING),
+    "FWT177": Code("security group does not exist", _WARNING),
+    "FWT178": Code("entry of a set names an unknown alias", _WARNING),
+    "FWT179": Code("chains of a guest are not finished", _WARNING),
+    "FWT180": Code("setting is for the nftables backend", _NOTE),
+    "FWT181": Code("local network of the node is not known", _WARNING),
+    "FWT182": Code("address of a cluster node is not known", _WARNING),
+    "FWT183": Code("guest has no rules on layer 2", _WARNING),
+    "FWT185": Code("Proxmox VE's firewall is off", _NOTE),
+    "FWT186": Code("guest's network card has no MAC address", _WARNING),
     # 200-249 meaning that nft or we cannot express
     "FWT200": Code("no exact nftables form"),
     "FWT201": Code("bridge port matches need the bridge family"),
