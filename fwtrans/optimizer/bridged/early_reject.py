@@ -50,16 +50,6 @@ class _CannotCopyError(Exception):
     """What a rule does cannot wait for its REJECT."""
 
 
-def without_reject(table: Table) -> Table:
-    """Return the table with every REJECT a drop, for hooks where the kernel cannot answer."""
-    chains = tuple(replace(chain, rules=tuple(map(_dropping, chain.rules))) for chain in table.chains)
-    return replace(table, chains=chains)
-
-
-def _dropping(rule: Rule) -> Rule:
-    return replace(rule, verdict=Drop()) if isinstance(rule.verdict, Reject) else rule
-
-
 def rejecting_copies(table: Table, entries: tuple[str, ...]) -> Copies:
     """Return copies of chains in which only REJECT decides; an entry that never rejects has none."""
     copier = _Copier(table)
@@ -82,6 +72,7 @@ class _Copier:
         self._originals = {chain.name: chain for chain in table.chains}
         self._rejects: dict[str, bool] = {}
         self._names: dict[tuple[str, tuple[Rule, ...]], str] = {}
+        self._copied = 0
         self.chains: dict[str, Chain] = {}
 
     def rejects(self, name: str) -> bool:
@@ -95,13 +86,23 @@ class _Copier:
         verdict = rule.verdict
         return isinstance(verdict, Reject) or (isinstance(verdict, (Jump, Goto)) and self.rejects(verdict.chain))
 
+    def _always_ends(self, rule: Rule) -> bool:
+        """Tell whether a packet that the rule matches is decided about there and then."""
+        verdict = rule.verdict
+        if isinstance(verdict, (Jump, Goto)):
+            rules = self._originals[verdict.chain].rules
+            goes_back = any(isinstance(inner.verdict, Return) for inner in rules)
+            return not goes_back and bool(rules) and not rules[-1].steps and self._always_ends(rules[-1])
+        return isinstance(verdict, (Accept, Drop, Queue, Reject))
+
     def copy(self, name: str, first: tuple[Rule, ...]) -> str:
         """Return the name of a chain's copy that does something before each of its REJECTs."""
         key = (name, first)
         if key not in self._names:
-            given = f"reject-{name}" if not first else f"reject-{name}-{len(self._names)}"
-            self._names[key] = given
+            self._copied += 1
+            given = f"reject-{name}" if not first else f"reject-{name}-{self._copied}"
             rules = tuple(self._rules(self._originals[name].rules, first))
+            self._names[key] = given
             self.chains[given] = Chain(given, rules, origin=self._originals[name].origin)
         return self._names[key]
 
@@ -110,7 +111,7 @@ class _Copier:
         for place, rule in enumerate(rules):
             effects = tuple(step for step in rule.steps if not is_pure(step))
             if any(isinstance(step, Log) for step in effects):
-                _check_log(rule, rules[place + 1] if place + 1 < len(rules) else None)
+                self._check_log(rule, rules[place + 1 :])
                 logs = (*logs, rule)
                 continue
             yield from self._rule(_without_marks(rule, effects), (*first, *map(_effects_only, logs)))
@@ -136,6 +137,16 @@ class _Copier:
             yield rule
         elif rule.steps and not all(map(is_pure, rule.steps)):
             message = "a rule does what cannot be moved to a REJECT behind it"
+            raise _CannotCopyError(message)
+
+    def _check_log(self, rule: Rule, behind: tuple[Rule, ...]) -> None:
+        """Refuse a log that is not for the very packets that the next rule decides about."""
+        follower = next((other for other in behind if not _logs(other)), None)
+        if follower is None or rule.verdict is not None or not self._always_ends(follower):
+            message = "a log stands before a rule that need not decide"
+            raise _CannotCopyError(message)
+        if _pure_tests(rule) != _pure_tests(follower):
+            message = "a log and the rule behind it are not for the same packets"
             raise _CannotCopyError(message)
 
     def _decides(self, name: str) -> bool:
@@ -168,19 +179,15 @@ def _effects_only(rule: Rule) -> Rule:
     return replace(rule, steps=tuple(step for step in rule.steps if not is_pure(step)))
 
 
-def _check_log(rule: Rule, follower: Rule | None) -> None:
-    """Refuse a log that is not for the very packets that the next rule decides about."""
-    tests = tuple(step for step in rule.steps if is_pure(step))
-    if follower is None or rule.verdict is not None:
-        message = "a log stands alone"
-        raise _CannotCopyError(message)
-    others = tuple(step for step in follower.steps if is_pure(step))
-    if tests != others:
-        message = "a log and the rule behind it are not for the same packets"
-        raise _CannotCopyError(message)
+def _logs(rule: Rule) -> bool:
+    return any(isinstance(step, Log) for step in rule.steps)
 
 
-def new_origins(table: Table) -> tuple[Origin, ...]:
+def _pure_tests(rule: Rule) -> tuple[Step, ...]:
+    return tuple(step for step in rule.steps if is_pure(step))
+
+
+def rejecting_origins(table: Table) -> tuple[Origin, ...]:
     """Return the origins of the table's rules that reject."""
     found = (rule for chain in table.chains for rule in chain.rules if isinstance(rule.verdict, Reject))
     return tuple(dict.fromkeys(origin for rule in found for origin in rule.origins))

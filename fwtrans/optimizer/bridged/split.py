@@ -65,10 +65,8 @@ class Bridge:
     pieces: tuple[Piece, ...]
 
 
-def local_table(table: Table, *, has_bridged_rules: bool) -> Table:
-    """Return an IP family's table for packets that no bridge forwards."""
-    if not has_bridged_rules:
-        return table
+def local_table(table: Table) -> Table:
+    """Return a table of the IP families (or ARP's) for packets that no bridge forwards."""
     entries = [
         Entry(chain.name, facts(Role.LOCAL, chain.base.hook)) for chain in table.chains if chain.base is not None
     ]

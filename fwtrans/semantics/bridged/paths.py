@@ -14,12 +14,16 @@ writer leaves it. The connection's state is taken to be the same at all hops.
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import fields as known
 from fwtrans.ir.fields import Family
-from fwtrans.ir.names import NamePattern
+from fwtrans.ir.intervals import IntervalSet
+from fwtrans.ir.match import FieldTest
+from fwtrans.ir.names import NamePattern, NameSet
 from fwtrans.ir.ruleset import Hook
+from fwtrans.ir.walk import flat_steps
 from fwtrans.semantics.bridged.hops import (
     ARP,
     VLAN_TYPES,
@@ -30,12 +34,15 @@ from fwtrans.semantics.bridged.hops import (
     frame_without_ip,
     iptables_hops,
 )
-from fwtrans.semantics.bridged.topology import HELD_NAMES, guest_port, names_tested
-from fwtrans.semantics.path import Path
+from fwtrans.semantics.bridged.topology import FIREWALL_BRIDGES, HELD_NAMES, guest_port, names_tested
+from fwtrans.semantics.domain import fixed_values
+from fwtrans.semantics.path import Hop, Path, visit_path
+from fwtrans.semantics.side import visits_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Ruleset
     from fwtrans.semantics.bridged.hops import Known
     from fwtrans.semantics.bridged.topology import GuestPort
@@ -49,6 +56,18 @@ SOME_HARDWARE = 0x020000000001
 _LINK_FIELDS = (known.IIFNAME, known.OIFNAME)
 _BRIDGE_FIELDS = (known.IBRNAME, known.OBRNAME)
 _PORT_FIELDS = (known.PORT_IN, known.PORT_OUT)
+_TYPE_FIELDS = frozenset({known.ETHER_TYPE, known.ETHER_PROTOCOL})
+_IP_TYPES = frozenset({0x0800, 0x86DD})
+# LLDP, or the next one that no rule names.
+_SOME_PROTOCOL = 0x88CC
+_MOST_PROTOCOL = 0xFFFF
+_OWN_HOOKS = frozenset({Hook.INPUT, Hook.OUTPUT})
+_PORT_HOOKS = frozenset({Hook.PREROUTING, Hook.INPUT, Hook.FORWARD, Hook.POSTROUTING})
+_NO_FIREWALL_BRIDGE = NameSet.prefix(FIREWALL_BRIDGES).complement()
+_NOT_BY_FIREWALL_BRIDGE = (
+    FieldTest(known.IIFNAME, _NO_FIREWALL_BRIDGE),
+    FieldTest(known.OIFNAME, _NO_FIREWALL_BRIDGE),
+)
 
 
 class Names(NamedTuple):
@@ -133,7 +152,46 @@ def _other_frames(ether_types: Iterable[int]) -> Iterator[tuple[Known, str]]:
         yield frame_without_ip(ether_type), "ARP" if ether_type == ARP else f"protocol {ether_type:#06x}"
 
 
-def ether_types_of(rulesets: Iterable[Ruleset]) -> tuple[int, ...]:
-    """Return the protocols to look at beside IP: ARP, and those that rules name or skip over."""
-    _ = rulesets
-    return (ARP, *VLAN_TYPES, 0x88CC)
+def answered_paths(guests: Iterable[GuestPort], hardware: Mapping[str, int]) -> Iterator[Path]:
+    """Yield what each guest gets at its own hardware address, where nftables can answer when the packet comes in."""
+    for guest in guests:
+        for family, name in _FAMILIES.items():
+            frame = frame_of(family)
+            old = iptables_hops(family, guest.bridge, guest.inner, guest.name, _FROM_FORWARD)
+            arrival = arrival_hop(frame, SOME_BRIDGE, SOME_PORT, hardware[guest.name])
+            departure = departure_hop(frame, SOME_BRIDGE, guest.name)
+            yield Path(f"{name} to the hardware address of {guest.name}", old, (arrival, departure))
+
+
+def local_paths(old: Ruleset, new: Ruleset, names: Names) -> Iterator[Path]:
+    """Yield what is routed, or goes to or comes from the host: by a bridge port or not, and never by a firewall bridge."""
+    for visit in dict.fromkeys((*visits_of(old), *visits_of(new))):
+        if visit.family is Family.BRIDGE:
+            if visit.hook in _OWN_HOOKS:
+                yield visit_path(visit)
+            continue
+        ports = ("", *names.ports) if visit.hook in _PORT_HOOKS else ("",)
+        for port in ports:
+            values = ((known.PORT_IN, port), (known.PORT_OUT, ""), (known.BRIDGED, 0))
+            hop = Hop(visit, tuple(pair for pair in values if pair[0] not in fixed_values(visit)))
+            shown = f"{visit.family.value} {visit.hook.value}" + (f" by port {port}" if port else "")
+            yield Path(shown, (hop,), (hop,), _NOT_BY_FIREWALL_BRIDGE)
+
+
+def other_protocols(rulesets: Iterable[Ruleset]) -> tuple[int, ...]:
+    """Return the protocols to look at beside IP: ARP, VLAN tags, those that rules name, and one that none does."""
+    named: set[int] = {ARP, *VLAN_TYPES}
+    for ruleset in rulesets:
+        for table in ruleset.tables:
+            for chain in table.chains:
+                for rule in chain.rules:
+                    named.update(_named_types(rule))
+    free = next(ether_type for ether_type in count(_SOME_PROTOCOL) if ether_type not in named)
+    return tuple(sorted((named | {free}) - _IP_TYPES))
+
+
+def _named_types(rule: Rule) -> Iterator[int]:
+    for step in flat_steps(rule.steps):
+        if isinstance(step, FieldTest) and step.field in _TYPE_FIELDS and isinstance(step.values, IntervalSet):
+            # an end of a range stands for what is on its side of it
+            yield from (edge for low, high in step.values.ranges for edge in (low, high) if 0 < edge < _MOST_PROTOCOL)

@@ -1,0 +1,141 @@
+"""The base chain that answers on arrival: packets to a guest's own hardware address pass a copy of what the guest gets.
+
+    chain reject-in { type filter hook prerouting priority -100; policy accept;
+        ether type ip ether daddr bc:24:11:a7:35:6c ct state new,untracked jump reject-tap101i0-v4
+
+See `early_reject` for what the copies are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from fwtrans.ir import fields as known
+from fwtrans.ir.fields import Family
+from fwtrans.ir.intervals import IntervalSet
+from fwtrans.ir.match import number
+from fwtrans.ir.names import NameSet
+from fwtrans.ir.rule import Rule
+from fwtrans.ir.ruleset import BaseHook, Chain, Hook, Table
+from fwtrans.ir.verdict import Drop, Jump, Reject
+from fwtrans.optimizer.bridged.early_reject import rejecting_copies
+from fwtrans.optimizer.specialise import Entry, specialise_entries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from fwtrans.ir.fields import Field
+    from fwtrans.ir.match import ValueSet
+    from fwtrans.semantics.bridged.topology import GuestPort
+
+# Behind what guests send has been judged, before conntrack's confirmation.
+_PRIORITY = -100
+# States in which a packet can get so far as to be rejected: new and untracked ones (neighbour discovery is untracked).
+_STATES = (3, 4)
+_ETHER_TYPES = {Family.IP: 0x0800, Family.IP6: 0x86DD}
+_NETWORK = {Family.IP: 2, Family.IP6: 10}
+_VERSIONS = {Family.IP: "v4", Family.IP6: "v6"}
+
+
+class Answers(NamedTuple):
+    """The table with the chain that answers, the ports of guests for which it does, and why not for others."""
+
+    table: Table
+    answered: frozenset[str]
+    declined: tuple[tuple[str, str], ...]
+
+
+def answering_on_arrival(table: Table, guests: Sequence[GuestPort], hardware: Mapping[str, int]) -> Answers:
+    """Return a bridge table that answers packets to guests as its postrouting chains would, if they could."""
+    rejecting = [chain for chain in table.chains if _is_departure(chain) and _leads_to_reject(table, chain.name)]
+    ports = [guest.name for guest in guests]
+    if not rejecting:
+        return Answers(table, frozenset(ports), ())
+    if len(rejecting) > 1 or any(
+        _is_departure(chain) and chain is not rejecting[0] and _leads_to(table, chain.name, Drop)
+        for chain in table.chains
+    ):
+        reason = "several base chains decide about what guests get"
+        return Answers(table, frozenset(), tuple((port, reason) for port in ports))
+    known_ports = [port for port in ports if port in hardware]
+    declined = [(port, "its hardware address is not known") for port in ports if port not in hardware]
+    entries = [
+        Entry(rejecting[0].name, _facts(port, family), f"{port}-{version}")
+        for port in known_ports
+        for family, version in _VERSIONS.items()
+    ]
+    special = specialise_entries(table, entries).table
+    copies = rejecting_copies(special, tuple(entry.name for entry in entries))
+    failed = {name.rpartition("-")[0]: reason for name, reason in copies.declined}
+    declined.extend(failed.items())
+    rules = [
+        Rule(_tests(family, hardware[port]), Jump(copies.copy_of[name]), _origins(special, name))
+        for port in known_ports
+        if port not in failed
+        for family, version in _VERSIONS.items()
+        if (name := f"{port}-{version}") in copies.copy_of
+    ]
+    base = Chain("reject-in", tuple(rules), BaseHook("filter", Hook.PREROUTING, _PRIORITY))
+    used = {*_reached(copies.chains, [rule.verdict.chain for rule in rules if isinstance(rule.verdict, Jump)])}
+    more = [chain for chain in copies.chains if chain.name in used]
+    answered = frozenset(port for port in known_ports if port not in failed)
+    if not rules:
+        return Answers(table, answered, tuple(declined))
+    taken = {item.name for item in table.sets}
+    sets = [item for item in special.sets if item.name not in taken]
+    return Answers(
+        replace(table, chains=(base, *table.chains, *more), sets=(*table.sets, *sets)), answered, tuple(declined)
+    )
+
+
+def _is_departure(chain: Chain) -> bool:
+    return chain.base is not None and chain.base.hook is Hook.POSTROUTING
+
+
+def _facts(port: str, family: Family) -> Mapping[Field, ValueSet]:
+    return {
+        known.OIFNAME: NameSet.exact(port),
+        known.ETHER_TYPE: IntervalSet.single(16, _ETHER_TYPES[family]),
+        known.NFPROTO: IntervalSet.single(8, _NETWORK[family]),
+        known.CT_STATE: IntervalSet.values(3, _STATES),
+        known.HAS_ETHERNET: IntervalSet.single(1, 1),
+    }
+
+
+def _tests(family: Family, address: int):  # noqa: ANN202
+    return (
+        number(known.ETHER_TYPE, _ETHER_TYPES[family]),
+        number(known.ETHER_DADDR, address),
+        number(known.CT_STATE, *_STATES),
+    )
+
+
+def _origins(table: Table, name: str):  # noqa: ANN202
+    chain = table.chain(name)
+    assert chain is not None  # noqa: S101 -- an entry of the table
+    return next((rule.origins for rule in chain.rules if rule.origins), ())
+
+
+def _leads_to_reject(table: Table, name: str) -> bool:
+    return _leads_to(table, name, Reject)
+
+
+def _leads_to(table: Table, name: str, kind: type) -> bool:
+    chains = {chain.name: chain for chain in table.chains}
+    return any(
+        isinstance(rule.verdict, kind) for reached in _reached(tuple(chains.values()), [name]) for rule in chains[reached].rules
+    )
+
+
+def _reached(chains: tuple[Chain, ...], starts: Sequence[str]) -> Iterator[str]:
+    by_name = {chain.name: chain for chain in chains}
+    seen, waiting = set(starts), list(starts)
+    while waiting:
+        name = waiting.pop()
+        yield name
+        for rule in by_name[name].rules:
+            target = getattr(rule.verdict, "chain", None)
+            if target is not None and target not in seen:
+                seen.add(target)
+                waiting.append(target)

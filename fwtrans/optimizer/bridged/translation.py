@@ -1,0 +1,61 @@
+"""A ruleset for iptables and br_netfilter as one for the IP families and the bridge family.
+
+The whole of it: read for bridged packets, split by case, REJECT said where the kernel can, the accept mark made into
+verdicts. The result means the same, but for the differences that are meant and named; `compare_bridged` proves it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from fwtrans.ir.fields import Family
+from fwtrans.optimizer.bridged.answers import dropping_where_mute
+from fwtrans.optimizer.bridged.arrivals import answering_on_arrival
+from fwtrans.optimizer.bridged.hardware import hardware_addresses
+from fwtrans.optimizer.bridged.roles import Role
+from fwtrans.optimizer.bridged.split import bridge_table, local_table
+from fwtrans.semantics.bridged.address_types import host_broadcasts
+from fwtrans.semantics.bridged.equality import Setting
+from fwtrans.semantics.bridged.reading import for_bridged_packets
+from fwtrans.semantics.bridged.topology import asks_for_ports, guest_ports, has_firewall_bridges
+
+if TYPE_CHECKING:
+    from fwtrans.ir.host import Host
+    from fwtrans.ir.ruleset import Ruleset
+
+_WITH_FIREWALL_BRIDGES = (Role.OUT, Role.MIDDLE, Role.IN)
+_WITHOUT = (Role.BRIDGED,)
+
+
+@dataclass(frozen=True, slots=True)
+class Bridged:
+    """The ruleset without bridge ports in the IP families, and how to prove it.
+
+    `unanswered` are guests whose REJECTs are drops, with the reason.
+    """
+
+    ruleset: Ruleset
+    setting: Setting
+    unanswered: tuple[tuple[str, str], ...]
+
+
+def asks_for_bridge_ports(ruleset: Ruleset) -> bool:
+    """Tell whether rules of the IP families ask for ports of bridges: then bridged packets pass them."""
+    return any(asks_for_ports(table) for table in ruleset.tables if table.family is not Family.BRIDGE)
+
+
+def bridged_translation(ruleset: Ruleset, host: Host) -> Bridged:
+    """Return the ruleset with what a bridge forwards judged by the bridge family."""
+    guests = guest_ports(ruleset) if has_firewall_bridges(ruleset) else ()
+    roles = _WITH_FIREWALL_BRIDGES if has_firewall_bridges(ruleset) else _WITHOUT
+    broadcasts = host_broadcasts(host.addresses)
+    hardware = {**host.hardware, **hardware_addresses(ruleset)}
+    reading = for_bridged_packets(ruleset, broadcasts)
+    name = next((table.name for table in ruleset.tables), "fwtrans")
+    bridge = bridge_table(reading.ruleset, guests, roles, name).table
+    answers = answering_on_arrival(bridge, guests, hardware)
+    bridge = dropping_where_mute(answers.table)
+    local = [local_table(table) for table in ruleset.tables if table.family is not Family.BRIDGE]
+    setting = Setting(guests=guests, hardware=hardware, answered=answers.answered, broadcasts=broadcasts)
+    return Bridged(replace(ruleset, tables=(*local, bridge)), setting, answers.declined)

@@ -1,0 +1,204 @@
+"""Do iptables' rules with firewall bridges and nftables' bridge rules do the same to every packet of the host?
+
+    found = compare_bridged(old, new, Setting(guests, ...))
+    found.comparison      equal, or packets that show where not
+    found.intended        the differences that one evaluation is meant to bring, each by name
+
+The parts of a packet's way are compared one by one (`paths`). Two things are taken for what they are and not for a fault:
+where a bridge cannot answer, a REJECT counts as a drop (which of them still answer is compared for packets to the guest's
+own hardware address); and the bits of the mark that only carry a decision from rule to rule need not be carried any more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from fwtrans.ir import fields as known
+from fwtrans.ir.effect import Assign
+from fwtrans.ir.fields import Family
+from fwtrans.ir.match import FieldTest
+from fwtrans.ir.rule import Rule
+from fwtrans.ir.ruleset import BaseHook, Chain, Hook
+from fwtrans.ir.verdict import Drop, Reject
+from fwtrans.ir.walk import flat_steps
+from fwtrans.semantics.bridged.paths import (
+    answered_paths,
+    in_paths,
+    local_paths,
+    middle_paths,
+    names_of,
+    out_paths,
+    other_protocols,
+)
+from fwtrans.semantics.bridged.reading import ALWAYS, IP_FAMILIES, MARK_LEAK_CLOSED, for_bridged_packets
+from fwtrans.semantics.equivalence import compare
+from fwtrans.semantics.outcome import Comparison, DifferenceKind, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from fwtrans.ir.bits import BitSet
+    from fwtrans.ir.fields import Field
+    from fwtrans.ir.ruleset import Ruleset, Table
+    from fwtrans.semantics.bridged.reading import Intended
+    from fwtrans.semantics.bridged.topology import GuestPort
+    from fwtrans.semantics.path import Path
+
+_ONES = (1 << known.MARK.width) - 1
+_SAME_STATE = "a packet's connection has the same state at every hop of its way"
+_UNREAD = "nobody but the rules reads bits {mask:#x} of the mark"
+_NOTHING: Mapping[Field, int] = {}
+# The mark of a connection that dies with its first packet, which is rejected: what a guest gets is compared by itself.
+_UNBORN = {known.CT_MARK: (1 << known.CT_MARK.width) - 1}
+# Before every chain that a host can have.
+_FIRST = -(1 << 31)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """The host: its guests, their hardware addresses by port, and the broadcast addresses of its networks.
+
+    `answered` are the ports of guests whose packets must be rejected where the original rejects; the rest may be dropped.
+    """
+
+    guests: Sequence[GuestPort]
+    hardware: Mapping[str, int] = field(default_factory=dict)
+    answered: frozenset[str] = frozenset()
+    broadcasts: tuple[int, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+
+
+class BridgedComparison(NamedTuple):
+    """The comparison of all parts, and what is different on purpose."""
+
+    comparison: Comparison
+    intended: tuple[Intended, ...]
+
+
+def compare_bridged(old: Ruleset, new: Ruleset, setting: Setting) -> BridgedComparison:
+    """Return whether two rulesets do the same on every path, the old one with firewall bridges, the new one without."""
+    reading = for_bridged_packets(old, setting.broadcasts)
+    before = reading.ruleset
+    carried = _written_and_read(old)
+    unread = carried & ~_used(new)
+    names = names_of(before, new)
+    others = other_protocols((before, new))
+    parts = [_compared(before, new, list(out_paths(setting.guests, others)), unread, setting)]
+    mute = [*middle_paths(names, setting.guests, others), *in_paths(setting.guests, others)]
+    parts.append(_compared(_without_answers(before), _without_answers(new), mute, carried, setting))
+    answered = [guest for guest in setting.guests if guest.name in setting.answered]
+    parts.append(_compared(before, new, list(answered_paths(answered, setting.hardware)), carried, setting, _UNBORN))
+    local, closed = _local(old, new, list(local_paths(old, new, names)), unread, setting)
+    parts.append(local)
+    assumptions = [_SAME_STATE, *reading.assumptions]
+    if carried:
+        assumptions.append(_UNREAD.format(mask=carried))
+    intended = (*ALWAYS, *reading.intended, *closed)
+    return BridgedComparison(_joined(parts, assumptions), intended)
+
+
+def _compared(
+    old: Ruleset, new: Ruleset, paths: list[Path], ignored: int, setting: Setting, also: Mapping[Field, int] = _NOTHING
+) -> Comparison:
+    limits = replace(setting.limits, ignored={known.MARK: ignored, **also} if ignored else also)
+    return compare(old, new, limits=limits, paths=paths) if paths else Comparison((), (), ())
+
+
+def _local(
+    old: Ruleset, new: Ruleset, paths: list[Path], unread: int, setting: Setting
+) -> tuple[Comparison, tuple[Intended, ...]]:
+    """Compare what the host itself does; where only a mark from before makes a difference, the leak has been closed."""
+    found = _compared(old, new, paths, unread, setting)
+    if found.equal or not unread or not all(item.kind is DifferenceKind.VERDICT for item in found.differences):
+        return found, ()
+    closed = _compared(_with_cleared_mark(old, unread), new, paths, unread, setting)
+    if not closed.equal:
+        return found, ()
+    origins = (origin for item in found.differences for place in item.old.decided_by for origin in place.origins)
+    return closed, (MARK_LEAK_CLOSED._replace(origins=tuple(dict.fromkeys(origins))),)
+
+
+def _joined(parts: Iterable[Comparison], assumptions: Iterable[str]) -> Comparison:
+    parts = tuple(parts)
+    told = [text for part in parts for text in part.assumptions if not text.startswith("nobody else reads bits")]
+    return Comparison(
+        tuple(item for part in parts for item in part.differences),
+        tuple(dict.fromkeys(item for part in parts for item in part.undecided)),
+        tuple(dict.fromkeys((*told, *assumptions))),
+        sum(part.omitted for part in parts),
+    )
+
+
+# --- readings of a ruleset ---
+
+
+def _without_answers(ruleset: Ruleset) -> Ruleset:
+    def changed(rule: Rule) -> Rule:
+        return replace(rule, verdict=Drop()) if isinstance(rule.verdict, Reject) else rule
+
+    return _with_rules(ruleset, changed)
+
+
+def _with_rules(ruleset: Ruleset, change) -> Ruleset:  # noqa: ANN001
+    tables = tuple(
+        replace(
+            table,
+            chains=tuple(replace(chain, rules=tuple(map(change, chain.rules))) for chain in table.chains),
+        )
+        for table in ruleset.tables
+    )
+    return replace(ruleset, tables=tables)
+
+
+def _with_cleared_mark(ruleset: Ruleset, mask: int) -> Ruleset:
+    """Return a ruleset that forgets bits of the mark before the host's own rules."""
+
+    def first(table: Table) -> Chain:
+        clear = Rule((Assign(known.MARK, _ONES & ~mask, 0),))
+        return Chain(f"clear mark {table.family.value}", (clear,), BaseHook("filter", Hook.INPUT, _FIRST))
+
+    tables = tuple(
+        replace(table, chains=(first(table), *table.chains)) if table.family in IP_FAMILIES else table
+        for table in ruleset.tables
+    )
+    return replace(ruleset, tables=tables)
+
+
+def _steps(ruleset: Ruleset):  # noqa: ANN202
+    rules = (rule for table in ruleset.tables for chain in table.chains for rule in chain.rules)
+    return (step for rule in rules for step in flat_steps(rule.steps))
+
+
+def _written_and_read(ruleset: Ruleset) -> int:
+    """Return the bits of the mark that rules set to constants and test: what carries a decision from rule to rule."""
+    written = read = 0
+    for step in _steps(ruleset):
+        if isinstance(step, Assign) and step.field is known.MARK:
+            written |= (_ONES & ~step.keep) | step.constant
+        elif isinstance(step, FieldTest) and step.field is known.MARK:
+            read |= _asked(step.values)  # type: ignore[arg-type]
+    return written & read
+
+
+def _used(ruleset: Ruleset) -> int:
+    """Return the bits of the mark that rules look at or write."""
+    found = 0
+    for step in _steps(ruleset):
+        if isinstance(step, Assign) and step.field is known.MARK:
+            found |= (_ONES & ~step.keep) | step.constant
+        elif isinstance(step, FieldTest) and step.field is known.MARK:
+            found |= _asked(step.values)  # type: ignore[arg-type]
+    return found
+
+
+def _asked(values: BitSet) -> int:
+    found = 0
+    for mask, _ in values.cubes:
+        found |= mask
+    return found
+
+
+def is_bridged(ruleset: Ruleset) -> bool:
+    """Tell whether a ruleset judges bridged packets in the bridge family's own hooks."""
+    return any(table.family is Family.BRIDGE for table in ruleset.tables)
