@@ -1,0 +1,1 @@
+"""Loading: check, load, list, the difference to what is loaded, snapshots and the way back."""
