@@ -208,7 +208,7 @@ class _Reader:
         written = line.words[1].token if len(line.words) > 1 else Token("", end)
         value = option.read(written.text)
         if isinstance(value, Mistake):
-            note = f"PVE skips it: {option.default}"
+            note = f"PVE skips it; without it, {option.default}"
             if value.fatal:
                 note = "PVE stops here: it changes no rule at all until this is put right"
             code = "FWT168" if value.fatal else "FWT162"

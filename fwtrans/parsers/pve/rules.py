@@ -184,12 +184,17 @@ def _value_mistake(parameter: Parameter, kind: FirewallKind, *, in_group: bool) 
 def _tell_of_oddities(rule: Rule, complaints: Complaints) -> None:
     """Tell of parameters that are given twice, and of those that PVE does not see."""
     seen: dict[RuleOption, Parameter] = {}
+    forgotten: dict[RuleOption, Parameter] = {}
     for parameter in rule.parameters:
         if parameter.option in seen:
-            message = f"`{parameter.written.text}` is given twice in this rule"
-            note = f"PVE takes this one and forgets `{shortened(seen[parameter.option].value.text)}`"
-            complaints.add("FWT167", message, complaints.at(rule.line, parameter.written), note=note)
+            forgotten[parameter.option] = seen[parameter.option]
         seen[parameter.option] = parameter
+    for option, earlier in forgotten.items():
+        last = seen[option].written
+        note = f"PVE takes this one and forgets `{shortened(earlier.value.text)}`"
+        complaints.add(
+            "FWT167", f"`{last.text}` is given twice in this rule", complaints.at(rule.line, last), note=note
+        )
     for parameter in seen.values():
         if parameter.binds_nothing and parameter.option is not RuleOption.PROTOCOL:
             message = f"to PVE a `0` behind `{parameter.written.text}` is no value"

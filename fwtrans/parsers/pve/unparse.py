@@ -32,7 +32,8 @@ def unparse_rule(rule: Rule) -> str:
 def _section(section: Section) -> Iterator[str]:
     title = "" if section.title is None else f" {section.title.text}"
     yield _with_comment(f"[{section.kind.value}{title}]", section.comment)
-    yield ""
+    if section.items:
+        yield ""
     yield from map(_item, section.items)
 
 
