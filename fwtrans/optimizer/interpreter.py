@@ -7,35 +7,60 @@ to, read or write. What comes out equal is one chain, so a chain is cloned only 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import verdict as verdicts
 from fwtrans.ir.fields import MARK
-from fwtrans.ir.walk import fields_read, flat_steps, map_names, set_names
+from fwtrans.ir.rule import Rule
+from fwtrans.ir.ruleset import Chain
+from fwtrans.ir.walk import fields_read, flat_steps
 from fwtrans.optimizer.facts import Decider, meet, values_of
+from fwtrans.optimizer.leaving import Leaving, class_of
+from fwtrans.optimizer.reached import reached, renamed_chains, rule_targets
 from fwtrans.optimizer.rule_walk import walk_steps, without_last_tests
 from fwtrans.optimizer.state import State, joined_states, key_of, written_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Sequence
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.match import KeyPart
-    from fwtrans.ir.rule import Rule
-    from fwtrans.ir.ruleset import Chain, Table
-    from fwtrans.ir.sets import MapElement, NamedMap
+    from fwtrans.ir.ruleset import Table
+    from fwtrans.ir.sets import MapElement, MapValue, NamedMap
+    from fwtrans.optimizer.leaving import BitClass
 
 
-@dataclass(frozen=True, slots=True)
-class Visited:
-    """A chain that has been walked: its new name (None where nothing is left of it), and the state at its end or return.
+class Exits(NamedTuple):
+    """How packets come back from a chain: the states at its end and returns, by what is known there of the mark's bits.
 
-    `after` is None where no packet comes back.
+    `falls` says what is known of the bits at the chain's end. `lacks` tells that some packets leave by more chains than
+    one, for which the caller could have named no end.
     """
 
+    states: tuple[tuple[BitClass, State], ...] = ()
+    falls: BitClass = None
+    lacks: bool = False
+
+    @property
+    def after(self) -> State | None:
+        """Return what is known of all packets that come back; None where no packet does."""
+        found: State | None = None
+        for _, state in self.states:
+            found = joined_states(found, state)
+        return found
+
+    @property
+    def classes(self) -> tuple[BitClass, ...]:
+        """Return what may be known of the bits at an exit."""
+        return tuple(found for found, _ in self.states)
+
+
+class Visited(NamedTuple):
+    """A chain that has been walked: its new name, None where nothing is left of it, and how packets come back."""
+
     name: str | None
-    after: State | None
+    exits: Exits
 
 
 class _Touched(NamedTuple):
@@ -48,9 +73,10 @@ class _Touched(NamedTuple):
 class Interpreter:
     """Walks chains of one table and collects what is left of them."""
 
-    def __init__(self, table: Table, *, learn: bool, names: Iterable[str] = ()) -> None:
+    def __init__(self, table: Table, *, learn: bool, names: Iterable[str] = (), mask: int = 0) -> None:
         self.table = table
         self.learn = learn
+        self.mask = mask
         self.decider = Decider(table)
         self._chains = {chain.name: chain for chain in table.chains}
         self._maps = {mapping.name: mapping for mapping in table.maps}
@@ -58,6 +84,7 @@ class Interpreter:
         self._visited: dict[object, Visited] = {}
         self._taken = set(names)
         self._callers = _callers(table)
+        self._wanted: dict[str, str] = {}
         self._by_content: dict[tuple[str, tuple[Rule, ...]], str] = {}
         self._new: dict[str, list[Chain]] = {}
         self._new_maps: dict[str, list[NamedMap]] = {}
@@ -65,48 +92,47 @@ class Interpreter:
 
     # --- chains ---
 
-    def entry(self, name: str, state: State, new_name: str) -> None:
+    def entry(self, name: str, state: State, new_name: str, leaving: Leaving | None = None) -> None:
         """Walk a chain where packets come in; it keeps its hook, and stays a chain of its own."""
-        walked = ChainWalk(self, self._chains[name], state.restricted(self.touched(name).relevant))
-        chain = replace(self._chains[name], name=new_name, rules=walked.run())
-        self._new.setdefault(name, []).append(chain)
+        state = state.restricted(self.touched(name).relevant)
+        rules, _ = self._walk(self.original(name), state, leaving)
+        self._new.setdefault(name, []).append(replace(self.original(name), name=new_name, rules=rules))
 
-    def visit(self, name: str, state: State) -> Visited:
+    def visit(self, name: str, state: State, leaving: Leaving | None = None) -> Visited:
         """Return what a chain is for packets of a state; what only single callers may hand over is for them alone."""
         if self._callers[name] > 1:
             state = State(state.given, state.given)
         state = state.restricted(self.touched(name).relevant)
-        key = (name, key_of(state))
+        key = (name, key_of(state), leaving)
         if key not in self._visited:
-            walk = ChainWalk(self, self._chains[name], state)
-            rules = walk.run()
-            self._visited[key] = Visited(self._named(name, rules) if rules else None, walk.after)
+            rules, exits = self._walk(self.original(name), state, leaving)
+            self._visited[key] = Visited(self.named(name, name, rules) if rules else None, exits)
         return self._visited[key]
 
-    def called(self, name: str, state: State) -> Visited:
+    def called(self, name: str, state: State, leaving: Leaving | None = None) -> Visited:
         """Return the same, with all that is known where the call comes back."""
-        found = self.visit(name, state)
-        after = found.after
-        return found if after is None else Visited(found.name, state.returning(self.touched(name).written, after))
+        found = self.visit(name, state, leaving)
+        written = self.touched(name).written
+        states = tuple((bits, state.returning(written, after)) for bits, after in found.exits.states)
+        return found._replace(exits=found.exits._replace(states=states))
 
-    def materialised(self, name: str) -> str:
-        """Return the name of an empty chain that stands for the one of that name, for maps that must lead somewhere."""
-        return self._named(name, ())
+    def _walk(self, chain: Chain, state: State, leaving: Leaving | None) -> tuple[tuple[Rule, ...], Exits]:
+        return ChainWalk(self, chain, state, leaving).run()
 
-    def _named(self, original: str, rules: tuple[Rule, ...]) -> str:
-        found = self._by_content.get((original, rules))
+    def original(self, name: str) -> Chain:
+        """Return a chain as it was."""
+        return self._chains[name]
+
+    def named(self, original: str, wanted: str, rules: tuple[Rule, ...]) -> str:
+        """Return the name of a chain with these rules, made of an original one; a new one where there is none yet."""
+        found = self._by_content.get((wanted, rules))
         if found is None:
-            found, number = original, 2
-            while found in self._taken:
-                found, number = f"{original}-{number}", number + 1
+            found = _free(wanted, self._taken)
             self._taken.add(found)
-            self._by_content[original, rules] = found
-            self._new.setdefault(original, []).append(replace(self._chains[original], name=found, rules=rules))
+            self._wanted[found] = wanted
+            self._by_content[wanted, rules] = found
+            self._new.setdefault(original, []).append(Chain(found, rules, origin=self._chains[original].origin))
         return found
-
-    def chains(self) -> tuple[Chain, ...]:
-        """Return all that is left, each behind the chain it was made of."""
-        return tuple(new for chain in self.table.chains for new in self._new.get(chain.name, ()))
 
     def touched(self, name: str) -> _Touched:
         """Return which fields matter to a chain and all it leads to."""
@@ -129,9 +155,17 @@ class Interpreter:
 
     def targets(self, rule: Rule) -> Iterator[str]:
         """Yield the chains that a rule may lead to, by itself or by a map."""
-        yield from _targets(rule, self._maps)
+        yield from rule_targets(rule, self._maps)
+
+    def jumped(self, walk: ChainWalk, _behind: int, name: str, held: State) -> Visited:
+        """Return what a jump from a chain leads to; `_behind` is the number of the rule behind it."""
+        return self.called(name, held, walk.leaving and Leaving(seen=walk.leaving.seen))
 
     # --- maps ---
+
+    def map_values(self, verdict: verdicts.Dispatch) -> Iterator[MapValue]:
+        """Yield the values of the map that a verdict names."""
+        return (element.value for element in self._maps[verdict.map_name].elements)
 
     def dispatched(self, verdict: verdicts.Dispatch, state: State) -> tuple[verdicts.Dispatch | None, list[Visited]]:
         """Return a dispatch whose map holds what is left of its elements, and the chains these lead to."""
@@ -145,7 +179,7 @@ class Interpreter:
             if isinstance(value, (verdicts.Jump, verdicts.Goto)):
                 found = self.called(value.chain, state)
                 visited.append(found)
-                value = replace(value, chain=found.name or self.materialised(value.chain))
+                value = replace(value, chain=found.name or self.named(value.chain, value.chain, ()))
             elements.append(element._replace(value=value))
         if not elements:
             return None, visited
@@ -175,94 +209,122 @@ class Interpreter:
         made.append(replace(mapping, name=name, elements=elements))
         return name
 
-    def result(self) -> Table:
-        """Return the table of what is left, with the sets and maps that it names."""
-        chains = self.chains()
-        rules = [rule for chain in chains for rule in chain.rules]
-        wanted = {name for rule in rules for name in map_names(rule)}
+    def result(self, entries: Sequence[str]) -> Table:
+        """Return the table of what the entries lead to, with the sets and maps that it names."""
+        chains = tuple(new for chain in self.table.chains for new in self._new.get(chain.name, ()))
         made = [new for mapping in self.table.maps for new in (self._new_maps.get(mapping.name) or [mapping])]
-        maps = tuple(mapping for mapping in made if mapping.name in wanted)
-        return pruned(replace(self.table, chains=chains, maps=maps))
+        found = reached(replace(self.table, chains=chains, maps=tuple(made)), entries)
+        return renamed_chains(found, self._final_names(found, entries))
+
+    def _final_names(self, table: Table, entries: Sequence[str]) -> dict[str, str]:
+        """Return new names for clones: some that have been tried are not used, and need not be counted."""
+        taken = set(entries)
+        found: dict[str, str] = {}
+        for chain in table.chains:
+            if chain.name not in entries:
+                found[chain.name] = _free(self._wanted[chain.name], taken)
+                taken.add(found[chain.name])
+        return found
 
 
 class ChainWalk:
     """Goes through the rules of one chain for packets of one state."""
 
-    def __init__(self, interpreter: Interpreter, chain: Chain, state: State) -> None:
-        self._interpreter = interpreter
-        self._chain = chain
+    def __init__(self, interpreter: Interpreter, chain: Chain, state: State, leaving: Leaving | None) -> None:
+        self.interpreter = interpreter
+        self.chain = chain
+        self.leaving = leaving
+        self.lacks = False
         self._state: State | None = state
-        self.after: State | None = None
+        self._states: dict[BitClass, State] = {}
 
-    def run(self) -> tuple[Rule, ...]:
-        """Return what is left of the rules."""
+    def run(self) -> tuple[tuple[Rule, ...], Exits]:
+        """Return what is left of the rules, and how packets come back."""
         rules: list[Rule] = []
-        for rule in self._chain.rules:
+        for at, rule in enumerate(self.chain.rules):
             if self._state is None:
                 break
-            left = self._rule(rule, self._state)
+            left = self._rule(at, rule, self._state)
             if left is not None:
                 rules.append(left)
-        self._leave(self._state)
-        return tuple(rules)
+        falls: BitClass = None
+        if self._state is not None:
+            falls = self.class_of(self._state)
+            ending = self._leave(self._state)
+            if ending is not None:
+                rules.append(ending)
+        return tuple(rules), Exits(tuple(self._states.items()), falls, self.lacks)
 
-    def _leave(self, state: State | None) -> None:
-        self.after = joined_states(self.after, state)
+    def class_of(self, state: State) -> BitClass:
+        """Return what is known of the bits that decide where packets come back to."""
+        return class_of(state.facts, self.interpreter.mask) if self.interpreter.mask else None
 
-    def _rule(self, rule: Rule, state: State) -> Rule | None:
-        walked = walk_steps(self._interpreter.decider, rule, state, learn=self._interpreter.learn)
-        verdict, onward = None, None
+    def _leave(self, state: State) -> Rule | None:
+        """Return the end of packets that leave the chain here; where they just come back, note in what state."""
+        found = self.class_of(state)
+        ending = self.leaving.ending(found) if self.leaving is not None else None
+        if ending is None:
+            self._come_back(found, state)
+        return ending
+
+    def _come_back(self, found: BitClass, state: State) -> None:
+        joined = joined_states(self._states.get(found), state)
+        assert joined is not None  # noqa: S101 -- neither is None
+        self._states[found] = joined
+
+    def _rule(self, at: int, rule: Rule, state: State) -> Rule | None:
+        walked = walk_steps(self.interpreter.decider, rule, state, learn=self.interpreter.learn)
+        ending, onward = Rule(()), None
         if walked.held is not None:
-            verdict, onward = self._verdict(rule.verdict, walked.held)
+            ending, onward = self._verdict(at, rule.verdict, walked.held)
         self._state = joined_states(walked.failed, onward)
-        steps = walked.steps if verdict is not None else without_last_tests(walked.steps)
-        if verdict is None and not steps:
+        steps = walked.steps if ending.verdict is not None else without_last_tests(walked.steps)
+        if ending.verdict is None and not steps:
             return None
-        return rule if steps == rule.steps and verdict == rule.verdict else replace(rule, steps=steps, verdict=verdict)
+        if steps == rule.steps and ending.verdict == rule.verdict:
+            return rule
+        origins = tuple(dict.fromkeys((*rule.origins, *ending.origins)))
+        return replace(rule, steps=steps, verdict=ending.verdict, origins=origins)
 
-    def _verdict(self, verdict: verdicts.Verdict | None, held: State) -> tuple[verdicts.Verdict | None, State | None]:
-        """Return what is left of a verdict, and the state of packets that go on with the next rule."""
-        if verdict is None:
-            return None, held
+    def _verdict(self, at: int, verdict: verdicts.Verdict | None, held: State) -> tuple[Rule, State | None]:
+        """Return what is left of a verdict, as a rule without steps, and the state of packets that go on behind it."""
         if isinstance(verdict, verdicts.Return):
-            self._leave(held)
-            return verdict, None
+            return self._leave(held) or Rule((), verdict), None
         if isinstance(verdict, verdicts.Jump):
-            found = self._interpreter.called(verdict.chain, held)
-            return (None if found.name is None else replace(verdict, chain=found.name)), found.after
+            found = self.interpreter.jumped(self, at + 1, verdict.chain, held)
+            return Rule((), None if found.name is None else replace(verdict, chain=found.name)), found.exits.after
         if isinstance(verdict, verdicts.Goto):
-            found = self._interpreter.called(verdict.chain, held)
-            self._leave(found.after)
-            return (verdicts.Return() if found.name is None else replace(verdict, chain=found.name)), None
+            return self._goto(verdict, held), None
         if isinstance(verdict, verdicts.Dispatch):
             return self._dispatch(verdict, held)
-        return verdict, None
+        return Rule((), verdict), held if verdict is None else None
 
-    def _dispatch(self, verdict: verdicts.Dispatch, held: State) -> tuple[verdicts.Verdict | None, State | None]:
-        left, visited = self._interpreter.dispatched(verdict, held)
+    def _goto(self, verdict: verdicts.Goto, held: State) -> Rule:
+        found = self.interpreter.called(verdict.chain, held, self.leaving)
+        self.lacks = self.lacks or found.exits.lacks
+        if found.name is None:
+            return self._leave(found.exits.after or held) or Rule((), verdicts.Return())
+        for bits, state in found.exits.states:
+            self._come_back(bits, state)
+        return Rule((), replace(verdict, chain=found.name))
+
+    def _dispatch(self, verdict: verdicts.Dispatch, held: State) -> tuple[Rule, State | None]:
+        left, visited = self.interpreter.dispatched(verdict, held)
         onward: State | None = held
         for found in visited:
-            onward = joined_states(onward, found.after)
-        self._leave(onward)
-        return left, onward
+            onward = joined_states(onward, found.exits.after)
+        if any(isinstance(value, (verdicts.Return, verdicts.Goto)) for value in self.interpreter.map_values(verdict)):
+            self._come_back(None, onward or held)
+        return Rule((), left), onward
 
 
-def pruned(table: Table) -> Table:
-    """Return the table without sets that no rule names."""
-    rules = [rule for chain in table.chains for rule in chain.rules]
-    wanted = {name for rule in rules for name in set_names(rule)}
-    return replace(table, sets=tuple(named for named in table.sets if named.name in wanted))
+def _free(wanted: str, taken: set[str]) -> str:
+    found, number = wanted, 2
+    while found in taken:
+        found, number = f"{wanted}-{number}", number + 1
+    return found
 
 
 def _callers(table: Table) -> Counter[str]:
     maps = {mapping.name: mapping for mapping in table.maps}
-    return Counter(target for chain in table.chains for rule in chain.rules for target in _targets(rule, maps))
-
-
-def _targets(rule: Rule, maps: Mapping[str, NamedMap]) -> Iterator[str]:
-    if isinstance(rule.verdict, (verdicts.Jump, verdicts.Goto)):
-        yield rule.verdict.chain
-    elif isinstance(rule.verdict, verdicts.Dispatch):
-        for element in maps[rule.verdict.map_name].elements:
-            if isinstance(element.value, (verdicts.Jump, verdicts.Goto)):
-                yield element.value.chain
+    return Counter(target for chain in table.chains for rule in chain.rules for target in rule_targets(rule, maps))

@@ -82,7 +82,7 @@ def _walked(table: Table, entries: Sequence[Entry], names: Sequence[str], *, lea
     for entry, name in zip(entries, names, strict=True):
         facts = as_facts(entry.facts)
         interpreter.entry(entry.chain, State(facts, facts), name)
-    return interpreter.result()
+    return interpreter.result(names)
 
 
 def simplified(table: Table) -> Table:

@@ -60,7 +60,7 @@ class State:
             kept = {field: values for field, values in mine.items() if field not in written}
             return kept | {field: values for field, values in theirs.items() if field in written}
 
-        return State(behind(self.facts, callee.given), behind(self.given, callee.given))
+        return State(behind(self.facts, callee.facts), behind(self.given, callee.given))
 
 
 def joined_states(first: State | None, second: State | None) -> State | None:

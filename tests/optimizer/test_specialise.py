@@ -80,7 +80,7 @@ def port_in(names: NameSet) -> FieldTest:
     return FieldTest(known.PORT_IN, names)
 
 
-BRIDGED = {
+BRIDGED: dict[Field, ValueSet] = {
     known.PORT_IN: TAPS,
     known.PORT_OUT: NameSet.prefix("fwln"),
     known.BRIDGED: IntervalSet.single(1, 1),
@@ -123,7 +123,7 @@ def test_bits_that_are_known_are_not_asked_again() -> None:
 
 
 def test_a_fact_says_nothing_of_presence() -> None:
-    found = {known.DPORT: IntervalSet.single(16, 22)}
+    found: dict[Field, ValueSet] = {known.DPORT: IntervalSet.single(16, 22)}
     assert left(rule(dport(22), DROP), facts=found) == shown(base(rule(dport(22), DROP)))
     assert left(rule(dport(23), DROP), facts=found) == shown(base())
     there = {**found, known.HAS_TRANSPORT: IntervalSet.single(1, 1)}

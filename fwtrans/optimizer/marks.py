@@ -1,0 +1,143 @@
+"""Bits of the mark that only carry a decision from rule to rule become verdicts.
+
+    tap-OUT:  jump group; mark & 1 == 1 return; tcp dport 443 goto set-mark; drop        (behind it: policy accept)
+    group:    mark & ~1; tcp dport 22 goto set-mark
+    set-mark: mark | 1
+
+    tap-OUT:  jump group; tcp dport 443 return; drop
+    group:    tcp dport 22 accept
+
+Why it is safe: each chain is walked with what is known of the bits. Where all packets that come to an exit of a called
+chain have the same known bits, and the rules behind the call make one end of all packets with these bits (a verdict, the
+policy behind a return, or a chain that always ends), that end may as well be said at the exit. What comes back then has
+known bits, and the tests behind the call are decided. Writes that nobody reads any more go last.
+
+What it does not do: where bits are not known at an exit, or packets come back with several values and the rules behind do
+not end them, the mark stays with all that reads it, and so does a test that asks for other bits as well, or a copy of the
+mark elsewhere. Such rules are named in `kept`. Rules that read bits which the packet may have brought along are named in
+`leaks`: they would be decided if the bits were known where packets come in.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from fwtrans.ir.bits import BitSet
+from fwtrans.ir.fields import MARK
+from fwtrans.ir.match import FieldTest
+from fwtrans.ir.rule import Rule
+from fwtrans.ir.verdict import Accept, Drop
+from fwtrans.ir.walk import flat_steps
+from fwtrans.optimizer.inlining import inlined_verdicts
+from fwtrans.optimizer.leaving import Leaving
+from fwtrans.optimizer.mark_bits import bits_read
+from fwtrans.optimizer.mark_plan import MarkInterpreter
+from fwtrans.optimizer.mark_writes import without_dead_writes
+from fwtrans.optimizer.specialise import Entry, specialise_entries
+from fwtrans.optimizer.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fwtrans.ir.ruleset import BaseHook, Chain, Table
+    from fwtrans.optimizer.facts import Facts
+
+
+class MarkEntry(NamedTuple):
+    """A base chain, the bits that packets come in with (None: not known), and whether the bits are seen behind it."""
+
+    chain: str
+    entry: int | None = None
+    seen_later: bool = False
+
+
+class KeptRule(NamedTuple):
+    """A rule that still reads the bits, and why."""
+
+    chain: str
+    rule: Rule
+    reason: str
+
+
+class WithoutMarks(NamedTuple):
+    """The table of the base chains that were asked for, and the rules in it that still read the bits."""
+
+    table: Table
+    leaks: tuple[KeptRule, ...] = ()
+    kept: tuple[KeptRule, ...] = ()
+
+
+def without_mark_bits(
+    table: Table, base_chain: str, mask: int, *, entry: int | None = None, seen_later: bool = False
+) -> WithoutMarks:
+    """Return one base chain, with all it leads to, in which as little as can be rests on the bits."""
+    return without_marks(table, (MarkEntry(base_chain, entry, seen_later),), mask)
+
+
+def without_marks(table: Table, entries: Sequence[MarkEntry], mask: int) -> WithoutMarks:
+    """Return several base chains, in one table in which what is equal is shared."""
+    found = _without(table, entries, mask)
+    left = list(_reading(found, mask))
+    if not left:
+        return WithoutMarks(found)
+    known = _without(table, [entry if entry.entry is not None else entry._replace(entry=0) for entry in entries], mask)
+    fixed = {origin for kept in _reading(known, mask) for origin in kept.rule.origins}
+    leaks = [kept for kept in left if not fixed.issuperset(kept.rule.origins)]
+    return WithoutMarks(
+        found,
+        tuple(kept._replace(reason="the packet may have brought the bits along") for kept in leaks),
+        tuple(kept for kept in left if kept not in leaks),
+    )
+
+
+def _without(table: Table, entries: Sequence[MarkEntry], mask: int) -> Table:
+    before = None
+    while table != before:
+        before = table
+        table = _once(table, entries, mask)
+    return table
+
+
+def _once(table: Table, entries: Sequence[MarkEntry], mask: int) -> Table:
+    names = [entry.chain for entry in entries]
+    interpreter = MarkInterpreter(table, mask, names=names)
+    for entry in entries:
+        chain = interpreter.original(entry.chain)
+        facts = _facts(entry, mask)
+        leaving = Leaving(may=frozenset({(None, _policy(chain))}), seen=entry.seen_later)
+        interpreter.entry(entry.chain, State(facts, facts), entry.chain, leaving)
+    found = interpreter.result(names)
+    found = without_dead_writes(found, {entry.chain: entry.seen_later for entry in entries}, mask)
+    found = specialise_entries(found, [Entry(entry.chain, _facts(entry, mask)) for entry in entries], learn=True).table
+    return inlined_verdicts(found)
+
+
+def _facts(entry: MarkEntry, mask: int) -> Facts:
+    return {} if entry.entry is None else {MARK: BitSet.cube(MARK.width, mask, entry.entry & mask)}
+
+
+def _policy(chain: Chain) -> Rule:
+    base: BaseHook | None = chain.base
+    origins = (chain.origin,) if chain.origin is not None else chain.rules[-1].origins if chain.rules else ()
+    return Rule((), Accept() if base is None or base.accepts else Drop(), origins)
+
+
+def _reading(table: Table, mask: int) -> list[KeptRule]:
+    return [
+        KeptRule(chain.name, rule, _reason(rule, mask))
+        for chain in table.chains
+        for rule in chain.rules
+        if bits_read(rule) & mask
+    ]
+
+
+def _reason(rule: Rule, mask: int) -> str:
+    tests = [step for step in flat_steps(rule.steps) if isinstance(step, FieldTest) and step.field is MARK]
+    asked = 0
+    for test in tests:
+        asked |= bits_read(Rule((test,)))
+    if asked & mask != bits_read(rule) & mask or not tests:
+        return "the bits are copied or part of a key"
+    if asked & ~mask:
+        return "the bits are asked for together with others"
+    return "the bits are not known where they are asked for"

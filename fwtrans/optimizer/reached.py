@@ -1,0 +1,101 @@
+"""What some chains of a table lead to: chains, sets and maps that nothing leads to or names are left out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+from fwtrans.ir import verdict as verdicts
+from fwtrans.ir.walk import map_names, set_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from fwtrans.ir.rule import Rule
+    from fwtrans.ir.ruleset import Chain, Table
+    from fwtrans.ir.sets import NamedMap
+
+_Value = TypeVar("_Value")
+
+
+def reached(table: Table, entries: Sequence[str]) -> Table:
+    """Return the table with what the entries lead to, in its order."""
+    chains = {chain.name: chain for chain in table.chains}
+    maps = {mapping.name: mapping for mapping in table.maps}
+    found: set[str] = set()
+    waiting = list(entries)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting.extend(target for rule in chains[name].rules for target in rule_targets(rule, maps))
+    return with_what_is_named(replace(table, chains=tuple(chain for chain in table.chains if chain.name in found)))
+
+
+def with_what_is_named(table: Table) -> Table:
+    """Return the table without sets and maps that no rule names."""
+    rules = [rule for chain in table.chains for rule in chain.rules]
+    sets = {name for rule in rules for name in set_names(rule)}
+    maps = {name for rule in rules for name in map_names(rule)}
+    return replace(
+        table,
+        sets=tuple(named for named in table.sets if named.name in sets),
+        maps=tuple(mapping for mapping in table.maps if mapping.name in maps),
+    )
+
+
+def renamed_chains(table: Table, names: Mapping[str, str]) -> Table:
+    """Return the table with chains under other names, wherever they are named."""
+    if all(old == new for old, new in names.items()):
+        return table
+
+    def renamed(value: _Value) -> _Value:
+        if isinstance(value, (verdicts.Jump, verdicts.Goto)):
+            return replace(value, chain=names.get(value.chain, value.chain))
+        return value
+
+    def of_map(mapping: NamedMap) -> NamedMap:
+        return replace(mapping, elements=tuple(item._replace(value=renamed(item.value)) for item in mapping.elements))
+
+    chains = (
+        replace(
+            chain,
+            name=names.get(chain.name, chain.name),
+            rules=tuple(
+                rule if (verdict := renamed(rule.verdict)) is rule.verdict else replace(rule, verdict=verdict)
+                for rule in chain.rules
+            ),
+        )
+        for chain in table.chains
+    )
+    return replace(table, chains=tuple(chains), maps=tuple(map(of_map, table.maps)))
+
+
+def rule_targets(rule: Rule, maps: Mapping[str, NamedMap]) -> Iterator[str]:
+    """Yield the chains that a rule leads to, by itself or by a map."""
+    if isinstance(rule.verdict, (verdicts.Jump, verdicts.Goto)):
+        yield rule.verdict.chain
+    elif isinstance(rule.verdict, verdicts.Dispatch):
+        for element in maps[rule.verdict.map_name].elements:
+            if isinstance(element.value, (verdicts.Jump, verdicts.Goto)):
+                yield element.value.chain
+
+
+def callees_last(table: Table, entries: Sequence[str]) -> list[Chain]:
+    """Return the chains that entries lead to, each behind all that lead to it."""
+    chains = {chain.name: chain for chain in table.chains}
+    maps = {mapping.name: mapping for mapping in table.maps}
+    done: list[Chain] = []
+    seen: set[str] = set()
+    for entry in reversed(entries):
+        waiting = [(entry, False)]
+        while waiting:
+            name, left = waiting.pop()
+            if left:
+                done.append(chains[name])
+            elif name not in seen:
+                seen.add(name)
+                waiting.append((name, True))
+                targets = [target for rule in chains[name].rules for target in rule_targets(rule, maps)]
+                waiting.extend((target, False) for target in targets)
+    return done[::-1]
