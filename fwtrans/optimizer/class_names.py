@@ -36,7 +36,7 @@ def content_hash(lines: Iterable[str]) -> str:
 
 def class_name(members: Iterable[tuple[str, str]], digest: str) -> str:
     """Return a name for the class of some chains and their ports: what their names say besides the port, and the hash."""
-    found = {chain.replace(port, "class") if port in chain else "class" for chain, port in members}
+    found = {chain.replace(port, "class") if port and port in chain else "class" for chain, port in members}
     word = found.pop() if len(found) == 1 else "class"
     return f"{word}-{digest}"
 

@@ -31,11 +31,13 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from fwtrans.ir.effect import Assign, AssignFromMap
 from fwtrans.ir.match import FieldTest, KeyPart, MemberTest, OpaqueTest
+from fwtrans.ir.names import NamePattern
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.stateful import Limit, StatefulFromMap, StatefulTest
 from fwtrans.ir.verdict import Dispatch, Goto, Jump
 from fwtrans.ir.walk import chain_targets, map_names, set_names
+from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.class_names import Texts, class_name, content_hash
 from fwtrans.optimizer.constants import ConstantKind, Sets, membership, part_rule, refill
 from fwtrans.optimizer.log_chains import LogPlace, log_place
@@ -48,8 +50,8 @@ if TYPE_CHECKING:
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.rule import Step
-    from fwtrans.ir.ruleset import Table
-    from fwtrans.ir.sets import MapValue, NamedMap
+    from fwtrans.ir.ruleset import Ruleset, Table
+    from fwtrans.ir.sets import MapValue, NamedMap, Part
     from fwtrans.ir.verdict import Verdict
     from fwtrans.optimizer.constants import Constant
     from fwtrans.optimizer.port_slots import Elements
@@ -58,6 +60,16 @@ if TYPE_CHECKING:
 def share_policies(table: Table) -> Table:
     """Return the table with one chain for each class of chains that differ in their ports' constants only."""
     return _Sharing(table).run()
+
+
+def run(ruleset: Ruleset) -> Passed:
+    """Return the ruleset with its tables' policies shared."""
+    return each_table(ruleset, lambda table, _declined: share_policies(table))
+
+
+PASS = Pass(
+    "policy-classes", "chains that differ in their port's constants become one, the constants go into maps", run
+)
 
 
 _FROM_A_MAP = OpaqueTest("from a map")
@@ -166,7 +178,7 @@ class _Sharing:
 
     def _named(self, members: tuple[Member, ...], logs: tuple[LogPlace, ...]) -> _Class:
         digest = content_hash(self._lines(members, logs))
-        wanted = class_name(((member.chain.name, member.context.port) for member in members), digest)
+        wanted = class_name(((member.chain.name, member.context.name) for member in members), digest)
         name, number = wanted, 2
         while name in self._taken:
             name, number = f"{wanted}-{number}", number + 1
@@ -225,19 +237,19 @@ class _Sharing:
         if isinstance(step, (FieldTest, MemberTest)):
             asked = membership(step, self._sets)
             assert asked is not None  # noqa: S101 -- it is a constant because it is a membership
-            contents = cast("dict[str, Elements]", by_port)
+            contents = cast("dict[Part, Elements]", by_port)
             return self._slots.members(port, asked.key, contents, inside=asked.inside)
         if isinstance(step, Assign):
-            name = self._slots.numbers(step.field, cast("dict[str, int]", by_port))
+            name = self._slots.numbers(port, step.field, cast("dict[Part, int]", by_port))
             return (AssignFromMap(step.field, (KeyPart(port),), name),)
         assert isinstance(step, StatefulTest)  # noqa: S101 -- logs are cut off before
         kind = "limit" if isinstance(step.object.kind, Limit) else "quota"
-        name = self._slots.values(port, kind, kind, cast("dict[str, MapValue]", by_port))
+        name = self._slots.values(port, kind, kind, cast("dict[Part, MapValue]", by_port))
         return (StatefulFromMap((KeyPart(port),), name),)
 
     def _to_logs(self, found: _Class, place: LogPlace) -> Dispatch:
         """Make the chains of a place where ports go their own ways, and return the way there."""
-        ways: dict[str, MapValue] = {}
+        ways: dict[Part, MapValue] = {}
         for member in found.members:
             own = member.rules[place.rule]
             rules = [replace(own, steps=own.steps[place.start :], verdict=self._last(own.verdict))]
@@ -296,8 +308,13 @@ def _in_context(rules: Sequence[Rule], context: Context) -> Iterator[Rule]:
         asked = [step for step in rule.steps if isinstance(step, FieldTest) and step.field is context.field]
         if not asked:
             yield rule
-        elif all(context.port in step.values for step in asked):  # type: ignore[operator] # names
+        elif all(_holds(step, context.port) for step in asked):
             yield replace(rule, steps=tuple(step for step in rule.steps if step not in asked))
+
+
+def _holds(test: FieldTest, port: Part) -> bool:
+    value: object = port.text if isinstance(port, NamePattern) else port[0]
+    return value in test.values  # type: ignore[operator] # a field's values are of its kind
 
 
 def _columns(members: Sequence[Member], rule: int, step: int) -> list[tuple[Constant, ...]]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Chain
+    from fwtrans.ir.sets import Part
     from fwtrans.optimizer.constants import Constant, Parted
     from fwtrans.optimizer.port_context import Context
 
@@ -85,7 +86,7 @@ class _Class:
 def classes_of(members: Iterable[Member]) -> Iterator[tuple[Member, ...]]:
     """Yield classes of chains of one shape, members in the order of their ports."""
     rounds: dict[tuple[int, Hashable], dict[tuple[Hashable, ...], list[Member]]] = {}
-    seen: dict[str, int] = {}
+    seen: dict[Part, int] = {}
     for member in members:
         port = member.context.port
         seen[port] = seen.get(port, -1) + 1

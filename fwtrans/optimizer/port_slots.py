@@ -16,21 +16,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from fwtrans.ir.fields import ETHER_SADDR, IIFNAME, IP6_SADDR, IP_SADDR, Field, FieldKind
+from fwtrans.ir.fields import ETHER_DADDR, ETHER_SADDR, IIFNAME, IP6_SADDR, IP_SADDR, OIFNAME, Field, FieldKind
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import AnyOf, KeyPart, MemberTest
-from fwtrans.ir.names import NamePattern
 from fwtrans.ir.sets import Element, MapElement, NamedMap, NamedSet
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping
 
     from fwtrans.ir.match import PureTest
-    from fwtrans.ir.sets import MapValue
+    from fwtrans.ir.sets import MapValue, Part
 
 _WORDS = {FieldKind.MAC: "mac", FieldKind.IPV4: "ipv4", FieldKind.IPV6: "ipv6"}
-# A set's type is that of an address, whichever of a packet's addresses is looked up in it.
-_EXAMPLES = {FieldKind.MAC: ETHER_SADDR, FieldKind.IPV4: IP_SADDR, FieldKind.IPV6: IP6_SADDR}
+_SIDES = {IIFNAME: "iif", OIFNAME: "oif", ETHER_DADDR: "daddr"}
+_EXAMPLES = {
+    FieldKind.NAME: IIFNAME,
+    FieldKind.MAC: ETHER_SADDR,
+    FieldKind.IPV4: IP_SADDR,
+    FieldKind.IPV6: IP6_SADDR,
+}
 _MOST_WRITTEN_OUT = 64  # addresses that a port's ranges may have before they stay ranges
 _MOST_LENGTHS = 3
 
@@ -48,7 +52,7 @@ class _Shape(NamedTuple):
 class _Slot(NamedTuple):
     name: str
     shape: _Shape
-    content: dict[str, tuple[object, ...]]
+    content: dict[Part, tuple[object, ...]]
 
 
 class PortSlots:
@@ -60,25 +64,25 @@ class PortSlots:
         self._names: set[str] = set()
 
     def members(
-        self, port: Field, key: tuple[KeyPart, ...], contents: Mapping[str, Elements], *, inside: bool
+        self, port: Field, key: tuple[KeyPart, ...], contents: Mapping[Part, Elements], *, inside: bool
     ) -> tuple[PureTest, ...]:
         """Return tests that hold where the key is (or is not) among the elements of the packet's port."""
         found: list[PureTest] = []
         for part_key, elements, word in _hashes(key, contents):
-            shape = _Shape(f"{_side(port)}-{word}", (port, *(_EXAMPLES[part.field.kind] for part in part_key)), "")
+            shape = _Shape(f"{_SIDES[port]}-{word}", (_example(port), *(_example(part.field) for part in part_key)), "")
             found.append(MemberTest((KeyPart(port), *part_key), self._place(shape, elements), inside))
         if len(found) == 1 or not inside:
             return tuple(found)
         return (AnyOf(tuple((test,) for test in found)),)
 
-    def numbers(self, target: Field, numbers: Mapping[str, int]) -> str:
+    def numbers(self, port: Field, target: Field, numbers: Mapping[Part, int]) -> str:
         """Return the name of a map from port to number. Both directions share it: a guest has one mark."""
-        shape = _Shape(target.name.replace(".", "-"), (IIFNAME,), target.name)
+        shape = _Shape(target.name.replace(".", "-"), (_example(port),), target.name)
         return self._place(shape, {port: (number,) for port, number in numbers.items()})
 
-    def values(self, port: Field, word: str, kind: str, values: Mapping[str, MapValue]) -> str:
+    def values(self, port: Field, word: str, kind: str, values: Mapping[Part, MapValue]) -> str:
         """Return the name of a map from port to a value of that kind: "verdict", "limit", "quota"."""
-        shape = _Shape(f"{_side(port)}-{word}", (port,), kind)
+        shape = _Shape(f"{_SIDES[port]}-{word}", (_example(port),), kind)
         return self._place(shape, {name: (value,) for name, value in values.items()})
 
     def sets(self) -> tuple[NamedSet, ...]:
@@ -96,7 +100,7 @@ class PortSlots:
                 slot.name,
                 slot.shape.fields,
                 slot.shape.value,
-                tuple(MapElement((_exactly(port),), value) for port, (value,) in sorted(slot.content.items())),  # type: ignore[arg-type] # `numbers` and `values` put them there
+                tuple(MapElement((port,), value) for port, (value,) in sorted(slot.content.items())),  # type: ignore[arg-type] # `numbers` and `values` put them there
             )
             for slot in self._all()
             if slot.shape.value
@@ -105,7 +109,7 @@ class PortSlots:
     def _all(self) -> list[_Slot]:
         return [slot for slots in self._slots.values() for slot in slots]
 
-    def _place(self, shape: _Shape, contents: Mapping[str, tuple[object, ...]]) -> str:
+    def _place(self, shape: _Shape, contents: Mapping[Part, tuple[object, ...]]) -> str:
         slots = self._slots.setdefault(shape, [])
         for slot in slots:
             if all(slot.content.get(port, content) == content for port, content in contents.items()):
@@ -121,27 +125,24 @@ class PortSlots:
         return name
 
 
-def _side(port: Field) -> str:
-    return "iif" if port is IIFNAME else "oif"
-
-
-def _exactly(port: str) -> NamePattern:
-    return NamePattern(port, is_prefix=False)
+def _example(field: Field) -> Field:
+    """Return the field that stands for the type: a set is for addresses, whichever of a packet's is looked up in it."""
+    return _EXAMPLES[field.kind]
 
 
 def _elements(slot: _Slot) -> Iterator[Element]:
     for port, elements in sorted(slot.content.items()):
         for element in elements:
             assert isinstance(element, Element)  # noqa: S101 -- `members` put them there
-            yield element._replace(key=(_exactly(port), *element.key))
+            yield element._replace(key=(port, *element.key))
 
 
 def _hashes(
-    key: tuple[KeyPart, ...], contents: Mapping[str, Elements]
-) -> Iterator[tuple[tuple[KeyPart, ...], Mapping[str, Elements], str]]:
+    key: tuple[KeyPart, ...], contents: Mapping[Part, Elements]
+) -> Iterator[tuple[tuple[KeyPart, ...], Mapping[Part, Elements], str]]:
     """Yield the look-ups that together ask for the elements: keys, what is in the set, and a word for its name."""
     word = "-".join(_WORDS[part.field.kind] for part in key)
-    if all(low == high for elements in contents.values() for element in elements for low, high in element.key):  # type: ignore[misc] # addresses are intervals
+    if all(low == high for elements in contents.values() for element in elements for low, high in element.key):
         yield key, contents, word
         return
     if len(key) == 1 and key[0].mask is None:
@@ -170,8 +171,8 @@ def _written_out(values: IntervalSet, elements: Elements) -> Elements:
 
 
 def _of_length(
-    field: Field, length: int, networks: Mapping[str, tuple[tuple[int, int], ...]], word: str
-) -> tuple[tuple[KeyPart, ...], dict[str, Elements], str]:
+    field: Field, length: int, networks: Mapping[Part, tuple[tuple[int, int], ...]], word: str
+) -> tuple[tuple[KeyPart, ...], dict[Part, Elements], str]:
     whole = length == field.width
     mask = None if whole else ((1 << length) - 1) << (field.width - length)
     contents = {

@@ -1,0 +1,279 @@
+"""What a chain's rules do to a packet of which the first things asked are known: until which rule, and what is left of it.
+
+values: state new, type ip, port tap101i0, address bc:24:11:a7:35:6c
+
+ct state invalid drop                             does not match
+ether type ip jump out                            matches
+out: iifname vmap { "tap101i0" : goto tap101 }    leads to tap101
+tap101: udp dport 67 accept                       not decided: here the known values end
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
+
+from fwtrans.ir import fields as known
+from fwtrans.ir.intervals import IntervalSet
+from fwtrans.ir.match import KeyPart, MemberTest
+from fwtrans.ir.names import NamePattern, NameSet
+from fwtrans.ir.rule import is_pure
+from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Return
+from fwtrans.optimizer.facts import Decider
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from fwtrans.ir.fields import Field
+    from fwtrans.ir.match import PureTest, ValueSet
+    from fwtrans.ir.rule import Rule, Step
+    from fwtrans.ir.ruleset import Table
+    from fwtrans.ir.sets import MapValue, NamedSet, Part
+    from fwtrans.ir.verdict import Verdict
+    from fwtrans.optimizer.facts import Facts
+
+ALL_STATES = {"new": 3, "untracked": 4, "invalid": 0, "established": 1, "related": 2}
+_TRACKED = {"new", "established", "related"}
+TYPES = {"ip": 0x0800, "ip6": 0x86DD, "arp": 0x0806}
+OTHER_TYPE = "other"
+IMPOSSIBLE = {(state, "arp") for state in _TRACKED}
+_NETWORK_PROTOCOLS = {0x0800: 2, 0x86DD: 10, 0x0806: 0}
+
+
+class Values(NamedTuple):
+    """What is known of a packet; None is not known. An empty port is any."""
+
+    state: str | None
+    ether_type: str | None
+    port: str
+    address: int | None
+
+
+class Place(NamedTuple):
+    """Where the rules stop being decided: the rest of a chain, and how many rules have been passed before."""
+
+    chain: str
+    rule: int
+    passed: int
+
+
+class End(NamedTuple):
+    """How the rules end a packet, and how many have been passed before that."""
+
+    verdict: Accept | Drop
+    passed: int
+
+
+UNDECIDED = object()
+
+
+class Walker:
+    """Goes through the rules of one table."""
+
+    def __init__(self, table: Table) -> None:
+        self._chains = {chain.name: chain.rules for chain in table.chains}
+        self._maps: dict[str, Mapping[tuple[Part, ...], MapValue]] = {
+            item.name: {element.key: element.value for element in item.elements} for item in table.maps
+        }
+        self.members: dict[str, AbstractSet[tuple[Part, ...]]] = {
+            item.name: {element.key for element in item.elements} for item in table.sets if _is_fixed(item)
+        }
+        self._exact = {name for found in (self._maps, self.members) for name, keys in found.items() if _all_exact(keys)}
+        self._decider = Decider(table)
+
+    def walk(self, name: str, at: int, facts: Facts) -> Place | End | None:
+        """Go through the rules until one is not decided; None where more stands behind that place."""
+        callers: list[tuple[str, int]] = []
+        passed = 0
+        while True:
+            if at >= len(self._chains[name]):
+                if not callers:
+                    return End(Accept(), passed)
+                name, at = callers.pop()
+                continue
+            rule = self._chains[name][at]
+            outcome = self.outcome(rule, facts)
+            if outcome is UNDECIDED:
+                place = Place(name, at, passed)
+                return place if all(self._does_nothing(caller, facts) for caller in callers) else None
+            passed += 1
+            at += 1
+            if isinstance(outcome, (Accept, Drop)):
+                return End(outcome, passed)
+            if isinstance(outcome, Return):
+                at = len(self._chains[name])
+            elif isinstance(outcome, (Jump, Goto)):
+                if isinstance(outcome, Jump):
+                    callers.append((name, at))
+                name, at = outcome.chain, 0
+
+    def _does_nothing(self, caller: tuple[str, int], facts: Facts) -> bool:
+        name, at = caller
+        rules = self._chains[name][at:]
+        return all(self.outcome(rule, facts) is None for rule in rules)
+
+    def outcome(self, rule: Rule, facts: Facts) -> Verdict | object | None:
+        """Return the verdict that a rule comes to, None where it does not match, or that it is not decided."""
+        for step in rule.steps:
+            if not is_pure(step):
+                return UNDECIDED
+            left = self.decide(step, facts)
+            if left is None:
+                return None
+            if left:
+                return UNDECIDED
+        verdict = rule.verdict
+        if isinstance(verdict, Dispatch):
+            asked = tuple(_single_part(part, facts) for part in verdict.key)
+            if None in asked:
+                return UNDECIDED
+            exact = verdict.map_name in self._exact
+            return self._maps[verdict.map_name].get(asked) if exact else UNDECIDED  # type: ignore[arg-type] # no None in it
+        if verdict is None or isinstance(verdict, (Accept, Drop, Return, Jump, Goto)):
+            return verdict
+        return UNDECIDED
+
+    def decide(self, test: Step, facts: Facts) -> tuple[PureTest, ...] | None:
+        """Return what is left of a test: nothing where such packets pass, None where they do not."""
+        if isinstance(test, MemberTest) and not test.dynamic and test.set_name in self.members:
+            asked = tuple(_single_part(part, facts) for part in test.key)
+            there = all(self._decider.there(part.field, facts) for part in test.key)
+            if there and None not in asked and test.set_name in self._exact:
+                return () if (asked in self.members[test.set_name]) is test.inside else None
+        return self._decider.decide(test, facts)  # type: ignore[arg-type] # only pure steps are decided
+
+    def may_reach(self, start: str, facts: Facts, asking: AbstractSet[str]) -> Iterator[str]:
+        """Yield those of some chains to which such packets may come from a chain; what is not decided may be either."""
+        waiting, seen = [start], set[str]()
+        while waiting:
+            name = waiting.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            if name in asking:
+                yield name
+            for rule in self._chains[name]:
+                outcome = self.outcome(rule, facts)
+                if outcome is UNDECIDED:
+                    waiting.extend(self.targets((rule,)))
+                elif isinstance(outcome, (Jump, Goto)):
+                    waiting.append(outcome.chain)
+                if outcome is not UNDECIDED and isinstance(outcome, (Accept, Drop, Return, Goto)):
+                    break
+
+    def targets(self, rules: Iterable[Rule]) -> Iterator[str]:
+        """Yield the chains that rules lead to."""
+        for rule in rules:
+            verdict = rule.verdict
+            values = self._maps[verdict.map_name].values() if isinstance(verdict, Dispatch) else (verdict,)
+            yield from (value.chain for value in values if isinstance(value, (Jump, Goto)))
+
+    def reached(self, rules: Iterable[Rule]) -> Iterator[str]:
+        """Yield the chains behind some rules."""
+        waiting, seen = list(self.targets(rules)), set[str]()
+        while waiting:
+            name = waiting.pop()
+            if name not in seen:
+                seen.add(name)
+                yield name
+                waiting.extend(self.targets(self._chains[name]))
+
+    def ports(self, port: Field, rules: Iterable[Rule]) -> set[str]:
+        """Return the ports that rules look up in maps."""
+        found: set[str] = set()
+        for rule in rules:
+            verdict = rule.verdict
+            if isinstance(verdict, Dispatch) and verdict.key == (KeyPart(port),):
+                for (pattern,) in self._maps[verdict.map_name]:
+                    if isinstance(pattern, NamePattern) and not pattern.is_prefix:
+                        found.add(pattern.text)
+        return found
+
+    # --- the rest of a chain ---
+
+    def left(self, rules: Sequence[Rule], facts: Facts, port: Field, answers: Iterator[bool]) -> Iterator[Rule]:
+        """Yield rules without what the facts decide; `answers` are those to what asks for the port's address."""
+        for rule in rules:
+            steps = [self._left_of(step, facts, port, answers) for step in rule.steps]
+            fails = next((number for number, left in enumerate(steps) if left is None), None)
+            if fails is None:
+                kept = tuple(part for left in steps for part in left or ())
+                if kept == rule.steps:
+                    yield rule
+                elif kept or rule.verdict is not None:
+                    yield replace(rule, steps=kept)
+                if not kept and _ends(rule.verdict):
+                    return
+            elif not all(is_pure(step) for step in rule.steps[:fails]):
+                yield rule
+
+    def _left_of(self, step: Step, facts: Facts, port: Field, answers: Iterator[bool]) -> tuple[Step, ...] | None:
+        if asks_address(step, port):
+            return () if next(answers) else None
+        if not is_pure(step):
+            return (step,)
+        return self.decide(step, facts)
+
+
+def asks_address(step: Step, port: Field) -> TypeGuard[MemberTest]:
+    """Tell whether a step asks for the hardware address that belongs to a port."""
+    return isinstance(step, MemberTest) and not step.dynamic and step.key == (KeyPart(port), KeyPart(known.ETHER_SADDR))
+
+
+def facts_of(port: Field, values: Values) -> Facts:
+    """Return what is known of a frame with these values."""
+    facts: dict[Field, ValueSet] = {known.HAS_ETHERNET: _number(known.HAS_ETHERNET, 1)}
+    if values.port:
+        facts[port] = NameSet.exact(values.port)
+    if values.address is not None:
+        facts[known.ETHER_SADDR] = _number(known.ETHER_SADDR, values.address)
+    if values.ether_type is not None:
+        facts |= _type_facts(values.ether_type)
+    if values.state is not None:
+        facts[known.CT_STATE] = _number(known.CT_STATE, ALL_STATES[values.state])
+        facts[known.HAS_CONNTRACK] = _number(known.HAS_CONNTRACK, int(values.state in _TRACKED))
+    return facts
+
+
+@cache
+def _type_facts(word: str) -> Facts:
+    """Return what follows from a frame's type; a type of one of the protocols says that there is no VLAN tag."""
+    if word == OTHER_TYPE:
+        return {known.ETHER_TYPE: IntervalSet.values(16, TYPES.values()).complement()}
+    number = TYPES[word]
+    return {
+        known.ETHER_TYPE: _number(known.ETHER_TYPE, number),
+        known.ETHER_PROTOCOL: _number(known.ETHER_PROTOCOL, number),
+        known.NFPROTO: _number(known.NFPROTO, _NETWORK_PROTOCOLS[number]),
+        known.HAS_VLAN: _number(known.HAS_VLAN, 0),
+    }
+
+
+def _number(field: Field, value: int) -> IntervalSet:
+    return IntervalSet.single(field.width, value)
+
+
+def _single_part(part: KeyPart, facts: Facts) -> Part | None:
+    """Return the one value of a key's part as an element has it."""
+    fact = facts.get(part.field)
+    if part.mask is not None or fact is None:
+        return None
+    if isinstance(fact, NameSet):
+        return fact.patterns[0]
+    return (fact.only, fact.only) if isinstance(fact, IntervalSet) and fact.only is not None else None
+
+
+def _all_exact(keys: Iterable[tuple[Part, ...]]) -> bool:
+    return all(
+        not part.is_prefix if isinstance(part, NamePattern) else part[0] == part[1] for key in keys for part in key
+    )
+
+
+def _is_fixed(item: NamedSet) -> bool:
+    return not item.dynamic and item.timeout is None and all(element.timeout is None for element in item.elements)
+
+
+def _ends(verdict: Verdict | None) -> bool:
+    return verdict is not None and not isinstance(verdict, (Jump, Dispatch))
