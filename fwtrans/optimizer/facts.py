@@ -42,9 +42,7 @@ _ANY_NAME = NamePattern("", is_prefix=True)
 def meet(left: ValueSet, right: ValueSet) -> ValueSet:
     """Return the values in both; both are of one kind."""
     if isinstance(left, NameSet) and isinstance(right, NameSet):
-        for few, many in sorted(((left, right), (right, left)), key=lambda pair: len(pair[0].entries)):
-            if _listed(few):
-                return NameSet(tuple(item for item in few.entries if item[0] == _ANY_NAME or item[0].text in many))
+        return _names_in_both(left, right)
     return left.intersection(right)  # type: ignore[arg-type] # one kind
 
 
@@ -65,11 +63,32 @@ def single(field: Field, value: int) -> ValueSet:
     return BitSet.exact(field.width, value) if field.kind is FieldKind.BITS else IntervalSet.single(field.width, value)
 
 
-def _listed(names: NameSet) -> bool:
-    """Tell whether the set is a list of names, without a pattern of many and without exceptions."""
-    return all(inside and not pattern.is_prefix for pattern, inside in names.entries if pattern != _ANY_NAME) and (
-        not names.by_default
-    )
+def _names_in_both(left: NameSet, right: NameSet) -> NameSet:
+    """Return the same as `intersection`, which takes time with the square of the names where none is a pattern."""
+    mine, theirs = _exact(left), _exact(right)
+    if mine is None and theirs is None:
+        return left.intersection(right)
+    if mine is None or (theirs is not None and len(theirs) < len(mine)):
+        left, right, mine, theirs = right, left, theirs, mine
+    assert mine is not None  # noqa: S101 -- one of them is
+    if not left.by_default:
+        return NameSet(
+            tuple(item for item in left.entries if item[0] == _ANY_NAME or (item[1] and item[0].text in right))
+        )
+    if theirs is None:
+        return left.intersection(right)
+    default = right.by_default
+    both = {**dict.fromkeys(mine, default), **theirs}
+    both |= {pattern: inside and both[pattern] for pattern, inside in mine.items()}
+    kept = [(pattern, inside) for pattern, inside in both.items() if inside != default]
+    return NameSet(tuple(sorted([(_ANY_NAME, default), *kept])))
+
+
+def _exact(names: NameSet) -> dict[NamePattern, bool] | None:
+    """Return the exact names of a set that has no other patterns but the one of all names."""
+    found = dict(names.entries)
+    found.pop(_ANY_NAME)
+    return None if any(pattern.is_prefix for pattern in found) else found
 
 
 class Decider:

@@ -13,6 +13,7 @@ from fwtrans.ir.names import NameSet
 from fwtrans.ir.walk import flat_steps
 from fwtrans.read import read_inputs
 from fwtrans.source import Origin, SourceFile
+from tests.places import SHARED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from fwtrans.ir.ruleset import Ruleset, Table
 
 ORIGIN = Origin(SourceFile("test", ""), 1)
+_CORPUS = SHARED / "pve-corpus"
+NODES = tuple(sorted(path.name for path in _CORPUS.iterdir() if path.name != "s200")) if _CORPUS.exists() else ()
+"""The nodes of the corpus, the largest aside; none where the corpus is missing, which the fixture `shared` says."""
 FIREWALLED = NameSet.prefix("fwln")
 
 

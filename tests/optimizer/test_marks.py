@@ -24,9 +24,8 @@ from fwtrans.optimizer.specialise import specialise
 from fwtrans.semantics.equivalence import compare
 from fwtrans.semantics.outcome import Limits
 from fwtrans.source import Origin, SourceFile
-from tests.optimizer.corpus import hops, pve_table
+from tests.optimizer.corpus import NODES, hops, pve_table
 from tests.optimizer.marked_rulesets import random_marked_table
-from tests.places import SHARED
 from tests.semantics.builders import ACCEPT, DROP, TCP, UDP, base, chain, iifname, log, rule, source, table
 from tests.semantics.rulesets import random_ruleset
 
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
     from fwtrans.ir.ruleset import Chain, Table
 
-PVE = tuple(sorted(path.name for path in (SHARED / "pve-corpus").iterdir() if path.name != "s200"))
 BIT = 1 << 31
 ONES = (1 << 32) - 1
 SET, CLEAR = does.Assign(known.MARK, ONES & ~BIT, BIT), does.Assign(known.MARK, ONES & ~BIT, 0)
@@ -223,7 +221,7 @@ def test_random_rulesets_do_the_same(seed: int, mask: int, entry: int | None, se
 
 
 @pytest.mark.parametrize("family", ["ip", "ip6"])
-@pytest.mark.parametrize("name", PVE)
+@pytest.mark.parametrize("name", NODES)
 def test_no_mark_is_left_of_a_real_node_and_it_does_the_same(shared: Path, name: str, family: str) -> None:
     original = pve_table(shared, name, family)
     starts = {hop: specialise(original, "FORWARD", facts).table for hop, facts in hops(original).items()}

@@ -28,8 +28,7 @@ from fwtrans.ir.verify import verify
 from fwtrans.optimizer.rename_fields import rename_fields
 from fwtrans.optimizer.specialise import Entry, specialise, specialise_entries
 from fwtrans.semantics.equivalence import compare
-from tests.optimizer.corpus import ORIGIN, hops, pve_table
-from tests.places import SHARED
+from tests.optimizer.corpus import NODES, ORIGIN, hops, pve_table
 from tests.semantics.builders import (
     ACCEPT,
     DROP,
@@ -55,7 +54,6 @@ if TYPE_CHECKING:
     from fwtrans.ir.match import ValueSet
     from fwtrans.ir.ruleset import Chain, Table
 
-PVE = tuple(sorted(path.name for path in (SHARED / "pve-corpus").iterdir() if path.name != "s200"))
 TAP1, TAP2 = NameSet.exact("tap1"), NameSet.exact("tap2")
 TAPS = TAP1.union(TAP2)
 
@@ -364,7 +362,7 @@ def test_random_rulesets_do_the_same_for_the_packets_they_are_specialised_to(see
 
 
 @pytest.mark.parametrize("family", ["ip", "ip6"])
-@pytest.mark.parametrize("name", PVE)
+@pytest.mark.parametrize("name", NODES)
 def test_every_hop_of_a_real_node_does_the_same(shared: Path, name: str, family: str) -> None:
     original = pve_table(shared, name, family)
     for facts in hops(original).values():
