@@ -3,6 +3,11 @@
 Two rulesets are compared on possible packets only: a rule for `oifname` at the input hook is no difference, because no
 packet has one there. Each fact is an IR test that must hold, so that the symbolic side, the command line (contradictory
 packets) and generators of random packets read the same list.
+
+A fact may speak of fields that no rule reads. What it says about the others is what is left when the unread ones may have
+any value: that a packet without ports is a later fragment says nothing where nobody reads the fragment offset.
+
+Some facts are `assumed`: malformed packets break them. A comparison that rests on one says so.
 """
 
 from __future__ import annotations
@@ -61,11 +66,15 @@ POSSIBLE: dict[Field, IntervalSet] = {
 
 
 class Constraint(NamedTuple):
-    """A fact about the packets of some families, said for people and as a test that every packet passes."""
+    """A fact about the packets of some families, said for people and as a test that every packet passes.
+
+    `assumed` says what must be granted for it, nothing for what always holds.
+    """
 
     text: str
     families: frozenset[Family]
-    test: AnyOf
+    test: PureTest
+    assumed: str = ""
 
 
 def fixed_values(visit: HookVisit) -> dict[Field, int | str]:
@@ -103,8 +112,12 @@ def tested_fields(test: PureTest) -> set[Field]:
     return {test.field} if isinstance(test, FieldTest) else set()
 
 
-def contradictions(visit: HookVisit, packet: Packet) -> tuple[str, ...]:
-    """Return the facts that a packet breaks, as sentences; a field that it does not name breaks none."""
+def contradictions(visit: HookVisit, packet: Packet, *, malformed: bool = True, whole: bool = False) -> tuple[str, ...]:
+    """Return the facts that a packet breaks, as sentences; a field that it does not name breaks none.
+
+    Without `malformed` these are also the facts that are only assumed; `whole` adds `WHOLE`.
+    """
+    values = {**fixed_values(visit), **packet.values}
     found = [
         f"{field.name} is {wanted!r} at {visit.family.value} {visit.hook.value}"
         for field, wanted in fixed_values(visit).items()
@@ -116,8 +129,8 @@ def contradictions(visit: HookVisit, packet: Packet) -> tuple[str, ...]:
             found.append(f"{field.name} is never {value}")
     found.extend(
         constraint.text
-        for constraint in constraints(visit, _types_of(packet))
-        if not _may_hold(constraint.test, packet.values)
+        for constraint in (*constraints(visit, _types_of(packet)), *((WHOLE,) if whole else ()))
+        if not (malformed and constraint.assumed) and not _may_hold(constraint.test, values)
     )
     return tuple(found)
 
@@ -128,7 +141,10 @@ def _either(*branches: tuple[PureTest, ...]) -> AnyOf:
 
 _NO_PORT_OUT = FieldTest(known.PORT_OUT, NameSet.exact(""))
 _HAS_PORT_IN = FieldTest(known.PORT_IN, NameSet.exact("").complement())
-_LATER_FRAGMENT = negated(bits(known.IP_FRAGMENT, 0x1FFF, 0))
+_NO_FRAGMENT = bits(known.IP_FRAGMENT, 0x1FFF, 0)
+_IP6_OFFSET = known.header_field("exthdr", "frag", "frag-off", 13)
+_NO_IP6_HEADER = absent(known.header_present("exthdr", "frag"))
+_NOT_SHORT = "no packet ends inside its transport header"
 _FACTS: tuple[Constraint, ...] = (
     Constraint(
         "a packet has a conntrack entry exactly when its state is established, related or new",
@@ -156,8 +172,40 @@ _FACTS: tuple[Constraint, ...] = (
     ),
     Constraint(
         "a later fragment has no transport header",
-        frozenset({Family.IP}),
-        _either((bits(known.IP_FRAGMENT, 0x1FFF, 0),), (_LATER_FRAGMENT, absent(known.HAS_TRANSPORT))),
+        _LINK | {Family.IP},
+        _either(
+            (negated(_NO_FRAGMENT), absent(known.HAS_TRANSPORT)), (_NO_FRAGMENT,), (negated(number(known.NFPROTO, 2)),)
+        ),
+    ),
+    Constraint(
+        "what has no transport header is a later fragment",
+        _LINK | {Family.IP},
+        _either((negated(_NO_FRAGMENT),), (present(known.HAS_TRANSPORT),), (negated(number(known.NFPROTO, 2)),)),
+        _NOT_SHORT,
+    ),
+    Constraint(
+        "a later fragment of IPv6 has no transport header",
+        _LINK | {Family.IP6},
+        _either(
+            (absent(known.HAS_TRANSPORT),),
+            (_NO_IP6_HEADER,),
+            (number(_IP6_OFFSET, 0),),
+            (negated(number(known.NFPROTO, 10)),),
+        ),
+    ),
+    Constraint(
+        "what has no transport header in IPv6 is a later fragment",
+        _LINK | {Family.IP6},
+        _either(
+            (negated(number(_IP6_OFFSET, 0)),), (present(known.HAS_TRANSPORT),), (negated(number(known.NFPROTO, 10)),)
+        ),
+        _NOT_SHORT,
+    ),
+    Constraint(
+        "a tracked packet has a transport header",
+        _L3 | _LINK,
+        _either((present(known.HAS_TRANSPORT),), (absent(known.HAS_CONNTRACK),)),
+        _NOT_SHORT,
     ),
     Constraint(
         "a frame carries IPv4 exactly when its protocol is 0x0800, and IPv6 exactly when it is 0x86dd",
@@ -177,6 +225,10 @@ _FACTS: tuple[Constraint, ...] = (
         ),
     ),
 )
+
+# Where connection tracking puts fragments together before any rule sees them (`arrives_whole`).
+WHOLE_TEST = present(known.HAS_TRANSPORT)
+WHOLE = Constraint("connection tracking puts fragments together", _L3, WHOLE_TEST, _NOT_SHORT)
 
 
 def _interfaces(hook: Hook) -> Iterator[Constraint]:

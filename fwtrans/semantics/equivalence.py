@@ -28,12 +28,13 @@ from fwtrans.semantics.sides import confirms, judge
 from fwtrans.semantics.witness import Witnesses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from fwtrans.ir.ruleset import Ruleset
     from fwtrans.semantics.bdd import Node
     from fwtrans.semantics.outcome import SideResult
     from fwtrans.semantics.path import Hop, Path
+    from fwtrans.semantics.possible import Packets
     from fwtrans.semantics.session import Compared
     from fwtrans.semantics.side import Side
 
@@ -87,6 +88,7 @@ class _Comparing:
             Undecided(path, error.reason, (error.chain,) if error.chain else ()) for path, error in session.failed
         ]
         self._differences: list[Difference] = []
+        self._assumptions: dict[str, None] = {}
         self._omitted = 0
         self._own_questions = _own_questions(session)
         self.rests_on_names = False
@@ -104,7 +106,11 @@ class _Comparing:
         return Comparison(
             tuple(self._differences),
             tuple(dict.fromkeys(self._undecided)),
-            tuple(dict.fromkeys((*self._session.old.assumptions, *self._session.new.assumptions, *ignored))),
+            tuple(
+                dict.fromkeys(
+                    (*self._session.old.assumptions, *self._session.new.assumptions, *self._assumptions, *ignored)
+                )
+            ),
             self._omitted,
         )
 
@@ -128,18 +134,28 @@ class _Comparing:
         return likeliest
 
     def _aspects(self, compared: Compared, pairing: Pairing) -> _Found:
-        path, old, new, possible = compared
+        path, old, new, packets = compared
         try:
             new = renamed(self._session, new, pairing)
             sets = self._session.evaluator(path.visit).sets
             if self._only_wider:
                 aspects = tuple(self._wider(compared._replace(new=new)))
             else:
-                aspects = tuple(Comparer(sets, possible, self._limits.ignored).aspects(old, new))
+                conceivable = Comparer(sets, packets.conceivable, self._limits.ignored).aspects(old, new)
+                aspects = tuple(self._granted(packets, conceivable))
         except OutOfNodes:
             self._undecided.append(Undecided(path, "out of memory while comparing", ()))
             aspects = ()
         return _Found(compared._replace(new=new), aspects)
+
+    def _granted(self, packets: Packets, aspects: Iterable[Aspect]) -> Iterator[Aspect]:
+        """Yield what differs for possible packets; what is assumed is told where that made a difference smaller."""
+        for aspect in aspects:
+            left = aspect.packets & packets.possible
+            if left != aspect.packets:
+                self._assumptions.update(dict.fromkeys(packets.assumptions))
+            if left != self._session.bdd.false:
+                yield aspect._replace(packets=left)
 
     def _wider(self, compared: Compared) -> Iterator[Aspect]:
         unknowns = self._session.bdd.cube(self._session.variables.unknowns.values())
@@ -191,7 +207,7 @@ class _Comparing:
         path = compared.path
         witnesses = Witnesses(self._session.evaluator(path.visit).sets, (*path.old, *path.new)[0])
         while packets != self._session.bdd.false:
-            packet, assignment = witnesses.pick(packets)
+            packet, assignment = witnesses.pick(packets & compared.packets.complete)
             old = judge(self._session, self._session.old, path.old, packet, assignment, {})
             new = judge(self._session, self._session.new, path.new, packet, assignment, pairing)
             names = [item.identity for item in self._session.program.objects.items]

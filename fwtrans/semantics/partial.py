@@ -122,8 +122,8 @@ def opened(original: Ruleset, part: Ruleset, *, limits: Limits = _DEFAULT) -> tu
     try:
         session = Session(original, part, limits.nodes)
         faults = [f"{path.name}: cannot decide: {error.reason}" for path, error in session.failed]
-        for path, old, new, possible in session.compared:
-            comparer = Comparer(session.evaluator(path.visit).sets, possible & new.through, {})
+        for path, old, new, packets in session.compared:
+            comparer = Comparer(session.evaluator(path.visit).sets, packets.possible & new.through, {})
             kinds = [
                 aspect.kind.value
                 for aspect in comparer.aspects(old, new)

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from fwtrans.ir import fields as known
-from fwtrans.ir.fields import Family
-from fwtrans.ir.intervals import IntervalSet
 from fwtrans.semantics import domain
 from fwtrans.semantics.aspects import IS_NEW
 from fwtrans.semantics.bdd import Bdd, OutOfNodes
-from fwtrans.semantics.classes import NumberClasses
 from fwtrans.semantics.packetset import PacketSets
 from fwtrans.semantics.path import visit_path
+from fwtrans.semantics.possible import Facts
 from fwtrans.semantics.program import Program, Undecidable
 from fwtrans.semantics.side import Side, visits_of
-from fwtrans.semantics.summary import Algebra, Narrowing, Summary
+from fwtrans.semantics.summary import Algebra, Narrowing
 from fwtrans.semantics.symbolic import NAT_TESTS, Evaluator
 from fwtrans.semantics.variables import Demand, Variables
 from fwtrans.semantics.visible import is_of_connection
@@ -28,13 +25,13 @@ if TYPE_CHECKING:
     from fwtrans.semantics.compiler import Spot
     from fwtrans.semantics.packet import HookVisit
     from fwtrans.semantics.path import Hop, Path
+    from fwtrans.semantics.possible import Packets
+    from fwtrans.semantics.summary import Summary
 
 # Entries of the cache of operations for each test and rule.
 _OPERATIONS = 64
 # No kernel loads more than 16 jumps inside one another; hundreds of them are more than Python's stack holds.
 _TOO_DEEP = Undecidable("jumps are nested too deep")
-_ETHER_FIELDS = (known.ETHER_TYPE, known.ETHER_PROTOCOL)
-_ETHER_CONSTANTS = (domain.IP_PROTOCOL, domain.ARP_PROTOCOL, domain.IP6_PROTOCOL, 0x8100, 0x88A8)
 
 
 class Compared(NamedTuple):
@@ -43,7 +40,12 @@ class Compared(NamedTuple):
     path: Path
     old: Summary
     new: Summary
-    possible: Node
+    packets: Packets
+
+    @property
+    def possible(self) -> Node:
+        """Return the packets that there can be."""
+        return self.packets.possible
 
 
 class Session:
@@ -61,11 +63,10 @@ class Session:
         self.failed: list[tuple[Path, Undecidable]] = []
         self._evaluators: dict[HookVisit, Evaluator] = {}
         self._summaries: dict[tuple[int, HookVisit], Narrowing] = {}
-        self._possible: dict[HookVisit, Narrowing] = {}
         ready = [path for path in wanted if self._compiles(path)]
         self.bdd = Bdd(nodes, _OPERATIONS * self.program.size)
         demand = self._demand(ready)
-        self._facts = _facts(demand, dict.fromkeys(hop.visit for path in ready for hop in (*path.old, *path.new)))
+        self._facts = Facts(demand, dict.fromkeys(hop.visit for path in ready for hop in (*path.old, *path.new)))
         self.variables = Variables(self.bdd, demand)
         for path in ready:
             self._evaluate(path)
@@ -108,11 +109,9 @@ class Session:
     def _evaluate(self, path: Path) -> None:
         try:
             old, new = self.summary(self.old, path.old), self.summary(self.new, path.new)
-            possible = self.bdd.true
-            for hop in dict.fromkeys((*path.old, *path.new)):
-                possible = possible & self._possible_at(hop)
-            for fact in path.facts:
-                possible = possible & self.evaluator(path.visit).sets.pure(fact)
+            whole = all(self.old.arrives_whole(hop.visit) for hop in path.old)
+            whole = whole and all(self.new.arrives_whole(hop.visit) for hop in path.new)
+            packets = self._facts.packets(path, lambda visit: self.evaluator(visit).sets, whole=whole)
         except Undecidable as error:
             self.failed.append((path, error))
         except OutOfNodes:
@@ -120,7 +119,7 @@ class Session:
         except RecursionError:
             self.failed.append((path, _TOO_DEEP))
         else:
-            self.compared.append(Compared(path, old, new, possible))
+            self.compared.append(Compared(path, old, new, packets))
 
     def summary(self, side: Side, hops: Sequence[Hop], spot: Spot | None = None) -> Summary:
         """Return what a side does on a path; with a spot, the use of that rule or policy is recorded."""
@@ -138,54 +137,8 @@ class Session:
             self._summaries[key] = Narrowing(self.bdd, self.evaluator(visit).visit(side.compiled(visit)))
         return self._summaries[key]
 
-    def _possible_at(self, hop: Hop) -> Node:
-        """Return which packets there can be at a hop, as a function of what is not known there."""
-        if hop.visit not in self._possible:
-            self._possible[hop.visit] = Narrowing(self.bdd, Summary(self._facts_hold(hop.visit)))
-        return self._possible[hop.visit].at(self.variables.bits_of(hop.known)).through
-
-    def _facts_hold(self, visit: HookVisit) -> Node:
-        sets = self.evaluator(visit).sets
-        found = self.bdd.true
-        for constraint in self._facts[visit]:
-            found = found & sets.pure(constraint.test)
-        for field, values in domain.POSSIBLE.items():
-            if self.variables.is_exact(field):
-                found = found & self.variables.in_values(field, values)
-        return found
-
     def evaluator(self, visit: HookVisit) -> Evaluator:
         """Return the evaluator of a visit."""
         if visit not in self._evaluators:
             self._evaluators[visit] = Evaluator(self.program, PacketSets(self.program, self.variables, visit))
         return self._evaluators[visit]
-
-
-def _facts(demand: Demand, visits: Iterable[HookVisit]) -> dict[HookVisit, list[domain.Constraint]]:
-    """Return the facts that matter for the fields in use, and collect the constants that these facts name."""
-    visits = list(visits)
-    parts = _link_types(demand) if any(visit.family in {Family.BRIDGE, Family.NETDEV} for visit in visits) else ()
-    chosen: dict[HookVisit, list[domain.Constraint]] = {visit: [] for visit in visits}
-    open_facts = [(visit, fact) for visit in visits for fact in domain.constraints(visit, parts)]
-    added = True
-    while added:
-        used = demand.fields
-        matching = [item for item in open_facts if not used.isdisjoint(domain.tested_fields(item[1].test))]
-        added = bool(matching)
-        open_facts = [item for item in open_facts if item not in matching]
-        for visit, fact in matching:
-            chosen[visit].append(fact)
-            demand.add_test(fact.test)
-    return chosen
-
-
-def _link_types(demand: Demand) -> tuple[IntervalSet, ...]:
-    """Return the parts into which tests cut ether types; both fields that hold one are cut alike."""
-    sets = {IntervalSet.single(16, value): None for value in _ETHER_CONSTANTS}
-    for field in _ETHER_FIELDS:
-        sets.update(demand.intervals.get(field, {}))
-    for field in _ETHER_FIELDS:
-        if field in demand.intervals:
-            demand.intervals[field].update(sets)
-    classes = NumberClasses(16, sets)
-    return tuple(IntervalSet.of(16, classes.members(number)) for number in range(classes.count))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fwtrans.ir.fields import Family
 from fwtrans.ir.match import FieldTest
 from fwtrans.ir.ruleset import Hook
+from fwtrans.ir.walk import uses_conntrack
 from fwtrans.semantics.compiler import Compiler, Spot
 from fwtrans.semantics.packet import HookVisit
 from fwtrans.semantics.program import Call
@@ -32,6 +33,8 @@ _SEEN_BY = {
 }
 # NF_IP_PRI_CONNTRACK: chains before it see no entry yet, whatever the packet's state will be.
 _CONNTRACK_PRIORITY = -200
+# NF_IP_PRI_CONNTRACK_DEFRAG: what a chain before it sees may still be fragments.
+_DEFRAGMENT_PRIORITY = -400
 _EARLY = "a chain that runs before connection tracking is taken to see the state that tracking will find"
 
 
@@ -59,6 +62,20 @@ def base_chains(ruleset: Ruleset, visit: HookVisit) -> list[tuple[Table, Chain]]
     return [(table, chain) for _, table, chain in sorted(found, key=lambda item: item[0])]
 
 
+def arrives_whole(ruleset: Ruleset, visit: HookVisit) -> bool:
+    """Tell whether the ruleset makes the kernel put fragments together before its rules see them (nf_defrag_ipv4 and 6)."""
+    if visit.family not in {Family.IP, Family.IP6} or visit.hook in {Hook.INGRESS, Hook.EGRESS}:
+        return False
+    early = any(chain.base.priority <= _DEFRAGMENT_PRIORITY for _, chain in base_chains(ruleset, visit) if chain.base)
+    return not early and any(
+        uses_conntrack(rule)
+        for table in ruleset.tables
+        if table.family in _SEEN_BY[visit.family]
+        for chain in table.chains
+        for rule in chain.rules
+    )
+
+
 class Side:
     """One ruleset's chains as numbers."""
 
@@ -66,6 +83,7 @@ class Side:
         self.ruleset = ruleset
         self._program = program
         self.alias = alias
+        self._whole: dict[HookVisit, bool] = {}
         self._compiled: dict[HookVisit, list[BaseChain]] = {}
         self._compilers = {id(table): Compiler(program, table, alias=alias) for table in ruleset.tables}
 
@@ -78,6 +96,12 @@ class Side:
     def objects(self) -> set[int]:
         """Return the numbers of the objects that this side uses."""
         return set().union(*(compiler.objects for compiler in self._compilers.values()))
+
+    def arrives_whole(self, visit: HookVisit) -> bool:
+        """Tell whether connection tracking puts fragments together before this side's rules see them."""
+        if visit not in self._whole:
+            self._whole[visit] = arrives_whole(self.ruleset, visit)
+        return self._whole[visit]
 
     def chain_number(self, table: Table, name: str) -> int | None:
         """Return the number of a chain of a table, if a base chain leads there."""

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from fwtrans.ir.match import PureTest
     from fwtrans.ir.rule import Step
 
+_IP6_FRAGMENT = known.header_field("exthdr", "frag", "frag-off", 13)
 # The values that rules name and packets have; between them lie values that no rule names.
 VALUES: dict[Field, tuple[int | str, ...]] = {
     known.L4PROTO: (6, 17, 1, 200),
@@ -58,6 +59,9 @@ VALUES: dict[Field, tuple[int | str, ...]] = {
     known.IP_TTL: (1, 2, 64),
     known.NFPROTO: (2, 10),
     known.IP_TOS: (0, 4, 0xB8),
+    known.IP_FRAGMENT: (0, 0, 0, 0x2000, 1, 0x2001),
+    _IP6_FRAGMENT: (0, 0, 1),
+    known.FIELDS[_IP6_FRAGMENT.requires[-1][0]]: (0, 1),
     known.ETHER_PROTOCOL: (0x800, 0x86DD, 0x806),
     known.ETHER_TYPE: (0x800, 0x86DD, 0x806, 0x8100),
     known.HAS_VLAN: (0, 1),
@@ -66,7 +70,7 @@ _TESTED = (
     known.L4PROTO, known.HAS_TRANSPORT, known.DPORT, known.DPORT, known.SPORT, known.TCP_FLAGS, known.ICMP_TYPE,
     known.IP_SADDR, known.IP_SADDR, known.IP_DADDR, known.IP6_SADDR, known.IIFNAME, known.OIFNAME, known.MARK,
     known.MARK, known.CT_MARK, known.CT_STATE, known.HAS_CONNTRACK, known.IP_TTL, known.NFPROTO, known.IP_TOS,
-    known.ETHER_PROTOCOL, known.ETHER_TYPE, known.HAS_VLAN,
+    known.ETHER_PROTOCOL, known.ETHER_TYPE, known.HAS_VLAN, known.IP_FRAGMENT, _IP6_FRAGMENT,
 )  # fmt: skip
 _OBJECTS = (
     StatefulObject("a", Limit(5, LimitUnit.SECOND, 5)),
@@ -86,8 +90,17 @@ _LOGS = tuple(does.Log(prefix=text) for text in ("one", "two", "three"))
 
 _FRAMES = {known.ETHER_PROTOCOL, known.ETHER_TYPE, known.HAS_VLAN}
 _NOT_IN = {
-    Family.IP: {known.IP6_SADDR, known.NFPROTO, *_FRAMES},
-    Family.IP6: {known.IP_SADDR, known.IP_DADDR, known.IP_TTL, known.IP_TOS, known.ICMP_TYPE, known.NFPROTO, *_FRAMES},
+    Family.IP: {known.IP6_SADDR, _IP6_FRAGMENT, known.NFPROTO, *_FRAMES},
+    Family.IP6: {
+        known.IP_SADDR,
+        known.IP_DADDR,
+        known.IP_TTL,
+        known.IP_TOS,
+        known.ICMP_TYPE,
+        known.NFPROTO,
+        known.IP_FRAGMENT,
+        *_FRAMES,
+    },
     Family.INET: _FRAMES,
     Family.BRIDGE: set[Field](),
 }
@@ -122,7 +135,8 @@ def _field_test(source: Random, family: Family) -> FieldTest:
     if field.width == 1:
         return present(field) if value else absent(field)
     if field.kind is FieldKind.BITS:
-        mask = source.choice((1, 2, 3, 0x12, (1 << field.width) - 1))
+        masks = (0x1FFF, 0x2000) if field is known.IP_FRAGMENT else (1, 2, 3, 0x12, (1 << field.width) - 1)
+        mask = source.choice(masks)
         return negated_if(bits(field, mask, value & mask), invert)
     if field.kind in {FieldKind.IPV4, FieldKind.IPV6} and source.random() < 0.5:
         length = field.width - source.choice((0, 1, 8))
@@ -256,8 +270,8 @@ def random_ruleset(source: Random) -> Ruleset:
     return Ruleset(tuple(random_table(source, f"t{at}", hook) for at in range(source.choice((1, 1, 2)))))
 
 
-def random_packet(source: Random, visit: HookVisit) -> Packet:
-    """Return a possible packet."""
+def random_packet(source: Random, visit: HookVisit, *, malformed: bool = True, whole: bool = False) -> Packet:
+    """Return a possible packet; `malformed` and `whole` as in `contradictions`."""
     while True:
         values = {field: source.choice(choices) for field, choices in VALUES.items()}
         values |= fixed_values(visit)
@@ -266,7 +280,7 @@ def random_packet(source: Random, visit: HookVisit) -> Packet:
         values[known.HAS_CONNTRACK] = int(values[known.CT_STATE] in {1, 2, 3})
         there = {field: value for field, value in values.items() if _is_there(field, values)}
         packet = Packet(there)
-        if not contradictions(visit, packet):
+        if not contradictions(visit, packet, malformed=malformed, whole=whole):
             return packet
 
 

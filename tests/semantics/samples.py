@@ -115,8 +115,10 @@ def _fitting(field: Field, values: set[int | str]) -> set[int | str]:
 # --- packets ---------------------------------------------------------------------------------------------------------
 
 
-def random_packet(source: Random, visit: HookVisit, bounds: Boundaries, wishes: Wishes) -> Packet | None:
-    """Return a possible packet whose fields are boundaries, with the wishes granted where that can be; None if hard to find."""
+def random_packet(
+    source: Random, visit: HookVisit, bounds: Boundaries, wishes: Wishes, *, whole: bool = False
+) -> Packet | None:
+    """Return a possible packet, well formed, whose fields are boundaries, with the wishes granted where that can be; None if hard to find."""
     for attempt in range(20):
         values = {field: source.choice(choices) for field, choices in bounds.items()}
         if attempt < 15:
@@ -124,13 +126,13 @@ def random_packet(source: Random, visit: HookVisit, bounds: Boundaries, wishes: 
                 value = _one_of(source, wanted, bounds.get(field, ()))
                 if value is not None:
                     values[field] = value
-        packet = settled(source, visit, values)
+        packet = settled(source, visit, values, whole=whole)
         if packet is not None:
             return packet
     return None
 
 
-def settled(source: Random, visit: HookVisit, values: dict[Field, int | str]) -> Packet | None:
+def settled(source: Random, visit: HookVisit, values: dict[Field, int | str], *, whole: bool = False) -> Packet | None:
     """Return the values as a possible packet of the visit, what depends on others put right; None where it cannot be."""
     values |= {
         field: value for field, value in fixed_values(visit).items() if field in values or field is known.NFPROTO
@@ -139,15 +141,15 @@ def settled(source: Random, visit: HookVisit, values: dict[Field, int | str]) ->
     values[known.HAS_CONNTRACK] = int(tracked)
     if values[known.CT_STATE] == 3 and known.CT_DIRECTION in values:
         values[known.CT_DIRECTION] = 0
-    if isinstance(fragment := values.get(known.IP_FRAGMENT), int) and fragment & 0x1FFF:
-        values[known.HAS_TRANSPORT] = 0
+    if isinstance(fragment := values.get(known.IP_FRAGMENT), int):
+        values[known.HAS_TRANSPORT] = int(not fragment & 0x1FFF)
     for field, other_way in ((known.IIFNAME, _NO_IIF), (known.OIFNAME, _NO_OIF)):
         if values.get(field) == "" and visit.hook.value not in other_way:
             values[field] = "zz0"
     _settle_ports(source, values)
     there = {field: value for field, value in values.items() if _is_there(field, values)}
     packet = Packet(there)
-    return None if contradictions(visit, packet) else packet
+    return None if contradictions(visit, packet, malformed=False, whole=whole) else packet
 
 
 _NO_IIF, _NO_OIF = {"output", "postrouting"}, {"ingress", "prerouting", "input"}

@@ -33,7 +33,7 @@ from fwtrans.semantics.domain import contradictions
 from fwtrans.semantics.equivalence import compare
 from fwtrans.semantics.outcome import DifferenceKind
 from fwtrans.semantics.packet import UnknownKind
-from fwtrans.semantics.side import visits_of
+from fwtrans.semantics.side import arrives_whole, visits_of
 from fwtrans.semantics.visible import visible
 from fwtrans.source import SourceFile
 from fwtrans.translate import Settings, translate
@@ -231,7 +231,8 @@ def pool(name: str, visit: HookVisit, samples: int) -> tuple[Sample, ...]:
     found: list[Sample] = []
     while len(found) < samples:
         wishes = random_wishes(source, of.new, ways, visit) if len(found) % 2 else {}
-        packet = random_packet(source, visit, bounds, wishes)
+        whole = arrives_whole(of.old, visit) and arrives_whole(of.new, visit)
+        packet = random_packet(source, visit, bounds, wishes, whole=whole)
         if packet is None:
             continue
         seed = source.choice((0, 1, 1, source.randrange(2, 2**32)))
@@ -294,7 +295,8 @@ def boundary_packets(
             base = next(item.base for item in table.chains if item.name == first)
             for visit in (visit for visit in visits if base is not None and visit.hook is base.hook):
                 others = {wished: wanted for wished, wanted in wishes.items() if wished is not field}
-                packet = random_packet(source, visit, {**bounds, field: (value,)}, others)
+                whole = arrives_whole(of.old, visit) and arrives_whole(made.ruleset, visit)
+                packet = random_packet(source, visit, {**bounds, field: (value,)}, others, whole=whole)
                 if packet is not None:
                     yield visit, packet
 

@@ -19,7 +19,7 @@ from fwtrans.ir.untranslated import is_untranslated, untranslated
 from fwtrans.ir.verdict import Goto, Jump, Reject, Return
 from fwtrans.semantics.concrete import Decision, evaluate
 from fwtrans.semantics.partial import opened, partial
-from fwtrans.semantics.side import visits_of
+from fwtrans.semantics.side import arrives_whole, visits_of
 from tests.semantics.builders import (
     ACCEPT,
     DROP,
@@ -151,7 +151,7 @@ def test_whatever_the_untranslated_says_nothing_more_passes(seed: int) -> None:
     )
     for visit in visits_of(original):
         for number in range(20):
-            packet = random_packet(randomly, visit)
+            packet = random_packet(randomly, visit, malformed=False, whole=arrives_whole(original, visit))
             answers = bound(answer_for, seed + number)
             after = evaluate(part, visit, packet, answers)
             if after.decision is Decision.ACCEPT:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from fwtrans.diagnostics import Refused
@@ -11,8 +12,10 @@ from fwtrans.ir.fields import (
     CT_LABEL,
     CT_STATE,
     CT_STATUS,
+    HAS_ETHERNET,
     HAS_TRANSPORT,
     IP6_CLASS,
+    L4PROTO,
     TCP_FLAGS,
     TIME,
     Family,
@@ -20,9 +23,20 @@ from fwtrans.ir.fields import (
     raw_payload,
 )
 from fwtrans.ir.intervals import IntervalSet
-from fwtrans.ir.match import FieldTest, KeyPart, MemberTest, PureTest, absent, negated, number, present
+from fwtrans.ir.match import (
+    AnyOf,
+    FieldTest,
+    KeyPart,
+    MemberTest,
+    OpaqueTest,
+    PureTest,
+    absent,
+    negated,
+    number,
+    present,
+)
 from fwtrans.ir.stateful import EveryNth, Random, StatefulObject, StatefulTest
-from fwtrans.lower.nft.json_types import Json, NotModelled, as_list, as_number, as_object, as_text
+from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list, as_number, as_object, as_text
 from fwtrans.lower.nft.selectors import Part, part_of, raw_part
 from fwtrans.lower.nft.values import bit_words, elements_of, moved, single, value_set
 
@@ -33,6 +47,8 @@ if TYPE_CHECKING:
 
 # nft's bitmask types: without an operator, a comparison asks for any of the bits. A mark is a number.
 _FLAGS = (CT_STATUS, CT_LABEL, CT_EVENT, TCP_FLAGS)
+# ARPHRD_ETHER: the test that nft itself puts in front of `ether saddr`, and the printer's question for an Ethernet header
+_ETHERNET = ("ether", 1)
 _LESS = {"<", "<=", ">", ">="}
 
 
@@ -49,9 +65,24 @@ def lower_match(content: Json, scope: Scope) -> tuple[Step, ...]:
         name = scope.anonymous_set(left, elements_of(right))
         return _member(left, name, inside=operator != "!=", scope=scope)
     if isinstance(left, dict) and "&" in left:
-        return _masked(left["&"], operator, right, scope)
-    part = part_of(left, scope.family)
-    return (*part.before, _compare(part, operator, right, scope))
+        return _behind_transport(
+            part_of(as_list(left["&"])[0], scope.family, inner=True), _masked(left["&"], operator, right, scope), found
+        )
+    if left == {"meta": {"key": "iiftype"}} and right in _ETHERNET and operator in {"==", ""}:
+        return (present(HAS_ETHERNET),)
+    part = part_of(left, scope.family, inner=True)
+    return _behind_transport(part, (*part.before, _compare(part, operator, right, scope)), found)
+
+
+def _behind_transport(part: Part, steps: tuple[Step, ...], found: JsonObject) -> tuple[Step, ...]:
+    """Return the steps of a match; behind which headers but TCP's and UDP's `@ih` looks depends on the kernel (6.1, 6.12)."""
+    if part.field.spelling[:2] != ("raw", "ih"):
+        return steps
+    *before, test = steps
+    assert isinstance(test, (FieldTest, MemberTest))  # noqa: S101 -- that is what a comparison of raw bits becomes
+    every_kernel = number(L4PROTO, 6, 17)
+    unknown = OpaqueTest(json.dumps({"match": found}, sort_keys=True))
+    return (*before, AnyOf(((every_kernel, test), (negated(every_kernel), unknown))))
 
 
 def _compare(part: Part, operator: str, right: Json, scope: Scope) -> PureTest:
@@ -132,7 +163,7 @@ def _masked(operands: Json, operator: str, right: Json, scope: Scope) -> tuple[S
     sides = as_list(operands)
     if len(sides) != 2:
         raise Refused("FWT112", "`&` has two sides")
-    part = part_of(sides[0], scope.family)
+    part = part_of(sides[0], scope.family, inner=True)
     field = part.field
     mask = bit_words(part, sides[1])
     in_word = _traffic_class(part, mask, operator, right, scope)

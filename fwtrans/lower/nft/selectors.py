@@ -83,14 +83,17 @@ _HEADER_WIDTHS = {
 }  # fmt: skip
 
 
-def part_of(value: Json, family: Family) -> Part:
-    """Return what a selector stands for; NotModelled where it is nftables' but not ours."""
+def part_of(value: Json, family: Family, *, inner: bool = False) -> Part:
+    """Return what a selector stands for; NotModelled where it is nftables' but not ours.
+
+    With `inner` also for what is behind the transport header: who asks knows that only some protocols have that.
+    """
     found = as_object(value, "selector")
     if len(found) != 1:
         raise Refused("FWT112", "a selector has one key")
     kind, content = next(iter(found.items()))
     if kind == "payload":
-        return _payload(as_object(content, kind), family)
+        return _payload(as_object(content, kind), family, inner=inner)
     if kind == "meta":
         return _meta(as_text(as_object(content, kind).get("key"), kind))
     if kind == "ct":
@@ -112,10 +115,12 @@ def part_of(value: Json, family: Family) -> Part:
     raise NotModelled(kind)
 
 
-def _payload(content: JsonObject, family: Family) -> Part:
+def _payload(content: JsonObject, family: Family, *, inner: bool) -> Part:
     if "base" in content:
         base = as_text(content.get("base"), "base")
         offset, length = as_number(content.get("offset"), "offset"), as_number(content.get("len"), "len")
+        if base == "ih" and not inner:
+            raise NotModelled(f"@{base},{offset},{length}")
         return raw_part(base, offset, length, family)
     protocol, name = as_text(content.get("protocol"), "protocol"), as_text(content.get("field"), "field")
     found = _PAYLOADS.get((protocol, name))
@@ -133,7 +138,7 @@ def raw_part(base: str, offset: int, length: int, family: Family) -> Part:
         return _whole(catalogue.IP6_CLASS)
     if base == "th" and (offset, length) in {(0, 16), (16, 16)}:
         return _whole(catalogue.DPORT if offset else catalogue.SPORT)  # nft lists them so, too
-    if base not in {"ll", "nh", "th"} or not 0 < length <= 2048:
+    if base not in {"ll", "nh", "th", "ih"} or not 0 < length <= 2048:
         raise NotModelled(f"@{base},{offset},{length}")
     return _whole(catalogue.raw_payload(base, offset, length))
 

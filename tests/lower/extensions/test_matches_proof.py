@@ -20,25 +20,8 @@ from tests.lower.extensions.second_half import NAMES, Case, dump_of, read_cases,
 
 CASES = [case for name in NAMES for case in read_cases(name) if not case.code]
 
-FRAGMENTS = "the prover does not know that a packet has no transport header exactly where its fragment offset is not 0"
-# By a part of the rule.
-UNPROVED = {
-    "! --match-set services dst,src": FRAGMENTS,
-    "! --match-set services src,dst": FRAGMENTS,
-    "! --match-set mixed": FRAGMENTS,
-    "tcpmss ! --mss": FRAGMENTS,
-    "0>>22&0x3C@0=5": FRAGMENTS,
-    "0>>22&0x3C@8=0x01000000": "the prover does not know that tracked packets are whole",
-    "0>>22&0x3C@12>>26": "the reader does not model what is behind TCP's header",
-    "! --match-set hardware": "the prover does not know which packets have an Ethernet header",
-}
 
-
-def _marks(case: Case) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.xfail(strict=True, reason=why) for part, why in UNPROVED.items() if part in case.rule]
-
-
-@pytest.mark.parametrize("case", [pytest.param(case, id=case.place, marks=_marks(case)) for case in CASES])
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.place) for case in CASES])
 def test_a_case_is_read_back_equal(case: Case) -> None:
     dump = dump_of(case.table, case.chain, [case.rule.replace("-j ACCEPT", "-j DROP")])
     sink = DiagnosticSink()

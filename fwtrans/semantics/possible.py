@@ -1,0 +1,123 @@
+"""Which packets there can be on a path: the facts of its hops as functions of the fields that rules read.
+
+Facts lead from field to field: that a tracked packet is no fragment, and that what has no ports is one, says something
+about ports and tracking where no rule reads the fragment offset. So all facts are taken that hang together with the fields
+in use, and the fields that come in only by them are taken out at the end: they may have any value that fits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from fwtrans.ir import fields as known
+from fwtrans.ir.fields import Family
+from fwtrans.ir.intervals import IntervalSet
+from fwtrans.semantics import domain
+from fwtrans.semantics.classes import NumberClasses
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from fwtrans.ir.fields import Field
+    from fwtrans.semantics.bdd import Node
+    from fwtrans.semantics.packet import HookVisit
+    from fwtrans.semantics.packetset import PacketSets
+    from fwtrans.semantics.path import Path
+    from fwtrans.semantics.variables import Demand, Variables
+
+_ETHER_FIELDS = (known.ETHER_TYPE, known.ETHER_PROTOCOL)
+_ETHER_CONSTANTS = (domain.IP_PROTOCOL, domain.ARP_PROTOCOL, domain.IP6_PROTOCOL, 0x8100, 0x88A8)
+
+
+class Packets(NamedTuple):
+    """The packets of a path.
+
+    `possible` are those for which all facts hold, `conceivable` those that break only what is assumed; neither depends on
+    fields that no rule reads. `complete` does, so that a packet can be picked of which all fields fit each other.
+    """
+
+    possible: Node
+    conceivable: Node
+    complete: Node
+    assumptions: tuple[str, ...]
+
+
+class Facts:
+    """The facts that matter for the fields in use. Collects the constants that they name; variables come after that."""
+
+    def __init__(self, demand: Demand, visits: Collection[HookVisit]) -> None:
+        self._read = frozenset(demand.fields)
+        is_link = any(visit.family in {Family.BRIDGE, Family.NETDEV} for visit in visits)
+        parts = _link_types(demand) if is_link else ()
+        self._chosen: dict[HookVisit, list[domain.Constraint]] = {visit: [] for visit in visits}
+        self._held: dict[HookVisit, tuple[Node, Node]] = {}
+        waiting = [(visit, fact) for visit in visits for fact in domain.constraints(visit, parts)]
+        added = True
+        while added:
+            used = demand.fields
+            matching = [item for item in waiting if not used.isdisjoint(domain.tested_fields(item[1].test))]
+            added = bool(matching)
+            waiting = [item for item in waiting if item not in matching]
+            for visit, fact in matching:
+                self._chosen[visit].append(fact)
+                demand.add_test(fact.test)
+
+    def packets(self, path: Path, sets: Callable[[HookVisit], PacketSets], *, whole: bool) -> Packets:
+        """Return the packets of a path; `whole` says that connection tracking puts fragments together at all its hops."""
+        own = sets(path.visit)
+        certain = own.bdd.true
+        for fact in path.facts:
+            certain = certain & own.pure(fact)
+        complete = certain
+        assumed: dict[str, None] = {}
+        if whole and domain.WHOLE_TEST.field in own.variables.fields:
+            complete = complete & own.pure(domain.WHOLE.test)
+            assumed[domain.WHOLE.assumed] = None
+        hops = dict.fromkeys((*path.old, *path.new))
+        for hop in hops:
+            values = sorted(own.variables.bits_of(hop.known))
+            holds, granted = self._holding(sets(hop.visit))
+            certain = certain & own.bdd.knowing(holds, values)
+            complete = complete & own.bdd.knowing(granted, values)
+            assumed.update((fact.assumed, None) for fact in self._chosen[hop.visit] if fact.assumed)
+        unread = own.bdd.cube(self._unread(own.variables))
+        possible, conceivable = complete.exists(unread), certain.exists(unread)
+        return Packets(possible, conceivable, complete, tuple(assumed) if possible != conceivable else ())
+
+    def _unread(self, variables: Variables) -> set[int]:
+        found = {number for field, span in variables.spans.items() if field not in self._read for number in span}
+        return found | {
+            number for slot, number in variables.slots.items() if self._only_in_facts(slot.field, variables)
+        }
+
+    def _only_in_facts(self, field: Field, variables: Variables) -> bool:
+        return field not in self._read and field not in variables.writable
+
+    def _holding(self, sets: PacketSets) -> tuple[Node, Node]:
+        """Return where all facts hold that are never broken, and where those that are assumed hold as well."""
+        found = self._held.get(sets.visit)
+        if found is None:
+            certain = sets.bdd.true
+            for field, values in domain.POSSIBLE.items():
+                if sets.variables.is_exact(field):
+                    certain = certain & sets.variables.in_values(field, values)
+            granted = sets.bdd.true
+            for fact in self._chosen[sets.visit]:
+                if fact.assumed:
+                    granted = granted & sets.pure(fact.test)
+                else:
+                    certain = certain & sets.pure(fact.test)
+            found = self._held[sets.visit] = (certain, certain & granted)
+        return found
+
+
+def _link_types(demand: Demand) -> tuple[IntervalSet, ...]:
+    """Return the parts into which tests cut ether types; both fields that hold one are cut alike."""
+    sets = {IntervalSet.single(16, value): None for value in _ETHER_CONSTANTS}
+    for field in _ETHER_FIELDS:
+        sets.update(demand.intervals.get(field, {}))
+    for field in _ETHER_FIELDS:
+        if field in demand.intervals:
+            demand.intervals[field].update(sets)
+    classes = NumberClasses(16, sets)
+    return tuple(IntervalSet.of(16, classes.members(number)) for number in range(classes.count))
