@@ -29,10 +29,12 @@ from fwtrans.parsers.ipset_save.values import Names
 from fwtrans.parsers.iptables_save.command_lines import parse_script
 from fwtrans.parsers.iptables_save.dump import parse_dump, refuse_what_is_no_text
 from fwtrans.parsers.iptables_save.sniff import families_named, sections, sniff_family
+from fwtrans.parsers.iptables_save.unparse import unparse_dump
 from fwtrans.parsers.nft_json.parse import parse_nft_json
 from fwtrans.parsers.nft_text.parse import parse_nft_text
 from fwtrans.parsers.registry import Format, recognise
 from fwtrans.parsers.shell_script import read_script
+from fwtrans.read_pve import dumps_of_pve, part_sources
 from fwtrans.read_scripts import commands_of_interfaces, run_commands
 from fwtrans.source import SourceFile, Span
 
@@ -73,10 +75,11 @@ def read_inputs(
     """
     if not sources:
         return None
+    parted = part_sources(sources)
     reader = _Reader(sink, files, left_out)
-    for source in sources:
+    for source in parted.others:
         reader.take(source)
-    reader.carry_out()
+    reader.carry_out(parted.pve)
     if sink.has_errors("1"):
         reader.lower()  # so that the findings of every stage are told in one run
         return None
@@ -146,16 +149,41 @@ class _Reader:
         """Keep what calls leave behind, once every input is known: a dump holds what they have done already."""
         self.calls.extend(commands)
 
-    def carry_out(self) -> None:
-        """Run what the inputs call, in the model: only programs whose dump is not among the inputs."""
+    def carry_out(self, pve: Sequence[SourceFile] = ()) -> None:
+        """Run what the inputs call, in the model: only programs whose dump is not among the inputs.
+
+        A Proxmox VE configuration is compiled behind that, as pve-firewall puts its rules behind those it finds.
+        """
         dumped = {_PROGRAMS[dump.family] for dump in self.dumps} | {dump.program for dump in self.bridge_dumps}
         if self.ipsets:
             dumped.add("ipset")
         calls = [call for call in self.calls if call.program not in dumped]
         found = run_commands(calls, self.options, Names(PROTOCOLS, SERVICES), self.sink)
-        self.dumps.extend(found.dumps)
+        if pve:
+            self.compile(pve, found.dumps, bool(dumped))
+        else:
+            self.dumps.extend(found.dumps)
         self.bridge_dumps.extend(found.bridge_dumps)
         self.ipsets.extend(found.sets)
+
+    def compile(self, pve: Sequence[SourceFile], called: Sequence[IptablesDump], dumped: bool) -> None:
+        """Read what pve-firewall makes of a configuration, with the rules that the other inputs' calls leave behind.
+
+        Where dumps are among the inputs they hold PVE's rules already, and the configuration is not asked.
+        """
+        if dumped:
+            message = (
+                "dumps are among the inputs and hold what pve-firewall has made of its configuration: it is not read"
+            )
+            self.sink.add(Diagnostic(code="FWT173", message=message, span=Span(pve[0], 1, 0, 1)))
+            return
+        texts = {dump.family: SourceFile(dump.source.name, unparse_dump(dump)) for dump in called}
+        dumps = dumps_of_pve(pve, (texts.get("ip"), texts.get("ip6")), self.sink)
+        self.dump(dumps.ip, Family.IP)
+        self.dump(dumps.ip6, Family.IP6)
+        self.ipset(dumps.ipset)
+        if dumps.ebtables.text:
+            self.bridge(dumps.ebtables, EBTABLES)
 
     def ipset(self, source: SourceFile) -> None:
         """Read an ipset dump."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink
+from fwtrans.parsers.pve.directory import is_pve_directory, recognise_path
 from fwtrans.source import SourceFile
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ COLLECTED = (
     "arptables-save",
     "interfaces",
 )
+
+_DUMPS = COLLECTED[:-1]
 
 STANDARD_INPUT = "-"
 
@@ -61,17 +64,37 @@ def _standard_input() -> SourceFile:
 
 
 def _read_directory(place: Path, name: str, sink: DiagnosticSink) -> list[SourceFile]:
+    """Return the dumps of a directory; where it has none, the Proxmox VE configuration in it."""
+    paths = [known for known in COLLECTED if (place / known).exists()]
+    if not any(known in _DUMPS for known in paths):
+        paths.extend(_pve_paths(place))
     found = []
-    for known in COLLECTED:
-        inside = place / known
-        if inside.exists():
-            source = _read(inside, str(Path(name) / known), sink)
-            if source is not None:
-                found.append(source)
-    if not found:
-        message = f"directory `{name}` holds none of {', '.join(COLLECTED)}"
+    for path in paths:
+        source = _read(place / path, str(Path(name) / path), sink)
+        if source is not None:
+            found.append(source)
+    if not paths:
+        message = f"directory `{name}` holds none of {', '.join(COLLECTED)}, nor a cluster.fw of Proxmox VE"
         sink.add(Diagnostic(code="FWT115", message=message, hints=("name the files themselves",)))
     return found
+
+
+def _pve_paths(place: Path) -> list[str]:
+    """Return the files of a Proxmox VE configuration below a directory, none where it is none.
+
+    On a live node /etc/pve/local is a link to the folder of that node; the other nodes' folders are left alone then.
+    """
+    local = place / "local"
+    own = local.readlink().name if local.is_symlink() else ""
+    found = {}
+    for folder, _, names in os.walk(place):
+        inside = Path(folder).relative_to(place)
+        for file in names:
+            path = (inside / file).as_posix()
+            spoken = recognise_path(path)
+            if spoken is not None and spoken.node in {"", own or spoken.node}:
+                found[path] = spoken
+    return sorted(found) if is_pve_directory(found) else []
 
 
 def _read(place: Path, name: str, sink: DiagnosticSink) -> SourceFile | None:

@@ -20,20 +20,24 @@ if TYPE_CHECKING:
 FENCE = re.compile(r"^## Example\n\n```(\S+)\n(.+?\n)```$", re.MULTILINE | re.DOTALL)
 NOT_INPUT = {"sh", "text"}
 """Commands to type, and what a program says. Every other word behind the fence is a format that `translate` reads."""
+NAMES = {"pve-guest": "qemu-server/100.conf", "corosync": "corosync.conf", "vms": "vms.json"}
+"""Formats that are told by the file's path alone."""
 
 
-def examples() -> dict[str, str]:
+def examples() -> dict[str, tuple[str, str]]:
     found = {}
     for code in CODES:
         match = FENCE.search((ERROR_PAGES / f"{code}.md").read_text(encoding="utf-8"))
         if match and match[1] not in NOT_INPUT:
-            found[code] = match[2]
+            found[code] = (NAMES.get(match[1], "input"), match[2])
     return found
 
 
-@pytest.mark.parametrize(("code", "text"), examples().items())
-def test_the_example_makes_its_code_appear(code: str, text: str, tmp_path: Path) -> None:
-    path = tmp_path / "input"
+@pytest.mark.parametrize(("code", "example"), examples().items(), ids=examples())
+def test_the_example_makes_its_code_appear(code: str, example: tuple[str, str], tmp_path: Path) -> None:
+    name, text = example
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
     path.write_text(text)
     done = CliRunner().invoke(build(), ["translate", str(path), "--json"])
     envelope = json.loads(done.stdout)

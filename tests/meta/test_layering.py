@@ -31,7 +31,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "report": PIPELINE | {"lab", "simulate"},
     # the parts put together, as library calls
     "read_scripts": BASE | {"parsers"},
-    "read": VALUES | {"parsers", "lower", "read_scripts"},
+    "read_pve": BASE | {"parsers", "lower"},
+    "read": VALUES | {"parsers", "lower", "read_scripts", "read_pve"},
     "translate": PIPELINE | {"read", "report"},
     "verify": PIPELINE | {"read", "report"},
     "simulate": VALUES | {"lower", "semantics"},

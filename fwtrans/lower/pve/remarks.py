@@ -31,6 +31,8 @@ def tell_of_settings(node: Node, sink: DiagnosticSink, *, enabled: bool) -> None
 def _tell_of_switch(node: Node, sink: DiagnosticSink) -> None:
     option = node.cluster.options.options.get("enable")
     message = "the firewall of the data center is off: pve-firewall loads nothing, and host and guests are open"
+    if node.config.cluster is None:
+        message = "there is no cluster.fw, without which pve-firewall loads nothing: host and guests are open"
     hint = "`enable: 1` in [OPTIONS] of cluster.fw turns it on"
     span = option.span(option.written) if option is not None else None
     sink.add(Diagnostic(code="FWT185", message=message, span=span, hints=(hint,)))
