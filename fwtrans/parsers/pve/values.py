@@ -20,7 +20,7 @@ LONGEST_GROUP_NAME = 18
 
 _OCTET = r"(?:25[0-5]|(?:2[0-4]|1[0-9]|[1-9])?[0-9])"
 _IPV4 = re.compile(rf"(?:{_OCTET}\.){{3}}{_OCTET}")
-_SHORT_IPV4 = re.compile(r"[0-9]+(?:\.[0-9]+){0,3}")
+_SHORT_IPV4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){0,3}")
 _LOOSE_MASK = re.compile(r"/[0-9]+")
 _DOTTED_MASK = re.compile(rf"/{_OCTET}(?:\.{_OCTET}){{3}}")
 _ZERO_PREFIX = re.compile(r".*/0+")
@@ -98,16 +98,21 @@ def read_address_list(text: str) -> int | Mistake:
         return Mistake("there is one comma too many")
     elements = text.split(",")
     family = 0
+    fatal = None  # PVE does not see these, so it may stumble over another element first
     for element in elements:
         found = _address(element)
         if isinstance(found, Mistake):
-            return found._replace(part=element)
+            found = found._replace(part=element)
+            if not found.fatal:
+                return found
+            fatal = fatal or found
+            continue
         if family and found != family:
             return Mistake("IPv4 and IPv6 addresses cannot stand in one list", "write two rules", part=element)
         family = found
     if len(elements) > 1 and "-" in text:
         return Mistake("a range cannot stand in a list", "write a rule for the range, or an IPSET of networks")
-    return family
+    return fatal or family
 
 
 def family_of_addresses(text: str) -> int:
@@ -125,7 +130,8 @@ def _address(text: str) -> int | Mistake:
     address, slash, _ = text.partition("/")
     version, number = _number(address)
     if not version:
-        return Mistake(f"`{text}` is neither an IP address nor a network", _address_hint(text))
+        fatal = _is_ipv6_to_perl_alone(address)
+        return Mistake(f"`{text}` is neither an IP address nor a network", _address_hint(text), fatal=fatal)
     mask = text[len(address) :]
     if not slash or (_DOTTED_MASK.fullmatch(mask) if version == 4 else _is_ipv6(mask[1:])):
         return version  # Net::IP does not look into a mask that is an address, and iptables takes it
@@ -157,7 +163,7 @@ def _number(text: str) -> tuple[int, int]:
     """Return the family and the number of an address; (0, 0) where it is none. Net::IP knows no octal numbers."""
     if ":" in text:
         return (6, int.from_bytes(inet_pton(AF_INET6, text))) if _is_ipv6(text) else (0, 0)
-    if not _SHORT_IPV4.fullmatch(text) or len(text) > 64:
+    if not _SHORT_IPV4.fullmatch(text):
         return 0, 0
     octets = [int(octet) for octet in text.split(".")]
     if any(octet > 255 for octet in octets):
@@ -171,6 +177,12 @@ def _is_ipv6(text: str) -> bool:
     except (OSError, ValueError):  # ValueError: a NUL or a letter beyond ASCII
         return False
     return True
+
+
+def _is_ipv6_to_perl_alone(text: str) -> bool:
+    """Tell whether this is an IPv6 address with less than four numbers behind its last colon: `::ffff:10.1`."""
+    head, colon, tail = text.rpartition(":")
+    return bool(colon and "." in tail and _number(tail)[0] and _is_ipv6(f"{head}:0.0.0.0"))
 
 
 def _address_hint(text: str) -> str:
