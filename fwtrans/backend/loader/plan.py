@@ -102,7 +102,13 @@ def make_plan(present: Iterable[Present], wanted: Image) -> Plan:
             tuple(
                 command
                 for item in every
-                for command in (*item.switch_first, *item.removals, *item.declarations, *item.elements, *item.rules)
+                for command in (
+                    *item.switch_first,
+                    *sorted(item.removals, key=_rank),
+                    *item.declarations,
+                    *item.elements,
+                    *item.rules,
+                )
             )
         ),
         Transaction(tuple(command for item in every for command in item.tidy)),
@@ -269,7 +275,7 @@ class _TableChange:
                 self._add_base(chain)
             return
         if _head(old) != _head(chain):
-            self.steps.removals[:0] = [tx.FlushChain(self.name, chain.name)]
+            self.steps.removals.append(tx.FlushChain(self.name, chain.name))
             self.steps.removals.append(tx.DeleteChain(self.name, chain.name))
             self.steps.count(chains_removed=1, rules_removed=len(old.rules))
             self._add_base(chain)
@@ -279,7 +285,7 @@ class _TableChange:
             change = refill(self.name, chain.name, chain.rules)
         else:
             change = change_chain(self.name, chain.name, old.rules, chain.rules, handles)
-        self.steps.removals[:0] = change.removals
+        self.steps.removals.extend(change.removals)
         self.steps.rules.extend(change.additions)
         removed = len(old.rules) - change.kept
         self.steps.count(rules_added=len(change.additions), rules_removed=removed, rules_kept=change.kept)
@@ -305,14 +311,14 @@ class _TableChange:
         """Return a chain that nothing leads to any more; emptied now where it holds what has to go now."""
         if self.present.handles is not None and not self._mentions_replaced(chain.rules):
             return chain
-        self.steps.removals[:0] = [tx.FlushChain(self.name, chain.name)]
+        self.steps.removals.append(tx.FlushChain(self.name, chain.name))
         return replace(chain, rules=())
 
     def _tidy(self, objects: list[ObjectImage], chains: list[ChainImage]) -> None:
         steps, name = self.steps, self.name
         for chain in chains:
             if chain.is_base:  # it must not judge beside the new ones
-                steps.removals[:0] = [tx.FlushChain(name, chain.name)]
+                steps.removals.append(tx.FlushChain(name, chain.name))
                 steps.removals.append(tx.DeleteChain(name, chain.name))
         left = [chain for chain in chains if not chain.is_base]
         steps.tidy.extend(tx.FlushChain(name, chain.name) for chain in left)
@@ -325,6 +331,21 @@ class _TableChange:
             rules_removed=sum(len(chain.rules) for chain in chains),
             elements_removed=sum(len(item.elements) for item in objects),
         )
+
+
+def _rank(command: Command) -> int:
+    """Return when something goes: what refers to others before those that it refers to."""
+    match command:
+        case tx.FlushChain() | tx.DeleteRule():
+            return 0
+        case tx.FlushElements() | tx.DeleteElements():
+            return 1
+        case tx.DeleteObject(kind=kind) if kind in HOLDERS:
+            return 2
+        case tx.DeleteChain():
+            return 3
+        case _:
+            return 4
 
 
 def _head(chain: ChainImage) -> tuple[str, ...]:

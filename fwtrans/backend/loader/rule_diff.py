@@ -1,11 +1,13 @@
 """From the rules that a chain has to those that it should have, with as few commands as there are differences.
 
-A rule that stays keeps its handle, and with it its counter and the bucket of its limit. Kept rules are those of a longest
+A rule that stays keeps its handle, and with it its counter and the bucket of its limit; where there is nothing to keep,
+a short chain is emptied and filled again. Kept rules are those of a longest
 common subsequence; a new rule goes in front of the kept one that follows it.
 """
 
 from __future__ import annotations
 
+import re
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
 
     from fwtrans.backend.loader.image import TableName
 
+_SHORT = 300
+"""A chain so short is loaded anew in less time than libnftables takes to find one place in it: for a position it reads all
+rules of all tables (1.0.6: 25 ms for 6,000). Done only where no rule holds a count or a bucket that would be lost.
+"""
+_STATE = re.compile(r"\b(?:counter packets|limit rate|quota|ct count|last used)")
 _MOST_PAIRS = 250_000
 """Above it, looking for what can stay takes longer than loading the chain (SequenceMatcher is quadratic)."""
 
@@ -60,6 +67,9 @@ def change_chain(
         additions.extend(AddRule(table, chain, text, place) for text in added)
         rules.extend(added)
     rules.extend(old[len(old) - end :] if end else ())
+    needs_place = any(isinstance(command, AddRule) and command.before is not None for command in additions)
+    if needs_place and len(new) <= _SHORT and not any(map(_STATE.search, old)):
+        return refill(table, chain, new)
     return ChainChange(tuple(removals), tuple(additions), len(rules) - len(additions), tuple(rules))
 
 

@@ -54,8 +54,9 @@ class AddObject:
     item: ObjectImage
 
     def text(self) -> str:
-        """Return the command as nft reads it."""
-        return f"add {self.item.kind.value} {self.table} {self.item.name}{_braces(self.item.body)}"
+        """Return it in the block form: for some kinds nft has no other that takes all that can be said."""
+        body = "\n".join(self.item.body)
+        return f"table {self.table} {{\n{self.item.kind.value} {self.item.name} {{\n{body}\n}}\n}}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,13 @@ class ClientContract:
 
     def test_base_chains_are_found(self, loaded: NftClient) -> None:
         (chain,) = loaded.base_chains()
-        assert (chain.table, chain.name, chain.hook, chain.type, chain.policy) == (TABLE, "input", "input", "filter", "accept")
+        assert (chain.table, chain.name, chain.hook, chain.type, chain.policy) == (
+            TABLE,
+            "input",
+            "input",
+            "filter",
+            "accept",
+        )
         assert set(chain.chains) == {"input", "guest"}
 
     def test_a_commit_raises_the_generation_by_one(self, loaded: NftClient) -> None:
