@@ -1,7 +1,7 @@
 """The base chain that answers on arrival: packets to a guest's own hardware address pass a copy of what the guest gets.
 
     chain reject-in { type filter hook prerouting priority -100; policy accept;
-        ether type ip ether daddr bc:24:11:a7:35:6c ct state new,untracked jump reject-tap101i0-v4
+        ether type ip ether daddr bc:24:11:a7:35:6c ct state { invalid, new, untracked } jump reject-tap101i0-v4
 
 See `early_reject` for what the copies are.
 """
@@ -14,25 +14,25 @@ from typing import TYPE_CHECKING, NamedTuple
 from fwtrans.ir import fields as known
 from fwtrans.ir.fields import Family
 from fwtrans.ir.intervals import IntervalSet
-from fwtrans.ir.match import number
+from fwtrans.ir.match import FieldTest, number
 from fwtrans.ir.names import NameSet
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import BaseHook, Chain, Hook, Table
 from fwtrans.ir.verdict import Drop, Jump, Reject
 from fwtrans.optimizer.bridged.early_reject import rejecting_copies
-from fwtrans.optimizer.specialise import Entry, specialise_entries
+from fwtrans.optimizer.specialise import Entry, specialise, specialise_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from fwtrans.ir.fields import Field
-    from fwtrans.ir.match import ValueSet
+    from fwtrans.ir.match import PureTest, ValueSet
     from fwtrans.semantics.bridged.topology import GuestPort
+    from fwtrans.source import Origin
 
 # Behind what guests send has been judged, before conntrack's confirmation.
 _PRIORITY = -100
-# States in which a packet can get so far as to be rejected: new and untracked ones (neighbour discovery is untracked).
-_STATES = (3, 4)
+_ESTABLISHED, _RELATED = 1, 2
 _ETHER_TYPES = {Family.IP: 0x0800, Family.IP6: 0x86DD}
 _NETWORK = {Family.IP: 2, Family.IP6: 10}
 _VERSIONS = {Family.IP: "v4", Family.IP6: "v6"}
@@ -60,8 +60,9 @@ def answering_on_arrival(table: Table, guests: Sequence[GuestPort], hardware: Ma
         return Answers(table, frozenset(), tuple((port, reason) for port in ports))
     known_ports = [port for port in ports if port in hardware]
     declined = [(port, "its hardware address is not known") for port in ports if port not in hardware]
+    states = _states(table, rejecting[0].name)
     entries = [
-        Entry(rejecting[0].name, _facts(port, family), f"{port}-{version}")
+        Entry(rejecting[0].name, _facts(port, family, states), f"{port}-{version}")
         for port in known_ports
         for family, version in _VERSIONS.items()
     ]
@@ -70,7 +71,7 @@ def answering_on_arrival(table: Table, guests: Sequence[GuestPort], hardware: Ma
     failed = {name.rpartition("-")[0]: reason for name, reason in copies.declined}
     declined.extend(failed.items())
     rules = [
-        Rule(_tests(family, hardware[port]), Jump(copies.copy_of[name]), _origins(special, name))
+        Rule(_tests(family, hardware[port], states), Jump(copies.copy_of[name]), _origins(special, name))
         for port in known_ports
         if port not in failed
         for family, version in _VERSIONS.items()
@@ -93,25 +94,29 @@ def _is_departure(chain: Chain) -> bool:
     return chain.base is not None and chain.base.hook is Hook.POSTROUTING
 
 
-def _facts(port: str, family: Family) -> Mapping[Field, ValueSet]:
+def _states(table: Table, chain: str) -> IntervalSet:
+    """Return the connection states in which a packet can be rejected; mostly established ones are accepted before."""
+    going_on = IntervalSet.values(3, (_ESTABLISHED, _RELATED))
+    special = specialise(table, chain, {known.CT_STATE: going_on}).table
+    return IntervalSet.full(3) if _leads_to_reject(special, chain) else going_on.complement()
+
+
+def _facts(port: str, family: Family, states: IntervalSet) -> Mapping[Field, ValueSet]:
     return {
         known.OIFNAME: NameSet.exact(port),
         known.ETHER_TYPE: IntervalSet.single(16, _ETHER_TYPES[family]),
         known.NFPROTO: IntervalSet.single(8, _NETWORK[family]),
-        known.CT_STATE: IntervalSet.values(3, _STATES),
+        known.CT_STATE: states,
         known.HAS_ETHERNET: IntervalSet.single(1, 1),
     }
 
 
-def _tests(family: Family, address: int):  # noqa: ANN202
-    return (
-        number(known.ETHER_TYPE, _ETHER_TYPES[family]),
-        number(known.ETHER_DADDR, address),
-        number(known.CT_STATE, *_STATES),
-    )
+def _tests(family: Family, address: int, states: IntervalSet) -> tuple[PureTest, ...]:
+    state = () if states.is_full else (FieldTest(known.CT_STATE, states),)
+    return (number(known.ETHER_TYPE, _ETHER_TYPES[family]), number(known.ETHER_DADDR, address), *state)
 
 
-def _origins(table: Table, name: str):  # noqa: ANN202
+def _origins(table: Table, name: str) -> tuple[Origin, ...]:
     chain = table.chain(name)
     assert chain is not None  # noqa: S101 -- an entry of the table
     return next((rule.origins for rule in chain.rules if rule.origins), ())

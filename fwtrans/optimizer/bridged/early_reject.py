@@ -59,7 +59,7 @@ def rejecting_copies(table: Table, entries: tuple[str, ...]) -> Copies:
         if not copier.rejects(entry):
             continue
         try:
-            copy_of[entry] = copier.copy(entry, ())
+            copy_of[entry] = copier.copy(entry, (), last=True)
         except _CannotCopyError as error:
             declined.append((entry, str(error)))
     return Copies(tuple(copier.chains.values()), copy_of, tuple(declined))
@@ -71,7 +71,7 @@ class _Copier:
     def __init__(self, table: Table) -> None:
         self._originals = {chain.name: chain for chain in table.chains}
         self._rejects: dict[str, bool] = {}
-        self._names: dict[tuple[str, tuple[Rule, ...]], str] = {}
+        self._names: dict[tuple[str, tuple[Rule, ...], bool], str] = {}
         self._copied = 0
         self.chains: dict[str, Chain] = {}
 
@@ -95,18 +95,28 @@ class _Copier:
             return not goes_back and bool(rules) and not rules[-1].steps and self._always_ends(rules[-1])
         return isinstance(verdict, (Accept, Drop, Queue, Reject))
 
-    def copy(self, name: str, first: tuple[Rule, ...]) -> str:
-        """Return the name of a chain's copy that does something before each of its REJECTs."""
-        key = (name, first)
+    def copy(self, name: str, first: tuple[Rule, ...], *, last: bool) -> str:
+        """Return the name of a chain's copy that does something before each of its REJECTs.
+
+        In a `last` chain nothing behind it can reject, so what follows its own last REJECT need not be asked.
+        """
+        key = (name, first, last)
         if key not in self._names:
             self._copied += 1
-            given = f"reject-{name}" if not first else f"reject-{name}-{self._copied}"
-            rules = tuple(self._rules(self._originals[name].rules, first))
+            given = f"reject-{name}" if f"reject-{name}" not in self.chains else f"reject-{name}-{self._copied}"
+            original = self._up_to_reject(name) if last else self._originals[name].rules
+            rules = tuple(self._rules(original, first, last=last))
             self._names[key] = given
             self.chains[given] = Chain(given, rules, origin=self._originals[name].origin)
         return self._names[key]
 
-    def _rules(self, rules: tuple[Rule, ...], first: tuple[Rule, ...]) -> Iterator[Rule]:
+    def _up_to_reject(self, name: str) -> tuple[Rule, ...]:
+        """Return a chain's rules up to the last one that may reject, if it may; behind it nothing has to be asked."""
+        rules = self._originals[name].rules
+        last = max((place for place, rule in enumerate(rules) if self._may_reject(rule)), default=None)
+        return rules if last is None else rules[: last + 1]
+
+    def _rules(self, rules: tuple[Rule, ...], first: tuple[Rule, ...], *, last: bool) -> Iterator[Rule]:
         logs: tuple[Rule, ...] = ()
         for place, rule in enumerate(rules):
             effects = tuple(step for step in rule.steps if not is_pure(step))
@@ -114,10 +124,11 @@ class _Copier:
                 self._check_log(rule, rules[place + 1 :])
                 logs = (*logs, rule)
                 continue
-            yield from self._rule(_without_marks(rule, effects), (*first, *map(_effects_only, logs)))
+            plain = _without_marks(rule, effects)
+            yield from self._rule(plain, (*first, *map(_effects_only, logs)), last=last and place == len(rules) - 1)
             logs = ()
 
-    def _rule(self, rule: Rule, first: tuple[Rule, ...]) -> Iterator[Rule]:
+    def _rule(self, rule: Rule, first: tuple[Rule, ...], *, last: bool) -> Iterator[Rule]:
         verdict = rule.verdict
         if isinstance(verdict, Reject):
             tests = tuple(step for step in rule.steps if is_pure(step))
@@ -125,10 +136,10 @@ class _Copier:
             yield rule
         elif isinstance(verdict, (Jump, Goto)):
             if self.rejects(verdict.chain):
-                yield replace(rule, verdict=replace(verdict, chain=self.copy(verdict.chain, first)))
+                yield replace(rule, verdict=replace(verdict, chain=self.copy(verdict.chain, first, last=last)))
             elif self._decides(verdict.chain):
                 # not rejected there, but perhaps taken out of the way: what it does to packets is needed
-                yield replace(rule, verdict=replace(verdict, chain=self.copy(verdict.chain, ())))
+                yield replace(rule, verdict=replace(verdict, chain=self.copy(verdict.chain, (), last=False)))
             elif isinstance(verdict, Goto):
                 yield replace(rule, verdict=Return())
         elif isinstance(verdict, (Accept, Drop, Queue)):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fwtrans.ir.fields import Family
+from fwtrans.optimizer.bridged.accept_marks import without_accept_mark
 from fwtrans.optimizer.bridged.answers import dropping_where_mute
 from fwtrans.optimizer.bridged.arrivals import answering_on_arrival
 from fwtrans.optimizer.bridged.hardware import hardware_addresses
@@ -23,6 +24,7 @@ from fwtrans.semantics.bridged.topology import asks_for_ports, guest_ports, has_
 if TYPE_CHECKING:
     from fwtrans.ir.host import Host
     from fwtrans.ir.ruleset import Ruleset
+    from fwtrans.source import Origin
 
 _WITH_FIREWALL_BRIDGES = (Role.OUT, Role.MIDDLE, Role.IN)
 _WITHOUT = (Role.BRIDGED,)
@@ -32,12 +34,14 @@ _WITHOUT = (Role.BRIDGED,)
 class Bridged:
     """The ruleset without bridge ports in the IP families, and how to prove it.
 
-    `unanswered` are guests whose REJECTs are drops, with the reason.
+    `unanswered` are guests whose REJECTs are drops, with the reason; `leaks` the lines at which the host's rules read the
+    accept mark that a guest's packet brings along.
     """
 
     ruleset: Ruleset
     setting: Setting
     unanswered: tuple[tuple[str, str], ...]
+    leaks: tuple[Origin, ...]
 
 
 def asks_for_bridge_ports(ruleset: Ruleset) -> bool:
@@ -45,7 +49,7 @@ def asks_for_bridge_ports(ruleset: Ruleset) -> bool:
     return any(asks_for_ports(table) for table in ruleset.tables if table.family is not Family.BRIDGE)
 
 
-def bridged_translation(ruleset: Ruleset, host: Host) -> Bridged:
+def bridged_translation(ruleset: Ruleset, host: Host, *, close_mark_leak: bool = False) -> Bridged:
     """Return the ruleset with what a bridge forwards judged by the bridge family."""
     guests = guest_ports(ruleset) if has_firewall_bridges(ruleset) else ()
     roles = _WITH_FIREWALL_BRIDGES if has_firewall_bridges(ruleset) else _WITHOUT
@@ -54,8 +58,9 @@ def bridged_translation(ruleset: Ruleset, host: Host) -> Bridged:
     reading = for_bridged_packets(ruleset, broadcasts)
     name = next((table.name for table in ruleset.tables), "fwtrans")
     bridge = bridge_table(reading.ruleset, guests, roles, name).table
-    answers = answering_on_arrival(bridge, guests, hardware)
-    bridge = dropping_where_mute(answers.table)
     local = [local_table(table) for table in ruleset.tables if table.family is not Family.BRIDGE]
+    marked = without_accept_mark(bridge, local, close_leak=close_mark_leak)
+    answers = answering_on_arrival(marked.bridge, guests, hardware)
+    bridge = dropping_where_mute(answers.table)
     setting = Setting(guests=guests, hardware=hardware, answered=answers.answered, broadcasts=broadcasts)
-    return Bridged(replace(ruleset, tables=(*local, bridge)), setting, answers.declined)
+    return Bridged(replace(ruleset, tables=(*marked.local, bridge)), setting, answers.declined, marked.leaks)
