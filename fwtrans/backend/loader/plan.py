@@ -236,14 +236,11 @@ class _TableChange:
             self.steps.elements.extend(tx.elements_added(self.name, new.name, new.elements))
             self.steps.count(elements_added=len(new.elements), elements_removed=len(old.elements))
             return new
-        before = {element_key(text): text for text in old.elements}
-        after = {element_key(text): text for text in new.elements}
-        gone = tuple(key for key, text in before.items() if key not in after or _differ(text, after[key]))
-        added = tuple(text for key, text in after.items() if key not in before or _differ(before[key], text))
+        gone, added = _element_changes(old.elements, new.elements)
         if gone:
             self.steps.removals.append(tx.DeleteElements(self.name, new.name, gone))
         self.steps.elements.extend(tx.elements_added(self.name, new.name, added))
-        kept = len(after) - len(added)
+        kept = len(new.elements) - len(added)
         self.steps.count(elements_added=len(added), elements_removed=len(gone), elements_kept=kept)
         return new
 
@@ -351,6 +348,18 @@ def _rank(command: Command) -> int:
 def _head(chain: ChainImage) -> tuple[str, ...]:
     """Return what makes a chain the same object: not its comment, which the kernel cannot change."""
     return tuple(line for line in chain.head if line.startswith("type "))
+
+
+def _element_changes(old: tuple[str, ...], new: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the keys to delete and the elements to add. Only what is not word for word the same is looked at closely."""
+    if old == new:
+        return (), ()
+    kept = frozenset(old) & frozenset(new)
+    before = {element_key(text): text for text in old if text not in kept}
+    after = {element_key(text): text for text in new if text not in kept}
+    gone = tuple(key for key, text in before.items() if key not in after or _differ(text, after[key]))
+    added = tuple(text for key, text in after.items() if key not in before or _differ(before[key], text))
+    return gone, added
 
 
 def _differ(old: str, new: str) -> bool:

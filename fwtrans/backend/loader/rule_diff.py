@@ -44,6 +44,8 @@ def change_chain(
 
     Kept rules stay as they are in the kernel, an old source line in the comment included.
     """
+    if tuple(old) == tuple(new):
+        return ChainChange((), (), len(old), tuple(old))
     before, after = [same_rule_key(text) for text in old], [same_rule_key(text) for text in new]
     if before == after:
         return ChainChange((), (), len(old), tuple(old))

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from tests.namespaces import assert_inside
@@ -116,7 +117,7 @@ class Traffic:
     def _side(self, name: str, own: str, router: str) -> None:
         side = subprocess.Popen(["unshare", "-n", "sleep", "600"])
         self.sides.append(side)
-        while os.stat(f"/proc/{side.pid}/ns/net").st_ino == os.stat("/proc/thread-self/ns/net").st_ino:
+        while Path(f"/proc/{side.pid}/ns/net").stat().st_ino == Path("/proc/thread-self/ns/net").stat().st_ino:
             assert side.poll() is None
         _run("ip", "link", "add", name, "type", "veth", "peer", "name", "uplink", "netns", str(side.pid))
         _run("ip", "addr", "add", router, "dev", name)
