@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Severity
+from fwtrans.parsers.pve.lines import BLANKS
 from fwtrans.source import SourceFile, Span
 
 if TYPE_CHECKING:
@@ -55,8 +56,9 @@ class Complaints:
 
     def whole(self, line: int) -> Span:
         """Return the place of all of a line but the blanks around it."""
-        text = self.source.line(line)
-        return Span(self.source, line, len(text) - len(text.lstrip()), max(len(text.rstrip()), 1))
+        text = self.source.lines[line - 1]
+        start = len(text) - len(text.lstrip(BLANKS))
+        return Span(self.source, line, start, max(len(text.rstrip(BLANKS)), start + 1))
 
     def close(self) -> None:
         """Tell how many were not told."""

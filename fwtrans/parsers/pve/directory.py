@@ -29,17 +29,19 @@ if TYPE_CHECKING:
 _HERE = ""
 """The node of files that do not say whose they are."""
 
-_SPOKEN = {
-    "cluster": re.compile(r"(?:.*/)?cluster\.fw"),
-    "host": re.compile(r"(?:.*/)?(?:nodes/(?P<node>[^/]+)/)?host\.fw"),
-    "vnet": re.compile(r"(?:.*/)?sdn/firewall/(?P<name>[^/]+)\.fw"),
-    "guest": re.compile(r"(?:.*/)?(?P<name>[1-9][0-9]{0,8})\.fw"),
-    "conf": re.compile(r"(?:.*/)?(?:nodes/(?P<node>[^/]+)/)?(?P<kind>qemu-server|lxc)/(?P<name>[1-9][0-9]{0,8})\.conf"),
-    "corosync": re.compile(r"(?:.*/)?corosync\.conf"),
-    "facts": re.compile(r"(?:.*/)?vms\.json"),
-    "sdn": re.compile(r"(?:.*/)?sdn\.json"),
-    "foreign": re.compile(r"(?:.*/)?foreign\.(?P<name>v[46])"),
-    "flat vnet": re.compile(r"(?:.*/)?(?P<name>[A-Za-z][A-Za-z0-9]*)\.fw"),
+_PARTS = {
+    "cluster": re.compile(r"(?:.*?/)??cluster\.fw"),
+    "host": re.compile(r"(?:.*?/)??(?:nodes/(?P<node>[^/]+)/)?host\.fw"),
+    "vnet": re.compile(r"(?:.*?/)??sdn/firewall/(?P<name>[^/]+)\.fw"),
+    "guest": re.compile(r"(?:.*?/)??(?P<name>[1-9][0-9]{0,8})\.fw"),
+    "conf": re.compile(
+        r"(?:.*?/)??(?:nodes/(?P<node>[^/]+)/)?(?P<kind>qemu-server|lxc)/(?P<name>[1-9][0-9]{0,8})\.conf"
+    ),
+    "corosync": re.compile(r"(?:.*?/)??corosync\.conf"),
+    "facts": re.compile(r"(?:.*?/)??vms\.json"),
+    "sdn": re.compile(r"(?:.*?/)??sdn\.json"),
+    "foreign": re.compile(r"(?:.*?/)??foreign\.(?P<name>v[46])"),
+    "flat vnet": re.compile(r"(?:.*?/)??(?P<name>[A-Za-z][A-Za-z0-9]*)\.fw"),
 }
 _GUEST_KINDS = {"qemu-server": GuestKind.QEMU, "lxc": GuestKind.LXC}
 
@@ -56,7 +58,7 @@ class PvePath(NamedTuple):
 def recognise_path(path: str) -> PvePath | None:
     """Return what a file is by its path, or None where it is none of PVE's."""
     path = path.replace("\\", "/")
-    for part, pattern in _SPOKEN.items():
+    for part, pattern in _PARTS.items():
         found = pattern.fullmatch(path)
         if found is not None:
             groups = found.groupdict()

@@ -79,7 +79,8 @@ class Placed:
         """Return the place of one of its words, or all of the line."""
         if token is None:
             text = self.source.line(self.line)
-            return Span(self.source, self.line, len(text) - len(text.lstrip()), len(text.rstrip()))
+            start = len(text) - len(text.lstrip(" \t"))
+            return Span(self.source, self.line, start, max(len(text.rstrip(" \t")), start + 1))
         return Span(self.source, self.line, token.start, token.end)
 
 
