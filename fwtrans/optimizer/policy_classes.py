@@ -42,7 +42,7 @@ from fwtrans.optimizer.class_names import Texts, class_name, content_hash
 from fwtrans.optimizer.constants import ConstantKind, Sets, membership, part_rule, refill
 from fwtrans.optimizer.log_chains import LogPlace, log_place
 from fwtrans.optimizer.policy_members import Member, classes_of
-from fwtrans.optimizer.port_context import Context, port_contexts
+from fwtrans.optimizer.port_context import Context, ask_ports, port_contexts
 from fwtrans.optimizer.port_slots import PortSlots
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ if TYPE_CHECKING:
 
 def share_policies(table: Table) -> Table:
     """Return the table with one chain for each class of chains that differ in their ports' constants only."""
-    return _Sharing(table).run()
+    shared = _Sharing(ask_ports(table)).run()
+    return table if shared is None else shared
 
 
 def run(ruleset: Ruleset) -> Passed:
@@ -105,10 +106,10 @@ class _Sharing:
         self._slots = PortSlots({*self._maps, *(item.name for item in table.sets)})
         self._log_chains: list[Chain] = []
 
-    def run(self) -> Table:
+    def run(self) -> Table | None:
         classes = [found for level in self._levels() for found in self._classes_at(level)]
         if not classes:
-            return self._table
+            return None
         classes.sort(key=lambda found: (not found.is_entered, found.name))
         made = [self._class_chain(found) for found in classes]
         members = {member.chain.name for found in classes for member in found.members}
@@ -255,10 +256,11 @@ class _Sharing:
             rules = [replace(own, steps=own.steps[place.start :], verdict=self._last(own.verdict))]
             if place.with_next:
                 following = member.rules[place.rule + 1]
-                rules.append(replace(following, steps=(), verdict=self._last(following.verdict)))
+                last = self._last(following.verdict)
+                rules.append(replace(following, steps=(), verdict=Goto(last.chain) if isinstance(last, Jump) else last))
             name = self._log_name(member.chain.name)
             self._log_chains.append(Chain(name, tuple(rules), None, member.chain.origin))
-            ways[member.context.port] = Goto(name) if place.with_next else Jump(name)
+            ways[member.context.port] = Jump(name) if place.comes_back else Goto(name)
         return Dispatch((KeyPart(found.port),), self._slots.values(found.port, "log", "verdict", ways))
 
     def _log_name(self, chain: str) -> str:

@@ -106,8 +106,8 @@ def _keys(member: Member) -> tuple[Hashable, tuple[Hashable, ...]]:
             for constant in constants:
                 if constant.kind is ConstantKind.LOG and not can_move(rule):
                     rigid.append(constant.content)
-                elif constant.kind is ConstantKind.MEMBERS and not constant.own:
-                    counted.append(constant.content)
+                elif constant.kind is ConstantKind.MEMBERS:
+                    counted.append(None if constant.own else constant.content)
     return tuple(rigid), tuple(counted)
 
 

@@ -6,10 +6,14 @@
 No rule can write the name of an interface, so what a rule or a map's key has asked holds in every chain behind it. So does
 the hardware address that a frame goes to, by which guests are told apart where nobody knows yet by which port it will leave;
 in a table whose rules write it, it counts for nothing.
+
+What a port is may also follow from the ports that went elsewhere before, for good: the last guest's rule need not ask.
+`ask_ports` lets it ask again, because one more guest behind it would make the question necessary.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir.effect import Assign, AssignFromMap, AssignFromTable
@@ -17,18 +21,21 @@ from fwtrans.ir.fields import ETHER_DADDR, IIFNAME, OIFNAME, Field
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest
 from fwtrans.ir.names import NamePattern, NameSet
-from fwtrans.ir.verdict import Dispatch, Goto, Jump
+from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump, Return
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from fwtrans.ir.match import ValueSet
     from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Chain, Table
-    from fwtrans.ir.sets import MapElement, NamedMap, Part
+    from fwtrans.ir.sets import MapElement, Part
 
 # By what guests are told apart; where several are known of a chain, the first.
 PORT_FIELDS = (IIFNAME, OIFNAME, ETHER_DADDR)
+
+# The ports that a packet may have; None where nothing is known.
+_Ports = frozenset["Part"] | None
 
 
 class Context(NamedTuple):
@@ -45,21 +52,10 @@ class Context(NamedTuple):
 
 
 class _Way(NamedTuple):
-    """A jump or goto: to which chain, and with which port, if one is known. `asked` where the way itself asks for it."""
+    """A jump or goto, and the ports with which a packet may take it."""
 
     chain: str
-    port: Part | None
-    asked: bool
-
-
-def _only_value(values: ValueSet) -> Part | None:
-    """Return the value where the set holds exactly one."""
-    if isinstance(values, NameSet) and len(values.patterns) == 1:
-        pattern = values.patterns[0]
-        return pattern if not pattern.is_prefix and values == NameSet.exact(pattern.text) else None
-    if isinstance(values, IntervalSet) and values.only is not None:
-        return values.only, values.only
-    return None
+    ports: _Ports
 
 
 def port_contexts(table: Table) -> dict[str, Context]:
@@ -67,8 +63,17 @@ def port_contexts(table: Table) -> dict[str, Context]:
     found: dict[str, Context] = {}
     for field in reversed(PORT_FIELDS):
         if not _is_written(table, field):
-            found |= _contexts(table, field)
+            found |= _Reaching(table, field).contexts()
     return found
+
+
+def ask_ports(table: Table) -> Table:
+    """Return the table with every rule that leads one port's packets away asking for that port."""
+    for field in PORT_FIELDS:
+        if not _is_written(table, field):
+            reaching = _Reaching(table, field)
+            table = replace(table, chains=tuple(map(reaching.asking, table.chains)))
+    return table
 
 
 def _is_written(table: Table, field: Field) -> bool:
@@ -76,53 +81,147 @@ def _is_written(table: Table, field: Field) -> bool:
     return any(isinstance(step, (Assign, AssignFromMap, AssignFromTable)) and step.field is field for step in steps)
 
 
-def _contexts(table: Table, field: Field) -> dict[str, Context]:
-    maps = {item.name: item for item in table.maps}
-    chains = {chain.name: chain for chain in table.chains}
-    reached: dict[str, set[Part | None]] = {chain.name: {None} for chain in table.chains if chain.base is not None}
-    entered: set[str] = set()
-    waiting = list(reached)
-    while waiting:
-        name = waiting.pop()
-        ports = reached[name]
-        known = next(iter(ports)) if len(ports) == 1 else None
-        for way in _ways(chains[name], field, known, maps):
-            if way.asked and known is None:
-                entered.add(way.chain)
-            before = reached.setdefault(way.chain, set())
-            if way.port not in before and len(before) < 2:
-                before.add(way.port)
-                waiting.append(way.chain)
-    # a second port that comes in later takes back what was passed on, so the walk above runs until nothing changes
-    return {
-        name: Context(field, port, name in entered)
-        for name, ports in reached.items()
-        if len(ports) == 1 and (port := next(iter(ports))) is not None and chains[name].base is None
-    }
+class _Reaching:
+    """With which values of one field packets reach which chain."""
 
+    def __init__(self, table: Table, field: Field) -> None:
+        self._field = field
+        self._maps = {item.name: item for item in table.maps}
+        self._chains = {chain.name: chain for chain in table.chains}
+        self._coming_back: dict[str, bool] = {}
+        self._at_base: set[str] = set()
+        self._reached: dict[str, _Ports] = {chain.name: None for chain in table.chains if chain.base is not None}
+        waiting = list(self._reached)
+        while waiting:
+            name = waiting.pop()
+            for way in self._ways(self._chains[name], self._reached[name]):
+                before = self._reached.get(way.chain, frozenset())
+                after = None if before is None or way.ports is None else before | way.ports
+                if way.chain not in self._reached or after != before:
+                    self._reached[way.chain] = after
+                    waiting.append(way.chain)
 
-def _ways(chain: Chain, field: Field, known: Part | None, maps: Mapping[str, NamedMap]) -> Iterator[_Way]:
-    for rule in chain.rules:
-        asked = _asked(rule, field)
-        port = asked or known
+    def contexts(self) -> dict[str, Context]:
+        """Return the chains that packets of one port reach."""
+        found: dict[str, Context] = {}
+        single = {name: ports for name, ports in self._reached.items() if ports is not None and len(ports) == 1}
+        entered = {
+            way.chain
+            for name, ports in self._reached.items()
+            if name not in single
+            for way in self._ways(self._chains[name], ports)
+        }
+        for name, ports in single.items():
+            found[name] = Context(self._field, next(iter(ports)), name in entered)
+        return found
+
+    def asking(self, chain: Chain) -> Chain:
+        """Return a chain in which rules that lead packets of one port away ask for the port."""
+        ports = self._reached.get(chain.name, frozenset())
+        if ports is not None and len(ports) < 2:
+            return chain
+        rules = [self._asking(rule, known) for rule, known in self._walk(chain, ports)]
+        return chain if tuple(rules) == chain.rules else replace(chain, rules=tuple(rules))
+
+    def _asking(self, rule: Rule, ports: _Ports) -> Rule:
+        if ports is None or len(ports) != 1 or not isinstance(rule.verdict, (Jump, Goto)):
+            return rule
+        if any(isinstance(step, FieldTest) and step.field is self._field for step in rule.steps):
+            return rule
+        return replace(rule, steps=(FieldTest(self._field, _values(self._field, next(iter(ports)))), *rule.steps))
+
+    # --- going through chains ---
+
+    def _walk(self, chain: Chain, ports: _Ports) -> Iterator[tuple[Rule, _Ports]]:
+        """Yield the rules with the ports that a packet may have in front of each."""
+        for rule in chain.rules:
+            yield rule, ports
+            if ports is not None:
+                ports -= self._gone_for_good(rule)
+
+    def _ways(self, chain: Chain, ports: _Ports) -> Iterator[_Way]:
+        for rule, known in self._walk(chain, ports):
+            asked = _asked(rule, self._field)
+            left = known if asked is None else asked if known is None else known & asked
+            if left is not None and not left:
+                continue
+            verdict = rule.verdict
+            if isinstance(verdict, (Jump, Goto)):
+                yield _Way(verdict.chain, left)
+            elif isinstance(verdict, Dispatch):
+                place = self._place(verdict)
+                for element in self._maps[verdict.map_name].elements:
+                    if isinstance(element.value, (Jump, Goto)):
+                        own = _exact(element, place)
+                        yield _Way(element.value.chain, left if own is None else frozenset((own,)))
+
+    def _place(self, verdict: Dispatch) -> int | None:
+        parts = enumerate(verdict.key)
+        return next((at for at, part in parts if part.field is self._field and part.mask is None), None)
+
+    def _gone_for_good(self, rule: Rule) -> frozenset[Part]:
+        """Return the ports whose packets do not come to the next rule."""
         verdict = rule.verdict
-        if isinstance(verdict, (Jump, Goto)):
-            yield _Way(verdict.chain, port, asked is not None)
-        elif isinstance(verdict, Dispatch):
-            place = next((at for at, part in enumerate(verdict.key) if part.field is field and part.mask is None), None)
-            for element in maps[verdict.map_name].elements:
-                if isinstance(element.value, (Jump, Goto)):
-                    own = _exact(element, place)
-                    yield _Way(element.value.chain, own or port, own is not None or asked is not None)
+        if isinstance(verdict, Dispatch):
+            if rule.steps or len(verdict.key) > 1 or self._place(verdict) is None:
+                return frozenset()
+            elements = self._maps[verdict.map_name].elements
+            return frozenset(
+                own for item in elements if self._leaves(item.value) and (own := _exact(item, 0)) is not None
+            )
+        asked = _asked(rule, self._field)
+        return asked if asked is not None and len(rule.steps) == 1 and self._leaves(verdict) else frozenset()
+
+    def _leaves(self, verdict: object) -> bool:
+        if isinstance(verdict, Jump):
+            return not self._comes_back(verdict.chain)
+        return isinstance(verdict, (*TERMINAL, Goto, Return))
+
+    def _comes_back(self, name: str) -> bool:
+        """Tell whether a packet may come back from a chain to where it was called."""
+        if name not in self._coming_back:
+            self._coming_back[name] = True  # what a loop of jumps would find
+            self._coming_back[name] = self._find_coming_back(self._chains[name])
+        return self._coming_back[name]
+
+    def _find_coming_back(self, chain: Chain) -> bool:
+        for rule in chain.rules:
+            verdicts: tuple[object, ...] = (rule.verdict,)
+            if isinstance(rule.verdict, Dispatch):
+                verdicts = tuple(element.value for element in self._maps[rule.verdict.map_name].elements)
+            for verdict in verdicts:
+                if isinstance(verdict, Return) or (isinstance(verdict, Goto) and self._comes_back(verdict.chain)):
+                    return True
+            if not rule.steps and self._leaves(rule.verdict):
+                return False
+        return True
 
 
-def _asked(rule: Rule, field: Field) -> Part | None:
+def _values(field: Field, port: Part) -> ValueSet:
+    if isinstance(port, NamePattern):
+        return NameSet.exact(port.text)
+    return IntervalSet.single(field.width, port[0])
+
+
+def _listed(values: ValueSet) -> frozenset[Part] | None:
+    """Return the values where the set is a list of single ones."""
+    if isinstance(values, NameSet):
+        if values.by_default or any(pattern.is_prefix or not inside for pattern, inside in values.entries[1:]):
+            return None
+        return frozenset(values.patterns)
+    if isinstance(values, IntervalSet) and all(low == high for low, high in values.ranges):
+        return frozenset(values.ranges)
+    return None
+
+
+def _asked(rule: Rule, field: Field) -> frozenset[Part] | None:
+    found: frozenset[Part] | None = None
     for step in rule.steps:
         if isinstance(step, FieldTest) and step.field is field:
-            value = _only_value(step.values)
-            if value is not None:
-                return value
-    return None
+            listed = _listed(step.values)
+            if listed is not None:
+                found = listed if found is None else found & listed
+    return found
 
 
 def _exact(element: MapElement, place: int | None) -> Part | None:
