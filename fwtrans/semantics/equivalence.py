@@ -17,7 +17,7 @@ from fwtrans.semantics.aspects import Aspect, Comparer, describe
 from fwtrans.semantics.bdd import OutOfNodes
 from fwtrans.semantics.compiler import Spot
 from fwtrans.semantics.keys import CubeTest
-from fwtrans.semantics.objects import Pairing, pairings, renamed
+from fwtrans.semantics.objects import Pairing, pairings, renaming
 from fwtrans.semantics.outcome import Comparison, Difference, DifferenceKind, Limits, Undecided
 from fwtrans.semantics.packet import Unknown, UnknownKind
 from fwtrans.semantics.path import visit_path
@@ -28,7 +28,7 @@ from fwtrans.semantics.sides import confirms, judge
 from fwtrans.semantics.witness import Witnesses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from fwtrans.ir.ruleset import Ruleset
     from fwtrans.semantics.bdd import Node
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from fwtrans.semantics.possible import Packets
     from fwtrans.semantics.session import Compared
     from fwtrans.semantics.side import Side
+    from fwtrans.semantics.summary import Summary
 
 _DEFAULT = Limits()
 
@@ -120,7 +121,8 @@ class _Comparing:
         """Return the first pairing of objects under which all is equal, or else the likeliest."""
         likeliest: tuple[Pairing, list[_Found]] | None = None
         for pairing in pairings(self._session):
-            found = [self._aspects(compared, pairing) for compared in self._session.compared]
+            renamed = renaming(self._session, pairing)
+            found = [self._aspects(compared, renamed) for compared in self._session.compared]
             found = [item for item in found if item.aspects]
             if likeliest is None:
                 likeliest = pairing, found
@@ -133,10 +135,10 @@ class _Comparing:
         self.rests_on_names = len(shared) > 1 and any(map(self._stateful, likeliest[1]))
         return likeliest
 
-    def _aspects(self, compared: Compared, pairing: Pairing) -> _Found:
+    def _aspects(self, compared: Compared, renamed: Callable[[Summary], Summary]) -> _Found:
         path, old, new, packets = compared
         try:
-            new = renamed(self._session, new, pairing)
+            new = renamed(new)
             sets = self._session.evaluator(path.visit).sets
             if self._only_wider:
                 aspects = tuple(self._wider(compared._replace(new=new)))
@@ -213,13 +215,22 @@ class _Comparing:
             names = [item.identity for item in self._session.program.objects.items]
             yield Difference(
                 path, aspect.kind, describe(aspect.subject, names), packet, old, new,
-                confirms(aspect.kind, aspect.subject, packet, old.outcome, new.outcome, path.visit.family),
+                confirms(
+                    aspect.kind, aspect.subject, packet, old.outcome, new.outcome, path.visit.family,
+                    self._old_names(pairing),
+                ),
             )  # fmt: skip
             if aspect.kind is not DifferenceKind.VERDICT:
                 return
             packets = packets & ~self._same_cause(compared, old, new, pairing)
             if packets.eval(list(enumerate(assignment))):
                 return  # the cause could not be told apart from others
+
+    def _old_names(self, pairing: Pairing) -> Mapping[str, str]:
+        """Return what the old side calls the new side's objects; those that it has not are called as nothing there is."""
+        items, new = self._session.program.objects.items, self._session.new
+        names = {thing: items[pairing.get(thing, thing)].identity for thing in new.objects}
+        return {items[thing].identity.removeprefix(new.alias): name for thing, name in names.items()}
 
     def _same_cause(self, compared: Compared, old: SideResult, new: SideResult, pairing: Pairing) -> Node:
         """Return the packets that the same rules decide on both sides."""
@@ -230,7 +241,7 @@ class _Comparing:
         found = self._session.bdd.true
         for place in result.decided_by:
             marked = self._session.summary(side, hops, Spot(place.table, place.chain, place.number))
-            events = renamed(self._session, marked, pairing).events.get(CAUSE)
+            events = renaming(self._session, pairing)(marked).events.get(CAUSE)
             if events is not None:
                 found = found & events.reached[0]
         return found

@@ -3,7 +3,10 @@
 Objects of the same identity and parameters have one number on both sides already. The others are matched by their
 parameters and by the packets that touch them, whatever any of the still unmatched objects answers; where several look
 the same, in the order in which the rulesets name them. That guess needs no defence: if all outcomes are equal under it,
-it is the bijection that was asked for. If they are not, `alternatives` are the other ways to pair those that look alike.
+it is the bijection that was asked for. If they are not, the other ways to pair those that look alike are tried.
+
+What is left over on both sides is paired by its parameters alone. That is never equal, but the packet that shows it is then
+one that touches the one object and not the other.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from fwtrans.semantics.program import Stream
 from fwtrans.semantics.summary import Summary, mapped
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     from fwtrans.semantics.bdd import Node
     from fwtrans.semantics.session import Session
@@ -48,7 +51,19 @@ def pairings(session: Session) -> Iterator[Pairing]:
     groups = [group for group in alike.values() if group[0] and group[1]]
     ways = (_ways(before, after) for before, after in groups)
     for choice in islice(product(*ways), _MOST_TRIES):
-        yield {later: earlier for pairs in choice for later, earlier in pairs}
+        pairing = {later: earlier for pairs in choice for later, earlier in pairs}
+        yield pairing | _leftovers(session, pairing, only_old, only_new)
+
+
+def _leftovers(session: Session, pairing: Pairing, only_old: Sequence[int], only_new: Sequence[int]) -> Pairing:
+    """Return pairs of those that have the same parameters and no partner yet, in their order."""
+    items = session.program.objects.items
+    taken = set(pairing.values())
+    free: dict[Hashable, list[int]] = {}
+    for thing in reversed([thing for thing in only_old if thing not in taken]):
+        free.setdefault(items[thing].shape, []).append(thing)
+    left = (thing for thing in only_new if thing not in pairing)
+    return {thing: free[items[thing].shape].pop() for thing in left if free.get(items[thing].shape)}
 
 
 def _ways(before: Sequence[int], after: Sequence[int]) -> Iterator[tuple[tuple[int, int], ...]]:
@@ -69,22 +84,28 @@ def _look(session: Session, side: int, thing: int, private: Node) -> Hashable:
             if events is None:
                 continue
             for packets, by_content in zip(events.reached, events.contents, strict=True):
-                parts = frozenset((what, node.exists(private)) for what, node in by_content.items())
-                seen.append((place, kind, packets.exists(private), parts))
+                met = (packets & compared.possible).exists(private)
+                if met == session.bdd.false:
+                    break
+                parts = ((what, (node & compared.possible).exists(private)) for what, node in by_content.items())
+                seen.append((place, kind, met, frozenset(part for part in parts if part[1] != session.bdd.false)))
     return tuple(seen)
 
 
-def renamed(session: Session, summary: Summary, pairing: Mapping[int, int]) -> Summary:
-    """Return the new side's summary, speaking of the old side's objects."""
-    if not pairing:
-        return summary
+def renaming(session: Session, pairing: Mapping[int, int]) -> Callable[[Summary], Summary]:
+    """Return the operation that makes the new side's summaries speak of the old side's objects."""
     replaced = {}
     for later, earlier in pairing.items():
         for kind in _KINDS.values():
             for unknown, number in session.variables.questions(kind, later):
                 same = session.variables.unknown(unknown._replace(identity=str(earlier)))
                 replaced[number] = session.bdd.variables[same]
-    changed = mapped(summary, session.bdd.substitution(replaced)) if replaced else summary
+    change = session.bdd.substitution(replaced) if replaced else None
+    return lambda summary: _renamed(summary, pairing, change) if pairing else summary
+
+
+def _renamed(summary: Summary, pairing: Mapping[int, int], change: Callable[[Node], Node] | None) -> Summary:
+    changed = summary if change is None else mapped(summary, change)
     events = {
         stream._replace(object=pairing.get(stream.object, stream.object)): found
         for stream, found in changed.events.items()

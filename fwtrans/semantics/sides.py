@@ -141,10 +141,16 @@ def _drops(chain: Chain) -> bool:
 
 
 def confirms(
-    kind: DifferenceKind, subject: Hashable, packet: Packet, old: Outcome, new: Outcome, family: Family
+    kind: DifferenceKind,
+    subject: Hashable,
+    packet: Packet,
+    old: Outcome,
+    new: Outcome,
+    family: Family,
+    names: Mapping[str, str],
 ) -> bool:
-    """Tell whether two concrete outcomes differ in the way that was found."""
-    before, after = visible(old, packet, family), visible(new, packet, family)
+    """Tell whether two concrete outcomes differ in the way that was found; `names` say which object is which."""
+    before, after = visible(old, packet, family), visible(new, packet, family, names)
     if kind is DifferenceKind.VERDICT:
         return before.verdict != after.verdict
     if isinstance(subject, Field):

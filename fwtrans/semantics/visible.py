@@ -6,6 +6,7 @@ be: nobody sees these. The order between a log and the touch of a limit is not s
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import effect as does
@@ -14,6 +15,8 @@ from fwtrans.ir.fields import CT_STATE, Family, Field
 from fwtrans.semantics.concrete import Decision, Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fwtrans.semantics.packet import Packet
 
 # Streams of effects that happen whatever becomes of the packet; what goes on with the packet is seen where it passes.
@@ -28,6 +31,9 @@ _ICMPX = {
 Ending = verdicts.Accept | verdicts.Drop | verdicts.Reject | verdicts.SynProxy | verdicts.Return
 
 
+_OWN_NAMES: Mapping[str, str] = MappingProxyType({})
+
+
 class Visible(NamedTuple):
     """Verdict, fields and effects by stream."""
 
@@ -36,8 +42,8 @@ class Visible(NamedTuple):
     streams: dict[tuple[str, str], tuple[object, ...]]
 
 
-def visible(outcome: Outcome, packet: Packet, family: Family) -> Visible:
-    """Return what can be seen of a concrete outcome."""
+def visible(outcome: Outcome, packet: Packet, family: Family, names: Mapping[str, str] = _OWN_NAMES) -> Visible:
+    """Return what can be seen of a concrete outcome; `names` are what the other side calls the stateful objects."""
     passed = outcome.decision is Decision.ACCEPT
     verdict: list[object] = [outcome.decision]
     streams: dict[tuple[str, str], list[object]] = {}
@@ -45,7 +51,7 @@ def visible(outcome: Outcome, packet: Packet, family: Family) -> Visible:
         if isinstance(effect, (verdicts.Reject, verdicts.SynProxy)):
             verdict.append(plain_reject(effect, family))
             continue
-        stream, content = _stream(effect)
+        stream, content = _stream(effect, names)
         if passed or stream[0] in ALWAYS_SEEN:
             streams.setdefault(stream, []).append(content)
     kept = passed or outcome.decision is Decision.REJECT or packet.values.get(CT_STATE) != _NEW
@@ -66,9 +72,11 @@ def is_of_connection(field: Field) -> bool:
     return field.name.startswith("ct.") and field is not CT_STATE
 
 
-def _stream(effect: object) -> tuple[tuple[str, str], object]:
+def _stream(effect: object, names: Mapping[str, str]) -> tuple[tuple[str, str], object]:
     if isinstance(effect, tuple) and effect[0] == "touch":
-        return ("touch", effect[1].identity), effect[2]
+        touched, key = effect[1:]
+        name = names.get(touched.identity, touched.identity)
+        return ("touch", name), (key, touched.kind, touched.timeout, touched.size)
     if isinstance(effect, does.SetUpdate):
         return ("set", effect.set_name), effect
     if isinstance(effect, (verdicts.Queue, verdicts.TransparentProxy)):

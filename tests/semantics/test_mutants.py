@@ -304,13 +304,11 @@ def boundary_packets(
 # --- faults that these mutants have found ----------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(reason="`confirms` compares what touches objects of one name, not what the objects are", strict=True)
 def test_another_rate_is_confirmed() -> None:
     found = compare(ruleset(rule(limit("one", 5), DROP)), ruleset(rule(limit("one", 6), DROP)))
     assert [difference.kind for difference in found.differences if not difference.confirmed] == []
 
 
-@pytest.mark.xfail(reason="limits that other packets touch are not paired, so any packet seems to show it", strict=True)
 def test_a_limit_that_other_packets_touch_is_shown_by_one_of_these() -> None:
     """Both limits are the only ones of their kind: what differs is whether port 23 touches them."""
     found = compare(
