@@ -2,6 +2,7 @@
 
 Paths are those of /etc/pve (firewall/cluster.fw, nodes/pve1/host.fw, nodes/pve1/qemu-server/100.conf, sdn/firewall/x.fw,
 corosync.conf) or of a flat directory (cluster.fw, host.fw, 100.fw, qemu-server/100.conf, vms.json), below any folder.
+Where no vms.json is there, the host's own hostname, hosts and interfaces say what they can of the node.
 
     read_pve_directory({"cluster.fw": ..., "100.fw": ..., "qemu-server/100.conf": ...}, sink).guests[100].firewall
 """
@@ -16,6 +17,7 @@ from fwtrans.diagnostics import Diagnostic, DiagnosticSink
 from fwtrans.parsers.pve.corosync import parse_corosync
 from fwtrans.parsers.pve.firewall_file import parse_firewall_file
 from fwtrans.parsers.pve.guest_conf import parse_guest_conf
+from fwtrans.parsers.pve.host_files import HOST_FILES, facts_of_host
 from fwtrans.parsers.pve.node_facts import parse_node_facts, parse_sdn
 from fwtrans.parsers.pve.syntax import FirewallKind, Guest, GuestConf, GuestKind, NodeFacts, PveConfig
 from fwtrans.source import Span
@@ -79,6 +81,8 @@ def read_pve_directory(files: Mapping[str, SourceFile], sink: DiagnosticSink, no
         found = recognise_path(path)
         if found is not None:
             reader.offer(found, files[path])
+        elif (base := path.replace("\\", "/").rpartition("/")[2]) in HOST_FILES:
+            reader.host_files.setdefault(base, files[path])
     return reader.read(node)
 
 
@@ -88,6 +92,7 @@ class _Reader:
 
     sink: DiagnosticSink
     files: dict[PvePath, SourceFile] = field(default_factory=dict)
+    host_files: dict[str, SourceFile] = field(default_factory=dict)
 
     def offer(self, found: PvePath, source: SourceFile) -> None:
         taken = self.files.setdefault(found, source)
@@ -95,8 +100,9 @@ class _Reader:
             self._note(source, f"`{taken.name}` is read in place of this file", "give the directory of one node alone")
 
     def read(self, node: str) -> PveConfig:
-        facts = self._facts()
+        facts = self._facts() or facts_of_host(self.host_files)
         name = node or self._node_name(facts)
+        facts = facts or facts_of_host(self.host_files, name)
         guests = self._guests(name, facts)
         corosync = self._single("corosync")
         sdn = self._single("sdn")
@@ -105,7 +111,7 @@ class _Reader:
             host=self._firewall(self.files.get(PvePath("host", name)) or self._single("host"), FirewallKind.HOST),
             guests={conf.vmid: Guest(conf, self._guest_firewall(conf.vmid)) for conf in guests},
             corosync=None if corosync is None else parse_corosync(corosync, self.sink),
-            node=facts or (NodeFacts(None, name, "", "") if name else None),
+            node=facts,
             sdn=None if sdn is None else parse_sdn(sdn, self.sink),
             vnets=self._vnets(),
             foreign=(self.files.get(PvePath("foreign", name="v4")), self.files.get(PvePath("foreign", name="v6"))),
@@ -135,18 +141,25 @@ class _Reader:
         if facts is not None and facts.node_name:
             return facts.node_name
         names = sorted({path.node for path in self.files if path.node})
-        if len(names) > 1 and not any(path.part == "conf" and not path.node for path in self.files):
+        own = self._vmids(_HERE)
+        if own and len(names) > 1:  # /etc/pve/qemu-server is nodes/<own name>/qemu-server under another name
+            names = [name for name in names if self._vmids(name) == own]
+        elif len(names) > 1:
             message = f"the files are those of {len(names)} nodes ({', '.join(names[:8])}), and nothing says whose firewall is meant"  # fmt: skip
             hint = 'give the files of one node, or put its name into vms.json: {"nodename": "..."}'
             self.sink.add(Diagnostic(code="FWT171", message=message, hints=(hint,)))
         return names[0] if len(names) == 1 else ""
 
+    def _vmids(self, node: str) -> set[str]:
+        return {path.name for path in self.files if path.part == "conf" and path.node == node}
+
     def _guests(self, node: str, facts: NodeFacts | None) -> list[GuestConf]:
         """Return the guests of this node, ascending."""
         confs = {guest.vmid: guest for guest in (facts.guests if facts is not None else ())}
         elsewhere = set()
+        own = self._vmids(_HERE)
         for path, source in self.files.items():
-            if path.part != "conf" or path.kind is None:
+            if path.part != "conf" or path.kind is None or (path.node and path.name in own):
                 continue
             if path.node in {_HERE, node}:
                 confs[int(path.name)] = parse_guest_conf(source, int(path.name), path.kind, self.sink)

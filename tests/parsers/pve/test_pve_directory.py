@@ -73,6 +73,55 @@ def test_of_several_nodes_one_must_be_named() -> None:
     assert config.host.options["enable"].value == "0"
 
 
+HOST = {
+    "etc/hostname": "pve2.example.org\n",
+    "etc/hosts": "127.0.0.1 localhost\n127.0.1.1 pve2\n10.0.0.2 pve2.example.org pve2 # node\n",
+    "etc/network/interfaces": (
+        "auto vmbr0 vmbr1\niface vmbr1 inet static\n address 192.168.9.1\n netmask 255.255.255.0\n"
+        "iface vmbr0 inet static\n address 10.0.0.2/20\n gateway 10.0.0.1\niface lo inet loopback\n"
+    ),
+}
+
+
+def test_the_hosts_own_files_say_what_the_node_is() -> None:
+    config, sink = read(ETC_PVE | HOST)
+    assert not sink.errors
+    assert config.node is not None
+    assert (config.node.node_name, config.node.host_address, config.node.local_network) == (
+        "pve2", "10.0.0.2", "10.0.0.0/20",
+    )  # fmt: skip
+    assert list(config.guests) == [100, 200]
+
+
+def test_without_hosts_the_interface_with_the_gateway_is_the_nodes() -> None:
+    files = {path: text for path, text in HOST.items() if path != "etc/hosts"}
+    config, _ = read(ETC_PVE | files)
+    assert config.node is not None
+    assert (config.node.host_address, config.node.local_network) == ("10.0.0.2", "10.0.0.0/20")
+    config, _ = read(
+        ETC_PVE | {"hostname": "pve2", "hosts": "nonsense pve2\n\x00\n", "interfaces": "iface\niface x\n address y\n"}
+    )
+    assert config.node is not None
+    assert (config.node.host_address, config.node.local_network) == ("", "")
+
+
+def test_own_files_under_two_names_are_read_once_and_name_the_node() -> None:
+    local = {
+        "qemu-server/100.conf": NET + "nonsense\n",
+        "lxc/200.conf": CT_NET,
+        "local/host.fw": "[OPTIONS]\nenable: 1\n",
+    }
+    named = ETC_PVE | {"nodes/pve2/qemu-server/100.conf": NET + "nonsense\n"}
+    config, sink = read(named | local)
+    assert not sink.errors
+    assert [item.span.source.name for item in sink.found if item.code == "FWT169" and item.span] == [
+        "qemu-server/100.conf"
+    ]
+    assert config.node is not None
+    assert config.node.node_name == "pve2"
+    assert list(config.guests) == [100, 200]
+
+
 def test_a_flat_directory() -> None:
     config, sink = read(
         {
