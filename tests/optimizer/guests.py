@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fwtrans.diagnostics import DiagnosticSink
-from fwtrans.ir.ruleset import Ruleset
 from fwtrans.lower.nft.ruleset import lower_nft
 from fwtrans.parsers.nft_text.parse import parse_nft_text
 from fwtrans.source import SourceFile
@@ -17,7 +16,7 @@ from fwtrans.source import SourceFile
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fwtrans.ir.ruleset import Table
+    from fwtrans.ir.ruleset import Ruleset, Table
 
 KINDS = 12
 
