@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fwtrans.parsers.pve.values import Mistake
 
 MOST = 500
-_FIRST_CODE, _LAST_CODE = "FWT160", "FWT189"
+_CODES_OF_PVE = range(160, 190)
 
 
 @dataclass(slots=True)
@@ -76,14 +76,13 @@ def refuse_mistakes(sink: DiagnosticSink, start: int = 0) -> None:
     found = [
         item
         for item in sink.found[start:]
-        if item.severity is Severity.WARNING and _FIRST_CODE <= item.code <= _LAST_CODE
+        if item.severity is Severity.WARNING and int(item.code.removeprefix("FWT")) in _CODES_OF_PVE
     ]
     if found:
         count = f"{len(found)} mistake{'' if len(found) == 1 else 's'}"
         message = f"{count} in the configuration, of which this is the first, and with --strict there must be none"
         hint = "without --strict each is left out, as PVE does"
-        self_span = found[0].span
-        sink.add(Diagnostic(code="FWT174", message=message, span=self_span, hints=(hint,)))
+        sink.add(Diagnostic(code="FWT174", message=message, span=found[0].span, hints=(hint,)))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
