@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
 from fwtrans.ir.fields import Family
+from fwtrans.ir.host import Host
 from fwtrans.ir.ruleset import Ruleset, Table
 from fwtrans.lower.arptables import lower_arptables
 from fwtrans.lower.ebtables import lower_ebtables
@@ -32,9 +33,10 @@ from fwtrans.parsers.iptables_save.sniff import families_named, sections, sniff_
 from fwtrans.parsers.iptables_save.unparse import unparse_dump
 from fwtrans.parsers.nft_json.parse import parse_nft_json
 from fwtrans.parsers.nft_text.parse import parse_nft_text
+from fwtrans.parsers.pve.complaints import refuse_mistakes
 from fwtrans.parsers.registry import Format, recognise
 from fwtrans.parsers.shell_script import read_script
-from fwtrans.read_pve import dumps_of_pve, part_sources
+from fwtrans.read_pve import at_its_origin, dumps_of_pve, part_sources
 from fwtrans.read_scripts import commands_of_interfaces, run_commands
 from fwtrans.source import SourceFile, Span
 
@@ -60,30 +62,40 @@ class Files(Protocol):
 
 
 class Reading(NamedTuple):
-    """The ruleset of all inputs, and every rule that was read, for the account of what became of each."""
+    """The ruleset of all inputs, every rule that was read (for the account of what became of each), and the host."""
 
     ruleset: Ruleset
     read: tuple[Origin, ...]
+    host: Host
 
 
 def read_inputs(
-    sources: Sequence[SourceFile], sink: DiagnosticSink, files: Files, left_out: list[Diagnostic] | None = None
+    sources: Sequence[SourceFile],
+    sink: DiagnosticSink,
+    files: Files,
+    left_out: list[Diagnostic] | None = None,
+    *,
+    strict: bool = False,
 ) -> Reading | None:
     """Return all inputs as one ruleset; None where nothing can be said (the sink says why).
 
     With `left_out`, which collects what could not be translated, marks stand in the rules for it (`ir/untranslated.py`).
+    With `strict`, nothing is said where Proxmox VE would leave something out of its own configuration.
     """
     if not sources:
         return None
+    start = len(sink.found)
     parted = part_sources(sources)
     reader = _Reader(sink, files, left_out)
     for source in parted.others:
         reader.take(source)
     reader.carry_out(parted.pve)
-    if sink.has_errors("1"):
-        reader.lower()  # so that the findings of every stage are told in one run
-        return None
-    return reader.lower()
+    if strict:
+        refuse_mistakes(sink, start)
+    readable = not sink.has_errors("1")
+    reading = reader.lower()  # in any case, so that the findings of every stage are told in one run
+    sink.found[start:] = [at_its_origin(item) for item in sink.found[start:]]
+    return reading if readable else None
 
 
 @dataclass(slots=True)
@@ -99,6 +111,7 @@ class _Reader:
     ipsets: list[IpsetSet] = field(default_factory=list)
     rulesets: list[Ruleset] = field(default_factory=list)
     calls: list[ScriptCommand] = field(default_factory=list)
+    host: Host = field(default_factory=Host)
 
     def take(self, source: SourceFile) -> None:
         """Read one input in its own format."""
@@ -178,7 +191,7 @@ class _Reader:
             self.sink.add(Diagnostic(code="FWT173", message=message, span=Span(pve[0], 1, 0, 1)))
             return
         texts = {dump.family: SourceFile(dump.source.name, unparse_dump(dump)) for dump in called}
-        dumps = dumps_of_pve(pve, (texts.get("ip"), texts.get("ip6")), self.sink)
+        dumps, self.host = dumps_of_pve(pve, (texts.get("ip"), texts.get("ip6")), self.sink)
         self.dump(dumps.ip, Family.IP)
         self.dump(dumps.ip6, Family.IP6)
         self.ipset(dumps.ipset)
@@ -229,7 +242,7 @@ class _Reader:
             tables.append(lower(bridge, self.sink))
         for ruleset in self.rulesets:
             tables.extend(ruleset.tables)
-        return Reading(Ruleset(tuple(tables), tuple(assumptions)), tuple(self._read()))
+        return Reading(Ruleset(tuple(tables), tuple(assumptions)), tuple(self._read()), self.host)
 
     def _sets_without_rules(self, tables: Sequence[Table]) -> Iterator[Table]:
         """Say which sets no rule uses; where there are no rules at all, the sets are what is wanted."""

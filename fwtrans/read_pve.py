@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
+from ipaddress import ip_address, ip_interface, ip_network
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.diagnostics import DiagnosticSink
+from fwtrans.ir.host import Host
 from fwtrans.lower.pve.compile import Dumps, compile_node
+from fwtrans.lower.pve.guests import port_name
 from fwtrans.parsers.pve.directory import is_pve_directory, read_pve_directory, recognise_path
 from fwtrans.parsers.pve.firewall_file import parse_firewall_file
 from fwtrans.parsers.pve.syntax import FirewallKind, Guest, GuestConf, GuestKind, PveConfig
 from fwtrans.parsers.registry import Format, recognise
+from fwtrans.source import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from ipaddress import IPv4Interface, IPv6Interface
 
-    from fwtrans.parsers.pve.syntax import FirewallFile
+    from fwtrans.diagnostics import Diagnostic
+    from fwtrans.parsers.pve.syntax import FirewallFile, NodeFacts
     from fwtrans.source import SourceFile
 
 _KINDS = {"cluster": FirewallKind.CLUSTER, "host": FirewallKind.HOST, "guest": FirewallKind.GUEST}
@@ -45,9 +53,16 @@ def _is_firewall_file(source: SourceFile) -> bool:
     return bool(source.text.strip()) and recognise(source.text, source.name) is Format.PVE_FW
 
 
+class Compiled(NamedTuple):
+    """What pve-firewall would load, and what the configuration tells of the host."""
+
+    dumps: Dumps
+    host: Host
+
+
 def dumps_of_pve(
     sources: Sequence[SourceFile], others: tuple[SourceFile | None, SourceFile | None], sink: DiagnosticSink
-) -> Dumps:
+) -> Compiled:
     """Return what pve-firewall would load. `others` are the dumps (IPv4, IPv6) of other software's rules beside it."""
     files = {source.name: source for source in sources}
     single = [source for source in sources if _is_firewall_file(source)]
@@ -56,19 +71,43 @@ def dumps_of_pve(
     else:
         config = _of_single_files(single, sink)
     found = config.foreign
-    return compile_node(
-        PveConfig(
-            config.cluster,
-            config.host,
-            config.guests,
-            config.corosync,
-            config.node,
-            config.sdn,
-            config.vnets,
-            (found[0] or others[0], found[1] or others[1]),
-        ),
-        sink,
-    )
+    config = replace(config, foreign=(found[0] or others[0], found[1] or others[1]))
+    return Compiled(compile_node(config, sink), _host(config))
+
+
+def _host(config: PveConfig) -> Host:
+    """Return the addresses of the node and of its guests' network cards."""
+    hardware = {
+        port_name(guest, device): int(device.mac.replace(":", ""), 16)
+        for guest in config.guests.values()
+        for device in guest.conf.devices
+        if device.mac
+    }
+    return Host(addresses=tuple(_node_addresses(config.node)), hardware=hardware)
+
+
+def _node_addresses(node: NodeFacts | None) -> Iterator[IPv4Interface | IPv6Interface]:
+    if node is None or not node.host_address:
+        return
+    with suppress(ValueError):
+        address = ip_address(node.host_address)
+        network = ip_network(node.local_network or node.host_address, strict=False)
+        length = network.prefixlen if address in network else network.max_prefixlen
+        yield ip_interface(f"{address}/{length}")
+
+
+def at_its_origin(diagnostic: Diagnostic) -> Diagnostic:
+    """Return a finding about a line that we have made as one about the line of the configuration that it is made from."""
+    span = diagnostic.span
+    if span is None or not span.source.made_from:
+        return diagnostic
+    origin = span.source.origin(span.line)
+    if origin.source is span.source:
+        return diagnostic
+    text = origin.source.line(origin.line)
+    place = Span(origin.source, origin.line, len(text) - len(text.lstrip()), max(len(text.rstrip()), 1))
+    notes = (*diagnostic.notes, f"pve-firewall makes of this: {span.source.line(span.line)}")
+    return replace(diagnostic, span=place, notes=notes)
 
 
 def _of_single_files(sources: Sequence[SourceFile], sink: DiagnosticSink) -> PveConfig:

@@ -6,7 +6,7 @@ inputs --parsers--> syntax --lower--> IR --backend--> nft objects --> text or JS
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -15,14 +15,16 @@ from fwtrans.backend.nft.lower import Printing, Renaming, lower_ruleset
 from fwtrans.backend.nft.nesting import DEEPEST, too_deep
 from fwtrans.backend.nft.target import DEBIAN_12, Target
 from fwtrans.backend.nft.text import print_ruleset
+from fwtrans.comparing import asks_for_bridge_ports, compare_on
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
+from fwtrans.ir.host import Host
 from fwtrans.ir.rule import never_matches
 from fwtrans.ir.verify import verify
+from fwtrans.optimizer.bridged.translation import bridged_translation
 from fwtrans.read import read_inputs
 from fwtrans.report.coverage import Coverage, coverage
 from fwtrans.report.equivalence import difference_text
 from fwtrans.report.translation import LineOrigin, Translation
-from fwtrans.semantics.equivalence import compare
 from fwtrans.semantics.partial import partial
 from fwtrans.source import SourceFile, Span
 
@@ -30,10 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from fwtrans.backend.nft import model as nft
+    from fwtrans.comparing import Compared
     from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Ruleset
     from fwtrans.read import Files
-    from fwtrans.semantics.outcome import Comparison
     from fwtrans.source import Origin
 
 _SHORT = {
@@ -54,9 +56,12 @@ class Settings:
     as_json: bool = False
     verify: bool = True
     partial: bool = False
+    strict: bool = False
     target: Target = DEBIAN_12
 
 
+_LEAK = "a guest's packet keeps the accept mark of its own rules here, and the host may accept it in spite of its policy"
+_LEAK_CLOSED = "the accept mark of a guest's own rules no longer counts here"
 _LEFT_OUT = "left out: its packets go on with the next rule"
 _DROPS = "in its place, every packet that passes its translated tests is dropped"
 _NOTHING = Translation("", None, Coverage(()), (), (), ())
@@ -65,12 +70,14 @@ _NOTHING = Translation("", None, Coverage(()), (), (), ())
 def translate(sources: Sequence[SourceFile], settings: Settings, sink: DiagnosticSink, files: Files) -> Translation:
     """Return the translation of all inputs together; findings go to the sink."""
     left_out: list[Diagnostic] | None = [] if settings.partial else None
-    reading = read_inputs(sources, sink, files, left_out)
+    reading = read_inputs(sources, sink, files, left_out, strict=settings.strict)
     if reading is None:
         return _NOTHING
-    ruleset = reading.ruleset
+    original = reading.ruleset
     if left_out and not _forbids(sink, left_out):
-        ruleset = _part(ruleset, sink)
+        original = _part(original, sink)
+    host = reading.host.joined(settings.host)
+    ruleset = _shaped(original, host, settings, sink)
     origin_id = origin_ids(sources)
     lowered = lower_ruleset(ruleset, sink, Printing(counters=settings.counters, origin_id=origin_id))
     for fault in verify(ruleset):
@@ -87,13 +94,28 @@ def translate(sources: Sequence[SourceFile], settings: Settings, sink: Diagnosti
     except Refused as refused:
         sink.add(Diagnostic(code=refused.code, message=refused.message))
         return Translation("", ruleset, found, lowered.renamings, ruleset.assumptions, ())
-    assumptions = ruleset.assumptions
+    assumptions, intended = ruleset.assumptions, ()
     if settings.verify:
-        proof = prove(ruleset, print_ruleset(lowered.ruleset).text, sink, files)
-        assumptions = proof.assumptions if proof is not None else assumptions
+        proof = prove(original, host, print_ruleset(lowered.ruleset).text, sink, files)
+        if proof is not None:
+            assumptions, intended = proof.comparison.assumptions, proof.intended
         if _forbids(sink, left_out):
-            return Translation("", ruleset, found, lowered.renamings, assumptions, ())
-    return Translation(output, ruleset, found, lowered.renamings, assumptions, line_map)
+            return Translation("", ruleset, found, lowered.renamings, assumptions, (), intended)
+    return Translation(output, ruleset, found, lowered.renamings, assumptions, line_map, intended)
+
+
+def _shaped(original: Ruleset, host: Host, settings: Settings, sink: DiagnosticSink) -> Ruleset:
+    """Return the ruleset in the shape in which it is printed: bridged packets judged by the bridge family."""
+    wanted = asks_for_bridge_ports(original) if host.bridged is None else host.bridged
+    if not wanted or sink.errors:
+        return original
+    found = bridged_translation(original, host, close_mark_leak=settings.close_mark_leak)
+    if found.leaks:
+        lines = tuple(dict.fromkeys(origin.location for origin in found.leaks))
+        sink.add(Diagnostic(code="FWT210", message=_LEAK_CLOSED if settings.close_mark_leak else _LEAK, notes=lines))
+    for port, reason in found.unanswered:
+        sink.add(Diagnostic(code="FWT211", message=f"a REJECT towards {port} is a drop: {reason}"))
+    return found.ruleset
 
 
 def _forbids(sink: DiagnosticSink, left_out: Sequence[Diagnostic] | None) -> bool:
@@ -114,7 +136,7 @@ def _part(original: Ruleset, sink: DiagnosticSink) -> Ruleset:
     return found.ruleset
 
 
-def prove(ruleset: Ruleset, text: str, sink: DiagnosticSink, files: Files) -> Comparison | None:
+def prove(original: Ruleset, host: Host, text: str, sink: DiagnosticSink, files: Files) -> Compared | None:
     """Read the output back, with another reader than the printer, and compare what it does with what the input does."""
     own = DiagnosticSink()
     reading = read_inputs((SourceFile("the printed ruleset", text),), own, files)
@@ -122,12 +144,11 @@ def prove(ruleset: Ruleset, text: str, sink: DiagnosticSink, files: Files) -> Co
         why = own.errors[0].message if own.errors else "nothing was read"
         sink.add(Diagnostic(code="FWT400", message=f"the printed ruleset cannot be read back: {why}"))
         return None
-    proof = compare(ruleset, reading.ruleset)
-    for item in proof.differences:
+    proof = compare_on(host, original, reading.ruleset)
+    for item in proof.comparison.differences:
         sink.add(Diagnostic(code="FWT400", message=difference_text(item)))
-    for unknown in proof.undecided:
-        where = f"{unknown.visit.family.value} {unknown.visit.hook.value}"
-        sink.add(Diagnostic(code="FWT401", message=f"{where}: {unknown.reason}", notes=unknown.names[:5]))
+    for unknown in proof.comparison.undecided:
+        sink.add(Diagnostic(code="FWT401", message=f"{unknown.path.name}: {unknown.reason}", notes=unknown.names[:5]))
     return proof
 
 

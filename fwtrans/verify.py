@@ -4,28 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fwtrans.comparing import compare_on
+from fwtrans.ir.host import Host
 from fwtrans.read import read_inputs
-from fwtrans.semantics.equivalence import compare
 from fwtrans.semantics.shadowing import lint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fwtrans.comparing import Compared
     from fwtrans.diagnostics import DiagnosticSink
     from fwtrans.read import Files
-    from fwtrans.semantics.outcome import Comparison
     from fwtrans.semantics.shadowing import Lint
     from fwtrans.source import SourceFile
 
 
+_UNKNOWN = Host()
+
+
 def verify_sides(
-    old: Sequence[SourceFile], new: Sequence[SourceFile], sink: DiagnosticSink, files: Files
+    old: Sequence[SourceFile], new: Sequence[SourceFile], sink: DiagnosticSink, files: Files, *, strict: bool = False
 ) -> Comparison | None:
     """Return the comparison, None where a side cannot be read (the sink says why)."""
-    before, after = read_inputs(old, sink, files), read_inputs(new, sink, files)
+    before = read_inputs(old, sink, files, strict=strict)
+    after = read_inputs(new, sink, files, strict=strict)
     if before is None or after is None or sink.errors:
         return None
-    return compare(before.ruleset, after.ruleset)
+    return compare_on(before.host.joined(after.host).joined(host), before.ruleset, after.ruleset)
 
 
 def lint_side(sources: Sequence[SourceFile], sink: DiagnosticSink, files: Files) -> Lint | None:

@@ -27,7 +27,9 @@ class OutputFormat(Enum):
 def translate(
     paths: Annotated[
         list[str],
-        typer.Argument(help="Files, directories of `fwtrans collect`, or - for standard input", show_default=False),
+        typer.Argument(
+            help="Files, directories of `fwtrans collect` or of Proxmox VE, or - for stdin", show_default=False
+        ),
     ],
     output: Annotated[
         str, typer.Option("--output", "-o", help="Write the ruleset to this file instead of stdout", show_default=False)
@@ -55,6 +57,9 @@ def translate(
             help="Write what can be translated, in such a way that nothing more is accepted; still exits with 4",
         ),
     ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a Proxmox VE configuration with mistakes that PVE would skip")
+    ] = False,
     report: Annotated[bool, typer.Option("--report", help="Tell what became of each input rule")] = False,
 ) -> Result:
     """Translate iptables dumps to an nftables ruleset.
@@ -79,6 +84,7 @@ def translate(
         as_json=output_format is OutputFormat.JSON,
         verify=not no_verify,
         partial=partial,
+        strict=strict,
         target=TARGETS[target.value],
     )
     result = translate_texts(sources, settings, sink, FileAccess())

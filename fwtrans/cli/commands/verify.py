@@ -10,7 +10,8 @@ from fwtrans.cli.output import Result
 
 def verify(
     old: Annotated[
-        str, typer.Argument(help="A dump, a directory of `fwtrans collect`, or an nft ruleset", show_default=False)
+        str,
+        typer.Argument(help="A dump, a directory (collected, or of Proxmox VE), or an nft ruleset", show_default=False),
     ],
     new: Annotated[
         str | None, typer.Argument(help="The same, of any kind; none with --lint", show_default=False)
@@ -18,6 +19,9 @@ def verify(
     *,
     lint: Annotated[
         bool, typer.Option("--lint", help="Take one ruleset: list rules that never match or never matter")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a Proxmox VE configuration with mistakes that PVE would skip")
     ] = False,
 ) -> Result:
     """Prove two rulesets equal, or show packets that differ.
@@ -35,10 +39,10 @@ def verify(
         return _lint(old)
     if new is None:
         raise typer.BadParameter("it is missing; `verify --lint` takes one ruleset", param_hint="NEW")
-    return _verify(old, new)
+    return _verify(old, new, strict=strict)
 
 
-def _verify(old: str, new: str) -> Result:
+def _verify(old: str, new: str, *, strict: bool) -> Result:
     from fwtrans.cli.inputs import FileAccess, read_paths
     from fwtrans.diagnostics import DiagnosticSink
     from fwtrans.report.equivalence import comparison_text, comparison_value
@@ -46,13 +50,13 @@ def _verify(old: str, new: str) -> Result:
 
     sink = DiagnosticSink()
     before, after = read_paths([old], sink), read_paths([new], sink)
-    found = verify_sides(before, after, sink, FileAccess())
+    found = verify_sides(before, after, sink, FileAccess(), strict=strict)
     if found is None:
         return Result(exit_code=ExitCode.UNREADABLE, diagnostics=tuple(sink.found))
     return Result(
-        exit_code=ExitCode.DONE if found.equal else ExitCode.FINDINGS,
-        data=comparison_text(found),
-        value=comparison_value(found),
+        exit_code=ExitCode.DONE if found.comparison.equal else ExitCode.FINDINGS,
+        data=comparison_text(found.comparison, found.intended),
+        value=comparison_value(found.comparison, found.intended),
         diagnostics=tuple(sink.found),
     )
 

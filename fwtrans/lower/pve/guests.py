@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fwtrans.lower.pve.node import Options
-    from fwtrans.parsers.pve.syntax import NetworkDevice
+    from fwtrans.parsers.pve.syntax import Guest, NetworkDevice
 
 _PORTS = {GuestKind.QEMU: "tap", GuestKind.LXC: "veth"}
 _DHCP = {(4, "IN"): (67, 68), (4, "OUT"): (68, 67), (6, "IN"): (547, 546), (6, "OUT"): (546, 547)}
 
 
-def port_name(guest: CheckedGuest, device: NetworkDevice) -> str:
+def port_name(guest: CheckedGuest | Guest, device: NetworkDevice) -> str:
     """Return the name of the NIC's port on the host: tap100i0, veth200i0."""
     return f"{_PORTS[guest.conf.kind]}{guest.conf.vmid}i{device.index}"
 
