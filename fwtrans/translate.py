@@ -58,6 +58,8 @@ class Settings:
     partial: bool = False
     strict: bool = False
     target: Target = DEBIAN_12
+    close_mark_leak: bool = False
+    host: Host = field(default_factory=Host)
 
 
 _LEAK = "a guest's packet keeps the accept mark of its own rules here, and the host may accept it in spite of its policy"

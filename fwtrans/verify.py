@@ -23,8 +23,14 @@ _UNKNOWN = Host()
 
 
 def verify_sides(
-    old: Sequence[SourceFile], new: Sequence[SourceFile], sink: DiagnosticSink, files: Files, *, strict: bool = False
-) -> Comparison | None:
+    old: Sequence[SourceFile],
+    new: Sequence[SourceFile],
+    sink: DiagnosticSink,
+    files: Files,
+    *,
+    strict: bool = False,
+    host: Host = _UNKNOWN,
+) -> Compared | None:
     """Return the comparison, None where a side cannot be read (the sink says why)."""
     before = read_inputs(old, sink, files, strict=strict)
     after = read_inputs(new, sink, files, strict=strict)

@@ -68,7 +68,7 @@ def test_a_printed_ruleset_that_is_not_the_input_is_told(printed: str) -> None:
         "table ip fwtrans {\n\tchain INPUT {\n\t\ttype filter hook input priority filter; policy drop;\n"
         f"\t\t{printed}\n\t}}\n}}\n"
     )
-    prove(reading.ruleset, text, sink, FileAccess())
+    prove(reading.ruleset, reading.host, text, sink, FileAccess())
     assert {item.code for item in sink.found} == {"FWT400"}
 
 

@@ -10,6 +10,7 @@ import os
 import stat
 import sys
 import tempfile
+from ipaddress import ip_interface
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from fwtrans.source import SourceFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from ipaddress import IPv4Interface, IPv6Interface
 
 # What `fwtrans collect` writes, in the order in which it is read.
 COLLECTED = (
@@ -49,6 +51,20 @@ def read_paths(paths: Iterable[str], sink: DiagnosticSink) -> tuple[SourceFile, 
             source = _read(place, path, sink)
             if source is not None:
                 found.append(source)
+    return tuple(found)
+
+
+def read_host_addresses(
+    texts: Iterable[str], sink: DiagnosticSink
+) -> tuple[IPv4Interface | IPv6Interface, ...]:
+    """Return the host's addresses as they were given on the command line."""
+    found: list[IPv4Interface | IPv6Interface] = []
+    for text in texts:
+        try:
+            found.append(ip_interface(text))
+        except ValueError:
+            hint = "with its network's length, as in 10.0.0.1/24"
+            sink.add(Diagnostic(code="FWT112", message=f"`{text}` is no address of a host", hints=(hint,)))
     return tuple(found)
 
 

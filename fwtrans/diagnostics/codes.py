@@ -107,6 +107,8 @@ CODES: dict[str, Code] = {
     "FWT205": Code("jump loop"),
     "FWT206": Code("set is used by no rule", _NOTE),
     "FWT207": Code("what stands for a rule in a partial translation", _NOTE),
+    "FWT210": Code("guest's accept mark reaches the host's rules", _WARNING),
+    "FWT211": Code("REJECT towards a guest is a drop", _NOTE),
     # 3xx
     "FWT300": Code("internal invariant broken"),
     # 4xx
@@ -118,4 +120,8 @@ CODES: dict[str, Code] = {
     "FWT501": Code("text cannot be printed safely"),
     "FWT502": Code("target version cannot express this"),
     "FWT503": Code("jumps are nested too deep"),
+    # 700-749 lab
+    "FWT700": Code("no kernel can load both sides"),
+    "FWT701": Code("input cannot be loaded as it is"),
+    "FWT702": Code("kernel could not be asked"),
 }

@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fwtrans.ir.pprint import print_step
+from fwtrans.report.intended import intended_text, intended_value
 from fwtrans.report.packets import packet_text, packet_values
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fwtrans.semantics.bridged.reading import Intended
     from fwtrans.semantics.outcome import Comparison, Difference, Place, SideResult
 
 
-def comparison_text(found: Comparison) -> str:
+def comparison_text(found: Comparison, intended: Sequence[Intended] = ()) -> str:
     """Return the answer first, then each difference with its packet, then what the answer rests on."""
     lines = [_headline(found)]
     for number, item in enumerate(found.differences, 1):
@@ -20,9 +24,11 @@ def comparison_text(found: Comparison) -> str:
         lines.extend(["", f"and more: {found.omitted} hooks hold more differences than are shown"])
     for unknown in found.undecided:
         names = f" ({', '.join(unknown.names[:5])})" if unknown.names else ""
-        lines.append(f"cannot decide: {unknown.visit.family.value} {unknown.visit.hook.value}: {unknown.reason}{names}")
+        lines.append(f"cannot decide: {unknown.path.name}: {unknown.reason}{names}")
     if found.assumptions:
         lines.extend(["", "this rests on:", *(f"  - {text}" for text in found.assumptions)])
+    if intended:
+        lines.extend(["", intended_text(intended).rstrip()])
     return "\n".join(lines) + "\n"
 
 
@@ -35,7 +41,7 @@ def _headline(found: Comparison) -> str:
 
 
 def _difference_lines(number: int, item: Difference) -> list[str]:
-    visit = f"{item.visit.family.value} {item.visit.hook.value}"
+    visit = item.path.name
     lesser = " (a lesser difference)" if item.is_lesser else ""
     return [
         f"{number}. {visit}: {item.kind.value}{f' {item.subject}' if item.subject != item.kind.value else ''}{lesser}",
@@ -47,7 +53,7 @@ def _difference_lines(number: int, item: Difference) -> list[str]:
 
 def difference_text(item: Difference) -> str:
     """Return a difference in one line: where, which packet, and what each side does."""
-    where = f"{item.visit.family.value} {item.visit.hook.value}"
+    where = item.path.name
     sides = f"old {_side_text(item.old)}; new {_side_text(item.new)}"
     return f"{where}, {item.kind.value} {item.subject}: {packet_text(item.packet)}: {sides}"
 
@@ -72,18 +78,18 @@ def place_text(place: Place) -> str:
     return f"{what} of {place.chain}{origin}"
 
 
-def comparison_value(found: Comparison) -> dict[str, object]:
+def comparison_value(found: Comparison, intended: Sequence[Intended] = ()) -> dict[str, object]:
     """Return the comparison for the JSON envelope."""
     return {
         "equal": found.equal,
         "undecided": [
-            {"hook": _visit_name(item.visit), "reason": item.reason, "names": list(item.names)}
+            {"hook": item.path.name, "reason": item.reason, "names": list(item.names)}
             for item in found.undecided
         ],
         "assumptions": list(found.assumptions),
         "differences": [
             {
-                "hook": _visit_name(item.visit),
+                "hook": item.path.name,
                 "kind": item.kind.value,
                 "subject": item.subject,
                 "lesser": item.is_lesser,
@@ -96,11 +102,8 @@ def comparison_value(found: Comparison) -> dict[str, object]:
             for item in found.differences
         ],
         "omitted": found.omitted,
+        "intended": [intended_value(item) for item in intended],
     }
-
-
-def _visit_name(visit: object) -> str:
-    return f"{visit.family.value} {visit.hook.value}"  # type: ignore[attr-defined] # a HookVisit
 
 
 def _side_value(side: SideResult) -> dict[str, object]:

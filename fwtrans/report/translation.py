@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
+from fwtrans.report.intended import intended_text, intended_value
 from fwtrans.report.table import coverage_text
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from fwtrans.backend.nft.lower import Renaming
     from fwtrans.ir.ruleset import Ruleset
     from fwtrans.report.coverage import Coverage
+    from fwtrans.semantics.bridged.reading import Intended
 
 
 class LineOrigin(NamedTuple):
@@ -33,6 +35,7 @@ class Translation(NamedTuple):
     renamings: tuple[Renaming, ...]
     assumptions: tuple[str, ...]
     line_map: tuple[LineOrigin, ...]
+    intended: tuple[Intended, ...] = ()
 
 
 def translation_report(result: Translation) -> str:
@@ -44,6 +47,8 @@ def translation_report(result: Translation) -> str:
     if result.assumptions:
         rows = [f"  - {text}" for text in result.assumptions]
         parts.append("\n".join(["the translation is exact if:", *rows]) + "\n")
+    if result.intended:
+        parts.append(intended_text(result.intended))
     return "\n".join(parts)
 
 
@@ -69,6 +74,7 @@ def translation_value(result: Translation, *, ruleset_written_to: str = "") -> d
             for item in result.renamings
         ],
         "assumptions": list(result.assumptions),
+        "intended": [intended_value(item) for item in result.intended],
     }
 
 

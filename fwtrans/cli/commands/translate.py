@@ -24,6 +24,23 @@ class OutputFormat(Enum):
     JSON = "json"
 
 
+class Bridged(Enum):
+    """Whether bridged packets pass iptables."""
+
+    AUTO = "auto"
+    YES = "yes"
+    NO = "no"
+
+
+class Fix(Enum):
+    """A fault of the original that is put right on request."""
+
+    MARK_LEAK = "mark-leak"
+
+
+_BRIDGED = {Bridged.AUTO: None, Bridged.YES: True, Bridged.NO: False}
+
+
 def translate(
     paths: Annotated[
         list[str],
@@ -60,6 +77,17 @@ def translate(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a Proxmox VE configuration with mistakes that PVE would skip")
     ] = False,
+    bridged: Annotated[
+        Bridged,
+        typer.Option(help="Do bridged packets pass iptables (bridge-nf-call-iptables)? auto: if rules ask for ports"),
+    ] = Bridged.AUTO,
+    host_address: Annotated[
+        list[str] | None,
+        typer.Option("--host-address", help="An address of the host with its network, 10.0.0.1/24", show_default=False),
+    ] = None,
+    fix: Annotated[
+        list[Fix] | None, typer.Option("--fix", help="What to put right on the way: mark-leak", show_default=False)
+    ] = None,
     report: Annotated[bool, typer.Option("--report", help="Tell what became of each input rule")] = False,
 ) -> Result:
     """Translate iptables dumps to an nftables ruleset.
@@ -71,8 +99,9 @@ def translate(
         fwtrans translate iptables-save ip6tables-save ipset-save -o host.nft
     """
     from fwtrans.backend.nft.target import TARGETS
-    from fwtrans.cli.inputs import FileAccess, read_paths, write_file
+    from fwtrans.cli.inputs import FileAccess, read_host_addresses, read_paths, write_file
     from fwtrans.diagnostics import DiagnosticSink
+    from fwtrans.ir.host import Host
     from fwtrans.report.translation import line_map_json, translation_report, translation_value
     from fwtrans.translate import Settings
     from fwtrans.translate import translate as translate_texts
@@ -86,6 +115,8 @@ def translate(
         partial=partial,
         strict=strict,
         target=TARGETS[target.value],
+        close_mark_leak=Fix.MARK_LEAK in (fix or ()),
+        host=Host(addresses=read_host_addresses(host_address or (), sink), bridged=_BRIDGED[bridged]),
     )
     result = translate_texts(sources, settings, sink, FileAccess())
     exit_code = exit_code_of(sink.found)

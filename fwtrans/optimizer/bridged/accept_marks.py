@@ -87,7 +87,8 @@ def _local(table: Table, mask: int, *, close_leak: bool) -> tuple[Table, Iterabl
         return table, ()
     hooks = [reader.base for reader in readers]
     entries = [
-        MarkEntry(reader.chain, None, any(_comes_later(other, reader.base) for _, other in readers)) for reader in readers
+        MarkEntry(reader.chain, None, any(_comes_later(other, reader.base) for _, other in readers))
+        for reader in readers
     ]
     result = without_marks(_only(table, readers), entries, mask)
     leaks = [origin for leak in result.leaks for origin in leak.rule.origins]
@@ -149,7 +150,9 @@ def _with(table: Table, changed: Table) -> Table:
     chains = {chain.name: chain for chain in table.chains}
     needed = {name for other in others for name in _reached(chains, other)}
     renamed = {name: f"{name}-kept" for name in needed if name in new and new[name] != chains[name]}
-    kept = [_renamed(chains[name], renamed) for name in chains if name in needed and (name not in new or name in renamed)]
+    kept = [
+        _renamed(chains[name], renamed) for name in chains if name in needed and (name not in new or name in renamed)
+    ]
     return replace(table, chains=(*changed.chains, *kept))
 
 

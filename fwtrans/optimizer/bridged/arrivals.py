@@ -129,7 +129,9 @@ def _leads_to_reject(table: Table, name: str) -> bool:
 def _leads_to(table: Table, name: str, kind: type) -> bool:
     chains = {chain.name: chain for chain in table.chains}
     return any(
-        isinstance(rule.verdict, kind) for reached in _reached(tuple(chains.values()), [name]) for rule in chains[reached].rules
+        isinstance(rule.verdict, kind)
+        for reached in _reached(tuple(chains.values()), [name])
+        for rule in chains[reached].rules
     )
 
 

@@ -48,7 +48,12 @@ def _apart(table: Table) -> Table:
     return replace(
         table,
         chains=tuple(
-            replace(chain, name=chains[chain.name], base=None, rules=tuple(_renamed(rule, chains, sets) for rule in chain.rules))
+            replace(
+                chain,
+                name=chains[chain.name],
+                base=None,
+                rules=tuple(_renamed(rule, chains, sets) for rule in chain.rules),
+            )
             for chain in table.chains
         ),
         sets=tuple(replace(item, name=sets[item.name]) for item in table.sets),

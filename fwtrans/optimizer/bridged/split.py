@@ -144,9 +144,7 @@ def _stages(pieces: Sequence[Piece]) -> list[list[Piece]]:
     return [places[place] for place in sorted(places)]
 
 
-def _base_chain(
-    role: Role, stage: Sequence[Piece], bodies: dict[str, Chain], ports: NameSet, priority: int
-) -> Chain:
+def _base_chain(role: Role, stage: Sequence[Piece], bodies: dict[str, Chain], ports: NameSet, priority: int) -> Chain:
     rules: list[Rule] = []
     for piece in stage:
         body = bodies[piece.name]

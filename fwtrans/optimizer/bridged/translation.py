@@ -17,9 +17,8 @@ from fwtrans.optimizer.bridged.hardware import hardware_addresses
 from fwtrans.optimizer.bridged.roles import Role
 from fwtrans.optimizer.bridged.split import bridge_table, local_table
 from fwtrans.semantics.bridged.address_types import host_broadcasts
-from fwtrans.semantics.bridged.equality import Setting
 from fwtrans.semantics.bridged.reading import for_bridged_packets
-from fwtrans.semantics.bridged.topology import asks_for_ports, guest_ports, has_firewall_bridges
+from fwtrans.semantics.bridged.topology import guest_ports, has_firewall_bridges
 
 if TYPE_CHECKING:
     from fwtrans.ir.host import Host
@@ -32,21 +31,15 @@ _WITHOUT = (Role.BRIDGED,)
 
 @dataclass(frozen=True, slots=True)
 class Bridged:
-    """The ruleset without bridge ports in the IP families, and how to prove it.
+    """The ruleset without bridge ports in the IP families.
 
     `unanswered` are guests whose REJECTs are drops, with the reason; `leaks` the lines at which the host's rules read the
     accept mark that a guest's packet brings along.
     """
 
     ruleset: Ruleset
-    setting: Setting
     unanswered: tuple[tuple[str, str], ...]
     leaks: tuple[Origin, ...]
-
-
-def asks_for_bridge_ports(ruleset: Ruleset) -> bool:
-    """Tell whether rules of the IP families ask for ports of bridges: then bridged packets pass them."""
-    return any(asks_for_ports(table) for table in ruleset.tables if table.family is not Family.BRIDGE)
 
 
 def bridged_translation(ruleset: Ruleset, host: Host, *, close_mark_leak: bool = False) -> Bridged:
@@ -62,5 +55,4 @@ def bridged_translation(ruleset: Ruleset, host: Host, *, close_mark_leak: bool =
     marked = without_accept_mark(bridge, local, close_leak=close_mark_leak)
     answers = answering_on_arrival(marked.bridge, guests, hardware)
     bridge = dropping_where_mute(answers.table)
-    setting = Setting(guests=guests, hardware=hardware, answered=answers.answered, broadcasts=broadcasts)
-    return Bridged(replace(ruleset, tables=(*marked.local, bridge)), setting, answers.declined, marked.leaks)
+    return Bridged(replace(ruleset, tables=(*marked.local, bridge)), answers.declined, marked.leaks)

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import fields as known
 from fwtrans.ir.effect import Assign
-from fwtrans.ir.fields import Family
+from fwtrans.ir.fields import Family, FieldKind
+from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import BaseHook, Chain, Hook
+from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.verdict import Drop, Reject
 from fwtrans.ir.walk import flat_steps
 from fwtrans.semantics.bridged.paths import (
@@ -31,15 +33,24 @@ from fwtrans.semantics.bridged.paths import (
     out_paths,
     other_protocols,
 )
-from fwtrans.semantics.bridged.reading import ALWAYS, IP_FAMILIES, MARK_LEAK_CLOSED, for_bridged_packets
+from fwtrans.semantics.bridged.reading import (
+    ALWAYS,
+    IP_FAMILIES,
+    LIMITS_ONCE,
+    MARK_LEAK_CLOSED,
+    REJECT_IS_DROP,
+    REJECT_ON_ARRIVAL,
+    for_bridged_packets,
+)
 from fwtrans.semantics.equivalence import compare
 from fwtrans.semantics.outcome import Comparison, DifferenceKind, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from fwtrans.ir.bits import BitSet
     from fwtrans.ir.fields import Field
+    from fwtrans.ir.rule import Step
     from fwtrans.ir.ruleset import Ruleset, Table
     from fwtrans.semantics.bridged.reading import Intended
     from fwtrans.semantics.bridged.topology import GuestPort
@@ -57,14 +68,10 @@ _FIRST = -(1 << 31)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """The host: its guests, their hardware addresses by port, and the broadcast addresses of its networks.
-
-    `answered` are the ports of guests whose packets must be rejected where the original rejects; the rest may be dropped.
-    """
+    """The host: its guests, their hardware addresses by port, and the broadcast addresses of its networks."""
 
     guests: Sequence[GuestPort]
     hardware: Mapping[str, int] = field(default_factory=dict)
-    answered: frozenset[str] = frozenset()
     broadcasts: tuple[int, ...] = ()
     limits: Limits = field(default_factory=Limits)
 
@@ -87,15 +94,50 @@ def compare_bridged(old: Ruleset, new: Ruleset, setting: Setting) -> BridgedComp
     parts = [_compared(before, new, list(out_paths(setting.guests, others)), unread, setting)]
     mute = [*middle_paths(names, setting.guests, others), *in_paths(setting.guests, others)]
     parts.append(_compared(_without_answers(before), _without_answers(new), mute, carried, setting))
-    answered = [guest for guest in setting.guests if guest.name in setting.answered]
+    answered, told = _answered(before, new, setting)
     parts.append(_compared(before, new, list(answered_paths(answered, setting.hardware)), carried, setting, _UNBORN))
     local, closed = _local(old, new, list(local_paths(old, new, names)), unread, setting)
     parts.append(local)
     assumptions = [_SAME_STATE, *reading.assumptions]
     if carried:
         assumptions.append(_UNREAD.format(mask=carried))
-    intended = (*ALWAYS, *reading.intended, *closed)
+    intended = (*ALWAYS, *_limits_once(before), *reading.intended, *told, *closed)
     return BridgedComparison(_joined(parts, assumptions), intended)
+
+
+def _answered(old: Ruleset, new: Ruleset, setting: Setting) -> tuple[list[GuestPort], tuple[Intended, ...]]:
+    """Return the guests whose packets the new ruleset looks at by hardware address, and what that means."""
+    rejects = [rule for rule in _rules(old) if isinstance(rule.verdict, Reject)]
+    if not rejects:
+        return [], ()
+    known_addresses = _destinations(new)
+    answered = [guest for guest in setting.guests if setting.hardware.get(guest.name) in known_addresses]
+    origins = tuple(dict.fromkeys(origin for rule in rejects for origin in rule.origins))
+    told = [REJECT_ON_ARRIVAL._replace(origins=origins)] if answered else []
+    mute = [guest.name for guest in setting.guests if guest not in answered]
+    if mute:
+        text = f"{REJECT_IS_DROP.text}: {', '.join(mute)}"
+        told.append(REJECT_IS_DROP._replace(text=text, origins=origins))
+    return answered, tuple(told)
+
+
+def _limits_once(old: Ruleset) -> tuple[Intended, ...]:
+    """Tell of limits in PREROUTING, if there are any."""
+    hooked = {
+        chain.name
+        for table in old.tables
+        for chain in table.chains
+        if chain.base and chain.base.hook is Hook.PREROUTING
+    }
+    if not hooked:
+        return ()
+    found = [
+        origin
+        for rule in _rules(old)
+        if any(isinstance(step, StatefulTest) and step.key for step in rule.steps)
+        for origin in rule.origins
+    ]
+    return (LIMITS_ONCE._replace(origins=tuple(dict.fromkeys(found))),) if found else ()
 
 
 def _compared(
@@ -140,7 +182,7 @@ def _without_answers(ruleset: Ruleset) -> Ruleset:
     return _with_rules(ruleset, changed)
 
 
-def _with_rules(ruleset: Ruleset, change) -> Ruleset:  # noqa: ANN001
+def _with_rules(ruleset: Ruleset, change: Callable[[Rule], Rule]) -> Ruleset:
     tables = tuple(
         replace(
             table,
@@ -165,9 +207,26 @@ def _with_cleared_mark(ruleset: Ruleset, mask: int) -> Ruleset:
     return replace(ruleset, tables=tables)
 
 
-def _steps(ruleset: Ruleset):  # noqa: ANN202
-    rules = (rule for table in ruleset.tables for chain in table.chains for rule in chain.rules)
-    return (step for rule in rules for step in flat_steps(rule.steps))
+def _rules(ruleset: Ruleset) -> Iterator[Rule]:
+    return (rule for table in ruleset.tables for chain in table.chains for rule in chain.rules)
+
+
+def _steps(ruleset: Ruleset) -> Iterator[Step]:
+    return (step for rule in _rules(ruleset) for step in flat_steps(rule.steps))
+
+
+def _destinations(ruleset: Ruleset) -> set[int]:
+    """Return the hardware addresses that rules and maps of a ruleset know a packet's destination by."""
+    found: set[int] = set()
+    for step in _steps(ruleset):
+        if isinstance(step, FieldTest) and step.field is known.ETHER_DADDR and isinstance(step.values, IntervalSet):
+            found.update(low for low, high in step.values.ranges if low == high)
+    for table in ruleset.tables:
+        for named in (*table.sets, *table.maps):
+            places = [place for place, item in enumerate(named.fields) if item.kind is FieldKind.MAC]
+            for element in named.elements:
+                found.update(element.key[place][0] for place in places)  # type: ignore[misc] # intervals of addresses
+    return found
 
 
 def _written_and_read(ruleset: Ruleset) -> int:
@@ -197,8 +256,3 @@ def _asked(values: BitSet) -> int:
     for mask, _ in values.cubes:
         found |= mask
     return found
-
-
-def is_bridged(ruleset: Ruleset) -> bool:
-    """Tell whether a ruleset judges bridged packets in the bridge family's own hooks."""
-    return any(table.family is Family.BRIDGE for table in ruleset.tables)

@@ -64,7 +64,9 @@ def iptables_hops(family: Family, bridge: str, port_in: str, port_out: str, hook
 def forward_hop(frame: Known, bridge: str, port_in: str, port_out: str) -> Hop:
     """Return the visit of the bridge family's forward hook."""
     ports = ((known.IIFNAME, port_in), (known.OIFNAME, port_out))
-    return Hop(HookVisit(Family.BRIDGE, Hook.FORWARD), (*frame, *ports, (known.IBRNAME, bridge), (known.OBRNAME, bridge)))
+    return Hop(
+        HookVisit(Family.BRIDGE, Hook.FORWARD), (*frame, *ports, (known.IBRNAME, bridge), (known.OBRNAME, bridge))
+    )
 
 
 def arrival_hop(frame: Known, bridge: str, port_in: str, hardware: int | None = None) -> Hop:
@@ -77,6 +79,4 @@ def arrival_hop(frame: Known, bridge: str, port_in: str, hardware: int | None = 
 
 def departure_hop(frame: Known, bridge: str, port_out: str) -> Hop:
     """Return the visit of the bridge family's postrouting hook."""
-    return Hop(
-        HookVisit(Family.BRIDGE, Hook.POSTROUTING), (*frame, (known.OIFNAME, port_out), (known.OBRNAME, bridge))
-    )
+    return Hop(HookVisit(Family.BRIDGE, Hook.POSTROUTING), (*frame, (known.OIFNAME, port_out), (known.OBRNAME, bridge)))

@@ -135,7 +135,9 @@ def _over(
 ) -> Iterator[Path]:
     shown = f"{new[0]} to {new[1]} over {bridge}"
     for family, name in _FAMILIES.items():
-        yield Path(f"{name} {shown}", iptables_hops(family, bridge, *old, hooks), _bridge_hops(frame_of(family), bridge, new))
+        yield Path(
+            f"{name} {shown}", iptables_hops(family, bridge, *old, hooks), _bridge_hops(frame_of(family), bridge, new)
+        )
     for frame, name in _other_frames(ether_types):
         yield Path(f"{name} {shown}", (forward_hop(frame, bridge, *old),), _bridge_hops(frame, bridge, new))
 

@@ -52,7 +52,9 @@ ALWAYS = (
     Intended(
         "host-reject-is-drop", "a REJECT of the host's own packet to a guest that sits directly on a bridge is a drop"
     ),
-    Intended("vlan-tracked", "frames that a guest sends with a VLAN tag pass connection tracking, which iptables skipped"),
+    Intended(
+        "vlan-tracked", "frames that a guest sends with a VLAN tag pass connection tracking, which iptables skipped"
+    ),
     Intended("malformed-judged", "malformed IP packets are judged by the rules, where br_netfilter dropped them"),
 )
 LIMITS_ONCE = Intended(
@@ -60,7 +62,8 @@ LIMITS_ONCE = Intended(
 )
 NO_ZONES = Intended("one-zone", "connection tracking zones of bridges are gone: there is one evaluation, in one zone")
 NO_NAT = Intended(
-    "no-nat-on-bridges", "packets that a bridge only forwards are not translated (NAT); routed ones and those of the host are"
+    "no-nat-on-bridges",
+    "packets that a bridge only forwards are not translated (NAT); routed ones and those of the host are",
 )
 NO_CLAMP = Intended(
     "no-clamp-on-bridges",
@@ -69,6 +72,9 @@ NO_CLAMP = Intended(
 REJECT_ON_ARRIVAL = Intended(
     "reject-on-arrival",
     "a REJECT towards a guest is answered when the packet comes in by the guest's hardware address; a flooded packet is dropped instead",
+)
+REJECT_IS_DROP = Intended(
+    "reject-is-drop", "a REJECT towards a guest is a drop, because nothing answers when the packet comes in"
 )
 MARK_LEAK_CLOSED = Intended(
     "mark-leak-closed", "a guest's packet no longer keeps the accept mark of its own rules when the host judges it"
@@ -108,7 +114,9 @@ class _Reader:
             return table
         if asks_for_types(table) and table.family is Family.IP:
             shown = ", ".join(".".join(str(address >> bits & 255) for bits in (24, 16, 8, 0)) for address in broadcasts)
-            self.assumptions[f"the host's networks have no broadcast address but {shown or 'that of all networks'}"] = None
+            self.assumptions[f"the host's networks have no broadcast address but {shown or 'that of all networks'}"] = (
+                None
+            )
         table = without_fib(table, broadcasts)
         chains = tuple(found for chain in table.chains if (found := self._chain(chain)) is not None)
         return replace(table, chains=chains)
