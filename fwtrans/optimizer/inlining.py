@@ -1,16 +1,41 @@
-"""Chains that only say a verdict."""
+"""Chains that are not worth a jump stand where they are called.
+
+    jump say-no;  say-no: drop                                   drop
+    iifname tap1 jump a;  a: tcp dport 22 drop                   iifname tap1 tcp dport 22 drop
+    jump hooks;  hooks: invalid drop; established accept         invalid drop; established accept     (one caller)
+
+A chain of one rule is put into every rule that leads to it; a chain with one caller, a rule without tests, takes the place
+of that rule. No way of a packet gets longer: there is one rule less on it, and no rule more on any other.
+
+Why it is safe: the caller's tests and effects stand before the chain's own, in the order in which they were. A return of
+the chain means to go on behind the call, which is where packets are after a rule without a verdict; a goto in it comes back
+behind the call as well, and is a jump there.
+
+It declines where a return would leave the wrong chain (in the middle of rules that take a call's place, or in an element
+of a map), where a rule that went to the chain could go on with the next one, where both rules have alternatives, because
+they would be multiplied in nftables, for a limit that several callers share, and for chains that maps lead to.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fwtrans.ir.verdict import TERMINAL, Goto, Jump
-from fwtrans.optimizer.reached import reached
+from fwtrans.ir.match import AnyOf
+from fwtrans.ir.rule import is_pure
+from fwtrans.ir.stateful import StatefulFromMap, StatefulTest
+from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump, Return
+from fwtrans.optimizer.base import Pass, Passed, each_table
+from fwtrans.optimizer.reached import callees_last, reached, rule_targets
 
 if TYPE_CHECKING:
-    from fwtrans.ir.rule import Rule
-    from fwtrans.ir.ruleset import Table
+    from fwtrans.ir.rule import Rule, Step
+    from fwtrans.ir.ruleset import Chain, Ruleset, Table
+    from fwtrans.ir.verdict import Verdict
+    from fwtrans.source import Origin
+
+_LEAVES = (Return, Goto, Dispatch)
 
 
 def inlined_verdicts(table: Table) -> Table:
@@ -21,15 +46,95 @@ def inlined_verdicts(table: Table) -> Table:
             (rule,) = chain.rules
             if not rule.steps and isinstance(rule.verdict, TERMINAL):
                 ends[chain.name] = rule
+    return _with(
+        table, [replace(chain, rules=tuple(_said(rule, ends) for rule in chain.rules)) for chain in table.chains]
+    )
 
-    def inlined(rule: Rule) -> Rule:
-        if isinstance(rule.verdict, (Jump, Goto)) and rule.verdict.chain in ends:
-            end = ends[rule.verdict.chain]
-            origins = tuple(dict.fromkeys((*rule.origins, *end.origins)))
-            return replace(rule, verdict=end.verdict, origins=origins)
-        return rule
 
-    if not ends:
+def _said(rule: Rule, ends: dict[str, Rule]) -> Rule:
+    end = ends.get(rule.verdict.chain) if isinstance(rule.verdict, (Jump, Goto)) else None
+    return rule if end is None else replace(rule, verdict=end.verdict, origins=_origins(rule, end))
+
+
+def inlined(table: Table) -> Table:
+    """Return the table with chains of one rule, and chains of one caller that asks for nothing, in their callers."""
+    if not any(chain.base is not None for chain in table.chains):
         return table
-    chains = tuple(replace(chain, rules=tuple(map(inlined, chain.rules))) for chain in table.chains)
-    return reached(replace(table, chains=chains), [chain.name for chain in chains if chain.base is not None])
+    before = None
+    while table != before:
+        before = table
+        table = _once(table)
+    return table
+
+
+def _once(table: Table) -> Table:
+    maps = {mapping.name: mapping for mapping in table.maps}
+    callers = Counter(target for chain in table.chains for rule in chain.rules for target in rule_targets(rule, maps))
+    found: dict[str, Chain] = {}
+    for chain in reversed(callees_last(table, [chain.name for chain in table.chains])):
+        rules: list[Rule] = []
+        for number, rule in enumerate(chain.rules):
+            rules.extend(_in_place(rule, found, callers, is_last=number == len(chain.rules) - 1))
+        found[chain.name] = chain if tuple(rules) == chain.rules else replace(chain, rules=tuple(rules))
+    return _with(table, [found[chain.name] for chain in table.chains])
+
+
+def _with(table: Table, chains: list[Chain]) -> Table:
+    if tuple(chains) == table.chains:
+        return table
+    return reached(replace(table, chains=tuple(chains)), [chain.name for chain in chains if chain.base is not None])
+
+
+def _in_place(rule: Rule, found: dict[str, Chain], callers: Counter[str], *, is_last: bool) -> tuple[Rule, ...]:
+    """Return what stands in the place of a rule."""
+    if not isinstance(rule.verdict, (Jump, Goto)):
+        return (rule,)
+    called = found[rule.verdict.chain]
+    if len(called.rules) == 1 and (callers[called.name] == 1 or not any(map(_remembers, called.rules[0].steps))):
+        both = _both(rule, called.rules[0], is_last=is_last)
+        if both is not None:
+            return () if both.verdict is None and all(map(is_pure, both.steps)) else (both,)
+    alone = callers[called.name] == 1 and not rule.steps
+    comes_back = isinstance(rule.verdict, Jump) and not any(isinstance(item.verdict, _LEAVES) for item in called.rules)
+    if alone and (is_last or comes_back):
+        return tuple(replace(item, origins=_origins(rule, item)) for item in called.rules)
+    return (rule,)
+
+
+def _both(rule: Rule, only: Rule, *, is_last: bool) -> Rule | None:
+    """Return a rule and the only one of the chain that it leads to as one rule."""
+    if any(isinstance(step, AnyOf) for step in rule.steps) and any(isinstance(step, AnyOf) for step in only.steps):
+        return None
+    verdict = only.verdict
+    goes = isinstance(rule.verdict, Goto)
+    if isinstance(verdict, Dispatch) and not is_last:
+        return None
+    if goes and not is_last and (only.steps or isinstance(verdict, Dispatch) or verdict is None):
+        # a packet that the chain's rule does not end must not go on behind the goto
+        return None
+    return replace(rule, steps=(*rule.steps, *only.steps), verdict=_called(verdict, goes), origins=_origins(rule, only))
+
+
+def _remembers(step: Step) -> bool:
+    """Tell whether copies of a step would have to share one memory."""
+    return isinstance(step, (StatefulTest, StatefulFromMap))
+
+
+def _called(verdict: Verdict | None, goes: bool) -> Verdict | None:
+    """Return what a verdict in a called chain means in the caller."""
+    if isinstance(verdict, (Jump, Goto)):
+        return Goto(verdict.chain) if goes else Jump(verdict.chain)
+    if isinstance(verdict, Return):
+        return verdict if goes else None
+    return verdict
+
+
+def _origins(*rules: Rule) -> tuple[Origin, ...]:
+    return tuple(dict.fromkeys(origin for rule in rules for origin in rule.origins))
+
+
+def _run(ruleset: Ruleset) -> Passed:
+    return each_table(ruleset, lambda table, _declined: inlined(table))
+
+
+PASS = Pass("inline", "put chains of one rule, and of one caller that asks for nothing, in the place of the call", _run)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ASKING = (FieldTest, MemberTest, OpaqueTest, AnyOf)
 # Effects behind which a rule goes on; `Nat` does where it asks no map.
-_NEVER_END = (
+NEVER_END = (
     does.AssignFromTable, does.Log, does.NoTrack, does.Nat, does.SetHelper, does.SetTimeoutPolicy, does.Duplicate,
     does.Forward, does.ResetTcpOption, does.SetSecmark, does.OpaqueEffect, does.Count,
 )  # fmt: skip
@@ -78,7 +78,7 @@ class _Walk:
                 return True
             if step.source is not None and not self._decider.there(step.source.field, self.held.facts):
                 self._may_end()
-        elif not isinstance(step, _NEVER_END) or (isinstance(step, does.Nat) and step.map_name):
+        elif not isinstance(step, NEVER_END) or (isinstance(step, does.Nat) and step.map_name):
             self._may_end()
         after = behind(step, self.held)
         if after is not self.held:

@@ -83,9 +83,3 @@ def _walked(table: Table, entries: Sequence[Entry], names: Sequence[str], *, lea
         facts = as_facts(entry.facts)
         interpreter.entry(entry.chain, State(facts, facts), name)
     return interpreter.result(names)
-
-
-def simplified(table: Table) -> Table:
-    """Return the table as its base chains need it, with nothing known but what its own rules show."""
-    entries = [Entry(chain.name, {}) for chain in table.chains if chain.base is not None]
-    return specialise_entries(table, entries, learn=True).table

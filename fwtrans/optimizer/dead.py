@@ -1,0 +1,139 @@
+"""Rules that no packet comes to or that change nothing, as far as that can be seen from the rules' own text.
+
+    tcp dport 22 saddr 1 drop;  saddr 1 tcp dport 22 accept      the second asks for no less than the first has taken
+    tcp dport 22 drop;  udp drop;  drop                          drop
+    tcp dport 22 return                                          nothing, as the last rule of a chain
+    drop;  accept                                                drop
+
+Why it is safe: a rule that only tests and then ends a packet's way in the chain takes all packets that pass its tests; a
+later rule that asks for all of that, and for more perhaps, gets none, as long as nothing in between writes what is asked.
+A rule that only tests and then ends as all the rules behind it do, or as the chain itself, decides nothing.
+
+It declines wherever a rule does something beside deciding (logs, limits, marks, counters), and for tests that are implied
+without being the same: `shadowed.py` proves those.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations, takewhile
+from typing import TYPE_CHECKING
+
+from fwtrans.ir import effect as does
+from fwtrans.ir.rule import is_pure, never_matches
+from fwtrans.ir.verdict import TERMINAL, Accept, Drop, Goto, Jump, Return
+from fwtrans.ir.walk import fields_read
+from fwtrans.optimizer.base import Pass, Passed, each_table
+from fwtrans.optimizer.clauses import Clauses, touches
+from fwtrans.optimizer.reached import reached
+from fwtrans.optimizer.rule_walk import NEVER_END
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fwtrans.ir.fields import Field
+    from fwtrans.ir.rule import Rule, Step
+    from fwtrans.ir.ruleset import Chain, Ruleset, Table
+    from fwtrans.ir.verdict import Verdict
+
+# Rules that ask for more than this are compared with rules of the same tests only: subsets grow as powers of two.
+_MOST_TESTS = 6
+_LEAVES = (*TERMINAL, Return, Goto)
+
+
+def without_dead_rules(table: Table) -> Table:
+    """Return the table without rules and chains that can be seen to do nothing."""
+    before = None
+    while table != before:
+        before = table
+        table = _once(table)
+    return table
+
+
+def _once(table: Table) -> Table:
+    empty = {chain.name for chain in table.chains if not chain.rules and chain.base is None}
+    clauses = Clauses(table)
+    chains: list[Chain] = []
+    for chain in table.chains:
+        rules = [left for rule in chain.rules if (left := _without_empty(rule, empty)) is not None]
+        kept = _that_decide(chain, _that_are_reached(rules, clauses))
+        chains.append(chain if kept == chain.rules else replace(chain, rules=kept))
+    entries = [chain.name for chain in chains if chain.base is not None]
+    return reached(replace(table, chains=tuple(chains)), entries) if entries else table
+
+
+def _without_empty(rule: Rule, empty: set[str]) -> Rule | None:
+    """Return a rule without a call of an empty chain; nothing where no more is left of it than tests."""
+    if isinstance(rule.verdict, (Jump, Goto)) and rule.verdict.chain in empty:
+        rule = replace(rule, verdict=Return() if isinstance(rule.verdict, Goto) else None)
+    does_nothing = rule.verdict is None or never_matches(rule)
+    return None if does_nothing and all(map(is_pure, rule.steps)) else rule
+
+
+# --- rules that no packet comes to ---
+
+
+def _that_are_reached(rules: Sequence[Rule], clauses: Clauses) -> list[Rule]:
+    found: list[Rule] = []
+    taken: dict[frozenset[int], tuple[Field, ...]] = {}
+    numbers: dict[Step, int] = {}
+    for rule in rules:
+        front = tuple(takewhile(is_pure, rule.steps))
+        tests = frozenset(numbers.setdefault(step, len(numbers)) for step in front)
+        if _is_taken(tests, taken):
+            continue
+        found.append(rule)
+        if isinstance(rule.verdict, _LEAVES) and all(map(always_goes_on, rule.steps[len(front) :])):
+            if not tests:
+                break
+            taken[tests] = tuple(fields_read(replace(rule, steps=front, verdict=None)))
+        elif written := clauses.writes(rule):
+            taken = {
+                asked: fields for asked, fields in taken.items() if not any(touches(field, written) for field in fields)
+            }
+    return found
+
+
+def always_goes_on(step: Step) -> bool:
+    """Tell whether a rule always goes on behind an effect."""
+    if isinstance(step, does.Assign):
+        return step.source is None
+    return isinstance(step, NEVER_END) and not (isinstance(step, does.Nat) and step.map_name)
+
+
+def _is_taken(tests: frozenset[int], taken: Mapping[frozenset[int], object]) -> bool:
+    if not taken:
+        return False
+    if len(tests) > _MOST_TESTS:
+        return tests in taken
+    return any(frozenset(some) in taken for size in range(1, len(tests) + 1) for some in combinations(tests, size))
+
+
+# --- rules that decide nothing ---
+
+
+def _that_decide(chain: Chain, rules: list[Rule]) -> tuple[Rule, ...]:
+    """Return the rules without those that end a packet's way as it would end behind them."""
+    found = list(rules)
+    ends: set[Verdict | None] = {Return()}
+    if chain.base is not None:
+        ends.add(Accept() if chain.base.accepts else Drop())
+    while found and _only_says(found[-1], ends):
+        found.pop()
+    if not found or found[-1].steps or not isinstance(found[-1].verdict, TERMINAL):
+        return tuple(found)
+    last = found.pop()
+    while found and _only_says(found[-1], {last.verdict}):
+        found.pop()
+    return (*found, last)
+
+
+def _only_says(rule: Rule, ends: set[Verdict | None]) -> bool:
+    return rule.verdict in ends and all(map(is_pure, rule.steps))
+
+
+def _run(ruleset: Ruleset) -> Passed:
+    return each_table(ruleset, lambda table, _declined: without_dead_rules(table))
+
+
+PASS = Pass("dead-rules", "leave out rules that no packet comes to, or that end its way as it would end anyway", _run)

@@ -1,0 +1,123 @@
+"""Chains of equal content are one chain, from the bottom up; so are maps that hold the same.
+
+    a: tcp drop; jump c     b: tcp drop; jump d     c: udp drop     d: udp drop
+    a: tcp drop; jump c                             c: udp drop                        jump b is jump a
+
+Why it is safe: a chain is what its rules do, whoever calls it by whatever name. Rules are equal where they use the same
+stateful objects, so a limit of one chain never becomes that of another.
+
+It declines for base chains, which are two visits even where they are equal, and for sets: a set that was read has a name
+that people know, and may get other elements than its copy has tomorrow without any rule being changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fwtrans.ir import effect as does
+from fwtrans.ir import verdict as verdicts
+from fwtrans.ir.stateful import StatefulFromMap
+from fwtrans.optimizer.base import Pass, Passed, each_table
+from fwtrans.optimizer.reached import callees_last, renamed_chains
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from fwtrans.ir.rule import Rule, Step
+    from fwtrans.ir.ruleset import Chain, Ruleset, Table
+    from fwtrans.ir.sets import MapValue, NamedMap
+
+
+def shared(table: Table) -> Table:
+    """Return the table with one chain or map for all that hold the same."""
+    sharing = _Sharing(table)
+    for chain in reversed(callees_last(table, [chain.name for chain in table.chains])):
+        sharing.chain(chain)
+    return sharing.result()
+
+
+class _Sharing:
+    """Puts names in the place of names. Chains come callees first, so what a chain calls has its final name."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._maps = {mapping.name: mapping for mapping in table.maps}
+        self._chain_names: dict[str, str] = {}
+        self._map_names: dict[str, str] = {}
+        self._by_rules: dict[tuple[Rule, ...], str] = {}
+        self._by_content: dict[Hashable, str] = {}
+        self._found: dict[str, Chain] = {}
+        self._found_maps: dict[str, NamedMap] = {}
+
+    def chain(self, chain: Chain) -> None:
+        """Take in a chain whose callees are known."""
+        rules = tuple(map(self._rule, chain.rules))
+        known = self._by_rules.get(rules) if chain.base is None else None
+        if known is None:
+            self._chain_names[chain.name] = chain.name
+            self._found[chain.name] = replace(chain, rules=rules)
+            if chain.base is None:
+                self._by_rules[rules] = chain.name
+        else:
+            self._chain_names[chain.name] = known
+            self._found[known] = _with_origins(self._found[known], rules)
+
+    def _rule(self, rule: Rule) -> Rule:
+        steps = tuple(map(self._step, rule.steps))
+        verdict = rule.verdict
+        if isinstance(verdict, (verdicts.Jump, verdicts.Goto)):
+            verdict = replace(verdict, chain=self._chain_names[verdict.chain])
+        elif isinstance(verdict, verdicts.Dispatch):
+            verdict = replace(verdict, map_name=self._map(verdict.map_name))
+        return replace(rule, steps=steps, verdict=verdict)
+
+    def _step(self, step: Step) -> Step:
+        if isinstance(step, (does.AssignFromMap, StatefulFromMap)) or (isinstance(step, does.Nat) and step.map_name):
+            return replace(step, map_name=self._map(step.map_name))
+        return step
+
+    def _map(self, name: str) -> str:
+        if name not in self._map_names:
+            mapping = self._maps[name]
+            elements = tuple(item._replace(value=self._value(item.value)) for item in mapping.elements)
+            key = (mapping.fields, mapping.value, elements)
+            known = self._by_content.setdefault(key, name)
+            self._map_names[name] = known
+            if known == name:
+                self._found_maps[name] = replace(mapping, elements=elements)
+        return self._map_names[name]
+
+    def _value(self, value: MapValue) -> MapValue:
+        if isinstance(value, (verdicts.Jump, verdicts.Goto)):
+            return replace(value, chain=self._chain_names[value.chain])
+        return value
+
+    def result(self) -> Table:
+        """Return the table, each chain under the first of its names and in the place of that."""
+        first: dict[str, str] = {}
+        for chain in self._table.chains:
+            first.setdefault(self._chain_names[chain.name], chain.name)
+        of_first = {name: kept for kept, name in first.items()}
+        chains = (self._found[of_first[chain.name]] for chain in self._table.chains if chain.name in of_first)
+        maps = (
+            self._found_maps.get(mapping.name, mapping)
+            for mapping in self._table.maps
+            if self._map_names.get(mapping.name, mapping.name) == mapping.name
+        )
+        found = renamed_chains(replace(self._table, chains=tuple(chains), maps=tuple(maps)), first)
+        return self._table if found == self._table else found
+
+
+def _with_origins(chain: Chain, rules: tuple[Rule, ...]) -> Chain:
+    """Return a chain whose rules know where those of an equal chain came from."""
+    both = zip(chain.rules, rules, strict=True)
+    joined = (replace(mine, origins=tuple(dict.fromkeys((*mine.origins, *theirs.origins)))) for mine, theirs in both)
+    return replace(chain, rules=tuple(joined))
+
+
+def _run(ruleset: Ruleset) -> Passed:
+    return each_table(ruleset, lambda table, _declined: shared(table))
+
+
+PASS = Pass("share", "make one chain or map of all that hold the same", _run)

@@ -1,0 +1,64 @@
+"""The last rule of a chain goes to a chain instead of jumping there, and so does a jump that nobody comes back from.
+
+    drop-it: log; drop        iifname tap1 jump drop-it        iifname tap1 goto drop-it
+    user: ...; jump other                                      user: ...; goto other
+
+Why it is safe: behind the last rule of a chain there is only the chain's end, which is where a goto leads as well. Where a
+chain ends every packet that enters it, it does not matter where packets would come back to.
+
+It declines in base chains, where a goto saves nothing and slips past rules that a printed policy may need behind it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fwtrans.ir.verdict import TERMINAL, Goto, Jump
+from fwtrans.optimizer.base import Pass, Passed, each_table
+from fwtrans.optimizer.reached import callees_last
+
+if TYPE_CHECKING:
+    from fwtrans.ir.rule import Rule
+    from fwtrans.ir.ruleset import Chain, Ruleset, Table
+
+
+def with_tail_calls(table: Table) -> Table:
+    """Return the table with jumps that need not come back as gotos."""
+    ending = _ending(table)
+    chains = tuple(chain if chain.base is not None else _with_gotos(chain, ending) for chain in table.chains)
+    return table if chains == table.chains else replace(table, chains=chains)
+
+
+def _ending(table: Table) -> set[str]:
+    """Return the chains in which every packet's way ends."""
+    found: set[str] = set()
+    for chain in reversed(callees_last(table, [chain.name for chain in table.chains])):
+        last = chain.rules[-1] if chain.rules else None
+        if last is None or last.steps or any(_comes_back(rule, found) for rule in chain.rules):
+            continue
+        if isinstance(last.verdict, TERMINAL) or getattr(last.verdict, "chain", None) in found:
+            found.add(chain.name)
+    return found
+
+
+def _comes_back(rule: Rule, ending: set[str]) -> bool:
+    """Tell whether a rule may lead back to the chain's caller."""
+    if isinstance(rule.verdict, Goto):
+        return rule.verdict.chain not in ending
+    return rule.verdict is not None and not isinstance(rule.verdict, (*TERMINAL, Jump))
+
+
+def _with_gotos(chain: Chain, ending: set[str]) -> Chain:
+    rules = list(chain.rules)
+    for number, rule in enumerate(rules):
+        if isinstance(rule.verdict, Jump) and (number == len(rules) - 1 or rule.verdict.chain in ending):
+            rules[number] = replace(rule, verdict=Goto(rule.verdict.chain))
+    return chain if tuple(rules) == chain.rules else replace(chain, rules=tuple(rules))
+
+
+def _run(ruleset: Ruleset) -> Passed:
+    return each_table(ruleset, lambda table, _declined: with_tail_calls(table))
+
+
+PASS = Pass("tail-calls", "go to a chain where nothing is left to come back for", _run)

@@ -1,0 +1,59 @@
+"""What every pass is held to: it does the same, says nothing new when it runs again, and leaves a well-formed ruleset."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fwtrans.ir.pprint import print_table
+from fwtrans.ir.ruleset import Ruleset, Table
+from fwtrans.ir.verify import verify
+from fwtrans.semantics.equivalence import compare
+from tests.optimizer.corpus import ORIGIN
+from tests.semantics.builders import table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fwtrans.ir.ruleset import Chain
+
+
+def with_origins(before: Table) -> Table:
+    """Return a table whose rules pass for rules that were read."""
+    chains = (
+        replace(chain, origin=ORIGIN, rules=tuple(replace(rule, origins=(ORIGIN,)) for rule in chain.rules))
+        for chain in before.chains
+    )
+    return replace(before, chains=tuple(chains))
+
+
+def assert_safe(change: Callable[[Table], Table], before: Table) -> Table:
+    """Return what a pass makes of a table, proved."""
+    before = with_origins(before)
+    after = change(before)
+    assert verify(Ruleset((after,))) == ()
+    found = compare(Ruleset((before,)), Ruleset((after,)))
+    assert found.equal, [(item.kind, item.subject, item.packet) for item in found.differences] or found.undecided
+    assert change(after) == after
+    return after
+
+
+def assert_safe_everywhere(change: Callable[[Table], Table], whole: Ruleset) -> Ruleset:
+    """Return what a pass makes of all tables of a ruleset, proved together."""
+    tables = tuple(map(with_origins, whole.tables))
+    after = tuple(map(change, tables))
+    assert verify(Ruleset(after)) == ()
+    found = compare(Ruleset(tables), Ruleset(after))
+    assert found.equal, [(item.kind, item.subject, item.packet) for item in found.differences] or found.undecided
+    assert tuple(map(change, after)) == after
+    return Ruleset(after)
+
+
+def becomes(change: Callable[[Table], Table], *chains: Chain) -> str:
+    """Return what a pass makes of chains, proved, as text."""
+    return print_table(assert_safe(change, table(*chains)))
+
+
+def shown(*chains: Chain) -> str:
+    """Return chains as text, in a table like the one of `becomes`."""
+    return print_table(table(*chains))

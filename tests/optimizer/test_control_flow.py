@@ -1,0 +1,86 @@
+# ruff: noqa: S311 -- seeds make failures repeatable
+"""All passes of the control flow, alone and behind one another: they do the same, and do nothing the second time."""
+
+from __future__ import annotations
+
+import time
+from functools import reduce
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fwtrans.ir.ruleset import Ruleset
+from fwtrans.optimizer.dead import without_dead_rules
+from fwtrans.optimizer.fold import folded
+from fwtrans.optimizer.inlining import inlined, inlined_verdicts
+from fwtrans.optimizer.merging import with_merged_rules
+from fwtrans.optimizer.sharing import shared as with_shared_chains
+from fwtrans.optimizer.tail_calls import with_tail_calls
+from tests.optimizer.corpus import NODES, pve_ruleset, pve_table
+from tests.optimizer.marked_rulesets import random_marked_table
+from tests.optimizer.proofs import assert_safe_everywhere
+from tests.semantics.rulesets import random_ruleset
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fwtrans.ir.ruleset import Table
+
+PASSES = {
+    "fold": folded,
+    "dead": without_dead_rules,
+    "tail-calls": with_tail_calls,
+    "merge": with_merged_rules,
+    "share": with_shared_chains,
+    "inline-verdicts": inlined_verdicts,
+    "inline": inlined,
+}
+
+
+@pytest.mark.parametrize("name", PASSES)
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 1 << 32))
+def test_random_rulesets_do_the_same(name: str, seed: int) -> None:
+    assert_safe_everywhere(PASSES[name], random_ruleset(Random(seed)))
+
+
+@pytest.mark.parametrize("name", PASSES)
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 1 << 32))
+def test_random_calls_do_the_same(name: str, seed: int) -> None:
+    assert_safe_everywhere(PASSES[name], Ruleset((random_marked_table(Random(seed), 1),)))
+
+
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 1 << 32), order=st.permutations(list(PASSES)))
+def test_passes_in_any_order_do_the_same(seed: int, order: list[str]) -> None:
+    def change(table: Table) -> Table:
+        return reduce(lambda item, name: PASSES[name](item), order, table)
+
+    def until_nothing_changes(table: Table) -> Table:
+        for _ in range(10):
+            after = change(table)
+            if after == table:
+                return table
+            table = after
+        raise AssertionError("it never ends")
+
+    for whole in (random_ruleset(Random(seed)), Ruleset((random_marked_table(Random(seed), 1),))):
+        assert_safe_everywhere(until_nothing_changes, whole)
+
+
+@pytest.mark.parametrize("name", PASSES)
+@pytest.mark.parametrize("node", [name for name in NODES if name != "s50"])
+def test_real_nodes_do_the_same(shared: Path, node: str, name: str) -> None:
+    assert_safe_everywhere(PASSES[name], pve_ruleset(shared, node))
+
+
+def test_a_node_of_200_guests_takes_seconds(shared: Path) -> None:
+    before = pve_table(shared, "s200")
+    for name, change in PASSES.items():
+        start = time.perf_counter()
+        change(before)
+        assert time.perf_counter() - start < 1.5, name
