@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 
 from fwtrans.backend.nft.json_form import print_json
 from fwtrans.backend.nft.lower import Printing, Renaming, lower_ruleset
-from fwtrans.backend.nft.nesting import DEEPEST, too_deep
+from fwtrans.backend.nft.nesting import DEEPEST, rule_to, too_deep
 from fwtrans.backend.nft.target import DEBIAN_12, Target
 from fwtrans.backend.nft.text import print_ruleset
 from fwtrans.comparing import asks_for_bridge_ports, compare_on
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
 from fwtrans.ir.host import Host
 from fwtrans.ir.rule import never_matches
-from fwtrans.ir.verify import verify
+from fwtrans.ir.verify import loop_text, loop_ways, verify
+from fwtrans.ir.walk import map_names, map_targets
 from fwtrans.optimizer.bridged.translation import bridged_translation
 from fwtrans.read import read_inputs
 from fwtrans.report.coverage import Coverage, coverage
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from fwtrans.backend.nft import model as nft
     from fwtrans.comparing import Compared
     from fwtrans.ir.rule import Rule
-    from fwtrans.ir.ruleset import Ruleset
+    from fwtrans.ir.ruleset import Ruleset, Table
     from fwtrans.read import Files
     from fwtrans.source import Origin
 
@@ -62,7 +63,9 @@ class Settings:
     host: Host = field(default_factory=Host)
 
 
-_LEAK = "a guest's packet keeps the accept mark of its own rules here, and the host may accept it in spite of its policy"
+_LEAK = (
+    "a guest's packet keeps the accept mark of its own rules here, and the host may accept it in spite of its policy"
+)
 _LEAK_CLOSED = "the accept mark of a guest's own rules no longer counts here"
 _LEFT_OUT = "left out: its packets go on with the next rule"
 _DROPS = "in its place, every packet that passes its translated tests is dropped"
@@ -82,9 +85,8 @@ def translate(sources: Sequence[SourceFile], settings: Settings, sink: Diagnosti
     ruleset = _shaped(original, host, settings, sink)
     origin_id = origin_ids(sources)
     lowered = lower_ruleset(ruleset, sink, Printing(counters=settings.counters, origin_id=origin_id))
-    for fault in verify(ruleset):
-        sink.add(Diagnostic(code="FWT300" if "loop" not in fault else "FWT205", message=fault))
-    _refuse_deep_jumps(lowered.ruleset, sink)
+    _refuse_faults(ruleset, sink)
+    _refuse_deep_jumps(lowered.ruleset, {origin_id(origin): origin for origin in _origins(ruleset)}, sink)
     _note_renamings(lowered.renamings, sink)
     printed = _count_printed(ruleset, lowered.ruleset, origin_id)
     never = [_key(origin) for rule in _rules(ruleset) if never_matches(rule) for origin in rule.origins]
@@ -131,8 +133,8 @@ def _part(original: Ruleset, sink: DiagnosticSink) -> Ruleset:
     found = partial(original)
     for item in found.replaced:
         for origin in item.origins:
-            span = Span(origin.source, origin.line, 0, max(len(origin.source.line(origin.line)), 1))
-            sink.add(Diagnostic(code="FWT207", message=_DROPS if item.drops else _LEFT_OUT, span=span))
+            message = _DROPS if item.drops else _LEFT_OUT
+            sink.add(Diagnostic(code="FWT207", message=message, span=_whole_line(origin)))
     for fault in found.faults:
         sink.add(Diagnostic(code="FWT402", message=fault))
     return found.ruleset
@@ -158,6 +160,10 @@ def _rules(ruleset: Ruleset) -> Iterator[Rule]:
     return (rule for table in ruleset.tables for chain in table.chains for rule in chain.rules)
 
 
+def _origins(ruleset: Ruleset) -> Iterator[Origin]:
+    return (origin for rule in _rules(ruleset) for origin in rule.origins)
+
+
 def _key(origin: Origin) -> tuple[str, int]:
     return origin.source.name, origin.line
 
@@ -176,12 +182,40 @@ def origin_ids(sources: Iterable[SourceFile]) -> Callable[[Origin], str]:
     return lambda origin: f"{short.get(origin.source.name, 'in')}:{origin.line}"
 
 
-def _refuse_deep_jumps(ruleset: nft.Ruleset, sink: DiagnosticSink) -> None:
+def _refuse_faults(ruleset: Ruleset, sink: DiagnosticSink) -> None:
+    """Say what makes the ruleset no ruleset: loops of jumps, which an input may have, and faults of ours."""
+    looping = {loop_text(way): _jump(table, *way[-2:]) for table in ruleset.tables for way in loop_ways(table)}
+    for fault in verify(ruleset):
+        code = "FWT205" if fault in looping else "FWT300"
+        sink.add(Diagnostic(code=code, message=fault, span=_whole_line(looping.get(fault))))
+
+
+def _jump(table: Table, chain: str, target: str) -> Origin | None:
+    """Return where the rule stands that leads from a chain to another one."""
+    found = table.chain(chain)
+    for rule in found.rules if found is not None else ():
+        behind_maps = (name for item in map_names(rule) for name in map_targets(table, item))
+        if rule.origins and (getattr(rule.verdict, "chain", "") == target or target in behind_maps):
+            return rule.origins[0]
+    return None
+
+
+def _whole_line(origin: Origin | None) -> Span | None:
+    if origin is None:
+        return None
+    return Span(origin.source, origin.line, 0, max(len(origin.source.line(origin.line)), 1))
+
+
+def _refuse_deep_jumps(ruleset: nft.Ruleset, origins: Mapping[str, Origin], sink: DiagnosticSink) -> None:
     for table in ruleset.tables:
         for way in too_deep(table):
             shown = " -> ".join([*way[:3], "...", *way[-2:]])
             message = f"{len(way) - 1} nested jumps ({shown}); the kernel takes {DEEPEST} from a base chain on"
-            sink.add(Diagnostic(code="FWT503", message=message))
+            # the first jump that is one too many, or the last before it that has a line of its own
+            rules = (rule_to(table, *way[at : at + 2]) for at in range(DEEPEST, -1, -1))
+            ids = (rule.comment.split(" ", 1)[0].split(",")[0] for rule in rules if rule is not None)
+            origin = next((origins[item] for item in ids if item in origins), None)
+            sink.add(Diagnostic(code="FWT503", message=message, span=_whole_line(origin)))
 
 
 def _note_renamings(renamings: Iterable[Renaming], sink: DiagnosticSink) -> None:
@@ -202,12 +236,12 @@ def _count_printed(
             for rule in chain.rules:
                 times.update(rule.comment.split(" ", 1)[0].split(","))
     return {
-        _key(origin): times[origin_id(origin)] for rule in _rules(ruleset) for origin in rule.origins
+        _key(origin): times[origin_id(origin)] for origin in _origins(ruleset)
     }  # fmt: skip
 
 
 def _locations(ruleset: Ruleset, origin_id: Callable[[Origin], str]) -> dict[str, str]:
-    return {origin_id(origin): origin.location for rule in _rules(ruleset) for origin in rule.origins}
+    return {origin_id(origin): origin.location for origin in _origins(ruleset)}
 
 
 def _print(

@@ -297,6 +297,11 @@ def test_set_names_and_comments(tmp_path: Path) -> None:
 # --- jumps ---
 
 
+def lines_of(answer: Answer, code: str) -> list[object]:
+    places = (item["location"] for item in answer.diagnostics if item["code"] == code)
+    return [place["line"] for place in places if isinstance(place, dict)]
+
+
 @pytest.mark.netns
 @pytest.mark.parametrize("depth", [15, 16, 40, 3000])
 def test_deep_jumps(depth: int, tmp_path: Path) -> None:
@@ -304,6 +309,8 @@ def test_deep_jumps(depth: int, tmp_path: Path) -> None:
     jumps = b"-A INPUT -j c0\n" + b"".join(b"-A c%d -j c%d\n" % (number, number + 1) for number in range(depth - 1))
     answer = ask(tmp_path, rules=HEAD + heads + jumps + b"COMMIT\n")
     assert answer.errors == ([] if depth <= 15 else ["FWT503"])
+    # the sixteenth jump from the base chain on is c14's
+    assert lines_of(answer, "FWT503") == ([] if depth <= 15 else [(HEAD + heads).count(b"\n") + 16])
     if not answer.errors:
         injected(answer.ruleset)
 
@@ -312,8 +319,9 @@ def test_deep_jumps(depth: int, tmp_path: Path) -> None:
 def test_loops_of_jumps(length: int, tmp_path: Path) -> None:
     heads = b"".join(b":c%d - [0:0]\n" % number for number in range(length))
     jumps = b"".join(b"-A c%d -j c%d\n" % (number, (number + 1) % length) for number in range(length))
-    found = ask(tmp_path, rules=HEAD + heads + b"-A INPUT -j c0\n" + jumps + b"COMMIT\n").errors
-    assert found in (["FWT205"], ["FWT205", "FWT503"])
+    answer = ask(tmp_path, rules=HEAD + heads + b"-A INPUT -j c0\n" + jumps + b"COMMIT\n")
+    assert answer.errors in (["FWT205"], ["FWT205", "FWT503"])
+    assert lines_of(answer, "FWT205") == [(HEAD + heads + jumps).count(b"\n") + 1]
 
 
 # --- too much of something ---

@@ -80,6 +80,16 @@ def _rule_faults(rule: Rule, chains: set[str], sets: Mapping[str, NamedSet], map
 
 def loops(table: Table) -> Iterator[str]:
     """Yield one sentence for each loop of jumps; the kernel refuses such a ruleset."""
+    return map(loop_text, loop_ways(table))
+
+
+def loop_text(way: tuple[str, ...]) -> str:
+    """Return the sentence for a loop."""
+    return f"chains {' -> '.join(way)} form a loop"
+
+
+def loop_ways(table: Table) -> Iterator[tuple[str, ...]]:
+    """Yield the loops of jumps, each as the chains on a way that ends in one where it was before."""
     targets = {chain.name: tuple(_leads_to(table, chain)) for chain in table.chains}
     state: dict[str, int] = {}
     for start, first in targets.items():
@@ -94,7 +104,7 @@ def loops(table: Table) -> Iterator[str]:
                 state[name] = 2
                 stack.pop()
             elif state.get(following) == 1:
-                yield f"chains {' -> '.join([item for item, _ in stack] + [following])} form a loop"
+                yield (*(item for item, _ in stack), following)
             elif following in targets and following not in state:
                 state[following] = 1
                 stack.append((following, iter(targets[following])))

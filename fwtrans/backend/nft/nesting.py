@@ -30,6 +30,13 @@ def too_deep(table: nft.Table) -> Iterator[tuple[str, ...]]:
             yield tuple(_way(chain.name, below))
 
 
+def rule_to(table: nft.Table, chain: str, target: str) -> nft.Rule | None:
+    """Return the first rule of a chain that leads to another one."""
+    maps = {item.name: item for item in table.maps}
+    rules = (rule for item in table.chains if item.name == chain for rule in item.rules)
+    return next((rule for rule in rules if target in _rule_targets(rule, maps)), None)
+
+
 def _measure(start: str, targets: Mapping[str, tuple[str, ...]], below: dict[str, tuple[int, str]]) -> None:
     """Find for a chain and all below it the longest way down: how many jumps, and to which chain the first leads."""
     if start in below:
@@ -58,11 +65,15 @@ def _way(name: str, below: Mapping[str, tuple[int, str]]) -> Iterator[str]:
 
 def _targets(chain: nft.Chain, maps: Mapping[str, nft.Map]) -> Iterator[str]:
     for rule in chain.rules:
-        for statement in rule.statements:
-            if isinstance(statement, nft.Verdict):
-                yield from _chains((statement,))
-            elif isinstance(statement, nft.VerdictMap):
-                yield from _chains(_values(statement.mapping, maps))
+        yield from _rule_targets(rule, maps)
+
+
+def _rule_targets(rule: nft.Rule, maps: Mapping[str, nft.Map]) -> Iterator[str]:
+    for statement in rule.statements:
+        if isinstance(statement, nft.Verdict):
+            yield from _chains((statement,))
+        elif isinstance(statement, nft.VerdictMap):
+            yield from _chains(_values(statement.mapping, maps))
 
 
 def _values(mapping: nft.AnonymousMap | nft.SetReference, maps: Mapping[str, nft.Map]) -> Iterator[object]:
