@@ -140,10 +140,10 @@ class _Entering:
         for port, word in _INTERFACES.items():
             self._made.clear()
             key = _key(port, rules)
-            if any(isinstance(rule.verdict, Dispatch) and rule.verdict.key == key.parts() for rule in behind):
+            if any(_looks_up(rule, port) for rule in behind):
                 continue
             elements = dict(self._elements(key, rules))
-            if any(found.saved >= _FEWEST_SAVED for found in elements.values()):
+            if any(isinstance(found.verdict, Goto) and found.saved >= _FEWEST_SAVED for found in elements.values()):
                 verdicts = {values: found.verdict for values, found in elements.items()}
                 return self._with(key, verdicts, self._names.new(word, "entry"))
         return self._table
@@ -194,7 +194,7 @@ class _Entering:
         place = self._walker.walk(self._base.name, self._at, facts_of(key.port, values))
         if isinstance(place, End):
             return _Found(place.verdict, place.passed - 1)
-        if place is None:
+        if place is None or place.chain == self._base.name:
             return None
         rest = self._rest(key, values, place)
         chain = self._chains[place.chain]
@@ -285,6 +285,12 @@ def _behind_states(rules: Sequence[Rule]) -> int:
         if not all(isinstance(step, FieldTest) and step.field is known.CT_STATE for step in rule.steps):
             return number
     return len(rules)
+
+
+def _looks_up(rule: Rule, port: Field) -> bool:
+    """Tell whether the rule looks the port up together with something else, as this pass would make it."""
+    verdict = rule.verdict
+    return isinstance(verdict, Dispatch) and len(verdict.key) > 1 and KeyPart(port) in verdict.key
 
 
 def _key(port: Field, rules: Sequence[Rule]) -> _Key:
