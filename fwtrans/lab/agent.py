@@ -21,16 +21,21 @@ from fwtrans.lab.frames import ICMP, TCP, UDP, address_text, identify_packet
 from fwtrans.lab.netns import end_with_parent, set_sysctl
 from fwtrans.lab.nflog import LogReader
 from fwtrans.lab.probe import Follow, Kind, Observation, Probe, Step, probe_from_json
+from fwtrans.lab.routes import Journey, Router, Ways, batches
 from fwtrans.lab.speaker import Speaker
-from fwtrans.lab.topology import HOST, pve_from_json
-from fwtrans.lab.wiring import build_pve
+from fwtrans.lab.topology import HOST, RouterTopology, topology_from_json
+from fwtrans.lab.wiring import build_pve, build_router
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from fwtrans.lab.wiring import Wiring
 
 ANSWER = "--- answer of the fwtrans lab ---"
 QUIET = 0.06
 """Seconds without a frame after which nothing more is expected. Frames pass a bridge within the system call that sends them."""
+OBSERVER_GROUP = 64321
+"""The NFLOG group of the lab's own rules."""
 _CONNTRACK = Path("/proc/net/nf_conntrack")
 
 
@@ -63,28 +68,52 @@ class Talk:
 class Agent:
     """One ruleset's turn."""
 
-    def __init__(self, wiring: Wiring, probes: list[Probe], groups: tuple[int, ...]) -> None:
+    def __init__(self, wiring: Wiring, probes: list[Probe], groups: tuple[int, ...], router: Router | None) -> None:
+        self.wiring = wiring
         self.ears = Ears(wiring, {probe.protocol for probe in probes if probe.kind is Kind.PROTOCOL})
         self.speaker = Speaker(wiring, self.ears)
-        self.logs = LogReader(groups)
+        self.logs = LogReader((*groups, OBSERVER_GROUP))
         self.names = {mac: name for name, mac in wiring.macs.items()}
         filled = [self.speaker.filled_in(probe) for probe in probes]
         self.talks = [Talk(probe, self.speaker.ends(probe, index)) for index, probe in enumerate(filled)]
         self.asked: dict[tuple[str, str], int] = {}
         self.speaker.hold_ports([(talk.probe, talk.ends) for talk in self.talks])
-
-    def run(self) -> list[Observation]:
-        """Send all probes, step by step, and return what was observed."""
+        self.router = router
+        self.batches = [Ways(tuple(range(len(probes))), {})] if router is None else list(batches(self._journeys()))
         list(self.ears.heard(QUIET))
-        longest = max((len(talk.probe.follow) for talk in self.talks), default=0)
-        for step in range(longest + 1):
-            for index, talk in enumerate(self.talks):
-                if self._wanted(talk, step):
-                    self._send(index, talk, step)
-                    self._listen(step, 0)
-            self._listen(step, QUIET)
-            self._read_marks(step)
+
+    def _journeys(self) -> Iterator[Journey]:
+        for talk in self.talks:
+            probe, ends = talk.probe, talk.ends
+            yield Journey(probe.source, probe.target, ends.source_address, ends.target_address)
+
+    @property
+    def settles(self) -> bool:
+        """Tell whether there are packets to be sent before the ruleset is loaded."""
+        return any(talk.probe.settled for talk in self.talks)
+
+    def run(self, *, loaded: bool) -> None:
+        """Send the packets that come before the ruleset is loaded, or those that come after."""
+        for batch in self.batches:
+            self._run(batch, loaded=loaded)
+
+    def observations(self) -> list[Observation]:
+        """Return what was observed."""
         return [_observation(talk) for talk in self.talks]
+
+    def _run(self, batch: Ways, *, loaded: bool) -> None:
+        members = [(index, self.talks[index]) for index in batch.journeys]
+        longest = max(len(talk.probe.follow) + 1 if loaded else talk.probe.settled for _, talk in members)
+        if self.router is not None and longest:
+            self.router.lead(batch.ways)
+        for step in range(longest):
+            due = [(index, talk) for index, talk in members if (step >= talk.probe.settled) == loaded]
+            wanted = [(index, talk) for index, talk in due if self._wanted(talk, step)]
+            for index, talk in wanted:
+                self._send(index, talk, step)
+            if wanted:
+                self._listen(QUIET)
+                self._read_marks(step)
 
     def _wanted(self, talk: Talk, step: int) -> bool:
         if step == 0:
@@ -110,6 +139,7 @@ class Agent:
             outgoing = following(probe, talk.ends, follow, number)
         talk.ends.sent.append(outgoing[0].payload)
         notes.trouble = self.speaker.send(probe, talk.ends, sender, outgoing)
+        self._listen(0)
 
     def _answered_by_kernel(self, talk: Talk, follow: Follow) -> bool:
         if talk.probe.target != HOST or follow is not Follow.REPLY:
@@ -120,14 +150,18 @@ class Agent:
         if probe.kind in {Kind.ARP_REQUEST, Kind.NEIGHBOUR_SOLICITATION}:
             self.asked[ends.target_address, ends.source_address] = number
 
-    def _listen(self, step: int, quiet: float) -> None:
+    def _listen(self, quiet: float) -> None:
         for heard in self.ears.heard(quiet):
-            self._note(heard, step)
+            self._note(heard)
         for message in self.logs.read():
-            number, _ = identify_packet(message.packet)
+            number, kind = identify_packet(message.packet)
             notes = self._notes(number)
-            if notes is not None:
+            if notes is None:
+                continue
+            if message.group != OBSERVER_GROUP:
                 notes.logs.append(message.prefix)
+            elif kind == "packet" and message.mark:
+                notes.shapes.add(f"mark {message.mark:#x}")
 
     def _notes(self, number: int | None) -> Notes | None:
         if number is None:
@@ -137,7 +171,7 @@ class Agent:
             return self.talks[index].notes[step]
         return None
 
-    def _note(self, heard: Heard, step: int) -> None:
+    def _note(self, heard: Heard) -> None:
         if heard.number is None:
             self._note_neighbour(heard)
             return
@@ -146,7 +180,8 @@ class Agent:
             return
         index, of_step = step_of(heard.number)
         talk = self.talks[index]
-        if step != of_step and step < len(talk.notes):
+        step = len(talk.notes) - 1
+        if step != of_step:
             follow = talk.follow(step)
             is_expected = (heard.kind == "tcp-reset" and follow is Follow.RESET) or (
                 heard.kind.startswith("icmp") and follow is Follow.RELATED
@@ -156,14 +191,14 @@ class Agent:
                 return
         if heard.kind == "tcp-syn-ack":
             talk.ends.peer_sequence = _sequence(heard)
-        if heard.endpoint == notes.sender:
+        if heard.endpoint == notes.sender and not (heard.kind == "packet" and notes.sender == talk.probe.target):
             if heard.kind != "packet":
                 notes.answers.add(heard.kind)
             return
         notes.seen.add(heard.endpoint)
         if heard.has_header:
-            shape = shape_of(heard.packet)
-            if shape != shape_of(talk.ends.sent[of_step]):
+            shape, sent = shape_of(heard.packet), shape_of(talk.ends.sent[of_step])
+            if shape not in {sent, one_hop_on(sent)}:
                 notes.shapes.add(shape)
 
     def _note_neighbour(self, heard: Heard) -> None:
@@ -214,7 +249,15 @@ def shape_of(packet: bytes) -> str:
     hops, body = (packet[8], packet[(packet[0] & 15) * 4 :]) if is_v4 else (packet[7], packet[40:])
     has_ports = protocol in {TCP, UDP, 132} and not (is_v4 and int.from_bytes(packet[6:8], "big") & 0x1FFF)
     ports = f" {int.from_bytes(body[:2], 'big')}>{int.from_bytes(body[2:4], 'big')}" if has_ports else ""
-    return f"{source}>{destination} {protocol}{ports} tos {tos:#x} hops {hops}"
+    has_options = protocol == TCP and ports and len(body) >= 20 and body[12] >> 4 > 5
+    options = f" options {body[20 : (body[12] >> 4) * 4].hex()}" if has_options else ""
+    return f"{source}>{destination} {protocol}{ports} tos {tos:#x}{options} hops {hops}"
+
+
+def one_hop_on(shape: str) -> str:
+    """Return how a packet looks that was routed and otherwise left alone."""
+    rest, _, hops = shape.rpartition(" ")
+    return f"{rest} {int(hops) - 1}" if rest else ""
 
 
 def conntrack_marks() -> dict[tuple[int, str, str, int, int], int]:
@@ -248,7 +291,7 @@ def _observation(talk: Talk) -> Observation:
     return Observation(talk.probe.id, talk.probe.target, tuple(steps))
 
 
-def load(loads: list[tuple[list[str], str]]) -> str:
+def load(loads: Sequence[tuple[Sequence[str], str]]) -> str:
     """Feed each text to its tool; return what the first one that failed said, or nothing."""
     for words, text in loads:
         done = subprocess.run(words, input=text, capture_output=True, text=True, check=False)  # noqa: S603
@@ -259,15 +302,50 @@ def load(loads: list[tuple[list[str], str]]) -> str:
 
 def answer(order: dict[str, Any]) -> dict[str, Any]:
     """Carry out an order."""
-    wiring = build_pve(pve_from_json(order["topology"]))
+    topology = topology_from_json(order["topology"])
+    wiring = build_router(topology) if isinstance(topology, RouterTopology) else build_pve(topology)
+    router = Router(topology) if isinstance(topology, RouterTopology) else None
     for name in ("iptables", "ip6tables", "arptables"):
         value = int(bool(order["bridge_nf_call"]) and name != "arptables")
         set_sysctl(f"net/bridge/bridge-nf-call-{name}", value, optional=True)
+    agent = Agent(wiring, [probe_from_json(probe) for probe in order["probes"]], tuple(order["groups"]), router)
+    if agent.settles:
+        load([_TRACKING])
+        agent.run(loaded=False)
     failed = load(order["loads"])
     if failed:
         return {"failed": failed}
-    agent = Agent(wiring, [probe_from_json(probe) for probe in order["probes"]], tuple(order["groups"]))
-    return {"observations": [asdict(one) for one in agent.run()]}
+    if agent.settles:
+        load([_TRACKING_ENDS])
+    if router is not None:
+        load([_OBSERVER])
+    agent.run(loaded=True)
+    return {"observations": [asdict(one) for one in agent.observations()]}
+
+
+_NFT = ["nft", "-f", "-"]
+# Connections are known before the ruleset comes; resets that the host would send for those nobody there knows of are not sent.
+_TRACKING = (
+    _NFT,
+    """\
+table inet fwtrans_lab_before {
+  chain tracked { type filter hook prerouting priority 0; ct state established; }
+  chain output { type filter hook output priority 0; tcp flags & rst == rst drop; }
+}
+""",
+)
+_TRACKING_ENDS = (_NFT, "table inet fwtrans_lab_before; delete table inet fwtrans_lab_before;\n")
+_LAST = 2147483000
+# Says with which mark a packet comes through all rules.
+_OBSERVER = (
+    _NFT,
+    f"""\
+table inet fwtrans_lab_observer {{
+  chain input {{ type filter hook input priority {_LAST}; log group {OBSERVER_GROUP}; }}
+  chain postrouting {{ type filter hook postrouting priority {_LAST}; log group {OBSERVER_GROUP}; }}
+}}
+""",
+)
 
 
 def main() -> None:

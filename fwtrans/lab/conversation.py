@@ -16,6 +16,7 @@ from fwtrans.lab.frames import (
     IPV4,
     IPV6,
     SCTP_PROTOCOL,
+    STEPS,
     TCP,
     UDP,
     address_bytes,
@@ -25,9 +26,7 @@ from fwtrans.lab.frames import (
 )
 from fwtrans.lab.probe import Follow, Kind, Probe
 
-STEPS = 8
-"""More steps than a probe has: the number of a packet is that of its probe times this, and that of the step."""
-_ACK, _PUSH = 0x10, 0x08
+_SYN, _ACK, _PUSH = 0x02, 0x10, 0x08
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 LINK_KINDS = {Kind.ARP_REQUEST, Kind.ARP_REPLY, Kind.ETHERTYPE, Kind.FRAME}
 """What the host can only send as frames."""
@@ -98,6 +97,8 @@ def _next_body(
     icmp = ICMP6 if ":" in here else ICMP
     if follow is Follow.RELATED:
         kind, code = (1, 4) if icmp == ICMP6 else (3, 3)
+        if probe.settled:
+            kind, code = probe.icmp_type, probe.icmp_code
         return icmp, frames.icmp(here, there, kind, code, b"\0" * 4 + ends.sent[0][:512])
     if probe.kind is Kind.TCP:
         return TCP, _next_segment(probe, ends, follow, number, ways)
@@ -118,8 +119,9 @@ def _next_segment(probe: Probe, ends: Ends, follow: Follow, number: int, ways: t
         ends.peer_sequence = sequence(number)
         return frames.tcp(*ways, 0x12, ends.peer_sequence, ours + 1)
     theirs = ends.peer_sequence or sequence(number)
+    flags = probe.flags if number % STEPS == probe.settled > 0 else _ACK | _PUSH
     numbers = (ours + 1, theirs + 1) if follow is Follow.REQUEST else (theirs + 1, ours + 1)
-    return frames.tcp(*ways, _ACK | _PUSH, *numbers, token(number, probe.size))
+    return frames.tcp(*ways, flags, *numbers, token(number, probe.size))
 
 
 def _ethertype(packet: bytes) -> int:
@@ -158,9 +160,10 @@ def _body(probe: Probe, ends: Ends, number: int) -> tuple[int, bytes]:
     data = token(number, probe.size)
     icmp = ICMP6 if ":" in here else ICMP
     if probe.kind is Kind.TCP:
-        more = b"" if probe.flags & 0x17 == 0x02 else data
-        acknowledged = sequence(number) if probe.flags & _ACK else 0
-        return TCP, frames.tcp(here, there, sport, dport, probe.flags, sequence(number), acknowledged, more)
+        flags = _SYN if probe.settled else probe.flags
+        more = b"" if flags & 0x17 == 0x02 else data
+        acknowledged = sequence(number) if flags & _ACK else 0
+        return TCP, frames.tcp(here, there, sport, dport, flags, sequence(number), acknowledged, more)
     if probe.kind is Kind.SCTP:
         return SCTP_PROTOCOL, frames.sctp(sport, dport, data)
     if probe.kind is Kind.ECHO:

@@ -15,7 +15,11 @@ ICMP, IGMP, TCP, UDP, ICMP6, SCTP_PROTOCOL = 1, 2, 6, 17, 58, 132
 MAGIC = b"FwTr"
 _FIRST_NUMBER = 0x46000000
 """Sequence numbers of probes start here, so that a kernel's own are hardly taken for one."""
+STEPS = 8
+"""More steps than a probe has: the number of a packet is that of its probe times this, and that of the step."""
 _LAST_NUMBER = _FIRST_NUMBER + 0x00FFFFFF
+SEGMENT_SIZE = 8960
+"""More than fits an Ethernet frame, so that it is seen where a rule makes it smaller."""
 _SYN, _RST = 0x02, 0x04
 _EXTENSION_HEADERS = {0, 43, 44, 60}
 _ICMP_ERRORS = {3, 4, 5, 11, 12}
@@ -143,8 +147,12 @@ def tcp(  # noqa: PLR0913, PLR0917 -- as many as the header has
     acknowledged: int = 0,
     data: bytes = b"",
 ) -> bytes:
-    """Return a TCP segment."""
-    segment = struct.pack("!HHIIBBHHH", sport, dport, sequence, acknowledged, 0x50, flags, 8192, 0, 0) + data
+    """Return a TCP segment; one with SYN says its largest segment size, as every system does."""
+    options = struct.pack("!BBH", 2, 4, SEGMENT_SIZE) if flags & _SYN else b""
+    offset = (5 + len(options) // 4) << 4
+    segment = (
+        struct.pack("!HHIIBBHHH", sport, dport, sequence, acknowledged, offset, flags, 8192, 0, 0) + options + data
+    )
     total = checksum(_pseudo_header(source, destination, TCP, len(segment)) + segment)
     return segment[:16] + struct.pack("!H", total) + segment[18:]
 
@@ -249,11 +257,14 @@ def _tcp_number(body: bytes) -> tuple[int | None, str]:
         # A reset in answer to an ACK continues what that acknowledged, one in answer to a SYN acknowledges the SYN.
         found = ours if _is_number(ours) else theirs - 1
         return (found - _FIRST_NUMBER if _is_number(found) else None), "tcp-reset"
-    if body[13] & _SYN and _is_number(ours):
-        return ours - _FIRST_NUMBER, "packet"
-    if body[13] & _SYN and _is_number(theirs - 1):
+    if body[13] & _SYN and _is_number(theirs - 1) and not (_is_number(ours) and _same_probe(ours, theirs - 1)):
+        # the number with which a kernel starts is any, also one of ours
         return theirs - 1 - _FIRST_NUMBER, "tcp-syn-ack"
-    return None, "packet"
+    return (ours - _FIRST_NUMBER if body[13] & _SYN and _is_number(ours) else None), "packet"
+
+
+def _same_probe(one: int, other: int) -> bool:
+    return (one - _FIRST_NUMBER) // STEPS == (other - _FIRST_NUMBER) // STEPS
 
 
 def _is_number(value: int) -> bool:

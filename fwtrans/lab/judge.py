@@ -16,7 +16,7 @@ from fwtrans.lab.probe import Observation, Probe, Step, observation_from_json
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from fwtrans.lab.topology import PveTopology
+    from fwtrans.lab.topology import PveTopology, RouterTopology
 
 
 class LabFailed(Exception):  # noqa: N818 -- it is not the input's fault
@@ -57,6 +57,13 @@ def judge_pve(
     side: Side, topology: PveTopology, probes: Sequence[Probe], kernel: Kernel, *, seconds: int = 300
 ) -> list[Observation]:
     """Load one side in a Proxmox VE topology in this kernel, send the probes, and return what became of each."""
+    return judge(side, topology, probes, kernel, seconds=seconds)
+
+
+def judge(
+    side: Side, topology: PveTopology | RouterTopology, probes: Sequence[Probe], kernel: Kernel, *, seconds: int = 300
+) -> list[Observation]:
+    """Load one side in a topology in this kernel, send the probes, and return what became of each."""
     order = {
         "topology": topology.as_json(),
         "loads": side.loads,

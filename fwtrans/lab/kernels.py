@@ -50,6 +50,13 @@ class Answer(NamedTuple):
     kernel: Kernel
 
 
+class Choice(NamedTuple):
+    """The kernel that was taken, and why those before it were not."""
+
+    kernel: Kernel
+    passed_over: tuple[str, ...]
+
+
 class NoKernel(Exception):  # noqa: N818 -- what there is not
     """No kernel at hand can do the work; the text says why for each."""
 
@@ -87,11 +94,27 @@ def run_script(kernel: Kernel, script: str, arguments: Sequence[str] = (), *, se
 
 def choose(needed: str = BRIDGE_CONNTRACK, environment: Mapping[str, str] = os.environ) -> Kernel:
     """Return the first kernel in which the script `needed` succeeds; raise NoKernel where there is none."""
-    reasons = []
-    for kernel in candidates(environment):
-        answer = run_script(kernel, needed, seconds=60)
+    return choice(needed, tuple(candidates(environment)), environment).kernel
+
+
+def named(wanted: str, environment: Mapping[str, str] = os.environ) -> tuple[Kernel, ...]:
+    """Return the kernels that a person asks for: `auto`, `running`, `uml` (the one that is set), or a launcher's path."""
+    if "/" in wanted:
+        return (Kernel(f"the kernel of {wanted}", (wanted,), ("-t",)),)
+    found = tuple(candidates(environment))
+    return {
+        "running": tuple(kernel for kernel in found if not kernel.timed),
+        "uml": tuple(kernel for kernel in found if kernel.timed),
+    }.get(wanted, found)
+
+
+def choice(needed: str, kernels: Sequence[Kernel], environment: Mapping[str, str] = os.environ) -> Choice:
+    """Return the first of the kernels in which the script succeeds, and what the others said."""
+    reasons: list[str] = []
+    for kernel in kernels:
+        answer = run_script(kernel, needed, seconds=120)
         if answer.status == 0:
-            return kernel
+            return Choice(kernel, tuple(reasons))
         lines = answer.output.strip().splitlines()
         reasons.append(f"{kernel.name}: {lines[0] if lines else f'exit status {answer.status}'}")
     if SETTING not in environment:

@@ -17,7 +17,7 @@ _PACKET, _CONFIG = 0, 1
 _BIND, _FAMILY_BIND = 1, 3
 _COPY_WHOLE = struct.pack("!IBx", 0xFFFF, 2)
 _COMMAND, _MODE, _AT_ONCE = 1, 2, 5
-_PAYLOAD, _PREFIX = 9, 10
+_MARK, _PAYLOAD, _PREFIX = 2, 9, 10
 _HEADER = 20
 
 
@@ -27,6 +27,7 @@ class Message(NamedTuple):
     group: int
     prefix: str
     packet: bytes
+    mark: int = 0
 
 
 def _attribute(kind: int, data: bytes) -> bytes:
@@ -68,7 +69,8 @@ class LogReader:
                 group = int.from_bytes(data[18:20], "big")
                 found = dict(_attributes(data[_HEADER:length]))
                 prefix = found.get(_PREFIX, b"").rstrip(b"\0").decode(errors="replace")
-                yield Message(group, prefix, found.get(_PAYLOAD, b""))
+                mark = int.from_bytes(found.get(_MARK, b""), "big")
+                yield Message(group, prefix, found.get(_PAYLOAD, b""), mark)
             data = data[(length + 3) & ~3 :]
 
 

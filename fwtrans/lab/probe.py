@@ -82,6 +82,8 @@ class Probe:
     ipv6: bool = False
     """Which family to take, where no address says it."""
     follow: tuple[Follow, ...] = ()
+    settled: int = 0
+    """How many of its packets are sent before the ruleset is loaded: what comes then belongs to a known connection."""
     stubborn: bool = False
     """Send what follows even where the packet before did not arrive."""
     frame: str = ""

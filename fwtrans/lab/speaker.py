@@ -84,6 +84,12 @@ class Speaker:
             return self.endpoints[name].mac
         return self.wiring.macs[self._attached(other)]
 
+    def _next_mac(self, receiver: str, sender: str) -> str:
+        """Return the hardware address that a frame from `sender` to `receiver` goes to: where the host routes, its own."""
+        if self.wiring.routed:
+            return self.wiring.macs[self._attached(sender)]
+        return self.own_mac(receiver, sender)
+
     def _attached(self, name: str) -> str:
         if name in self.endpoints:
             return self.endpoints[name].attached
@@ -102,7 +108,7 @@ class Speaker:
             return found
         if probe.kind is Kind.ARP_REQUEST or not probe.target:
             return BROADCAST
-        return self.own_mac(probe.target, probe.source)
+        return self._next_mac(probe.target, probe.source)
 
     def hold_ports(self, probes: list[tuple[Probe, Ends]]) -> None:
         """Have the host answer on the ports that are asked for, so that it refuses nothing by itself."""
@@ -157,6 +163,8 @@ class Speaker:
         if back:
             # who answers knows its own address, whatever the question was sent to
             here = self.own_mac(sender, receiver)
+            if self.wiring.routed:
+                there = self._next_mac(receiver, sender)
         wire.send(ethernet(there, here, one.kind, one.payload, self._tag(probe, sender, receiver, back=back)))
 
     def _tag(self, probe: Probe, sender: str, receiver: str, *, back: bool) -> int | None:

@@ -89,6 +89,32 @@ class PveTopology:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouterTopology:
+    """A host that routes between its interfaces, with a neighbour behind each who has every address there is.
+
+    Which interface a packet leaves by is no property of the topology: each probe names it, and routes are set for it.
+    """
+
+    interfaces: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what travels."""
+        return asdict(self)
+
+    @staticmethod
+    def host_address(place: int, *, is_v6: bool) -> str:
+        """Return the host's own address on its n-th interface (RFC 6598, RFC 4193)."""
+        return f"fd00:6c:{place:x}::1" if is_v6 else f"100.{64 + (place >> 8)}.{place & 255}.1"
+
+
+def topology_from_json(value: dict[str, Any]) -> PveTopology | RouterTopology:
+    """Return a topology that has travelled."""
+    if "interfaces" in value:
+        return RouterTopology(interfaces=tuple(value["interfaces"]))
+    return pve_from_json(value)
+
+
 def pve_from_json(value: dict[str, Any]) -> PveTopology:
     """Return a topology that has travelled."""
     return PveTopology(

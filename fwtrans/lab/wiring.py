@@ -15,7 +15,7 @@ from pyroute2 import IPRoute  # noqa: TID251 -- the lab builds networks
 from fwtrans.lab.netns import another, inside, set_sysctl
 
 if TYPE_CHECKING:
-    from fwtrans.lab.topology import GuestNic, PveTopology, Uplink
+    from fwtrans.lab.topology import GuestNic, PveTopology, RouterTopology, Uplink
 
 _STATIC, _MASTER_STICKY = 0x42, 0x44
 """States and flags of a forwarding entry that learning does not move (NUD_NOARP, NUD_REACHABLE; NTF_MASTER, NTF_STICKY)."""
@@ -45,6 +45,8 @@ class Wiring(NamedTuple):
     macs: dict[str, str]
     host_addresses: tuple[tuple[str, str], ...]
     """Interface and address, without prefix length."""
+    routed: bool = False
+    """Whether the host routes between the endpoints, so that every frame is for the host."""
 
 
 class Builder:
@@ -136,11 +138,15 @@ class Builder:
         self.netlink.neigh("replace", dst=address, lladdr=mac, ifindex=number, state="permanent")
         self.netlink.route("replace", dst=f"{address}/{length}", oif=number, scope=253)
 
+    def next_hop(self, interface: str, address: str, mac: str) -> None:
+        """Tell the host for good who has an address that routes lead over."""
+        self.netlink.neigh("replace", dst=address, lladdr=mac, ifindex=self.number(interface), state="permanent")
+
     def gateway(self, interface: str, mac: str) -> None:
         """Send what nobody near has to a router behind this interface."""
         for family, address in GATEWAYS.items():
             number = self.number(interface)
-            self.netlink.neigh("replace", dst=address, lladdr=mac, ifindex=number, state="permanent")
+            self.next_hop(interface, address, mac)
             self.netlink.route("replace", dst="default", family=family, gateway=address, oif=number, flags=_ON_LINK)
 
     def finish(self) -> None:
@@ -199,6 +205,35 @@ def build_pve(topology: PveTopology) -> Wiring:
     )
     alone = tuple((one.interface, one.address.partition("/")[0]) for one in topology.host)
     return Wiring(builder.world, endpoints, builder.macs, alone)
+
+
+def build_router(topology: RouterTopology) -> Wiring:
+    """Build a host that routes."""
+    builder = Builder()
+    set_sysctl("net/ipv4/ip_forward", 1)
+    set_sysctl("net/ipv6/conf/all/forwarding", 1, optional=True)
+    set_sysctl("net/ipv4/conf/all/accept_local", 1)
+    for name in ("all", "default"):
+        set_sysctl(f"net/ipv4/conf/{name}/send_redirects", 0)
+    addresses, endpoints = [], []
+    for place, name in enumerate(topology.interfaces):
+        builder.cable(name)
+        enable_ipv6(name)
+        mac = f"02:0b:00:00:{place >> 8:02x}:{place & 255:02x}"
+        for is_v6 in (False, True):
+            address = topology.host_address(place, is_v6=is_v6)
+            builder.address(name, f"{address}/{64 if is_v6 else 24}")
+            builder.next_hop(name, gateway_of(address), mac)
+            addresses.append((name, address))
+        own = tuple(gateway_of(topology.host_address(place, is_v6=is_v6)) for is_v6 in (False, True))
+        endpoints.append(Endpoint(name, name, mac, own, name))
+    builder.finish()
+    return Wiring(builder.world, tuple(endpoints), builder.macs, tuple(addresses), routed=True)
+
+
+def gateway_of(address: str) -> str:
+    """Return the neighbour's address beside one of the host's, which ends with 1."""
+    return f"{address[:-1]}2"
 
 
 def port_of(topology: PveTopology, guest: GuestNic) -> str:

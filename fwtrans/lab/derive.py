@@ -1,0 +1,247 @@
+"""Probes out of the meaning of two rulesets: for each rule a packet that it holds for, and one on the far side of each test.
+
+What gets to a rule, and what its tests leave of that, are sets of packets (semantics/reach.py); a packet out of such a set
+is made into a probe that can be sent: an interface that it comes in by, one that it leaves by or the host, a conversation
+before it where it belongs to a known connection. Packets on both sides of each boundary are sent as well
+(boundaries.py), and random mixtures of all values that were found. No probe says what should become of it: that is what
+the kernel is asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import chain as joined
+from random import Random
+from typing import TYPE_CHECKING, NamedTuple
+
+from fwtrans.ir import fields as known
+from fwtrans.ir.fields import FieldKind
+from fwtrans.lab.boundaries import variants
+from fwtrans.lab.realise import realise
+from fwtrans.semantics.bdd import OutOfNodes
+from fwtrans.semantics.outcome import Limits
+from fwtrans.semantics.packet import Packet
+from fwtrans.semantics.path import Hop
+from fwtrans.semantics.program import Undecidable
+from fwtrans.semantics.reach import leading, walked
+from fwtrans.semantics.session import Session
+from fwtrans.semantics.witness import Witnesses
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fwtrans.ir.fields import Field
+    from fwtrans.ir.ruleset import Ruleset
+    from fwtrans.lab.probe import Probe
+    from fwtrans.semantics.bdd import Node
+    from fwtrans.semantics.packet import HookVisit
+    from fwtrans.semantics.reach import Walked
+    from fwtrans.source import Origin
+
+DEFAULT_BUDGET = 1000
+_TUPLE = (
+    (known.SPORT, known.IP_SADDR, known.IP_DADDR, known.DPORT),
+    (known.SPORT, known.IP6_SADDR, known.IP6_DADDR, known.DPORT),
+)
+_TRIES = 40
+
+
+class Aim(NamedTuple):
+    """A packet at a hook, and the rule that it was made for."""
+
+    visit: HookVisit
+    packet: Packet
+    origin: Origin | None
+
+
+class Derived(NamedTuple):
+    """A probe and where it came from."""
+
+    probe: Probe
+    aim: Aim
+
+
+@dataclass(slots=True)
+class _Pool:
+    """Values that no test of either side tells apart."""
+
+    session: Session
+
+    def others(self, which: Field, value: int, source: Random) -> Iterator[int]:
+        """Yield values that no test tells from this one."""
+        classes = self.session.variables.numbers.get(which)
+        number = classes.class_of(value) if classes is not None else 0
+        spans = list(classes.members(number)) if classes is not None and number >= 0 else [(1, (1 << which.width) - 1)]
+        for _ in range(_TRIES):
+            low, high = source.choice(spans)
+            near = min(high, max(low, value) + 4096) if which.kind in _ADDRESS_KINDS and low <= value <= high else high
+            yield source.randint(max(low, value if near != high else low), near)
+
+
+_ADDRESS_KINDS = {FieldKind.IPV4, FieldKind.IPV6}
+
+
+def derive(
+    old: Ruleset,
+    new: Ruleset,
+    *,
+    budget: int = DEFAULT_BUDGET,
+    seed: int = 0,
+    limits: Limits | None = None,
+    told: Callable[[int], None] = lambda _count: None,
+) -> list[Derived]:
+    """Return at most `budget` probes for two rulesets; `told` hears how many there are by now."""
+    source = Random(seed)  # noqa: S311 -- the same probes in every run
+    nodes = (limits or Limits()).nodes
+    sides = [_Deriving(old, new, nodes, source), _Deriving(new, old, nodes, source)]
+    found: list[Derived] = []
+    seen: set[object] = set()
+    pool = sides[0].pool
+    # what every rule is for comes first, then what it is not for, then the boundaries, then chance
+    _take(_in_turn([side.hits() for side in sides]), seen, budget * 3 // 10, found, pool, source)
+    told(len(found))
+    _take(_in_turn([side.misses() for side in sides]), seen, budget // 2, found, pool, source)
+    told(len(found))
+    _take(_in_turn([side.boundaries() for side in sides]), seen, budget * 9 // 10, found, pool, source)
+    told(len(found))
+    if found:
+        _take(_mixed(found, source), seen, budget, found, pool, source)
+    told(len(found))
+    return found
+
+
+def _in_turn(streams: list[Iterator[Aim]]) -> Iterator[Aim]:
+    open_streams = list(streams)
+    while open_streams:
+        for stream in list(open_streams):
+            item = next(stream, None)
+            if item is None:
+                open_streams.remove(stream)
+            else:
+                yield item
+
+
+def _take(aims: Iterator[Aim], seen: set[object], most: int, found: list[Derived], pool: _Pool, source: Random) -> None:
+    """Add probes for aims until there are `most`; each gets a connection of its own."""
+    tries = 0
+    for aim in aims:
+        tries += 1
+        if len(found) >= most or tries > 20 * most:
+            break
+        fresh = _fresh(aim, seen, pool, source)
+        if fresh is None:
+            continue
+        probe = realise(fresh.visit, fresh.packet, f"{len(found) + 1}", source)
+        if probe is not None:
+            found.append(Derived(probe, fresh))
+
+
+def _fresh(aim: Aim, seen: set[object], pool: _Pool, source: Random) -> Aim | None:
+    """Give the packet a 5-tuple that no probe has had, out of values that no rule tells from its own."""
+    values = dict(aim.packet.values)
+    fields = _TUPLE[known.IP6_SADDR in values or values.get(known.NFPROTO) == 10]
+    present = [one for one in fields if one in values]
+    for which in (None, *present):
+        candidates = joined([None], pool.others(which, int(values[which]), source)) if which is not None else [None]
+        for value in candidates:
+            tried = {**values, which: value} if which is not None and value is not None else values
+            key = (tried.get(known.L4PROTO), *(tried.get(one) for one in fields))
+            if key not in seen and (value is not None or which is None):
+                seen.add(key)
+                return aim._replace(packet=Packet(tried))
+    return None
+
+
+def _mixed(found: list[Derived], source: Random) -> Iterator[Aim]:
+    """Yield packets that take each value from one of two others at the same hook."""
+    by_visit: dict[HookVisit, list[Aim]] = {}
+    for derived in found:
+        by_visit.setdefault(derived.aim.visit, []).append(derived.aim)
+    aims = [derived.aim for derived in found]
+    while True:
+        one = source.choice(aims)
+        other = source.choice(by_visit[one.visit])
+        values = dict(one.packet.values)
+        for which, value in other.packet.values.items():
+            if which in values and which not in _KEPT and source.random() < 0.3:
+                values[which] = value
+        yield Aim(one.visit, Packet(values), None)
+
+
+_KEPT = {known.L4PROTO, known.NFPROTO, known.HAS_TRANSPORT, known.ETHER_PROTOCOL, known.CT_STATE}
+
+
+class _Deriving:
+    """One ruleset's rules as sets of packets, cut by the constants of both."""
+
+    def __init__(self, ruleset: Ruleset, other: Ruleset, nodes: int, source: Random) -> None:
+        self.session = Session(ruleset, other, nodes)
+        self.pool = _Pool(self.session)
+        self._source = source
+        self._places: list[tuple[HookVisit, Walked, int]] = []
+        for compared in self.session.compared:
+            visit = compared.path.visit
+            try:
+                chains = walked(self.session, visit)
+            except (OutOfNodes, Undecidable, RecursionError):
+                continue
+            self._places.extend((visit, found, at) for found in chains for at in range(len(found.rules) + 1))
+        source.shuffle(self._places)
+
+    def hits(self) -> Iterator[Aim]:
+        """Yield for each rule a packet that all its tests hold for; for a chain's end, one that gets there."""
+        for visit, found, at in self._places:
+            packets = found.before[at]
+            if at < len(found.rules):
+                packets = packets & self._asked(visit, found, at)
+            yield from self._picked(visit, packets, found, at)
+
+    def misses(self) -> Iterator[Aim]:
+        """Yield for each test of each rule a packet that only this test stops."""
+        for visit, found, at in self._places:
+            if at == len(found.rules):
+                continue
+            sets = self.session.evaluator(visit).sets
+            steps = [step for step in self.session.program.rules.items[found.rules[at]].steps if isinstance(step, int)]
+            nodes = [sets.node(step) for step in steps]
+            for stopped in range(len(nodes)):
+                packets = found.before[at] & ~nodes[stopped]
+                for place, node in enumerate(nodes):
+                    packets = packets & node if place != stopped else packets
+                yield from self._picked(visit, packets, found, at)
+
+    def boundaries(self) -> Iterator[Aim]:
+        """Yield packets beside the boundaries that the rules draw, one of each rule in turn."""
+        yield from _in_turn([self._beside(*place) for place in self._places])
+
+    def _beside(self, visit: HookVisit, found: Walked, at: int) -> Iterator[Aim]:
+        if at == len(found.rules):
+            return
+        rule = found.chain.rules[at]
+        aim = next(self._picked(visit, found.before[at] & self._asked(visit, found, at), found, at), None)
+        if aim is not None:
+            changed = list(variants(rule, found.table, aim.packet.values, self._source))
+            self._source.shuffle(changed)
+            yield from (aim._replace(packet=Packet(values)) for values in changed)
+
+    def _asked(self, visit: HookVisit, found: Walked, at: int) -> Node:
+        return leading(self.session, visit, self.session.program.rules.items[found.rules[at]]).asked
+
+    def _picked(self, visit: HookVisit, packets: Node, found: Walked, at: int) -> Iterator[Aim]:
+        if packets == self.session.bdd.false:
+            return
+        packet, _ = Witnesses(self.session.evaluator(visit).sets, Hop(visit)).pick(packets)
+        rule = found.chain.rules[at] if at < len(found.rules) else None
+        origin = rule.origins[0] if rule is not None and rule.origins else None
+        yield Aim(visit, packet, origin)
+
+
+def interfaces_of(probes: list[Probe], host: str) -> tuple[str, ...]:
+    """Return the interfaces that probes name, in a stable order."""
+    names = dict.fromkeys(joined.from_iterable((probe.source, probe.target) for probe in probes))
+    return tuple(sorted(name for name in names if name and name != host))
+
+
+def renumbered(probes: list[Probe]) -> list[Probe]:
+    """Return the probes with ids in order."""
+    return [replace(probe, id=str(number)) for number, probe in enumerate(probes, start=1)]
