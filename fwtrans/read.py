@@ -30,13 +30,12 @@ from fwtrans.parsers.ipset_save.values import Names
 from fwtrans.parsers.iptables_save.command_lines import parse_script
 from fwtrans.parsers.iptables_save.dump import parse_dump, refuse_what_is_no_text
 from fwtrans.parsers.iptables_save.sniff import families_named, sections, sniff_family
-from fwtrans.parsers.iptables_save.unparse import unparse_dump
 from fwtrans.parsers.nft_json.parse import parse_nft_json
 from fwtrans.parsers.nft_text.parse import parse_nft_text
 from fwtrans.parsers.pve.complaints import refuse_mistakes
 from fwtrans.parsers.registry import Format, recognise
 from fwtrans.parsers.shell_script import read_script
-from fwtrans.read_pve import at_its_origin, dumps_of_pve, part_sources
+from fwtrans.read_pve import at_its_origin, dumps_of_pve, part_sources, written_out
 from fwtrans.read_scripts import commands_of_interfaces, run_commands
 from fwtrans.source import SourceFile, Span
 
@@ -190,7 +189,7 @@ class _Reader:
             )
             self.sink.add(Diagnostic(code="FWT173", message=message, span=Span(pve[0], 1, 0, 1)))
             return
-        texts = {dump.family: SourceFile(dump.source.name, unparse_dump(dump)) for dump in called}
+        texts = {dump.family: written_out(dump) for dump in called}
         dumps, self.host = dumps_of_pve(pve, (texts.get("ip"), texts.get("ip6")), self.sink)
         self.dump(dumps.ip, Family.IP)
         self.dump(dumps.ip6, Family.IP6)

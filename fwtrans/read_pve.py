@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
+from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.diagnostics import DiagnosticSink
 from fwtrans.ir.host import Host
+from fwtrans.lower.pve.chains import Line, made_text
 from fwtrans.lower.pve.compile import Dumps, compile_node
 from fwtrans.lower.pve.guests import port_name
+from fwtrans.parsers.iptables_save.unparse import unparse_dump
 from fwtrans.parsers.pve.directory import is_pve_directory, read_pve_directory, recognise_path
 from fwtrans.parsers.pve.firewall_file import parse_firewall_file
+from fwtrans.parsers.pve.host_files import HOST_FILES
 from fwtrans.parsers.pve.syntax import FirewallKind, Guest, GuestConf, GuestKind, PveConfig
 from fwtrans.parsers.registry import Format, recognise
 from fwtrans.source import Span
@@ -22,12 +27,16 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Interface, IPv6Interface
 
     from fwtrans.diagnostics import Diagnostic
+    from fwtrans.parsers.iptables_save.syntax import IptablesDump
     from fwtrans.parsers.pve.syntax import FirewallFile, NodeFacts
     from fwtrans.source import SourceFile
 
 _KINDS = {"cluster": FirewallKind.CLUSTER, "host": FirewallKind.HOST, "guest": FirewallKind.GUEST}
 _SURE = frozenset({*_KINDS, "conf", "corosync", "facts", "sdn"})
 """Parts that a path tells by itself; those of vnets and of other software count beside one of these."""
+
+
+_RULE = re.compile(r"(?:\[\d+:\d+\] )?-A ")
 
 
 class Parted(NamedTuple):
@@ -44,8 +53,13 @@ def part_sources(sources: Sequence[SourceFile]) -> Parted:
     pve: list[SourceFile] = []
     others: list[SourceFile] = []
     for source, part in zip(sources, parts, strict=True):
+        name = PurePath(source.name).name
+        tells_of_host = together and name in HOST_FILES
         is_own = (together and part is not None) or _is_firewall_file(source)
-        (pve if is_own else others).append(source)
+        if is_own or tells_of_host:
+            pve.append(source)
+        if not is_own and not (tells_of_host and name != "interfaces"):  # which may hold firewall calls, too
+            others.append(source)
     return Parted(tuple(pve), tuple(others))
 
 
@@ -73,6 +87,13 @@ def dumps_of_pve(
     found = config.foreign
     config = replace(config, foreign=(found[0] or others[0], found[1] or others[1]))
     return Compiled(compile_node(config, sink), _host(config))
+
+
+def written_out(dump: IptablesDump) -> SourceFile:
+    """Return the text of a dump that calls have left behind; its rules come from the lines of the calls."""
+    rules = (dump.source.origin(rule.line) for table in dump.tables for chain in table.chains for rule in chain.rules)
+    lines = unparse_dump(dump).splitlines()
+    return made_text(dump.source.name, [Line(line, next(rules) if _RULE.match(line) else None) for line in lines])
 
 
 def _host(config: PveConfig) -> Host:

@@ -33,6 +33,8 @@ COLLECTED = (
 )
 
 _DUMPS = COLLECTED[:-1]
+_DEEPEST = 5
+"""How many folders deep a Proxmox VE configuration goes: pve/nodes/NAME/qemu-server in a copy of /etc, and one more."""
 
 STANDARD_INPUT = "-"
 
@@ -54,9 +56,7 @@ def read_paths(paths: Iterable[str], sink: DiagnosticSink) -> tuple[SourceFile, 
     return tuple(found)
 
 
-def read_host_addresses(
-    texts: Iterable[str], sink: DiagnosticSink
-) -> tuple[IPv4Interface | IPv6Interface, ...]:
+def read_host_addresses(texts: Iterable[str], sink: DiagnosticSink) -> tuple[IPv4Interface | IPv6Interface, ...]:
     """Return the host's addresses as they were given on the command line."""
     found: list[IPv4Interface | IPv6Interface] = []
     for text in texts:
@@ -99,18 +99,23 @@ def _pve_paths(place: Path) -> list[str]:
     """Return the files of a Proxmox VE configuration below a directory, none where it is none.
 
     On a live node /etc/pve/local is a link to the folder of that node; the other nodes' folders are left alone then.
+    Beside them stand, in what was collected, the host's own name and addresses.
     """
     local = place / "local"
     own = local.readlink().name if local.is_symlink() else ""
     found = {}
-    for folder, _, names in os.walk(place):
+    for folder, folders, names in os.walk(place):
         inside = Path(folder).relative_to(place)
+        if len(inside.parts) == _DEEPEST:
+            folders.clear()
         for file in names:
             path = (inside / file).as_posix()
             spoken = recognise_path(path)
             if spoken is not None and spoken.node in {"", own or spoken.node}:
                 found[path] = spoken
-    return sorted(found) if is_pve_directory(found) else []
+    if not is_pve_directory(found):
+        return []
+    return [*sorted(found), *(name for name in ("hostname", "hosts") if (place / name).is_file())]
 
 
 def _read(place: Path, name: str, sink: DiagnosticSink) -> SourceFile | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.lower.pve.chains import Line
-from fwtrans.source import Origin
 
 if TYPE_CHECKING:
     from fwtrans.source import SourceFile
@@ -24,7 +23,7 @@ def foreign_tables(source: SourceFile | None) -> dict[str, ForeignTable]:
     rules: dict[str, list[Line]] = {}
     table = ""
     for number, text in enumerate(source.lines if source is not None else (), 1):
-        line = Line(text.strip(), Origin(source, number) if source is not None else None)
+        line = Line(text.strip(), source.origin(number) if source is not None else None)
         if line.text.startswith("*"):
             table = line.text[1:]
             declarations.setdefault(table, [])
