@@ -40,8 +40,9 @@ _ONES = (1 << MARK.width) - 1
 class MarkInterpreter(Interpreter):
     """Walks chains and lets called ones say where their packets go on, so that no bit has to say it."""
 
-    def __init__(self, table: Table, mask: int, *, names: Iterable[str] = ()) -> None:
+    def __init__(self, table: Table, mask: int, *, names: Iterable[str] = (), tails: bool = True) -> None:
         super().__init__(table, learn=True, names=names, mask=mask)
+        self._tails = tails
         self._reads: dict[str, int] = {}
         self._values = _values(table, mask)
 
@@ -146,6 +147,8 @@ class MarkInterpreter(Interpreter):
 
     def tail(self, chain: Chain, at: int, state: State, leaving: Leaving) -> Rule | None:
         """Return the rules from a number on as a chain to go to, where they and what is behind them always end a packet."""
+        if not self._tails:
+            return None
         rest = replace(chain, rules=chain.rules[at:])
         rules, exits = self._walk(rest, state, leaving)
         if exits.states or not rules or len(rules) > _LONGEST_TAIL:

@@ -28,6 +28,8 @@ from fwtrans.ir.match import FieldTest
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.verdict import Accept, Drop
 from fwtrans.ir.walk import flat_steps
+from fwtrans.optimizer.base import Pass, Passed, each_table
+from fwtrans.optimizer.depth import room_below
 from fwtrans.optimizer.inlining import inlined_verdicts
 from fwtrans.optimizer.leaving import Leaving
 from fwtrans.optimizer.mark_bits import bits_read
@@ -39,8 +41,12 @@ from fwtrans.optimizer.state import State
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fwtrans.ir.ruleset import BaseHook, Chain, Table
+    from fwtrans.ir.ruleset import BaseHook, Chain, Ruleset, Table
     from fwtrans.optimizer.facts import Facts
+
+# A pass tries no more masks than this, and takes a result only up to this growth.
+_MOST_MASKS = 4
+_MOST_GROWTH = 1.25
 
 
 class MarkEntry(NamedTuple):
@@ -91,16 +97,27 @@ def without_marks(table: Table, entries: Sequence[MarkEntry], mask: int) -> With
 
 
 def _without(table: Table, entries: Sequence[MarkEntry], mask: int) -> Table:
+    found = _repeated(table, entries, mask, tails=True)
+    # a chain that is gone to from the depth of a call may lead deeper than the kernel lets it
+    return found if _is_shallow(found) or not _is_shallow(table) else _repeated(table, entries, mask, tails=False)
+
+
+def _is_shallow(table: Table) -> bool:
+    """Tell whether the kernel takes the table's nesting."""
+    return min(room_below(table).values(), default=0) >= 0
+
+
+def _repeated(table: Table, entries: Sequence[MarkEntry], mask: int, *, tails: bool) -> Table:
     before = None
     while table != before:
         before = table
-        table = _once(table, entries, mask)
+        table = _once(table, entries, mask, tails=tails)
     return table
 
 
-def _once(table: Table, entries: Sequence[MarkEntry], mask: int) -> Table:
+def _once(table: Table, entries: Sequence[MarkEntry], mask: int, *, tails: bool) -> Table:
     names = [entry.chain for entry in entries]
-    interpreter = MarkInterpreter(table, mask, names=names)
+    interpreter = MarkInterpreter(table, mask, names=names, tails=tails)
     for entry in entries:
         chain = interpreter.original(entry.chain)
         facts = _facts(entry, mask)
@@ -141,3 +158,42 @@ def _reason(rule: Rule, mask: int) -> str:
     if asked & ~mask:
         return "the bits are asked for together with others"
     return "the bits are not known where they are asked for"
+
+
+# --- as a pass: nothing is known of what others do with the mark ---
+
+
+def with_mark_verdicts(table: Table, declined: list[str]) -> Table:
+    """Return the table with less that rests on marks; their values in front of and behind base chains stay as they are."""
+    entries = [MarkEntry(chain.name, None, seen_later=True) for chain in table.chains if chain.base is not None]
+    for mask in _masks(table)[:_MOST_MASKS] if entries else ():
+        found = _without(table, entries, mask)
+        if _rules(found) > _rules(table) * _MOST_GROWTH:
+            declined.append(f"bits {mask:#x} of the mark: {_rules(table)} rules would become {_rules(found)}")
+        elif any(bits_read(rule) & mask for chain in found.chains for rule in chain.rules):
+            declined.append(f"bits {mask:#x} of the mark are still read, so that nothing is won")
+        else:
+            table = found
+    return table
+
+
+def _masks(table: Table) -> list[int]:
+    """Return the masks with which rules ask for the mark."""
+    found: dict[int, None] = {}
+    for chain in table.chains:
+        for rule in chain.rules:
+            for step in flat_steps(rule.steps):
+                if isinstance(step, FieldTest) and step.field is MARK and isinstance(step.values, BitSet):
+                    found.update(dict.fromkeys(mask for mask, _ in step.values.cubes if mask))
+    return sorted(found)
+
+
+def _rules(table: Table) -> int:
+    return sum(len(chain.rules) for chain in table.chains)
+
+
+def _run(ruleset: Ruleset) -> Passed:
+    return each_table(ruleset, with_mark_verdicts)
+
+
+PASS = Pass("mark-verdicts", "let chains say verdicts themselves that their callers read from a mark", _run)

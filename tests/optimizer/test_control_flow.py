@@ -16,6 +16,7 @@ from fwtrans.ir.ruleset import Ruleset
 from fwtrans.optimizer.dead import without_dead_rules
 from fwtrans.optimizer.fold import folded
 from fwtrans.optimizer.inlining import inlined, inlined_verdicts
+from fwtrans.optimizer.marks import with_mark_verdicts
 from fwtrans.optimizer.merging import with_merged_rules
 from fwtrans.optimizer.sharing import shared as with_shared_chains
 from fwtrans.optimizer.tail_calls import with_tail_calls
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 
     from fwtrans.ir.ruleset import Table
 
+
+def with_mark_verdicts_only(table: Table) -> Table:
+    return with_mark_verdicts(table, [])
+
+
 PASSES = {
     "fold": folded,
     "dead": without_dead_rules,
@@ -37,6 +43,7 @@ PASSES = {
     "share": with_shared_chains,
     "inline-verdicts": inlined_verdicts,
     "inline": inlined,
+    "marks": with_mark_verdicts_only,
 }
 
 
@@ -81,6 +88,6 @@ def test_real_nodes_do_the_same(shared: Path, node: str, name: str) -> None:
 def test_a_node_of_200_guests_takes_seconds(shared: Path) -> None:
     before = pve_table(shared, "s200")
     for name, change in PASSES.items():
-        start = time.perf_counter()
+        start = time.process_time()
         change(before)
-        assert time.perf_counter() - start < 1.5, name
+        assert time.process_time() - start < 1.5, name

@@ -247,7 +247,7 @@ def test_several_base_chains_share_their_groups(shared: Path) -> None:
 def test_a_node_of_200_guests_takes_seconds(shared: Path) -> None:
     original = pve_table(shared, "s200")
     starts = [specialise(original, "FORWARD", facts).table for facts in hops(original).values()]
-    start = time.perf_counter()
+    start = time.process_time()
     for item in starts:
         without_mark_bits(item, "FORWARD", BIT)
-    assert time.perf_counter() - start < 4
+    assert time.process_time() - start < 4
