@@ -47,6 +47,8 @@ _SHORT = {
     "arptables-save": "arp",
     "interfaces": "if",
 }
+_MADE = {"pve-firewall: iptables": "pve4", "pve-firewall: ip6tables": "pve6", "pve-firewall: ebtables": "pveb"}
+"""Texts that we make of other inputs, for the rules in them that come from no line of these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +181,7 @@ def origin_ids(sources: Iterable[SourceFile]) -> Callable[[Origin], str]:
         )
         used[wanted] += 1
         short[source.name] = wanted if used[wanted] == 1 else f"{wanted}{used[wanted]}"
+    short |= _MADE
     return lambda origin: f"{short.get(origin.source.name, 'in')}:{origin.line}"
 
 
