@@ -150,10 +150,23 @@ def may_swap(left: Clause, right: Clause) -> bool:
 
 def without(clause: Clause, known: Mapping[Field, ValueSet]) -> Rule:
     """Return the rule for packets of which is known that each field is there and has one of the values."""
-    settled = settled_by(known)
+    return without_settled(clause, settled_by(known))
+
+
+def without_settled(clause: Clause, settled: Mapping[Field, ValueSet]) -> Rule:
+    """Return the rule without the tests that every packet passes of which so much is known."""
     front = sum(1 for _ in takewhile(is_pure, clause.rule.steps))
     kept = [step for step in clause.rule.steps[:front] if not _holds(step, settled)]
     return replace(clause.rule, steps=(*kept, *clause.rule.steps[front:]))
+
+
+def narrowed(clause: Clause, tests: Mapping[Field, ValueSet]) -> Clause:
+    """Return the clause of a rule that asks for more: some fields for fewer values."""
+    front = sum(1 for _ in takewhile(is_pure, clause.rule.steps))
+    kept = [step for step in clause.rule.steps[:front] if not isinstance(step, FieldTest) or step.field not in tests]
+    more = [FieldTest(field, met(clause.tests.get(field, values), values)) for field, values in tests.items()]
+    rule = replace(clause.rule, steps=(*more, *kept, *clause.rule.steps[front:]))
+    return Clause(rule, {**clause.tests, **{test.field: test.values for test in more}}, clause.rest, clause.writes)
 
 
 def settled_by(known: Mapping[Field, ValueSet]) -> dict[Field, ValueSet]:

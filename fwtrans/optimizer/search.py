@@ -1,0 +1,518 @@
+"""A long list as a search: cut by one key, what is wide in that key behind it, and again, until few rules are left.
+
+    cut on ip daddr            each element leads to the rules that ask for this part of the field,
+      10.0.0.0/24  -> ...      and to those of the rest that stand in front of one of them and decide otherwise
+      10.0.1.7     -> ...
+    rest                       the rules that are wide in the field, for packets that found nothing before
+
+The first rule that holds decides, as before: in a branch stand, in the old order, all rules that could come before one of
+its own; whoever finds nothing in the branch comes back and tries the rest. Only rules that decide for good are given here.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
+from math import sqrt
+from typing import TYPE_CHECKING, NamedTuple
+
+from fwtrans.ir.fields import FieldKind
+from fwtrans.ir.intervals import IntervalSet
+from fwtrans.ir.match import full_values
+from fwtrans.ir.names import NameSet
+from fwtrans.ir.rule import is_pure
+from fwtrans.ir.verdict import Accept, Drop, Goto, Jump, Return
+from fwtrans.optimizer.boxes import Overlaps, met_range, numbers_of
+from fwtrans.optimizer.clauses import narrowed, settled_by, without_settled
+from fwtrans.optimizer.steps import rule_price
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from fwtrans.ir.fields import Field
+    from fwtrans.ir.match import ValueSet
+    from fwtrans.ir.rule import Rule
+    from fwtrans.ir.sets import Part
+    from fwtrans.optimizer.boxes import Box, Boxes, Range
+    from fwtrans.optimizer.clauses import Clause
+
+Region = tuple["Range", ...]
+
+
+class Leaf(NamedTuple):
+    """Rules one after the other, without the tests that are settled."""
+
+    rules: tuple[Rule, ...]
+
+    @property
+    def steps(self) -> int:
+        """Return the steps of a packet that passes all."""
+        return sum(rule_price(rule).steps for rule in self.rules)
+
+    @property
+    def size(self) -> int:
+        """Return how many rules stand here."""
+        return len(self.rules)
+
+
+class Cut(NamedTuple):
+    """A look-up by key. Branches of one content are one object. `steps` and `size` hold all that is below.
+
+    A `whole` cut has in each branch all rules that can decide there: who finds nothing in it need not try the rest.
+    """
+
+    key: tuple[Field, ...]
+    branches: tuple[tuple[tuple[Part, ...], Node], ...]
+    rest: Node
+    steps: int
+    size: int
+    whole: bool = False
+
+
+# How many of the likeliest cuts are looked at closely.
+TRIED = 6
+# What a rule of a branch needs of the budget at least, so that the branch is not left as it is for want of room.
+LEAST_ROOM = 1.3
+# In lists of no more rules than this each is held against all before it.
+MOST_COMPARED = 64
+
+Node = Leaf | Cut
+NOTHING_LEFT = Leaf(())
+
+
+class Effort(NamedTuple):
+    """How far to go.
+
+    `leaf` is the longest leaf that stays, `copies` how often a rule may stand in branches of one cut, `conflicts` how many
+    rules may be taken in front of one because they come before it and decide otherwise, and `growth` the size that whole
+    cuts aim at, as a multiple of the list's.
+    """
+
+    leaf: int
+    copies: float
+    conflicts: int
+    growth: float
+
+
+class _Candidate(NamedTuple):
+    score: float
+    most: int
+    axes: tuple[int, ...]
+    inside: frozenset[int]
+
+
+class _Chosen(NamedTuple):
+    """A cut that is settled: its boxes, for each those that have to stand in front of it, and the rest."""
+
+    score: float
+    axes: tuple[int, ...]
+    inside: tuple[Box, ...]
+    before: Mapping[Box, tuple[Box, ...]]
+    wide: tuple[Box, ...]
+    cells: tuple[Range, ...] = ()
+
+
+@dataclass(slots=True)
+class Search:
+    """Builds the search for one list of boxes."""
+
+    boxes: Boxes
+    effort: Effort
+    _plain: dict[tuple[int, int], bool] = field(default_factory=dict)
+
+    def build(self) -> Node:
+        """Return the search for the whole list."""
+        return self._solve(self.boxes.boxes, self.boxes.full, 0, self.effort.growth * len(self.boxes.clauses))
+
+    def _solve(self, boxes: Sequence[Box], region: Region, known: int, budget: float) -> Node:
+        boxes = self._reduced(boxes, region, known)
+        leaf = self._leaf(boxes, region, known)
+        if leaf.steps <= self.effort.leaf:
+            return leaf
+        best = self._best(boxes, region, budget)
+        if best is None:
+            return leaf
+        found = self._whole_cut(best, region, known, budget) if best.cells else self._cut(best, region, known, budget)
+        return found if found.steps < leaf.steps else leaf
+
+    def _leaf(self, boxes: Sequence[Box], region: Region, known: int) -> Leaf:
+        settled = settled_by(
+            {self.boxes.fields[at]: self._values(at, region[at]) for at in range(len(region)) if known >> at & 1}
+        )
+        found: dict[object, Rule] = {}
+        for box in boxes:
+            # the boxes of a rule that asks for several ranges are one rule again, unless they have been made narrower
+            key = (box.rule, box.ranges) if box.added else box.rule
+            if key not in found:
+                found[key] = without_settled(self._clause(box), settled)
+        return Leaf(tuple(found.values()))
+
+    def _clause(self, box: Box) -> Clause:
+        clause = self.boxes.clauses[box.rule]
+        if not box.added:
+            return clause
+        tests = {self.boxes.fields[at]: self._values(at, box.ranges[at]) for at in numbers_of(box.added)}
+        return narrowed(clause, tests)
+
+    def _values(self, at: int, values: Range) -> ValueSet:
+        wanted = self.boxes.fields[at]
+        names = self.boxes.names.get(wanted)
+        if names is None:
+            return IntervalSet(wanted.width, (values,))
+        if values == self.boxes.full[at]:
+            return NameSet.full()
+        return NameSet.of((names[values[0]],))
+
+    # --- what is left in a region ---
+
+    def _reduced(self, boxes: Sequence[Box], region: Region, known: int) -> Sequence[Box]:
+        """Leave out what cannot decide: behind a rule that takes every packet, or one that takes all of a rule's own."""
+        kept: list[Box] = []
+        check = len(boxes) <= MOST_COMPARED
+        for box in boxes:
+            if check:
+                mine = tuple(map(met_range, box.ranges, region))
+                if any(self._covers(other, box.asked, mine, known) for other in kept):
+                    continue
+            kept.append(box)
+            if self._covers(box, 0, region, known):
+                break
+        return kept
+
+    def _covers(self, box: Box, asked: int, ranges: Sequence[Range], known: int) -> bool:
+        """Tell whether a box takes all packets of the ranges, in which `asked` and known fields are there."""
+        if box.asked & ~(known | asked):
+            return False
+        for (low, high), (first, last) in zip(box.ranges, ranges, strict=True):
+            if low > first or last > high:
+                return False
+        return self._only_axes(box.rule, known | asked)
+
+    def _only_axes(self, rule: int, there: int) -> bool:
+        """Tell whether a rule asks only for ranges of fields that are there, and for what follows from that."""
+        key = (rule, there)
+        found = self._plain.get(key)
+        if found is None:
+            clause = self.boxes.clauses[rule]
+            facts = {
+                wanted: clause.tests.get(wanted, full_values(wanted))
+                for at, wanted in enumerate(self.boxes.fields)
+                if there >> at & 1
+            }
+            plain = without_settled(clause, settled_by(facts))
+            found = rule not in self.boxes.split and not any(map(is_pure, plain.steps))
+            self._plain[key] = found
+        return found
+
+    # --- which cut ---
+
+    def _best(self, boxes: Sequence[Box], region: Region, budget: float) -> _Chosen | None:
+        least = max(2, len(boxes) // 20)
+        candidates = [*self._interval_cuts(boxes, region), *self._exact_cuts(boxes, region)]
+        candidates.sort(key=lambda item: item.score)
+        overlaps: Overlaps | None = None
+        best = min(self._whole_cuts(boxes, region, budget), key=lambda item: item.score, default=None)
+        for candidate in candidates[:TRIED]:
+            if best is not None and candidate.score >= best.score:
+                break
+            overlaps = overlaps or Overlaps(boxes, self.boxes.full, self.boxes.classes)
+            settled = self._settled(candidate, boxes, overlaps)
+            if len(settled.inside) >= least and (best is None or settled.score < best.score):
+                best = settled
+        return best
+
+    def _settled(self, candidate: _Candidate, boxes: Sequence[Box], overlaps: Overlaps) -> _Chosen:
+        """Say what has to stand in front of each box of the cut; leave out those that would need too much."""
+        outside = ((1 << len(boxes)) - 1) & ~sum(1 << place for place in candidate.inside)
+        before: dict[Box, tuple[Box, ...]] = {}
+        inside: list[Box] = []
+        wide: list[Box] = []
+        for place, box in enumerate(boxes):
+            if place not in candidate.inside:
+                wide.append(box)
+                continue
+            earlier = outside & ((1 << place) - 1)
+            if earlier & overlaps.deciding_otherwise(self.boxes.classes[box.rule]):
+                found = self._in_front(box, earlier & overlaps.overlapping(box.ranges), boxes)
+                if found is None:
+                    outside |= 1 << place
+                    wide.append(box)
+                    continue
+                if found:
+                    before[box] = found
+            inside.append(box)
+        cost = sum(map(len, before.values())) / max(len(inside), 1)
+        return _Chosen(_score(candidate.most + cost, len(wide)), candidate.axes, tuple(inside), before, tuple(wide))
+
+    def _in_front(self, box: Box, earlier: int, boxes: Sequence[Box]) -> tuple[Box, ...] | None:
+        """Return what of the earlier boxes has to stand in front of a box, within it; None where that is too much.
+
+        It is what decides otherwise than the box or than a later one that has to stand there.
+        """
+        needed: list[Box] = []
+        classes = self.boxes.classes
+        while earlier:
+            place = earlier.bit_length() - 1
+            earlier ^= 1 << place
+            part = boxes[place].within(box)
+            if part is None:
+                continue
+            of = classes[part.rule]
+            if of != classes[box.rule] or any(
+                classes[other.rule] != of and other.within(part) is not None for other in needed
+            ):
+                needed.append(part)
+                if len(needed) > self.effort.conflicts:
+                    return None
+        return tuple(needed)
+
+    def _interval_cuts(self, boxes: Sequence[Box], region: Region) -> Iterator[_Candidate]:
+        for at, wanted in enumerate(self.boxes.fields):
+            if wanted in self.boxes.names:
+                continue
+            ranges = [
+                (met_range(box.ranges[at], region[at]), place) for place, box in enumerate(boxes) if box.asked >> at & 1
+            ]
+            ranges = [(range_, place) for range_, place in ranges if range_ != region[at]]
+            if len(ranges) < 2:
+                continue
+            for widest in _widths(wanted, [high - low for (low, high), _ in ranges]):
+                chosen = [(range_, place) for range_, place in ranges if range_[1] - range_[0] <= widest]
+                most, copies = _profile([range_ for range_, _ in chosen])
+                if copies <= self.effort.copies * len(chosen) + 8:
+                    inside = frozenset(place for _, place in chosen)
+                    yield _Candidate(_score(most, len(boxes) - len(chosen)), most, (at,), inside)
+
+    def _exact_cuts(self, boxes: Sequence[Box], region: Region) -> Iterator[_Candidate]:
+        exact: list[int] = []
+        for box in boxes:
+            bits = 0
+            for at, (low, high) in enumerate(box.ranges):
+                if low == high and box.asked >> at & 1 and region[at] != (low, high):
+                    bits |= 1 << at
+            exact.append(bits)
+        for axes in _keys(exact):
+            chosen = [place for place, bits in enumerate(exact) if bits & axes == axes]
+            if len(chosen) < 2:
+                continue
+            ats = tuple(numbers_of(axes))
+            times = Counter(tuple(boxes[place].ranges[at] for at in ats) for place in chosen)
+            most = max(times.values())
+            if most < len(chosen) or len(chosen) < len(boxes):
+                yield _Candidate(_score(most, len(boxes) - len(chosen)), most, ats, frozenset(chosen))
+
+    def _whole_cuts(self, boxes: Sequence[Box], region: Region, budget: float) -> Iterator[_Chosen]:
+        """Yield cuts into a few cells, each with all rules that overlap it."""
+        for at, wanted in enumerate(self.boxes.fields):
+            asking = [met_range(box.ranges[at], region[at]) for box in boxes if box.asked >> at & 1]
+            if len(asking) * 4 < len(boxes) or wanted in self.boxes.names:
+                continue
+            points = sorted({region[at][0], *(low for low, _ in asking), *(high + 1 for _, high in asking)})
+            points = [point for point in points if point <= region[at][1]]
+            if len(points) < 2:
+                continue
+            common = len(boxes) - len(asking)
+            for count in (2, 4, 8, 16, 32, 64, 128):
+                if count > 2 * len(points):
+                    break
+                cells = _cells(points, count, region[at][1])
+                most, total = _populations(asking, cells)
+                if (total + common * (len(cells) + 1)) * LEAST_ROOM + len(cells) > budget:
+                    break
+                score = 1 + _expected(most + common)
+                yield _Chosen(score, (at,), tuple(boxes), {}, tuple(b for b in boxes if not b.asked >> at & 1), cells)
+
+    # --- cutting ---
+
+    def _whole_cut(self, best: _Chosen, region: Region, known: int, budget: float) -> Cut:
+        (at,) = best.axes
+        contents = [
+            tuple(box for box in best.inside if box.ranges[at][0] <= high and low <= box.ranges[at][1])
+            for low, high in best.cells
+        ]
+        room = budget / max(sum(map(len, contents)) + len(best.wide), 1)
+        branches: list[tuple[tuple[Range, ...], Node]] = []
+        for cell, content in zip(best.cells, contents, strict=True):
+            if content == best.wide:
+                continue
+            part = (*region[:at], cell, *region[at + 1 :])
+            branches.append(((cell,), self._solve(content, part, known | 1 << at, room * len(content))))
+        rest = self._solve(best.wide, region, known, room * len(best.wide)) if best.wide else NOTHING_LEFT
+        return self._made(best.axes, tuple(_merged(branches)), rest, whole=True)
+
+    def _made(
+        self, axes: tuple[int, ...], branches: tuple[tuple[tuple[Range, ...], Node], ...], rest: Node, *, whole: bool
+    ) -> Cut:
+        distinct = {id(node): node for _, node in branches}.values()
+        most = max(map(_branch_steps, distinct), default=0)
+        return Cut(
+            tuple(self.boxes.fields[at] for at in axes),
+            tuple((self._parts_of(axes, key), node) for key, node in branches),
+            rest,
+            1 + (max(most, rest.steps) if whole else most + rest.steps),
+            1 + len(branches) + sum(map(_branch_size, distinct)) + rest.size,
+            whole,
+        )
+
+    def _cut(self, best: _Chosen, region: Region, known: int, budget: float) -> Cut:
+        there = known
+        for at in best.axes:
+            there |= 1 << at
+        filled: list[tuple[tuple[Range, ...], Region, tuple[Box, ...]]] = []
+        for key, own in self._parts(best, region):
+            ranges = list(region)
+            for at, range_ in zip(best.axes, key, strict=True):
+                ranges[at] = range_
+            part = tuple(ranges)
+            more = (other for box in own for other in self._here(best.before.get(box, ()), part))
+            filled.append((key, part, tuple(sorted({*own, *more}))))
+        room = budget / max(
+            len({full for _, _, full in filled}) + sum(len(f) for _, _, f in filled) + len(best.wide), 1
+        )
+        seen: dict[tuple[Box, ...], Node] = {}
+        branches: list[tuple[tuple[Range, ...], Node]] = []
+        for key, part, full in filled:
+            shared = all(_spans(box, part, best.axes) for box in full)
+            node = seen.get(full) if shared else None
+            if node is None:
+                node = self._solve(full, part, there, room * len(full))
+                if shared:
+                    seen[full] = node
+            branches.append((key, node))
+        merged = tuple(_merged(branches)) if len(best.axes) == 1 else tuple(branches)
+        rest = self._solve(best.wide, region, known, room * len(best.wide)) if best.wide else NOTHING_LEFT
+        return self._made(best.axes, merged, rest, whole=False)
+
+    def _here(self, boxes: Sequence[Box], region: Region) -> Iterator[Box]:
+        for box in boxes:
+            if all(
+                low <= last and first <= high for (low, high), (first, last) in zip(box.ranges, region, strict=True)
+            ):
+                yield box
+
+    def _parts(self, best: _Chosen, region: Region) -> Iterator[tuple[tuple[Range, ...], list[Box]]]:
+        """Yield each key with the boxes of the cut that it meets."""
+        if len(best.axes) > 1 or all(box.ranges[best.axes[0]][0] == box.ranges[best.axes[0]][1] for box in best.inside):
+            groups: dict[tuple[Range, ...], list[Box]] = {}
+            for box in best.inside:
+                groups.setdefault(tuple(box.ranges[at] for at in best.axes), []).append(box)
+            yield from sorted(groups.items())
+            return
+        at = best.axes[0]
+        events: dict[int, list[Box]] = {}
+        for box in best.inside:
+            low, high = met_range(box.ranges[at], region[at])
+            events.setdefault(low, []).append(box)
+            events.setdefault(high + 1, []).append(box)
+        current: set[Box] = set()
+        for low, following in pairwise(sorted(events)):
+            current.symmetric_difference_update(events[low])
+            if current:
+                yield ((low, following - 1),), list(current)
+
+    def _parts_of(self, axes: tuple[int, ...], key: tuple[Range, ...]) -> tuple[Part, ...]:
+        names = [self.boxes.names.get(self.boxes.fields[at]) for at in axes]
+        return tuple(range_ if known is None else known[range_[0]] for known, range_ in zip(names, key, strict=True))
+
+
+def _spans(box: Box, region: Region, axes: tuple[int, ...]) -> bool:
+    return all(box.ranges[at][0] <= region[at][0] and region[at][1] <= box.ranges[at][1] for at in axes)
+
+
+def _branch_steps(node: Node) -> int:
+    if isinstance(node, Leaf) and len(node.rules) == 1 and is_verdict(node.rules[0]):
+        return 0
+    return node.steps
+
+
+def _branch_size(node: Node) -> int:
+    return node.size if _branch_steps(node) else 0
+
+
+def is_verdict(rule: Rule) -> bool:
+    """Tell whether a map can hold what is left of the rule."""
+    return not rule.steps and isinstance(rule.verdict, (Accept, Drop, Jump, Goto, Return))
+
+
+def _merged(branches: Sequence[tuple[tuple[Range, ...], Node]]) -> Iterator[tuple[tuple[Range, ...], Node]]:
+    """Put neighbouring intervals of one content together."""
+    low, high, current = 0, -1, None
+    for ((first, last),), node in branches:
+        if current is not None and (node is current or node == current) and first == high + 1:
+            high = last
+            continue
+        if current is not None:
+            yield ((low, high),), current
+        low, high, current = first, last, node
+    if current is not None:
+        yield ((low, high),), current
+
+
+def _widths(wanted: Field, widths: Sequence[int]) -> list[int]:
+    """Return the widths to try as the widest of a cut."""
+    most = max(widths)
+    steps = (
+        (0, 8, 12, 16, 20, 24)
+        if wanted.kind is FieldKind.IPV4
+        else (0, 64, 80, 96)
+        if wanted.width == 128
+        else (0, 10, 12)
+    )
+    return [*((1 << step) - 1 for step in steps if (1 << step) - 1 < most), most]
+
+
+def _profile(ranges: Sequence[Range]) -> tuple[int, int]:
+    """Return how many ranges meet at most, and how often one stands in an elementary interval, all together."""
+    events: dict[int, int] = {}
+    for low, high in ranges:
+        events[low] = events.get(low, 0) + 1
+        events[high + 1] = events.get(high + 1, 0) - 1
+    most = current = copies = 0
+    for at in sorted(events):
+        current += events[at]
+        most = max(most, current)
+        copies += current
+    return most, copies
+
+
+def _keys(exact: Iterable[int]) -> list[int]:
+    """Return combinations of axes that many boxes ask for exactly."""
+    signatures = Counter(bits for bits in exact if bits)
+    found: dict[int, None] = {}
+    for bits, _ in signatures.most_common(6):
+        found[bits] = None
+        for other, _ in signatures.most_common(6):
+            if bits & other:
+                found[bits & other] = None
+    for bits in list(found):
+        for at in numbers_of(bits):
+            found[1 << at] = None
+    return list(found)
+
+
+def _expected(count: float) -> float:
+    """Return how many steps a list of so many rules will take, once it is cut: a rule of thumb, fitted on lists."""
+    return min(count, 2.2 * sqrt(count))
+
+
+def _score(most: float, wide: int) -> float:
+    return 1 + _expected(most) + _expected(wide)
+
+
+def _cells(points: Sequence[int], count: int, last: int) -> tuple[Range, ...]:
+    """Return so many neighbouring ranges, with about as many of the points in each."""
+    starts = sorted({points[len(points) * number // count] for number in range(count)})
+    return tuple(zip(starts, [*(start - 1 for start in starts[1:]), last], strict=True))
+
+
+def _populations(ranges: Sequence[Range], cells: Sequence[Range]) -> tuple[int, int]:
+    """Return how many ranges overlap one cell at most, and how many all together."""
+    starts = [low for low, _ in cells]
+    change = [0] * (len(cells) + 1)
+    for low, high in ranges:
+        change[max(bisect_right(starts, low) - 1, 0)] += 1
+        change[bisect_right(starts, high)] -= 1
+    found = list(accumulate(change[:-1]))
+    return max(found), sum(found)
