@@ -47,7 +47,7 @@ def parse_ipset_save(
     """Read a dump. `exist` is for files that are loaded with `ipset -exist restore`."""
     reading = _Reading(sink, names or Names())
     reading.sets.tolerant = exist
-    before = len(sink.errors)
+    before = len(sink.found)
     for number, line in enumerate(source.lines, 1):
         if reading.add_plainly(line, source, number):
             continue

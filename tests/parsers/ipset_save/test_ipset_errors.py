@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from fwtrans.diagnostics import DiagnosticSink
+from fwtrans.diagnostics import Diagnostic, DiagnosticSink
 from fwtrans.diagnostics.render import render
 from fwtrans.parsers.ipset_save.parse import MOST_ERRORS, parse_ipset_save
 from fwtrans.source import SourceFile
@@ -139,6 +139,14 @@ def test_all_mistakes_of_a_file_are_found_up_to_a_limit() -> None:
         "FWT124",
     ]
     assert len(read("what is this\n" * 100_000)[1]) == MOST_ERRORS
+
+
+def test_what_was_found_before_does_not_count_towards_the_limit() -> None:
+    sink = DiagnosticSink()
+    for _ in range(2 * MOST_ERRORS):
+        sink.add(Diagnostic(code="FWT206", message="a note about another file"))
+    text = "create a hash:ip\ncreate b hash:ip family inet6\n"
+    assert [item.name for item in parse_ipset_save(SourceFile("sets", text), sink, NAMES).sets] == ["a", "b"]
 
 
 @pytest.mark.parametrize("seed", range(20))
