@@ -33,9 +33,7 @@ def compare_on(host: Host, old: Ruleset, new: Ruleset) -> Compared:
     """Return whether two rulesets do the same on a host."""
     if asks_for_bridge_ports(old) and not asks_for_bridge_ports(new):
         hardware = {**host.hardware, **hardware_addresses(old)}
-        setting = Setting(
-            guests=guest_ports(old), hardware=hardware, broadcasts=host_broadcasts(host.addresses)
-        )
+        setting = Setting(guests=guest_ports(old), hardware=hardware, broadcasts=host_broadcasts(host.addresses))
         return Compared(*compare_bridged(old, new, setting))
     return Compared(compare(old, new))
 

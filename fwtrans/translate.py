@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Ruleset, Table
     from fwtrans.read import Files
+    from fwtrans.semantics.bridged.reading import Intended
     from fwtrans.source import Origin
 
 _SHORT = {
@@ -71,6 +72,7 @@ _LEAK = (
 _LEAK_CLOSED = "the accept mark of a guest's own rules no longer counts here"
 _LEFT_OUT = "left out: its packets go on with the next rule"
 _DROPS = "in its place, every packet that passes its translated tests is dropped"
+_NO_DIFFERENCES: tuple[Intended, ...] = ()
 _NOTHING = Translation("", None, Coverage(()), (), (), ())
 
 
@@ -100,7 +102,7 @@ def translate(sources: Sequence[SourceFile], settings: Settings, sink: Diagnosti
     except Refused as refused:
         sink.add(Diagnostic(code=refused.code, message=refused.message))
         return Translation("", ruleset, found, lowered.renamings, ruleset.assumptions, ())
-    assumptions, intended = ruleset.assumptions, ()
+    assumptions, intended = ruleset.assumptions, _NO_DIFFERENCES
     if settings.verify:
         proof = prove(original, host, print_ruleset(lowered.ruleset).text, sink, files)
         if proof is not None:

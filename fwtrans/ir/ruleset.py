@@ -57,6 +57,11 @@ class Table:
     sets: tuple[NamedSet, ...] = ()
     maps: tuple[NamedMap, ...] = ()
 
+    @property
+    def keyed(self) -> tuple[NamedSet | NamedMap, ...]:
+        """Return the sets, then the maps."""
+        return (*self.sets, *self.maps)
+
     def chain(self, name: str) -> Chain | None:
         """Return the chain of that name."""
         return next((chain for chain in self.chains if chain.name == name), None)

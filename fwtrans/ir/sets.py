@@ -11,6 +11,8 @@ from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.verdict import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
     from fwtrans.ir.fields import Field
     from fwtrans.source import Origin
 
@@ -69,3 +71,10 @@ class NamedMap:
     value: str
     elements: tuple[MapElement, ...] = ()
     origin: Origin | None = field(default=None, compare=False)
+
+
+def keys_of(item: NamedSet | NamedMap, fields: Collection[Field]) -> Iterator[Part]:
+    """Yield the parts of a set's or map's elements that stand for one of the fields."""
+    places = [place for place, field in enumerate(item.fields) if field in fields]
+    for element in item.elements:
+        yield from (element.key[place] for place in places)

@@ -83,8 +83,7 @@ def comparison_value(found: Comparison, intended: Sequence[Intended] = ()) -> di
     return {
         "equal": found.equal,
         "undecided": [
-            {"hook": item.path.name, "reason": item.reason, "names": list(item.names)}
-            for item in found.undecided
+            {"hook": item.path.name, "reason": item.reason, "names": list(item.names)} for item in found.undecided
         ],
         "assumptions": list(found.assumptions),
         "differences": [

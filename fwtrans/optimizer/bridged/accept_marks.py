@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from fwtrans.ir import fields as known
 from fwtrans.ir.effect import Assign
 from fwtrans.ir.ruleset import Hook
+from fwtrans.ir.verdict import Goto, Jump
 from fwtrans.ir.walk import flat_steps
 from fwtrans.optimizer.mark_bits import bits_read
 from fwtrans.optimizer.marks import MarkEntry, without_marks
+from fwtrans.semantics.bridged.topology import ACCEPT_MARK_CHAIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import BaseHook, Chain, Table
     from fwtrans.source import Origin
 
@@ -49,15 +52,17 @@ class Marked(NamedTuple):
 
 
 def accept_bits(bridge: Table) -> int:
-    """Return the bits of the mark that rules for bridged packets set to constants and test."""
-    written = read = 0
+    """Return the bits of the mark that rules for bridged packets set to constants and test, and PVE's own."""
+    written = read = own = 0
     for chain in bridge.chains:
         for rule in chain.rules:
             read |= bits_read(rule)
             for step in flat_steps(rule.steps):
                 if isinstance(step, Assign) and step.field is known.MARK and step.source is None:
-                    written |= (_ONES & ~step.keep) | step.constant
-    return written & read
+                    bits = (_ONES & ~step.keep) | step.constant
+                    written |= bits
+                    own |= bits if chain.name.startswith(ACCEPT_MARK_CHAIN) else 0
+    return (written & read) | own
 
 
 def without_accept_mark(bridge: Table, local: Sequence[Table], *, close_leak: bool) -> Marked:
@@ -157,10 +162,10 @@ def _with(table: Table, changed: Table) -> Table:
 
 
 def _renamed(chain: Chain, names: dict[str, str]) -> Chain:
-    rules = tuple(
-        replace(rule, verdict=replace(rule.verdict, chain=names[rule.verdict.chain]))  # type: ignore[type-var,call-arg]
-        if getattr(rule.verdict, "chain", None) in names
-        else rule
-        for rule in chain.rules
-    )
-    return replace(chain, name=names.get(chain.name, chain.name), rules=rules)
+    def renamed(rule: Rule) -> Rule:
+        verdict = rule.verdict
+        if isinstance(verdict, (Jump, Goto)) and verdict.chain in names:
+            return replace(rule, verdict=replace(verdict, chain=names[verdict.chain]))
+        return rule
+
+    return replace(chain, name=names.get(chain.name, chain.name), rules=tuple(map(renamed, chain.rules)))

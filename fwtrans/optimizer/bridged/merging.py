@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from fwtrans.ir.match import PureTest
     from fwtrans.ir.rule import Rule, Step
-    from fwtrans.ir.ruleset import Chain
     from fwtrans.ir.sets import MapValue
     from fwtrans.ir.verdict import Verdict
 
@@ -44,7 +43,7 @@ def _apart(table: Table) -> Table:
         return name if sign is None or name.endswith(f"-{sign}") else f"{name}-{sign}"
 
     chains = {chain.name: with_sign(chain.name) for chain in table.chains}
-    sets = {item.name: with_sign(item.name) for item in (*table.sets, *table.maps)}
+    sets = {item.name: with_sign(item.name) for item in table.keyed}
     return replace(
         table,
         chains=tuple(

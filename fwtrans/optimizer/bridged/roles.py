@@ -19,7 +19,6 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from fwtrans.ir import fields as known
-from fwtrans.ir.fields import Field
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.names import NameSet
 from fwtrans.ir.ruleset import Hook
@@ -28,6 +27,7 @@ from fwtrans.semantics.bridged.topology import FIREWALL_BRIDGES, INNER_ENDS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from fwtrans.ir.fields import Field
     from fwtrans.ir.match import ValueSet
     from fwtrans.semantics.bridged.topology import GuestPort
 
@@ -60,13 +60,15 @@ PLACES: dict[Role, Hook] = {
 _YES, _NO = IntervalSet.single(1, 1), IntervalSet.single(1, 0)
 _NONE, _SOME = NameSet.exact(""), NameSet.exact("").complement()
 _FIREWALL_BRIDGE, _INNER_END = NameSet.prefix(FIREWALL_BRIDGES), NameSet.prefix(INNER_ENDS)
+_ROUTED = _FIREWALL_BRIDGE.complement()
 _PORTS_OUT_KNOWN = frozenset({Hook.FORWARD, Hook.POSTROUTING})
 
 
 def facts(role: Role, hook: Hook, guests: Iterable[GuestPort] = ()) -> Mapping[Field, ValueSet]:
     """Return what holds for every packet that meets a chain of the hook in the role."""
     if role is Role.LOCAL:
-        return {known.BRIDGED: _NO, known.PORT_OUT: _NONE}
+        # nothing is routed over a firewall bridge: it has no address, and frames for the host come by the bridge behind it
+        return {known.BRIDGED: _NO, known.PORT_OUT: _NONE, known.IIFNAME: _ROUTED, known.OIFNAME: _ROUTED}
     guest_names = NameSet.exact(*(guest.name for guest in guests))
     bridges, port_in, port_out = _ends(role, guest_names)
     found: dict[Field, ValueSet] = {known.HAS_ETHERNET: _YES, known.PORT_IN: port_in}

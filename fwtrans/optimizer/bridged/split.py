@@ -31,9 +31,10 @@ from fwtrans.optimizer.rename_fields import rename_fields
 from fwtrans.optimizer.specialise import Entry, specialise_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from fwtrans.ir.match import PureTest
+    from fwtrans.ir.fields import Field
+    from fwtrans.ir.match import PureTest, ValueSet
     from fwtrans.ir.ruleset import Ruleset
     from fwtrans.semantics.bridged.topology import GuestPort
 
@@ -82,7 +83,7 @@ def bridge_table(ruleset: Ruleset, guests: Sequence[GuestPort], roles: Sequence[
             parts.append((_specialised(table, pieces, guests), pieces))
     merged = merged_tables([part for part, _ in parts], name)
     pieces = [piece for _, found in parts for piece in found]
-    kept = [chain for chain in _places(ruleset, merged, pieces, guests) if chain.rules]
+    kept = [chain for chain in _places(merged, pieces, guests) if chain.rules]
     hung = {chain.name for chain in kept}
     own = [chain for chain in merged.chains if chain.rules and chain.name not in hung]
     return Bridge(replace(merged, chains=(*kept, *own)), tuple(pieces))
@@ -110,7 +111,7 @@ def _specialised(table: Table, pieces: Sequence[Piece], guests: Sequence[GuestPo
     return found if table.family is Family.BRIDGE else rename_fields(found, BRIDGE_NAMES)
 
 
-def _facts(table: Table, piece: Piece, guests: Sequence[GuestPort]):  # noqa: ANN202
+def _facts(table: Table, piece: Piece, guests: Sequence[GuestPort]) -> Mapping[Field, ValueSet]:
     known_facts = facts(piece.role, piece.base.hook, guests) if piece.role is not Role.LOCAL else {}
     if table.family is not Family.BRIDGE or piece.role is Role.LOCAL:
         return known_facts
@@ -121,7 +122,7 @@ def _facts(table: Table, piece: Piece, guests: Sequence[GuestPort]):  # noqa: AN
 # --- where each piece stands ---
 
 
-def _places(ruleset: Ruleset, merged: Table, pieces: Sequence[Piece], guests: Sequence[GuestPort]) -> Iterator[Chain]:
+def _places(merged: Table, pieces: Sequence[Piece], guests: Sequence[GuestPort]) -> Iterator[Chain]:
     ports = NameSet.exact(*(guest.name for guest in guests))
     bodies = {chain.name: chain for chain in merged.chains}
     for piece in pieces:

@@ -71,7 +71,7 @@ def _asks(step: Step) -> bool:
 
 
 def _known_types(family: Family, broadcasts: tuple[int, ...]) -> dict[str, tuple[Interval, ...]]:
-    broadcast = ()
+    broadcast: tuple[Interval, ...] = ()
     if family is Family.IP:
         broadcast = (_THIS_NETWORK, *((address, address) for address in broadcasts), _EVERYONE)
     return {"broadcast": broadcast, "multicast": (_MULTICAST[family],), "anycast": ()}

@@ -15,12 +15,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import fields as known
+from fwtrans.ir.bits import BitSet
 from fwtrans.ir.effect import Assign
-from fwtrans.ir.fields import Family, FieldKind
+from fwtrans.ir.fields import FieldKind
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import BaseHook, Chain, Hook
+from fwtrans.ir.sets import keys_of
 from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.verdict import Drop, Reject
 from fwtrans.ir.walk import flat_steps
@@ -30,8 +32,8 @@ from fwtrans.semantics.bridged.paths import (
     local_paths,
     middle_paths,
     names_of,
-    out_paths,
     other_protocols,
+    out_paths,
 )
 from fwtrans.semantics.bridged.reading import (
     ALWAYS,
@@ -42,13 +44,13 @@ from fwtrans.semantics.bridged.reading import (
     REJECT_ON_ARRIVAL,
     for_bridged_packets,
 )
+from fwtrans.semantics.bridged.topology import ACCEPT_MARK_CHAIN
 from fwtrans.semantics.equivalence import compare
 from fwtrans.semantics.outcome import Comparison, DifferenceKind, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from fwtrans.ir.bits import BitSet
     from fwtrans.ir.fields import Field
     from fwtrans.ir.rule import Step
     from fwtrans.ir.ruleset import Ruleset, Table
@@ -222,37 +224,43 @@ def _destinations(ruleset: Ruleset) -> set[int]:
         if isinstance(step, FieldTest) and step.field is known.ETHER_DADDR and isinstance(step.values, IntervalSet):
             found.update(low for low, high in step.values.ranges if low == high)
     for table in ruleset.tables:
-        for named in (*table.sets, *table.maps):
-            places = [place for place, item in enumerate(named.fields) if item.kind is FieldKind.MAC]
-            for element in named.elements:
-                found.update(element.key[place][0] for place in places)  # type: ignore[misc] # intervals of addresses
+        for named in table.keyed:
+            keys = keys_of(named, [item for item in named.fields if item.kind is FieldKind.MAC])
+            found.update(low for low, high in keys if low == high and isinstance(low, int))
     return found
 
 
 def _written_and_read(ruleset: Ruleset) -> int:
-    """Return the bits of the mark that rules set to constants and test: what carries a decision from rule to rule."""
-    written = read = 0
-    for step in _steps(ruleset):
-        if isinstance(step, Assign) and step.field is known.MARK:
-            written |= (_ONES & ~step.keep) | step.constant
-        elif isinstance(step, FieldTest) and step.field is known.MARK:
-            read |= _asked(step.values)  # type: ignore[arg-type]
-    return written & read
+    """Return the bits of the mark that carry a decision from rule to rule: set to constants and tested, and PVE's own."""
+    written = read = own = 0
+    for table in ruleset.tables:
+        for chain in table.chains:
+            bits = _written(rule for rule in chain.rules)
+            written |= bits
+            own |= bits if chain.name == ACCEPT_MARK_CHAIN else 0
+            read |= _read(chain.rules)
+    return (written & read) | own
+
+
+def _written(rules: Iterable[Rule]) -> int:
+    found = 0
+    for rule in rules:
+        for step in flat_steps(rule.steps):
+            if isinstance(step, Assign) and step.field is known.MARK:
+                found |= (_ONES & ~step.keep) | step.constant
+    return found
+
+
+def _read(rules: Iterable[Rule]) -> int:
+    found = 0
+    for rule in rules:
+        for step in flat_steps(rule.steps):
+            if isinstance(step, FieldTest) and isinstance(step.values, BitSet) and step.field is known.MARK:
+                for mask, _ in step.values.cubes:
+                    found |= mask
+    return found
 
 
 def _used(ruleset: Ruleset) -> int:
     """Return the bits of the mark that rules look at or write."""
-    found = 0
-    for step in _steps(ruleset):
-        if isinstance(step, Assign) and step.field is known.MARK:
-            found |= (_ONES & ~step.keep) | step.constant
-        elif isinstance(step, FieldTest) and step.field is known.MARK:
-            found |= _asked(step.values)  # type: ignore[arg-type]
-    return found
-
-
-def _asked(values: BitSet) -> int:
-    found = 0
-    for mask, _ in values.cubes:
-        found |= mask
-    return found
+    return _written(_rules(ruleset)) | _read(_rules(ruleset))

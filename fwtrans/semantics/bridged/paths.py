@@ -142,7 +142,7 @@ def _over(
         yield Path(f"{name} {shown}", (forward_hop(frame, bridge, *old),), _bridge_hops(frame, bridge, new))
 
 
-def _bridge_hops(frame: Known, bridge: str, ports: tuple[str, str]):  # noqa: ANN202
+def _bridge_hops(frame: Known, bridge: str, ports: tuple[str, str]) -> tuple[Hop, ...]:
     # a guest's own rules, at prerouting and postrouting, are other parts of the way
     first = () if guest_port(ports[0]) else (arrival_hop(frame, bridge, ports[0], SOME_HARDWARE),)
     last = () if guest_port(ports[1]) else (departure_hop(frame, bridge, ports[1]),)

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import fields as known
 from fwtrans.ir.match import FieldTest
-from fwtrans.ir.names import NameSet
+from fwtrans.ir.names import NamePattern, NameSet
+from fwtrans.ir.sets import keys_of
 from fwtrans.ir.walk import flat_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from fwtrans.ir.fields import Field
-    from fwtrans.ir.names import NamePattern
     from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Ruleset, Table
 
@@ -29,6 +29,9 @@ FIREWALL_BRIDGES = "fwbr"
 INNER_ENDS = "fwln"
 OUTER_ENDS = "fwpr"
 HELD_NAMES = (FIREWALL_BRIDGES, INNER_ENDS, OUTER_ENDS)
+
+# PVE's chain that says "accepted" by a bit of the mark; other marks may be for others to read (tc, routing).
+ACCEPT_MARK_CHAIN = "PVEFW-SET-ACCEPT-MARK"
 
 _GUEST_PORT = re.compile(r"(?:tap|veth)(\d+)i(\d+)")
 _PORT_FIELDS = frozenset({known.PORT_IN, known.PORT_OUT})
@@ -90,9 +93,8 @@ def names_tested(table: Table, fields: Iterable[Field]) -> set[NamePattern]:
         if field in wanted
         for pattern in values.patterns
     }
-    for named in (*table.sets, *table.maps):
-        places = [place for place, field in enumerate(named.fields) if field in wanted]
-        found.update(element.key[place] for element in named.elements for place in places)  # type: ignore[misc]
+    for named in table.keyed:
+        found.update(part for part in keys_of(named, wanted) if isinstance(part, NamePattern))
     return found
 
 
