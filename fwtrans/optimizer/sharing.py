@@ -48,6 +48,7 @@ class _Sharing:
         self._by_rules: dict[tuple[Rule, ...], str] = {}
         self._by_content: dict[Hashable, str] = {}
         self._found: dict[str, Chain] = {}
+        self._rules: dict[str, tuple[Rule, ...]] = {}
         self._found_maps: dict[str, NamedMap] = {}
 
     def chain(self, chain: Chain) -> None:
@@ -61,7 +62,7 @@ class _Sharing:
                 self._by_rules[rules] = chain.name
         else:
             self._chain_names[chain.name] = known
-            self._found[known] = _with_origins(self._found[known], rules)
+        self._rules[chain.name] = rules
 
     def _rule(self, rule: Rule) -> Rule:
         steps = tuple(map(self._step, rule.steps))
@@ -95,11 +96,11 @@ class _Sharing:
 
     def result(self) -> Table:
         """Return the table, each chain under the first of its names and in the place of that."""
-        first: dict[str, str] = {}
+        alike: dict[str, list[str]] = {}
         for chain in self._table.chains:
-            first.setdefault(self._chain_names[chain.name], chain.name)
-        of_first = {name: kept for kept, name in first.items()}
-        chains = (self._found[of_first[chain.name]] for chain in self._table.chains if chain.name in of_first)
+            alike.setdefault(self._chain_names[chain.name], []).append(chain.name)
+        first = {kept: names[0] for kept, names in alike.items()}
+        chains = (_with_origins(self._found[kept], [self._rules[n] for n in names]) for kept, names in alike.items())
         maps = (
             self._found_maps.get(mapping.name, mapping)
             for mapping in self._table.maps
@@ -109,11 +110,15 @@ class _Sharing:
         return self._table if found == self._table else found
 
 
-def _with_origins(chain: Chain, rules: tuple[Rule, ...]) -> Chain:
-    """Return a chain whose rules know where those of an equal chain came from."""
-    both = zip(chain.rules, rules, strict=True)
-    joined = (replace(mine, origins=tuple(dict.fromkeys((*mine.origins, *theirs.origins)))) for mine, theirs in both)
-    return replace(chain, rules=tuple(joined))
+def _with_origins(chain: Chain, alike: list[tuple[Rule, ...]]) -> Chain:
+    """Return a chain whose rules know where those of all equal chains came from."""
+    if len(alike) == 1:
+        return chain
+    rules = (
+        replace(rule, origins=tuple(dict.fromkeys(origin for other in others for origin in other.origins)))
+        for rule, *others in zip(chain.rules, *alike, strict=True)
+    )
+    return replace(chain, rules=tuple(rules))
 
 
 def _run(ruleset: Ruleset) -> Passed:

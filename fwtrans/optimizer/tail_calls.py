@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from fwtrans.ir.verdict import TERMINAL, Goto, Jump
 from fwtrans.optimizer.base import Pass, Passed, each_table
+from fwtrans.optimizer.dead import always_goes_on
 from fwtrans.optimizer.reached import callees_last
 
 if TYPE_CHECKING:
@@ -35,7 +36,11 @@ def _ending(table: Table) -> set[str]:
     found: set[str] = set()
     for chain in reversed(callees_last(table, [chain.name for chain in table.chains])):
         last = chain.rules[-1] if chain.rules else None
-        if last is None or last.steps or any(_comes_back(rule, found) for rule in chain.rules):
+        if (
+            last is None
+            or not all(map(always_goes_on, last.steps))
+            or any(_comes_back(rule, found) for rule in chain.rules)
+        ):
             continue
         if isinstance(last.verdict, TERMINAL) or getattr(last.verdict, "chain", None) in found:
             found.add(chain.name)
