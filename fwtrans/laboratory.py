@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fwtrans.diagnostics import Diagnostic
 from fwtrans.lab.blame import deciding_rule
 from fwtrans.lab.derive import DEFAULT_BUDGET, Derived, derive, interfaces_of
-from fwtrans.lab.judge import Difference, LabFailed, Side, compare, judge
+from fwtrans.lab.judge import Difference, LabFailed, Question, Side, compare, judge_all
 from fwtrans.lab.kernels import NoKernel, choice, named
 from fwtrans.lab.sides import Variant, side_of
 from fwtrans.lab.topology import HOST, RouterTopology
@@ -144,11 +144,13 @@ class _Asking(NamedTuple):
 
     def _both(self, probes: list[Probe], stage: int) -> tuple[list[Observation], list[Observation]]:
         topology = RouterTopology(interfaces=interfaces_of(probes, HOST))
-        answers = []
-        for side in self.sides:
-            self.told(Stage(f"sending packets, {side.name} side", stage, 4))
-            answers.append(judge(side, topology, probes, self.kernel, seconds=self.settings.seconds))
-        return answers[0], answers[1]
+        self.told(Stage("sending packets" if stage == 2 else "sending them again", stage, 4))
+        questions = [Question(side, topology, tuple(probes)) for side in self.sides]
+        old, new = judge_all(questions, self.kernel, seconds=2 * self.settings.seconds)
+        for found in (old, new):
+            if isinstance(found, LabFailed):
+                raise found
+        return old, new  # type: ignore[return-value]  # what failed has been raised
 
 
 def needs(sides: Sequence[Side]) -> str:

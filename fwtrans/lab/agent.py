@@ -1,24 +1,26 @@
 """Runs inside the kernel that judges: builds the topology, loads one ruleset, sends the probes, and says what became of them.
 
-Called as `python -m fwtrans.lab.agent ORDER`, in a network namespace of its own. ORDER is a file with JSON; the answer is
-JSON behind a line that says so, because the scripts around it may print too.
+Called as `python -m fwtrans.lab.agent ORDERS`. ORDERS is a file with a JSON list; the answers are a JSON list behind a line
+that says so, because the scripts around it may print too.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess  # noqa: TID251 -- rulesets are loaded by the tools that they were written for
 import sys
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from fwtrans.lab.conversation import Ends, first, following, numbers_of, step_of
 from fwtrans.lab.ears import Ears, Heard, ends_of
 from fwtrans.lab.frames import ICMP, TCP, UDP, address_text, identify_packet
-from fwtrans.lab.netns import end_with_parent, set_sysctl
+from fwtrans.lab.netns import end_with_parent, enter_another, set_sysctl
 from fwtrans.lab.nflog import LogReader
 from fwtrans.lab.probe import Follow, Kind, Observation, Probe, Step, probe_from_json
 from fwtrans.lab.routes import Journey, Router, Ways, batches
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from fwtrans.lab.wiring import Wiring
 
 ANSWER = "--- answer of the fwtrans lab ---"
-QUIET = 0.06
+QUIET = 0.03
 """Seconds without a frame after which nothing more is expected. Frames pass a bridge within the system call that sends them."""
 OBSERVER_GROUP = 64321
 """The NFLOG group of the lab's own rules."""
@@ -86,6 +88,16 @@ class Agent:
         for talk in self.talks:
             probe, ends = talk.probe, talk.ends
             yield Journey(probe.source, probe.target, ends.source_address, ends.target_address)
+
+    def __enter__(self) -> Self:
+        """Return the agent itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close every socket, so that the namespace can go."""
+        self.logs.socket.close()
+        self.speaker.close()
+        self.ears.close()
 
     @property
     def settles(self) -> bool:
@@ -301,14 +313,22 @@ def load(loads: Sequence[tuple[Sequence[str], str]]) -> str:
 
 
 def answer(order: dict[str, Any]) -> dict[str, Any]:
-    """Carry out an order."""
+    """Carry out an order in a namespace of its own."""
+    enter_another()
+    with ExitStack() as opened:
+        return _answer(order, opened)
+
+
+def _answer(order: dict[str, Any], opened: ExitStack) -> dict[str, Any]:
     topology = topology_from_json(order["topology"])
     wiring = build_router(topology) if isinstance(topology, RouterTopology) else build_pve(topology)
-    router = Router(topology) if isinstance(topology, RouterTopology) else None
+    opened.callback(os.close, wiring.world)
+    router = opened.enter_context(Router(topology)) if isinstance(topology, RouterTopology) else None
     for name in ("iptables", "ip6tables", "arptables"):
         value = int(bool(order["bridge_nf_call"]) and name != "arptables")
         set_sysctl(f"net/bridge/bridge-nf-call-{name}", value, optional=True)
-    agent = Agent(wiring, [probe_from_json(probe) for probe in order["probes"]], tuple(order["groups"]), router)
+    probes = [probe_from_json(probe) for probe in order["probes"]]
+    agent = opened.enter_context(Agent(wiring, probes, tuple(order["groups"]), router))
     if agent.settles:
         load([_TRACKING])
         agent.run(loaded=False)
@@ -349,11 +369,11 @@ table inet fwtrans_lab_observer {{
 
 
 def main() -> None:
-    """Read the order, print the answer."""
+    """Read the orders, print the answers."""
     end_with_parent()
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    found = answer(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    found = [answer(order) for order in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))]
     sys.stdout.write(f"\n{ANSWER}\n{json.dumps(found)}\n")
 
 

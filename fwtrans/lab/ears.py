@@ -107,6 +107,12 @@ class Ears:
 
         return read
 
+    def close(self) -> None:
+        """Close all sockets."""
+        for key in list(self.selector.get_map().values()):
+            key.fileobj.close()  # type: ignore[union-attr]  # they are sockets
+        self.selector.close()
+
     def heard(self, quiet: float) -> Iterator[Heard]:
         """Yield what comes until nothing more has come for `quiet` seconds."""
         end = time.monotonic() + quiet

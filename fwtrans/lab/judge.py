@@ -7,7 +7,7 @@ import shlex
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fwtrans.lab.agent import ANSWER
 from fwtrans.lab.kernels import Kernel, run_script
@@ -64,32 +64,57 @@ def judge(
     side: Side, topology: PveTopology | RouterTopology, probes: Sequence[Probe], kernel: Kernel, *, seconds: int = 300
 ) -> list[Observation]:
     """Load one side in a topology in this kernel, send the probes, and return what became of each."""
-    order = {
-        "topology": topology.as_json(),
-        "loads": side.loads,
-        "bridge_nf_call": side.bridge_nf_call,
-        "groups": side.groups,
-        "probes": [probe.as_json() for probe in probes],
-    }
-    return ask(order, kernel, side.name, seconds)
+    found = judge_all([Question(side, topology, tuple(probes))], kernel, seconds=seconds)[0]
+    if isinstance(found, LabFailed):
+        raise found
+    return found
 
 
-def ask(order: dict[str, object], kernel: Kernel, name: str, seconds: int) -> list[Observation]:
+class Question(NamedTuple):
+    """A side, where to load it, and what to send."""
+
+    side: Side
+    topology: PveTopology | RouterTopology
+    probes: tuple[Probe, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """Return what travels."""
+        return {
+            "topology": self.topology.as_json(),
+            "loads": self.side.loads,
+            "bridge_nf_call": self.side.bridge_nf_call,
+            "groups": self.side.groups,
+            "probes": [probe.as_json() for probe in self.probes],
+        }
+
+
+def judge_all(
+    questions: Sequence[Question], kernel: Kernel, *, seconds: int = 300
+) -> list[list[Observation] | LabFailed]:
+    """Ask several questions, each in a namespace of its own, in one run of the kernel; what does not load is an answer too."""
+    answers = _ask([question.as_json() for question in questions], kernel, seconds)
+    return [
+        LabFailed(f"{question.side.name} side does not load in {kernel.name}: {answer['failed']}")
+        if "failed" in answer
+        else [observation_from_json(one) for one in answer["observations"]]
+        for question, answer in zip(questions, answers, strict=True)
+    ]
+
+
+def _ask(orders: Sequence[dict[str, object]], kernel: Kernel, seconds: int) -> list[dict[str, Any]]:
     """Run the agent in the kernel."""
     package = Path(__file__).resolve().parents[2]
     with tempfile.TemporaryDirectory(prefix="fwtrans-lab-") as folder:
-        path = Path(folder, "order.json")
-        path.write_text(json.dumps(order), encoding="utf-8")
+        path = Path(folder, "orders.json")
+        path.write_text(json.dumps(orders), encoding="utf-8")
         words = shlex.join([sys.executable, "-m", "fwtrans.lab.agent", str(path)])
         script = f"cd / && PYTHONDONTWRITEBYTECODE=1 PYTHONPATH={shlex.quote(str(package))} exec {words}\n"
         found = run_script(kernel, script, seconds=seconds)
     before, _, after = found.output.partition(f"\n{ANSWER}\n")
     if found.status or not after:
-        raise LabFailed(f"{name}, in {kernel.name}: exit status {found.status}\n{before.strip()[-4000:]}")
-    answer = json.loads(after.splitlines()[0])
-    if "failed" in answer:
-        raise LabFailed(f"{name} does not load in {kernel.name}: {answer['failed']}")
-    return [observation_from_json(one) for one in answer["observations"]]
+        raise LabFailed(f"no answer came from {kernel.name}: exit status {found.status}\n{before.strip()[-4000:]}")
+    answers: list[dict[str, Any]] = json.loads(after.splitlines()[0])
+    return answers
 
 
 class Difference(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 from contextlib import suppress
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from pyroute2 import IPRoute  # noqa: TID251 -- the lab builds networks
 from pyroute2.netlink.exceptions import NetlinkError  # noqa: TID251 -- the lab builds networks
@@ -64,6 +64,14 @@ class Router:
         self.numbers = {name: self.netlink.link_lookup(ifname=name)[0] for name in topology.interfaces}
         self.places = {name: place for place, name in enumerate(topology.interfaces)}
         self.ways: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        """Return the router itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the socket."""
+        self.netlink.close()
 
     def lead(self, ways: dict[str, str]) -> None:
         """Have each address lead where it should; what was set before and is not wanted any more goes."""

@@ -132,6 +132,11 @@ class Speaker:
             made.listen(1024)
         self.held[family, sort, port] = made
 
+    def close(self) -> None:
+        """Close all sockets."""
+        for made in (*self.raw.values(), *self.held.values()):
+            made.close()
+
     def send(self, probe: Probe, ends: Ends, sender: str, outgoing: list[Outgoing]) -> str:
         """Send packets of a step; return why that was not possible, or nothing."""
         back = sender != probe.source

@@ -154,6 +154,7 @@ class Builder:
         with inside(self.world), IPRoute() as outer:
             for name in self.outer:
                 outer.link("set", index=outer.link_lookup(ifname=name)[0], state="up")
+        self.netlink.close()
 
 
 def calm_host() -> None:

@@ -37,9 +37,9 @@ def lab(
     seed: Annotated[int, typer.Option(help="Another seed sends other packets")] = 0,
     timeout: Annotated[int, typer.Option(min=10, help="Seconds that one side's packets may take")] = 600,
 ) -> Result:
-    """Send the same packets through two rulesets in a kernel and compare what becomes of them.
+    """Send the same packets through two rulesets in a kernel.
 
-    The live firewall is not touched: everything happens in network namespaces that end with the command, or in another
+    What becomes of each packet is compared. The live firewall is not touched: everything happens in network namespaces that end with the command, or in another
     kernel. Needs root. Exit status 0 says that every packet was treated alike, 1 that some were not.
 
     Example:
