@@ -92,20 +92,20 @@ class _Site:
 
     def __init__(self, draw: random.Random, count: int) -> None:
         self.networks = [
-            _network(draw, 10 << 24 | draw.getrandbits(24), draw.choice((16, 20, 22, 24, 24, 24)))
+            _network(10 << 24 | draw.getrandbits(24), draw.choice((16, 20, 22, 24, 24, 24)))
             for _ in range(max(count // 40, 4))
         ]
         self.hosts = [
-            _network(draw, int(draw.choice(self.networks).network_address) + draw.getrandbits(8), 32)
+            _network(int(draw.choice(self.networks).network_address) + draw.getrandbits(8), 32)
             for _ in range(max(count // 4, 8))
         ]
         self.outside = [
-            _network(draw, draw.getrandbits(32), draw.choice((8, 12, 16, 19, 20, 22, 24, 24, 28, 32)))
+            _network(draw.getrandbits(32), draw.choice((8, 12, 16, 19, 20, 22, 24, 24, 28, 32)))
             for _ in range(max(count // 5, 4))
         ]
 
 
-def _network(draw: random.Random, address: int, length: int) -> IPv4Network:
+def _network(address: int, length: int) -> IPv4Network:
     return IPv4Network((address & 0xFFFFFFFF, length), strict=False)
 
 

@@ -172,6 +172,7 @@ class ChainCosts:
     def _dispatch(self, way: _Way, verdict: Dispatch, mapping: NamedMap) -> None:
         first = verdict.key[0]
         plain = len(verdict.key) == 1 and first.mask is None and not touches(first.field, way.written)
+        plain = plain and all(_is_exact(element.key[0]) for element in mapping.elements)
         field = first.field if plain else None
         dearest = NOTHING
         for element in mapping.elements:
