@@ -10,14 +10,20 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, NamedTuple
 
+from fwtrans.comparing import asks_for_bridge_ports
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
 from fwtrans.ir import fields as f
 from fwtrans.ir.effect import Nat, NatKind
 from fwtrans.ir.fields import FIELDS, Family, Field, FieldKind
+from fwtrans.ir.host import Host
 from fwtrans.ir.ruleset import Hook
 from fwtrans.lower.values import read_address, read_mac, read_number, read_port, read_protocol
+from fwtrans.optimizer.bridged.hardware import hardware_addresses
+from fwtrans.semantics.bridged.journey import journey, read_end
+from fwtrans.semantics.bridged.topology import guest_ports
 from fwtrans.semantics.concrete import Decision, Outcome, evaluate
 from fwtrans.semantics.packet import HookVisit, Packet, Unknown, UnknownKind
+from fwtrans.semantics.path import Hop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +31,7 @@ if TYPE_CHECKING:
     from fwtrans.ir.ruleset import Ruleset
 
 KEYS = (
-    "hook", "iif", "oif", "physdev-in", "physdev-out", "src", "dst", "proto", "sport", "dport", "icmp-type",
+    "hook", "from", "to", "iif", "oif", "physdev-in", "physdev-out", "src", "dst", "proto", "sport", "dport", "icmp-type",
     "icmp-code", "tcp-flags", "mac-src", "mac-dst", "mark", "ct-mark", "state", "assume",
 )  # fmt: skip
 _HOOKS = {hook.value: hook for hook in Hook}
@@ -33,30 +39,41 @@ _STATES = {"invalid": 0, "established": 1, "related": 2, "new": 3, "untracked": 
 _FLAGS = {"fin": 1, "syn": 2, "rst": 4, "psh": 8, "ack": 16, "urg": 32, "ece": 64, "cwr": 128, "none": 0}
 _WITH_PORTS = {6, 17, 33, 132, 136}
 _SEES_IN = {Hook.PREROUTING, Hook.INPUT, Hook.FORWARD}
+_ENDS = "an end is tap100i0, vm100, ct200, host, outside, nfvm, or a port with its bridge as in vmbr0/eth0"
+_UNKNOWN = Host()
 _SEES_OUT = {Hook.FORWARD, Hook.OUTPUT, Hook.POSTROUTING}
+
+
+class Visited(NamedTuple):
+    """One hook visit: where, by which interfaces and ports, and what it came to."""
+
+    visit: HookVisit
+    outcome: Outcome
+    interfaces: tuple[str, ...]
 
 
 class Simulated(NamedTuple):
     """The hook visits in order with what each came to; the last one decides."""
 
     packet: Packet
-    visits: tuple[tuple[HookVisit, Outcome], ...]
+    visits: tuple[Visited, ...]
     asked: tuple[Unknown, ...]
 
     @property
     def last(self) -> Outcome:
         """Return the outcome of the visit that decided."""
-        return self.visits[-1][1]
+        return self.visits[-1].outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A packet, the hooks it passes, and what is assumed of matches that cannot be modelled."""
+    """A packet, the hooks it passes or the ends that it goes between, and what is assumed of what cannot be modelled."""
 
     family: Family
     hooks: tuple[Hook, ...]
     values: Mapping[Field, int | str]
     assumed: Mapping[str, bool] = field(default_factory=dict)
+    ends: tuple[str, str] | None = None
 
 
 def read_probe(words: Sequence[str], sink: DiagnosticSink) -> Probe | None:
@@ -82,8 +99,6 @@ def read_probe(words: Sequence[str], sink: DiagnosticSink) -> Probe | None:
 def _check_key(key: str, word: str, given: Mapping[str, str], *, has_value: bool) -> None:
     if not has_value:
         raise Refused("FWT102", f"`{word}` is not key=value")
-    if key in {"from", "to"}:
-        raise Refused("FWT103", f"`{key}` names an endpoint of a Proxmox host, and this input has no topology", hint="give iif, oif, physdev-in and physdev-out instead")  # fmt: skip
     if key not in KEYS and key not in FIELDS:
         near = get_close_matches(key, KEYS, n=1)
         raise Refused(
@@ -107,7 +122,18 @@ class _Building:
         self._state(protocol)
         self._link()
         self._own_fields()
-        return Probe(family, hooks, self.values, assumed)
+        return Probe(family, hooks, self.values, assumed, self._ends())
+
+    def _ends(self) -> tuple[str, str] | None:
+        if "from" not in self.given and "to" not in self.given:
+            return None
+        clash = next((key for key in ("hook", "iif", "oif", "physdev-in", "physdev-out") if key in self.given), None)
+        if clash is not None:
+            raise Refused("FWT117", f"`{clash}` beside `from` and `to`, which say the whole way")
+        missing = next((key for key in ("from", "to") if key not in self.given), None)
+        if missing is not None:
+            raise Refused("FWT116", f"`{missing}` is missing", hint=_ENDS)
+        return self.given["from"], self.given["to"]
 
     def _family(self) -> Family:
         found = {
@@ -123,6 +149,8 @@ class _Building:
         return family
 
     def _hooks(self) -> tuple[Hook, ...]:
+        if "from" in self.given or "to" in self.given:
+            return ()
         if "hook" in self.given:
             names = self.given["hook"].split(",")
             for name in names:
@@ -135,11 +163,15 @@ class _Building:
             return (Hook.PREROUTING, Hook.INPUT)
         if "oif" in self.given:
             return (Hook.OUTPUT, Hook.POSTROUTING)
-        raise Refused("FWT116", "where does the packet go?", hint="give hook=input, or iif=..., or oif=..., or both")
+        raise Refused(
+            "FWT116",
+            "where does the packet go?",
+            hint="give from=... and to=..., hook=input, or iif=..., or oif=..., or both",
+        )
 
     def _interfaces(self, hooks: tuple[Hook, ...]) -> None:
         for key, field_, seen in (("iif", f.IIFNAME, _SEES_IN), ("oif", f.OIFNAME, _SEES_OUT)):
-            if key in self.given and not set(hooks) & seen:
+            if key in self.given and hooks and not set(hooks) & seen:
                 where = ", ".join(hook.value for hook in hooks)
                 raise Refused("FWT117", f"a packet at {where} has no {key}")
             self.values[field_] = self.given.get(key, "")
@@ -205,6 +237,7 @@ class _Building:
             {f.PACKET_TYPE: 0, f.PRIORITY: 0, f.PACKET_LENGTH: 60, f.NFTRACE: 0, f.HAS_SOCKET: 0, f.HAS_VLAN: 0}
         )
         self.values[f.HAS_ETHERNET] = int(bool(self.values[f.IIFNAME]))
+        self.values[f.ETHER_TYPE] = self.values[f.ETHER_PROTOCOL]
         for key, field_ in (("mac-src", f.ETHER_SADDR), ("mac-dst", f.ETHER_DADDR)):
             if key in self.given:
                 self.values[field_] = read_mac(self.given[key], key)
@@ -235,23 +268,60 @@ def _flags(text: str) -> int:
     return value
 
 
-def simulate(ruleset: Ruleset, probe: Probe) -> Simulated:
-    """Send the packet through its hooks; what one hook writes into it (marks), the next one sees."""
-    values = dict(probe.values)
+def simulate(ruleset: Ruleset, probe: Probe, host: Host = _UNKNOWN) -> Simulated:
+    """Send the packet on its way; what one hook writes into it (marks), the next one sees."""
+    hops, values = _way(ruleset, probe, host)
+    first = dict(values)
     asked: list[Unknown] = []
     answer = _answerer(probe.assumed, asked)
-    visits: list[tuple[HookVisit, Outcome]] = []
-    for hook in probe.hooks:
-        visit = HookVisit(probe.family, hook)
-        hidden = _hidden(hook)
-        seen = {field_: "" if field_ in hidden else value for field_, value in values.items()}
-        outcome = evaluate(ruleset, visit, Packet(seen), answer)
-        visits.append((visit, outcome))
+    visits: list[Visited] = []
+    for hop in hops:
+        seen = {**values, **hop.values}
+        outcome = evaluate(ruleset, hop.visit, Packet(seen), answer)
+        visits.append(Visited(hop.visit, outcome, _shown(seen)))
         if outcome.decision is not Decision.ACCEPT:
             break
-        values.update({field_: value for field_, value in outcome.values.items() if field_ not in hidden})
+        values.update({field_: value for field_, value in outcome.values.items() if field_ not in hop.values})
         values.update(_translated(outcome, probe.family, values))
-    return Simulated(Packet(probe.values), tuple(visits), tuple(asked))
+    return Simulated(Packet(first), tuple(visits), tuple(asked))
+
+
+def _shown(values: Mapping[Field, int | str]) -> tuple[str, ...]:
+    """Return the interfaces of a visit, each with its bridge or port."""
+    pairs = ((f.IIFNAME, f.PORT_IN, f.IBRNAME), (f.OIFNAME, f.PORT_OUT, f.OBRNAME))
+    return tuple(
+        "/".join(dict.fromkeys(name for field_ in pair if (name := str(values.get(field_, ""))))) for pair in pairs
+    )
+
+
+def check_ends(ruleset: Ruleset, probe: Probe, sink: DiagnosticSink) -> bool:
+    """Tell whether the ruleset's host has the ends that a packet goes between; if not, the sink says why."""
+    guests = guest_ports(ruleset)
+    unknown = [name for name in probe.ends or () if read_end(name, guests) is None]
+    for name in unknown:
+        sink.add(Diagnostic(code="FWT112", message=f"`{name}` is no end of a way", hints=(_ENDS,)))
+    return not unknown
+
+
+def _way(ruleset: Ruleset, probe: Probe, host: Host) -> tuple[tuple[Hop, ...], dict[Field, int | str]]:
+    """Return the hook visits of the packet, and the packet as it starts."""
+    values = dict(probe.values)
+    if probe.ends is None:
+        interfaces = {field_: values[field_] for field_ in (f.IIFNAME, f.OIFNAME)}
+        visits = [(HookVisit(probe.family, hook), _hidden(hook)) for hook in probe.hooks]
+        own = [Hop(visit, tuple((field_, "" if field_ in hidden else name) for field_, name in interfaces.items())) for visit, hidden in visits]  # fmt: skip
+        return tuple(own), values
+    guests = guest_ports(ruleset)
+    start, goal = (read_end(name, guests) for name in probe.ends)
+    assert start is not None  # noqa: S101 -- `check_ends` has looked
+    assert goal is not None  # noqa: S101
+    hardware = {**host.hardware, **hardware_addresses(ruleset)}
+    for end, field_ in ((start, f.ETHER_SADDR), (goal, f.ETHER_DADDR)):
+        if end.port in hardware:
+            values.setdefault(field_, hardware[end.port])
+    usual = dict.fromkeys((f.IIFNAME, f.OIFNAME, f.IBRNAME, f.OBRNAME, f.PORT_IN, f.PORT_OUT), "")
+    start_values = {**values, **usual, f.BRIDGED: 0}
+    return journey(probe.family, start, goal, by_iptables=asks_for_bridge_ports(ruleset)), start_values
 
 
 def _translated(outcome: Outcome, family: Family, values: Mapping[Field, int | str]) -> dict[Field, int | str]:

@@ -17,8 +17,11 @@ def simulation_text(found: Simulated) -> str:
     """Return the verdict first, then the way there."""
     lines = [f"{_verdict(found)}: {packet_text(found.packet)}"]
     lines.extend(f"  does: {effect}" for effect in _effects(found))
-    for visit, outcome in found.visits:
-        lines.append(f"  {visit.hook.value}: {len(outcome.trace)} rules, {outcome.lookups} look-ups")
+    for visit, outcome, interfaces in found.visits:
+        way = " -> ".join(name or "-" for name in interfaces) if any(interfaces) else ""
+        lines.append(
+            f"  {visit.family.value} {visit.hook.value}{f' ({way})' if way else ''}: {len(outcome.trace)} rules, {outcome.lookups} look-ups"
+        )
         lines.extend(f"    {_passed(passed)}" for passed in outcome.trace if passed.held)
     lines.extend(f"  assumed: {unknown.kind.value} {unknown.identity}" for unknown in found.asked)
     return "\n".join(lines) + "\n"
@@ -32,19 +35,20 @@ def simulation_value(found: Simulated) -> dict[str, object]:
         "verdict": found.last.decision.value,
         "reject": " ".join(part for part in (reject.protocol, reject.kind) if part) if reject is not None else None,
         "effects": _effects(found),
-        "rules_evaluated": sum(outcome.rules_evaluated for _, outcome in found.visits),
-        "lookups": sum(outcome.lookups for _, outcome in found.visits),
-        "steps": sum(outcome.steps for _, outcome in found.visits),
+        "rules_evaluated": sum(outcome.rules_evaluated for _, outcome, _ in found.visits),
+        "lookups": sum(outcome.lookups for _, outcome, _ in found.visits),
+        "steps": sum(outcome.steps for _, outcome, _ in found.visits),
         "trace": [
             {
                 "hook": visit.hook.value,
+                "family": visit.family.value,
                 "chain": passed.chain.name,
                 "rule": passed.number + 1,
                 "held": passed.held,
                 "origin": passed.rule.origins[0].location if passed.rule.origins else None,
                 "text": passed.rule.origins[0].text if passed.rule.origins else print_rule(passed.rule),
             }
-            for visit, outcome in found.visits
+            for visit, outcome, _ in found.visits
             for passed in outcome.trace
         ],
         "assumed": [{"kind": unknown.kind.value, "identity": unknown.identity} for unknown in found.asked],
@@ -61,7 +65,7 @@ def _verdict(found: Simulated) -> str:
 def _effects(found: Simulated) -> list[str]:
     return [
         print_step(effect)  # type: ignore[arg-type] # verdicts print the same way
-        for _, outcome in found.visits
+        for _, outcome, _ in found.visits
         for effect in outcome.effects
         if not isinstance(effect, (tuple, Reject))
     ]

@@ -19,17 +19,18 @@ def simulate(
 ) -> Result:
     """Tell what a ruleset does with a packet.
 
-    Keys: hook iif oif physdev-in physdev-out src dst proto sport dport icmp-type icmp-code tcp-flags mac-src mac-dst
+    Keys: hook from to iif oif physdev-in physdev-out src dst proto sport dport icmp-type icmp-code tcp-flags mac-src mac-dst
     mark ct-mark state, and assume=NAME:yes|no for what cannot be modelled.
 
     Example:
         fwtrans simulate host.nft iif=eth0 src=203.0.113.9 proto=tcp dport=22
+        fwtrans simulate DIR from=vm100 to=outside dst=203.0.113.9 proto=tcp dport=443
     """
     from fwtrans.cli.inputs import FileAccess, read_lines, read_paths
     from fwtrans.diagnostics import DiagnosticSink
     from fwtrans.read import read_inputs
     from fwtrans.report.simulation import simulation_text, simulation_value
-    from fwtrans.simulate import read_probe
+    from fwtrans.simulate import check_ends, read_probe
     from fwtrans.simulate import simulate as simulate_packet
 
     if bool(packet) == bool(packets):
@@ -41,7 +42,10 @@ def simulate(
     probes = [read_probe(words, sink) for words in lines if words and not words[0].startswith("#")]
     if reading is None or sink.errors:
         return Result(exit_code=exit_code_of(sink.found) or ExitCode.UNREADABLE, diagnostics=tuple(sink.found))
-    found = [simulate_packet(reading.ruleset, probe) for probe in probes if probe is not None]
+    known = [probe for probe in probes if probe is not None and check_ends(reading.ruleset, probe, sink)]
+    if sink.errors:
+        return Result(exit_code=exit_code_of(sink.found), diagnostics=tuple(sink.found))
+    found = [simulate_packet(reading.ruleset, probe, reading.host) for probe in known]
     values = [simulation_value(item) for item in found]
     return Result(
         data="".join(simulation_text(item) for item in found),
