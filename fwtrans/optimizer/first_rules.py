@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 from fwtrans.ir import fields as known
 from fwtrans.ir.intervals import IntervalSet
-from fwtrans.ir.match import KeyPart, MemberTest
+from fwtrans.ir.match import FieldTest, KeyPart, MemberTest
 from fwtrans.ir.names import NamePattern, NameSet
-from fwtrans.ir.rule import is_pure
-from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Return
+from fwtrans.ir.rule import Rule, is_pure
+from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump, Return
 from fwtrans.optimizer.facts import Decider
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.match import PureTest, ValueSet
-    from fwtrans.ir.rule import Rule, Step
+    from fwtrans.ir.rule import Step
     from fwtrans.ir.ruleset import Table
     from fwtrans.ir.sets import MapValue, NamedSet, Part
     from fwtrans.ir.verdict import Verdict
@@ -51,19 +51,22 @@ class Values(NamedTuple):
     address: int | None
 
 
-class Place(NamedTuple):
-    """Where the rules stop being decided: the rest of a chain, and how many rules have been passed before."""
+class Rest(NamedTuple):
+    """What is left to do for packets of some values.
 
-    chain: str
-    rule: int
-    passed: int
+    `entered` is the chain of the port that they come to, whose rest the last rules are; empty where they come to none.
+    `before` are the rules in front of it, `decided` how many rules need not be looked at any more.
+    """
 
+    before: tuple[Rule, ...]
+    entered: str
+    own: tuple[Rule, ...]
+    decided: int
 
-class End(NamedTuple):
-    """How the rules end a packet, and how many have been passed before that."""
-
-    verdict: Accept | Drop
-    passed: int
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Return all rules."""
+        return (*self.before, *self.own)
 
 
 UNDECIDED = object()
@@ -82,32 +85,89 @@ class Walker:
         }
         self._exact = {name for found in (self._maps, self.members) for name, keys in found.items() if _all_exact(keys)}
         self._decider = Decider(table)
+        self._leading: dict[tuple[str, Field], bool] = {}
+        self._rests: dict[Hashable, tuple[Rule, ...]] = {}
 
-    def walk(self, name: str, at: int, facts: Facts) -> Place | End | None:
-        """Go through the rules until one is not decided; None where more stands behind that place."""
+    def rest(self, name: str, at: int, port: Field, values: Values) -> Rest | None:
+        """Return what is left of a base chain's rules; None where that cannot be said by rules one behind the other."""
+        facts = facts_of(port, values)
         callers: list[tuple[str, int]] = []
-        passed = 0
+        before: list[Rule] = []
+        decided = 0
         while True:
             if at >= len(self._chains[name]):
                 if not callers:
-                    return End(Accept(), passed)
+                    return Rest(tuple(before), "", (), decided)
                 name, at = callers.pop()
                 continue
             rule = self._chains[name][at]
-            outcome = self.outcome(rule, facts)
-            if outcome is UNDECIDED:
-                place = Place(name, at, passed)
-                return place if all(self._does_nothing(caller, facts) for caller in callers) else None
-            passed += 1
             at += 1
-            if isinstance(outcome, (Accept, Drop)):
-                return End(outcome, passed)
-            if isinstance(outcome, Return):
+            decided += 1
+            steps = self._left_steps(rule, facts)
+            if steps is None:
+                continue
+            verdict = self._looked_up(rule.verdict, facts) if not steps else UNDECIDED
+            if verdict is UNDECIDED:
+                if callers and isinstance(rule.verdict, (Return, Goto, Dispatch)):
+                    return None
+                before.append(replace(rule, steps=steps))
+                decided -= 1
+            elif isinstance(verdict, Return):
                 at = len(self._chains[name])
-            elif isinstance(outcome, (Jump, Goto)):
-                if isinstance(outcome, Jump):
-                    callers.append((name, at))
-                name, at = outcome.chain, 0
+            elif isinstance(verdict, (Jump, Goto)):
+                following = [*callers, (name, at)] if isinstance(verdict, Jump) else callers
+                if _asks_port(rule, port):
+                    if not all(self._does_nothing(caller, facts) for caller in following):
+                        return None
+                    own = self._own_rest(verdict.chain, port, values)
+                    gone = len(self._chains[verdict.chain]) - len(own)
+                    return Rest(tuple(before), verdict.chain, own, decided + gone)
+                if isinstance(verdict, Jump) and not self._leads_on(verdict.chain, port):
+                    before.append(replace(rule, steps=()))
+                    decided -= 1
+                else:
+                    callers, name, at = following, verdict.chain, 0
+            elif verdict is not None:
+                last = Rule((), verdict, rule.origins)  # type: ignore[arg-type] # a verdict
+                return Rest((*before, last), "", (), decided)
+
+    def _left_steps(self, rule: Rule, facts: Facts) -> tuple[Step, ...] | None:
+        """Return what is left of a rule's steps, None where it does nothing at all to such packets."""
+        found: list[Step] = []
+        for step in rule.steps:
+            left = self.decide(step, facts) if is_pure(step) else (step,)
+            if left is None:
+                return None if all(map(is_pure, found)) else tuple(rule.steps)
+            found.extend(left)
+        return tuple(found)
+
+    def _looked_up(self, verdict: Verdict | None, facts: Facts) -> Verdict | object | None:
+        """Return the verdict that a map holds for such packets, or a verdict that is none of a map's."""
+        if not isinstance(verdict, Dispatch):
+            return verdict
+        asked = tuple(_single_part(part, facts) for part in verdict.key)
+        if None in asked or verdict.map_name not in self._exact:
+            return UNDECIDED
+        return self._maps[verdict.map_name].get(asked)  # type: ignore[arg-type] # no None in it
+
+    def _leads_on(self, name: str, port: Field) -> bool:
+        """Tell whether a chain or one behind it leads to chains of ports."""
+        if (name, port) not in self._leading:
+            chains = (name, *self.reached(self._chains[name]))
+            self._leading[name, port] = any(_asks_port(rule, port) for chain in chains for rule in self._chains[chain])
+        return self._leading[name, port]
+
+    def _own_rest(self, name: str, port: Field, values: Values) -> tuple[Rule, ...]:
+        """Return what is left of a port's chain, without what the key has answered; the same for all ports of a class."""
+        facts = facts_of(port, values)
+        rules = self._chains[name]
+        asking = (step for rule in rules for step in rule.steps if asks_address(step, port))
+        answers = tuple(self.decide(step, facts) is not None for step in asking)
+        asked = (name, values.state, values.ether_type, answers)
+        if asked not in self._rests:
+            general = facts_of(port, values._replace(port="", address=None))
+            self._rests[asked] = tuple(self.left(rules, general, port, iter(answers)))
+        return self._rests[asked]
 
     def _does_nothing(self, caller: tuple[str, int], facts: Facts) -> bool:
         name, at = caller
@@ -116,24 +176,10 @@ class Walker:
 
     def outcome(self, rule: Rule, facts: Facts) -> Verdict | object | None:
         """Return the verdict that a rule comes to, None where it does not match, or that it is not decided."""
-        for step in rule.steps:
-            if not is_pure(step):
-                return UNDECIDED
-            left = self.decide(step, facts)
-            if left is None:
-                return None
-            if left:
-                return UNDECIDED
-        verdict = rule.verdict
-        if isinstance(verdict, Dispatch):
-            asked = tuple(_single_part(part, facts) for part in verdict.key)
-            if None in asked:
-                return UNDECIDED
-            exact = verdict.map_name in self._exact
-            return self._maps[verdict.map_name].get(asked) if exact else UNDECIDED  # type: ignore[arg-type] # no None in it
-        if verdict is None or isinstance(verdict, (Accept, Drop, Return, Jump, Goto)):
-            return verdict
-        return UNDECIDED
+        steps = self._left_steps(rule, facts)
+        if steps is None:
+            return None
+        return UNDECIDED if steps else self._looked_up(rule.verdict, facts)
 
     def decide(self, test: Step, facts: Facts) -> tuple[PureTest, ...] | None:
         """Return what is left of a test: nothing where such packets pass, None where they do not."""
@@ -160,7 +206,7 @@ class Walker:
                     waiting.extend(self.targets((rule,)))
                 elif isinstance(outcome, (Jump, Goto)):
                     waiting.append(outcome.chain)
-                if outcome is not UNDECIDED and isinstance(outcome, (Accept, Drop, Return, Goto)):
+                if outcome is not UNDECIDED and isinstance(outcome, (*TERMINAL, Return, Goto)):
                     break
 
     def targets(self, rules: Iterable[Rule]) -> Iterator[str]:
@@ -215,6 +261,19 @@ class Walker:
         if not is_pure(step):
             return (step,)
         return self.decide(step, facts)
+
+
+def _asks_port(rule: Rule, port: Field) -> bool:
+    """Tell whether a rule leads to one port's chain."""
+    if isinstance(rule.verdict, Dispatch) and any(part.field is port for part in rule.verdict.key):
+        return True
+    return any(
+        isinstance(step, FieldTest)
+        and step.field is port
+        and isinstance(step.values, NameSet)
+        and len(step.values.patterns) == 1
+        for step in rule.steps
+    )
 
 
 def asks_address(step: Step, port: Field) -> TypeGuard[MemberTest]:

@@ -15,11 +15,10 @@ After:     chain prerouting {
            chain class-OUT-5f0c1d-ip { ct mark set ...; ... }                without what the key has answered
 
 Why it is safe: the map's elements say what the rules behind it do to a packet with exactly these values, found by going
-through them until a rule asks or does something else. All that is not in the map passes the same rules as before; where only
+through them with these values; what asks or does something else is kept. All that is not in the map passes the same rules as before; where only
 frames with a wrong address can come there now, the chain keeps what is for them.
 
-It declines where less than two rules are saved, where something stands behind the place where the rules stop being decided,
-where a rule takes packets out of connection tracking or writes into their headers, and outside of bridge tables.
+It declines where less than two rules are saved, where something stands behind the call of a port's chain, where a rule takes packets out of connection tracking or writes into their headers, and outside of bridge tables.
 """
 
 from __future__ import annotations
@@ -43,8 +42,7 @@ from fwtrans.optimizer.first_rules import (
     IMPOSSIBLE,
     OTHER_TYPE,
     TYPES,
-    End,
-    Place,
+    Rest,
     Values,
     Walker,
     asks_address,
@@ -63,6 +61,8 @@ if TYPE_CHECKING:
 
 # Established connections are let through before; what is invalid is rare.
 _STATES = ("new", "untracked")
+# Only with `notrack`. With addresses it is needed: where all kinds of packets are in the map, the others have a wrong one.
+_RARE = ("untracked", "ip")
 _FEWEST_SAVED = 2
 _INTERFACES = {known.IIFNAME: "iif", known.OIFNAME: "oif"}
 
@@ -132,13 +132,14 @@ class _Entering:
         self._walker = Walker(table)
         self._names = Names(table)
         self._made: dict[tuple[Rule, ...], Chain] = {}
-        self._rests: dict[Hashable, tuple[Rule, ...]] = {}
+        self._known: dict[Hashable, str] = {}
 
     def run(self) -> Table:
         behind = self._base.rules[self._at :]
         rules = [*behind, *(rule for name in self._walker.reached(behind) for rule in self._chains[name].rules)]
         for port, word in _INTERFACES.items():
             self._made.clear()
+            self._known.clear()
             key = _key(port, rules)
             if any(_looks_up(rule, port) for rule in behind):
                 continue
@@ -168,7 +169,9 @@ class _Entering:
             for ether_type in TYPES if key.has_type else (None,):
                 for state in _STATES if key.has_state else (None,):
                     values = Values(state, ether_type, port, address)
-                    found = None if (state, ether_type) in IMPOSSIBLE else self._judged(key, values)
+                    if (state, ether_type) in IMPOSSIBLE or ((state, ether_type) == _RARE and not key.has_address):
+                        continue
+                    found = self._judged(key, values)
                     if found is not None and (isinstance(found.verdict, Goto) or found.saved >= _FEWEST_SAVED):
                         yield values, found
 
@@ -191,38 +194,36 @@ class _Entering:
 
     def _judged(self, key: _Key, values: Values) -> _Found | None:
         """Return what the rules do to packets of these values, None where that saves nothing."""
-        place = self._walker.walk(self._base.name, self._at, facts_of(key.port, values))
-        if isinstance(place, End):
-            return _Found(place.verdict, place.passed - 1)
-        if place is None or place.chain == self._base.name:
+        rest = self._walker.rest(self._base.name, self._at, key.port, values)
+        if rest is None or rest.decided < 2:
             return None
-        rest = self._rest(key, values, place)
-        chain = self._chains[place.chain]
-        saved = place.passed + len(chain.rules) - place.rule - len(rest) - 1
-        return _Found(Goto(self._chain_of(chain, rest, values)), saved) if saved > 0 else None
+        saved = rest.decided - 1
+        if rest.entered:
+            return _Found(Goto(self._chain_of(rest, values)), saved)
+        if not rest.before:
+            return _Found(Accept(), saved)
+        first = rest.before[0]
+        if len(rest.before) == 1 and not first.steps and isinstance(first.verdict, (Accept, Drop)):
+            return _Found(first.verdict, saved)
+        return None
 
-    def _rest(self, key: _Key, values: Values, place: Place) -> tuple[Rule, ...]:
-        """Return the rules from a place on, without what the key has answered; the same for all ports of a class."""
-        facts = facts_of(key.port, values)
-        rules = self._chains[place.chain].rules[place.rule :]
-        asking = (step for rule in rules for step in rule.steps if asks_address(step, key.port))
-        answers = tuple(self._walker.decide(step, facts) is not None for step in asking)
-        asked = (place.chain, place.rule, values.state, values.ether_type, answers)
-        if asked not in self._rests:
-            general = facts_of(key.port, values._replace(port="", address=None))
-            self._rests[asked] = tuple(self._walker.left(rules, general, key.port, iter(answers)))
-        return self._rests[asked]
+    def _chain_of(self, rest: Rest, values: Values) -> str:
+        if not rest.before and rest.own == self._chains[rest.entered].rules:
+            return rest.entered
+        asked = (rest.before, rest.entered, id(rest.own))
+        if asked not in self._known:
+            self._known[asked] = self._made_chain(rest, values)
+        return self._known[asked]
 
-    def _chain_of(self, chain: Chain, rules: tuple[Rule, ...], values: Values) -> str:
-        if rules == chain.rules:
-            return chain.name
-        if rules not in self._made:
+    def _made_chain(self, rest: Rest, values: Values) -> str:
+        if rest.rules not in self._made:
             words = [word for word in (values.ether_type, values.state) if word is not None]
             taken = {made.name for made in self._made.values()} | self._chains.keys()
-            wanted = ("-".join((chain.name, *words[:number])) for number in range(1, len(words) + 1))
+            wanted = ("-".join((rest.entered, *words[:number])) for number in range(1, len(words) + 1))
             name = next((name for name in wanted if name not in taken), None)
-            self._made[rules] = Chain(name or self._names.new(chain.name, "rest"), rules, None, chain.origin)
-        return self._made[rules].name
+            origin = self._chains[rest.entered].origin
+            self._made[rest.rules] = Chain(name or self._names.new(rest.entered, "rest"), rest.rules, None, origin)
+        return self._made[rest.rules].name
 
     # --- what is left for packets that are not in the map ---
 
