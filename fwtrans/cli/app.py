@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fwtrans.cli.commands import explain, lab, simulate, translate, verify
+from fwtrans.cli.commands import explain, lab, optimize, simulate, translate, verify
 from fwtrans.cli.output import Result, perform
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ COMMANDS: tuple[Callable[..., Result], ...] = (
     translate.translate,
     verify.verify,
     simulate.simulate,
+    optimize.optimize,
     lab.lab,
     explain.explain,
 )

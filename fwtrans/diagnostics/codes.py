@@ -115,6 +115,7 @@ CODES: dict[str, Code] = {
     "FWT400": Code("translation differs from its input"),
     "FWT401": Code("translation could not be proved equal", _WARNING),
     "FWT402": Code("partial translation could not be proved safe"),
+    "FWT403": Code("optimiser pass left out, not proved equal", _WARNING),
     # 5xx
     "FWT500": Code("name was changed for nftables", _NOTE),
     "FWT501": Code("text cannot be printed safely"),

@@ -38,9 +38,10 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "laboratory": PIPELINE | {"read", "lab"},
     "simulate": VALUES | {"lower", "semantics"},
     "optimize": VALUES | {"semantics", "optimizer"},
-    "cli": PIPELINE | {"lab", "report", "read", "translate", "verify", "simulate", "optimize", "laboratory"},
+    "optimizing": PIPELINE | {"read", "translate", "optimize"},
+    "cli": PIPELINE | {"lab", "report", "read", "translate", "verify", "simulate", "optimize", "optimizing", "laboratory"},
     "__main__": frozenset({"cli"}),
-    "__init__": PIPELINE | {"lab", "report", "read", "translate", "verify", "simulate", "optimize", "laboratory"},
+    "__init__": PIPELINE | {"lab", "report", "read", "translate", "verify", "simulate", "optimize", "optimizing", "laboratory"},
 }
 """What each stage may import besides itself. A new stage is a new line here, and a reason."""
 

@@ -1,0 +1,75 @@
+"""The whole way of `fwtrans optimize`: texts, the ruleset they hold, its optimised form, and that form as text again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from fwtrans.backend.nft.json_form import print_json
+from fwtrans.backend.nft.lower import Printing, lower_ruleset
+from fwtrans.backend.nft.target import DEBIAN_12, Target
+from fwtrans.backend.nft.text import print_ruleset
+from fwtrans.diagnostics import Diagnostic, Refused
+from fwtrans.optimize import Settings, optimize_ruleset
+from fwtrans.read import read_inputs
+from fwtrans.translate import prove
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fwtrans.diagnostics import DiagnosticSink
+    from fwtrans.ir.ruleset import Chain, Ruleset
+    from fwtrans.optimizer.pipeline import Optimized
+    from fwtrans.read import Files
+    from fwtrans.source import SourceFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Optimization:
+    """What came of it; `output` is empty where an error forbids a result, `optimized` None where nothing was read."""
+
+    output: str
+    optimized: Optimized | None
+
+
+def optimize_texts(
+    sources: Sequence[SourceFile],
+    settings: Settings,
+    sink: DiagnosticSink,
+    files: Files,
+    *,
+    as_json: bool = False,
+    target: Target = DEBIAN_12,
+) -> Optimization:
+    """Return the optimised ruleset as text; findings go to the sink."""
+    reading = read_inputs(sources, sink, files)
+    if reading is None or sink.errors:
+        return Optimization(output="", optimized=None)
+    found = optimize_ruleset(reading.ruleset, settings)
+    for stage in found.refused:
+        message = f"pass `{stage.name}` was left out: its result was not proved equal"
+        sink.add(Diagnostic(code="FWT403", message=message, notes=stage.faults[:5]))
+    lowered = lower_ruleset(_with_own_comments(found.ruleset), sink, Printing())
+    if sink.errors:
+        return Optimization(output="", optimized=found)
+    try:
+        text = print_ruleset(lowered.ruleset).text
+        output = print_json(lowered.ruleset, target) if as_json else text
+    except Refused as refused:
+        sink.add(Diagnostic(code=refused.code, message=refused.message))
+        return Optimization(output="", optimized=found)
+    if settings.verify:
+        prove(reading.ruleset, reading.host, text, sink, files)
+    return Optimization(output="" if sink.errors else output, optimized=found)
+
+
+def _with_own_comments(ruleset: Ruleset) -> Ruleset:
+    """Return the ruleset without the lines that rules are from: what optimises its own output must not add to comments."""
+
+    def bare(chain: Chain) -> Chain:
+        return replace(chain, rules=tuple(replace(rule, origins=()) for rule in chain.rules))
+
+    return replace(
+        ruleset,
+        tables=tuple(replace(table, chains=tuple(map(bare, table.chains))) for table in ruleset.tables),
+    )
