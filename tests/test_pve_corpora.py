@@ -19,6 +19,7 @@ from fwtrans.diagnostics import DiagnosticSink
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.stateful import StatefulTest
 from fwtrans.lower.pve.compile import Dumps, compile_node
+from fwtrans.lower.pve.macros import MACRO_NAMES
 from fwtrans.parsers.pve.directory import read_pve_directory
 from fwtrans.read import read_inputs
 from fwtrans.verify import verify_sides
@@ -81,6 +82,11 @@ def test_a_signature_tells_of_one_changed_word() -> None:
     assert "PVEFW-HOST-IN -p igmp" in dumps.ip.text
     lines = [line for line in dumps.ip.text.splitlines() if line.startswith("-A PVEFW-reject ")]
     assert len(lines) == 8, "seven rules and the signature"
+
+
+def test_the_corpora_name_every_macro() -> None:
+    text = (SHARED / "pve-corpus" / "f-macros" / "input" / "100.fw").read_text()
+    assert set(re.findall(r"^IN (\S+)\(", text, re.MULTILINE)) == set(MACRO_NAMES)
 
 
 def entries(text: str) -> Counter[str]:
@@ -151,7 +157,7 @@ def test_both_do_the_same_with_every_packet(folder: Path) -> None:
     sink = DiagnosticSink()
     found = verify_sides(sources(folder / "input"), sources(folder), sink, FileAccess())
     assert found is not None, sink.errors
-    assert found.equal
+    assert found.comparison.equal
 
 
 @pytest.mark.parametrize("name", ["s10", "f-foreign", "f-quirk-bad-refs"])
