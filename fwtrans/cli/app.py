@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fwtrans.cli.commands import explain, lab, optimize, simulate, translate, verify
+from fwtrans.cli.commands import apply, confirm, explain, lab, optimize, rollback, simulate, status, translate, verify
 from fwtrans.cli.output import Result, perform
 
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ COMMANDS: tuple[Callable[..., Result], ...] = (
     verify.verify,
     simulate.simulate,
     optimize.optimize,
+    apply.apply,
+    confirm.confirm,
+    rollback.rollback,
+    status.status,
     lab.lab,
     explain.explain,
 )

@@ -75,6 +75,12 @@ def show(command: str, result: Result, *, as_json: bool) -> ExitCode:
     return exit_code
 
 
+def announce(text: str) -> None:
+    """Tell a person something while a command is at work. Programs read the envelope, and that comes at the end."""
+    if "--json" not in sys.argv[1:]:
+        _say(text)
+
+
 def wants_color(stream: TextIO) -> bool:
     """Tell whether to color: on a terminal that can, unless NO_COLOR (no-color.org) is set to anything."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

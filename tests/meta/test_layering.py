@@ -39,9 +39,37 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "simulate": VALUES | {"lower", "semantics"},
     "optimize": VALUES | {"semantics", "optimizer"},
     "optimizing": PIPELINE | {"read", "translate", "optimize"},
-    "cli": PIPELINE | {"lab", "report", "read", "translate", "verify", "simulate", "optimize", "optimizing", "laboratory"},
+    "collect": PIPELINE,
+    "apply": PIPELINE | {"read", "report", "translate", "verify", "collect"},
+    "cli": PIPELINE
+    | {
+        "apply",
+        "collect",
+        "lab",
+        "report",
+        "read",
+        "translate",
+        "verify",
+        "simulate",
+        "optimize",
+        "optimizing",
+        "laboratory",
+    },
     "__main__": frozenset({"cli"}),
-    "__init__": PIPELINE | {"lab", "report", "read", "translate", "verify", "simulate", "optimize", "optimizing", "laboratory"},
+    "__init__": PIPELINE
+    | {
+        "apply",
+        "collect",
+        "lab",
+        "report",
+        "read",
+        "translate",
+        "verify",
+        "simulate",
+        "optimize",
+        "optimizing",
+        "laboratory",
+    },
 }
 """What each stage may import besides itself. A new stage is a new line here, and a reason."""
 

@@ -59,6 +59,9 @@ class NftClient(Protocol):
     def tables(self) -> tuple[TableName, ...]:
         """Return the names of all tables."""
 
+    def dormant_tables(self) -> frozenset[TableName]:
+        """Return the tables that are there but switched off."""
+
     def listing(self, table: TableName) -> TableImage | None:
         """Return a whole table, counters and elements included: slow where it is big."""
 

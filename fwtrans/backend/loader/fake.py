@@ -76,6 +76,10 @@ class FakeNft:
         """Return the names."""
         return tuple(self.held)
 
+    def dormant_tables(self) -> frozenset[TableName]:
+        """Return the tables whose head says so."""
+        return frozenset(name for name, table in self.held.items() if "flags dormant" in table.head)
+
     def listing(self, table: TableName) -> TableImage | None:
         """Return the table as an image."""
         held = self.held.get(table)
@@ -148,6 +152,8 @@ class FakeNft:
             raise _Refusal(_MISSING)
         if isinstance(command, tx.DeleteTable):
             del tables[command.table]
+        elif isinstance(command, tx.SetDormant):
+            table.head = ("flags dormant",) if command.dormant else ()
         elif isinstance(
             command, tx.AddObject | tx.DeleteObject | tx.AddElements | tx.DeleteElements | tx.FlushElements
         ):

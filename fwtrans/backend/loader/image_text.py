@@ -32,6 +32,26 @@ _KINDS = {kind.value: kind for kind in Kind}
 _HEAD = re.compile(r'type \w+ hook |comment "[^"]*"$')
 
 
+def print_image(image: Image) -> str:
+    """Return the tables in block form, as nft and `read_image` read it."""
+    lines: list[str] = []
+    for table in image:
+        lines.append(f"table {table.name} {{")
+        lines.extend(f"\t{line}" for line in table.head)
+        for item in table.objects:
+            lines.append(f"\t{item.kind.value} {item.name} {{")
+            lines.extend(f"\t\t{line}" for line in item.body)
+            if item.elements:
+                lines.extend(["\t\telements = {", *(f"\t\t\t{text}," for text in item.elements), "\t\t}"])
+            lines.append("\t}")
+        for chain in table.chains:
+            lines.append(f"\tchain {chain.name} {{")
+            lines.extend(f"\t\t{line}" for line in (*chain.head, *chain.rules))
+            lines.append("\t}")
+        lines.extend(["}", ""])
+    return "\n".join(lines)
+
+
 class NoImage(Exception):  # noqa: N818 -- it is an answer, not a fault
     """The text is not in the block form; `line` is where."""
 

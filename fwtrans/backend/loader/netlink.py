@@ -82,6 +82,14 @@ class Netlink:
             found[TableName(_FAMILY_NAMES.get(body[0], "?"), _text(attributes[1]))] = _big(attributes[4])
         return found
 
+    def dormant_tables(self) -> frozenset[TableName]:
+        """Return the tables that are switched off; libnftables 1.0.6 crashes on their JSON listing."""
+        return frozenset(
+            TableName(_FAMILY_NAMES.get(body[0], "?"), _text(attributes[1]))
+            for body in self._dump(_GET_TABLE, 0, b"")
+            if _big((attributes := _attributes(body)).get(2, b"")) & 1
+        )
+
     def handles(self, table: TableName) -> TableHandles | None:
         """Return all handles of a table, None where there is no such table."""
         own = self.tables().get(table)

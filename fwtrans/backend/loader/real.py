@@ -67,6 +67,10 @@ class LibNft:
         """Return all tables of the namespace."""
         return tuple(self._netlink.tables())
 
+    def dormant_tables(self) -> frozenset[TableName]:
+        """Ask the kernel, without libnftables."""
+        return self._netlink.dormant_tables()
+
     def listing(self, table: TableName) -> TableImage | None:
         """Return what `nft list table` says."""
         if table not in self.tables():
@@ -120,6 +124,11 @@ class LibNft:
             for item in items
             if "hook" in item and (table := TableName(item["family"], item["table"]))
         )  # fmt: skip
+
+    def version(self) -> str:
+        """Return the version of libnftables, `1.0.6`."""
+        found = json.loads(self.ask("list chains arp", as_json=True))["nftables"][0]["metainfo"]["version"]
+        return str(found)
 
     def ask(self, command: str, *, as_json: bool = False) -> str:
         """Return what a listing command prints; raises OSError where it fails."""

@@ -47,6 +47,21 @@ class DeleteTable:
 
 
 @dataclass(frozen=True, slots=True)
+class SetDormant:
+    """Switch a table off, or on again, with all that is in it and all that it has counted.
+
+    That is how tables of iptables-nft are taken out of the packets' way: nothing of them has to be written down.
+    """
+
+    table: TableName
+    dormant: bool
+
+    def text(self) -> str:
+        """Return the command as nft reads it."""
+        return f"add table {self.table}{_braces(('flags dormant',) if self.dormant else ())}"
+
+
+@dataclass(frozen=True, slots=True)
 class AddObject:
     """Declare a set, map, flowtable or named object; its elements are a command of their own."""
 
@@ -179,6 +194,7 @@ class DeleteRule:
 Command: TypeAlias = (
     AddTable
     | DeleteTable
+    | SetDormant
     | AddObject
     | DeleteObject
     | AddElements

@@ -1,0 +1,180 @@
+"""`fwtrans confirm`, `rollback` and `status`: what becomes of an apply, and how things stand."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fwtrans.apply import boot
+from fwtrans.apply.run import BOOT_BEFORE, NEW_TABLES
+from fwtrans.backend.loader import snapshot
+from fwtrans.backend.loader import transaction as tx
+from fwtrans.backend.loader.client import Unavailable
+from fwtrans.backend.loader.load import assess, carry_out
+from fwtrans.backend.loader.pending import Locked, end_pending, guard_is_alive, lock, read_pending
+from fwtrans.backend.loader.plan import make_plan
+from fwtrans.backend.loader.real import LibNft
+from fwtrans.backend.loader.restore import restore
+from fwtrans.backend.loader.state import image_of_value, read_state, write_state
+from fwtrans.diagnostics import Diagnostic, DiagnosticSink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from fwtrans.backend.loader.image import Image
+    from fwtrans.backend.loader.pending import Pending
+
+CONFIRMED, ROLLED_BACK = "confirmed", "rolled back"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Whether it was done, whether restoring went wrong, and which snapshot it was about."""
+
+    done: bool
+    failed: bool = False
+    identity: str = ""
+
+
+def confirm(directory: Path, sink: DiagnosticSink, files: boot.BootFiles) -> Finished:
+    """Keep what is loaded: the way back goes, left-overs go, and the next boot loads it where that was asked for."""
+    return _locked(directory, sink, lambda client: _confirm(client, directory, sink, files))
+
+
+def roll_back(directory: Path, identity: str, sink: DiagnosticSink, files: boot.BootFiles) -> Finished:
+    """Go back to a snapshot: the one named, or that of the apply that is pending, or the newest that was confirmed."""
+    return _locked(directory, sink, lambda client: _roll_back(client, directory, identity, sink, files))
+
+
+def _locked(directory: Path, sink: DiagnosticSink, work: Callable[[LibNft], Finished]) -> Finished:
+    if not directory.is_dir():
+        sink.add(Diagnostic(code="FWT615", message=f"nothing was ever applied here: there is no {directory}"))
+        return Finished(done=False)
+    try:
+        with lock(directory, wait=10.0):
+            client = LibNft()
+            try:
+                return work(client)
+            finally:
+                client.close()
+    except Locked as who:
+        sink.add(Diagnostic(code="FWT605", message=f"another run is under way: {who}"))
+    except Unavailable as fault:
+        sink.add(Diagnostic(code=fault.code, message=fault.message))
+    except OSError as fault:
+        sink.add(Diagnostic(code="FWT611", message=f"{fault.filename or directory}: {fault.strerror}"))
+    return Finished(done=False)
+
+
+def _confirm(client: LibNft, directory: Path, sink: DiagnosticSink, files: boot.BootFiles) -> Finished:
+    pending = read_pending(directory)
+    if pending is None or not pending.loaded or pending.seconds_left <= 0:
+        message = (
+            "nothing waits for a confirmation" if pending is None else f"it is too late for apply {pending.identity}"
+        )
+        sink.add(Diagnostic(code="FWT615", message=message, hints=("`fwtrans status` says what is loaded",)))
+        return Finished(done=False)
+    snapshot.note_outcome(directory, pending.identity, CONFIRMED)
+    end_pending(directory)
+    image = _new_tables(directory, pending.identity)
+    try:
+        _tidy(client, directory, image, pending)
+        if pending.persist:
+            boot.persist(files, image)
+    except OSError as fault:
+        what = "the rules are confirmed, but not kept for the next boot"
+        sink.add(Diagnostic(code="FWT611", message=f"{what}: {fault.filename or ''}: {fault.strerror}"))
+        return Finished(done=True, identity=pending.identity)
+    return Finished(done=True, identity=pending.identity)
+
+
+def _new_tables(directory: Path, identity: str) -> Image:
+    return image_of_value(json.loads((directory / snapshot.FOLDER / identity / NEW_TABLES).read_bytes()))
+
+
+def _tidy(client: LibNft, directory: Path, image: Image, pending: Pending) -> None:
+    """Remove what only the way back needed: parts of our tables that nothing leads to, and the tables switched off."""
+    asleep = client.dormant_tables() & set(pending.asleep)
+    client.run(tx.Transaction(tuple(tx.DeleteTable(table) for table in sorted(asleep))))
+    state = read_state(directory)
+    present = assess(client, state, ())
+    if state is None or present.doubts or present.foreign:
+        return
+    answer = carry_out(client, make_plan(present.present, image), tidy=True, state=state)
+    if answer.state is not None:
+        write_state(directory, answer.state)
+
+
+def _roll_back(client: LibNft, directory: Path, identity: str, sink: DiagnosticSink, files: boot.BootFiles) -> Finished:
+    pending = read_pending(directory)
+    chosen = identity or (pending.identity if pending is not None else _newest_confirmed(directory))
+    saved = snapshot.read_snapshot(directory, chosen) if chosen else None
+    if saved is None:
+        message = f"there is no snapshot `{chosen}` that is whole" if chosen else "there is nothing to go back to"
+        sink.add(Diagnostic(code="FWT615", message=message, hints=("`fwtrans status` lists them",)))
+        return Finished(done=False)
+    problems = restore(client, saved, directory)
+    for problem in problems:
+        sink.add(Diagnostic(code="FWT614", message=problem))
+    if pending is not None:
+        snapshot.note_outcome(directory, pending.identity, ROLLED_BACK if not problems else "rolling back failed")
+        end_pending(directory)
+    if pending is None or identity not in {"", pending.identity}:
+        _boot_back(directory, chosen, files)
+        snapshot.note_outcome(directory, chosen, f"{ROLLED_BACK} to what was before it")
+    return Finished(done=not problems, failed=bool(problems), identity=chosen)
+
+
+def _boot_back(directory: Path, identity: str, files: boot.BootFiles) -> None:
+    if boot.kept(files) is None:
+        return
+    before = directory / snapshot.FOLDER / identity / BOOT_BEFORE
+    boot.put_back(files, before.read_text(encoding="utf-8", errors="surrogateescape") if before.exists() else None)
+
+
+def _newest_confirmed(directory: Path) -> str:
+    found = [manifest["id"] for manifest in snapshot.history(directory) if manifest.get("outcome") == CONFIRMED]
+    return str(found[-1]) if found else ""
+
+
+# --- status ---
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How things stand."""
+
+    pending: Pending | None
+    guarded: bool
+    tables: tuple[tuple[str, int], ...]
+    foreign: tuple[str, ...]
+    boots: bool
+    history: tuple[dict[str, Any], ...]
+
+
+def status(directory: Path, sink: DiagnosticSink, files: boot.BootFiles) -> Status | None:
+    """Return how things stand, None where that cannot be told. Nothing changes."""
+    try:
+        client = LibNft()
+    except Unavailable as fault:
+        sink.add(Diagnostic(code=fault.code, message=fault.message, hints=(fault.hint,) if fault.hint else ()))
+        return None
+    try:
+        state = read_state(directory)
+        found = assess(client, state, ())
+        there = set(client.tables())
+    finally:
+        client.close()
+    pending = read_pending(directory)
+    tables = tuple(
+        (str(table.name), table.size) for table in (state.image if state is not None else ()) if table.name in there
+    )
+    guarded = pending is not None and guard_is_alive(directory)
+    for text in found.foreign:
+        sink.add(Diagnostic(code="FWT616", message=text))
+    if pending is not None and not guarded:
+        message = f"apply {pending.identity} is not confirmed, and the process that would go back is gone"
+        sink.add(Diagnostic(code="FWT610", message=message, hints=("run `fwtrans confirm` or `fwtrans rollback`",)))
+    return Status(pending, guarded, tables, found.foreign, boot.kept(files) is not None, snapshot.history(directory))

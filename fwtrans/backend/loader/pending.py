@@ -1,0 +1,157 @@
+"""An apply that has changed something and is not confirmed yet: one file, and the lock that all who change it take.
+
+    armed    the way back is ready, the new rules are on their way
+    loaded   the new rules are there; until the deadline somebody may confirm them
+
+Taking the file away is the decision: whoever does it, under the lock, has confirmed or restored.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fwtrans.backend.loader.image import TableName
+from fwtrans.backend.loader.state import sync_directory, this_host, write_private
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PENDING_FILE = "pending.json"
+LOCK_FILE = "lock"
+GUARD_FILE = "guard"
+_POLL = 0.05
+
+
+class Locked(Exception):  # noqa: N818 -- it is an answer
+    """Somebody else is at work; the text says who, as far as it is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What waits for its confirmation. Times are seconds since boot, for the wall clock may be set meanwhile."""
+
+    identity: str
+    host: str
+    deadline: float
+    wait: float
+    loaded: bool = False
+    asleep: tuple[TableName, ...] = ()
+    persist: bool = False
+
+    @property
+    def seconds_left(self) -> float:
+        """Return how long it may still be confirmed."""
+        return self.deadline - seconds_since_boot()
+
+
+def seconds_since_boot() -> float:
+    """Return a clock that nobody sets and that goes on in sleep."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def read_pending(directory: Path) -> Pending | None:
+    """Return what is pending on this boot and in this network namespace."""
+    try:
+        value = json.loads((directory / PENDING_FILE).read_bytes())
+        found = Pending(**{**value, "asleep": tuple(TableName(*name) for name in value["asleep"])})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if found.host == this_host() else None
+
+
+def write_pending(directory: Path, pending: Pending) -> None:
+    """Write it; raises OSError."""
+    write_private(directory / PENDING_FILE, json.dumps(asdict(pending)))
+
+
+def mark_loaded(directory: Path, pending: Pending) -> Pending:
+    """Say that the new rules are there and that the time for confirming them begins."""
+    found = replace(pending, loaded=True, deadline=seconds_since_boot() + pending.wait)
+    write_pending(directory, found)
+    return found
+
+
+def end_pending(directory: Path) -> None:
+    """Take the file away: decided."""
+    (directory / PENDING_FILE).unlink(missing_ok=True)
+    sync_directory(directory)
+
+
+@contextmanager
+def lock(directory: Path, *, wait: float = 0.0) -> Iterator[None]:
+    """Be the only one at work; raises Locked after waiting that long. The kernel lets go when the process ends."""
+    handle = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        until = time.monotonic() + wait
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    who = os.pread(handle, 32, 0).decode(errors="replace").strip()
+                    raise Locked(f"process {who} is at work" if who else "another process is at work") from None
+                time.sleep(_POLL)
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def is_locked(directory: Path) -> bool:
+    """Tell whether somebody is at work right now."""
+    try:
+        with lock(directory):
+            return False
+    except Locked:
+        return True
+
+
+def guard_is_alive(directory: Path) -> bool:
+    """Tell whether the process that will go back is there: it holds a lock for as long as it lives."""
+    try:
+        handle = os.open(directory / GUARD_FILE, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def hold_guard(directory: Path) -> int:
+    """Take the lock that says that the way back is ready; the handle keeps it."""
+    handle = os.open(directory / GUARD_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return handle
+
+
+def state_folder_obstacle(directory: Path) -> str:
+    """Return why the folder cannot be used, or nothing; makes it where it is missing.
+
+    What is written here before anything changes has to be as much as will be written afterwards, for a full disk must not
+    show itself in between.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        about = directory.stat()
+        if about.st_uid != os.geteuid():
+            return f"{directory} belongs to another user"
+        if about.st_mode & 0o022:
+            return f"{directory} may be written by others than root"
+        write_private(directory / ".probe", b"\0" * (1 << 20))
+        (directory / ".probe").unlink()
+    except OSError as fault:
+        return f"{Path(fault.filename) if fault.filename else directory}: {fault.strerror}"
+    return ""
