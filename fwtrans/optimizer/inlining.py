@@ -27,6 +27,7 @@ from fwtrans.ir.rule import is_pure
 from fwtrans.ir.stateful import StatefulFromMap, StatefulTest
 from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump, Return
 from fwtrans.optimizer.base import Pass, Passed, each_table
+from fwtrans.optimizer.dead import always_goes_on
 from fwtrans.optimizer.reached import callees_last, reached, rule_targets
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def _both(rule: Rule, only: Rule, *, is_last: bool) -> Rule | None:
     goes = isinstance(rule.verdict, Goto)
     if isinstance(verdict, Dispatch) and not is_last:
         return None
-    if goes and not is_last and (only.steps or isinstance(verdict, Dispatch) or verdict is None):
+    if goes and not is_last and (verdict is None or not all(map(always_goes_on, only.steps))):
         # a packet that the chain's rule does not end must not go on behind the goto
         return None
     return replace(rule, steps=(*rule.steps, *only.steps), verdict=_called(verdict, goes), origins=_origins(rule, only))
