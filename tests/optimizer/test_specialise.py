@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 from random import Random
@@ -15,20 +16,22 @@ from hypothesis import strategies as st
 from fwtrans.ir import effect as does
 from fwtrans.ir import fields as known
 from fwtrans.ir.bits import BitSet
-from fwtrans.ir.fields import Field, FieldKind
+from fwtrans.ir.fields import Family, Field, FieldKind
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import AnyOf, FieldTest, KeyPart, MemberTest, bits, negated, number
 from fwtrans.ir.names import NamePattern, NameSet
 from fwtrans.ir.pprint import print_table
+from fwtrans.ir.rename import rename_fields
 from fwtrans.ir.rule import Rule
-from fwtrans.ir.ruleset import Ruleset
+from fwtrans.ir.ruleset import Hook, Ruleset
 from fwtrans.ir.sets import Element, MapElement, NamedMap, NamedSet
 from fwtrans.ir.verdict import Dispatch, Goto, Jump, Return
 from fwtrans.ir.verify import verify
-from fwtrans.optimizer.rename_fields import rename_fields
 from fwtrans.optimizer.specialise import Entry, specialise, specialise_entries
 from fwtrans.semantics.equivalence import compare
-from tests.optimizer.corpus import NODES, ORIGIN, hops, pve_table
+from fwtrans.semantics.packet import HookVisit
+from fwtrans.semantics.path import Hop, Path
+from tests.optimizer.corpus import NODES, ORIGIN, guest_ports, hops, pve_table
 from tests.semantics.builders import (
     ACCEPT,
     DROP,
@@ -49,7 +52,7 @@ from tests.semantics.rulesets import VALUES, random_ruleset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+    from pathlib import Path as FolderPath
 
     from fwtrans.ir.match import ValueSet
     from fwtrans.ir.ruleset import Chain, Table
@@ -363,7 +366,7 @@ def test_random_rulesets_do_the_same_for_the_packets_they_are_specialised_to(see
 
 @pytest.mark.parametrize("family", ["ip", "ip6"])
 @pytest.mark.parametrize("name", NODES)
-def test_every_hop_of_a_real_node_does_the_same(shared: Path, name: str, family: str) -> None:
+def test_every_hop_of_a_real_node_does_the_same(shared: FolderPath, name: str, family: str) -> None:
     original = pve_table(shared, name, family)
     for facts in hops(original).values():
         forward = replace(original, chains=tuple(c for c in original.chains if c.base is None or c.name == "FORWARD"))
@@ -371,7 +374,7 @@ def test_every_hop_of_a_real_node_does_the_same(shared: Path, name: str, family:
         assert compare(guarded(Ruleset((forward,)), facts), guarded(after, facts)).equal
 
 
-def test_a_node_of_200_guests_takes_less_than_half_a_second(shared: Path) -> None:
+def test_a_node_of_200_guests_takes_less_than_half_a_second(shared: FolderPath) -> None:
     original = pve_table(shared, "s200")
     rules: dict[str, int] = {}
     for name, facts in hops(original).items():
@@ -386,3 +389,43 @@ def is_written(original: Ruleset, field: Field) -> bool:
     return f"field={field.name}" in "".join(map(print_table, original.tables)) or field in {
         known.CT_STATE, known.HAS_CONNTRACK, known.MARK,
     }  # fmt: skip
+
+
+# --- the same packets, called otherwise ---
+
+RENAMED = {
+    known.PORT_IN: known.IIFNAME,
+    known.PORT_OUT: known.OIFNAME,
+    known.IIFNAME: known.IBRNAME,
+    known.OIFNAME: known.OBRNAME,
+}
+
+
+def bridged_path(port_in: str, port_out: str, bridge: str) -> Path:
+    """Return one hop of a bridged packet, as iptables sees it and as a bridge table does."""
+    routed = {
+        known.PORT_IN: port_in,
+        known.PORT_OUT: port_out,
+        known.IIFNAME: bridge,
+        known.OIFNAME: bridge,
+    }
+    here = tuple((RENAMED[field], name) for field, name in routed.items())
+    frame = ((known.NFPROTO, 2), (known.ETHER_PROTOCOL, 0x800), (known.HAS_VLAN, 0))
+    old = Hop(HookVisit(Family.IP, Hook.FORWARD), (*routed.items(), (known.BRIDGED, 1), (known.HAS_ETHERNET, 1)))
+    return Path(port_in, (old,), (Hop(HookVisit(Family.BRIDGE, Hook.FORWARD), (*here, *frame)),))
+
+
+@pytest.mark.parametrize("node", ["s3", "s10", "f-foreign", "f-opt-ips"])
+def test_every_guest_is_judged_the_same_in_a_bridge_table(shared: FolderPath, node: str) -> None:
+    original = pve_table(shared, node)
+    forward = replace(original, chains=tuple(c for c in original.chains if c.base is None or c.name == "FORWARD"))
+    sides = hops(original)
+    for side in ("out", "in"):
+        found = rename_fields(specialise(original, "FORWARD", sides[side]).table, RENAMED)
+        assert not re.search(r"bridge\.(port|forwarded)", print_table(found))
+        ports = sorted(pattern.text for pattern in guest_ports(original).patterns)
+        paths = [bridged_path(*((port, "fwln1") if side == "out" else ("fwln1", port)), "fwbr1") for port in ports]
+        after = Ruleset((replace(found, family=Family.BRIDGE),))
+        assert compare(Ruleset((forward,)), after, paths=paths).equal
+        other = [bridged_path(path.name, "eth0", "fwbr1")._replace(new=path.new) for path in paths[:1]]
+        assert side == "in" or not compare(Ruleset((forward,)), after, paths=other).equal
