@@ -180,9 +180,12 @@ class _Comparing:
     # --- witnesses ---
 
     def _path(self, compared: Compared, aspects: tuple[Aspect, ...], pairing: Pairing) -> None:
-        room = self._limits.differences
+        room = min(self._limits.differences, self._limits.total - len(self._differences))
         for aspect in aspects:
             certain = self._certain(compared, aspect)
+            if not room and certain != self._session.bdd.false:
+                self._omitted += 1
+                return
             for difference in self._witnesses(compared, aspect, certain, pairing):
                 if not room:
                     self._omitted += 1

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 class Limits:
     """How much a comparison may use, and how much it tells.
 
-    `nodes` bounds the memory (about 25 bytes each), `differences` how many are shown for one hook visit or path. `ignored` are
-    bits of written fields that nobody outside reads, such as a mark that only carries a decision from rule to rule.
+    `nodes` bounds the memory (about 25 bytes each), `differences` how many are shown for one hook visit or path, `total`
+    for all of them together (two hosts that have nothing in common differ for each guest). `ignored` are bits of written
+    fields that nobody outside reads, such as a mark that only carries a decision from rule to rule.
     """
 
     nodes: int = 24_000_000
     differences: int = 20
+    total: int = 100
     ignored: Mapping[Field, int] = field(default_factory=dict)
 
 

@@ -135,6 +135,15 @@ def test_a_difference_at_a_later_hop_is_shown_with_the_rules_of_each_side() -> N
     assert difference.packet.values[known.DPORT] == 22
 
 
+def test_of_many_paths_that_differ_only_some_are_shown() -> None:
+    other = bridge((rule(DROP),), (rule(DROP),))
+    paths = [GUEST_TO_GUEST._replace(name=str(at)) for at in range(5)]
+    found = compare(OLD, other, paths=paths, limits=Limits(total=3, ignored={known.MARK: ACCEPTED}))
+    assert len(found.differences) == 3
+    assert found.omitted
+    assert len(compare(OLD, other, paths=paths, limits=NO_MARKS).differences) > 3
+
+
 def test_what_an_earlier_hop_drops_reaches_no_later_one() -> None:
     strict = bridge(
         (rule(TCP, dport(22), ACCEPT),), (rule(negated(dport(22)), log("never"), DROP), rule(dport(22), ACCEPT))
