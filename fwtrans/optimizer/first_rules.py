@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from fwtrans.optimizer.facts import Facts
 
 ALL_STATES = {"new": 3, "untracked": 4, "invalid": 0, "established": 1, "related": 2}
+# Established connections are let through before; what is invalid is rare.
+FIRST_STATES = ("new", "untracked")
+EITHER_STATE = "new or untracked"
 _TRACKED = {"new", "established", "related"}
 TYPES = {"ip": 0x0800, "ip6": 0x86DD, "arp": 0x0806}
 OTHER_TYPE = "other"
@@ -122,7 +125,7 @@ class Walker:
                     own = self._own_rest(verdict.chain, port, values)
                     gone = len(self._chains[verdict.chain]) - len(own)
                     return Rest(tuple(before), verdict.chain, own, decided + gone)
-                if isinstance(verdict, Jump) and not self._leads_on(verdict.chain, port):
+                if isinstance(verdict, Jump) and not self.leads_on(verdict.chain, port):
                     before.append(replace(rule, steps=()))
                     decided -= 1
                 else:
@@ -146,16 +149,43 @@ class Walker:
         if not isinstance(verdict, Dispatch):
             return verdict
         asked = tuple(_single_part(part, facts) for part in verdict.key)
-        if None in asked or verdict.map_name not in self._exact:
+        if verdict.map_name not in self._exact:
             return UNDECIDED
+        if None in asked:
+            return None if self._misses(verdict, facts) else UNDECIDED
         return self._maps[verdict.map_name].get(asked)  # type: ignore[arg-type] # no None in it
 
-    def _leads_on(self, name: str, port: Field) -> bool:
+    def _misses(self, verdict: Dispatch, facts: Facts) -> bool:
+        """Tell whether no key of a map is a name that a packet may have."""
+        for at, part in enumerate(verdict.key):
+            fact = facts.get(part.field)
+            if isinstance(fact, NameSet):
+                names = (key[at] for key in self._maps[verdict.map_name])
+                return not any(isinstance(name, NamePattern) and name.text in fact for name in names)
+        return False
+
+    def leads_on(self, name: str, port: Field) -> bool:
         """Tell whether a chain or one behind it leads to chains of ports."""
         if (name, port) not in self._leading:
             chains = (name, *self.reached(self._chains[name]))
             self._leading[name, port] = any(_asks_port(rule, port) for chain in chains for rule in self._chains[chain])
         return self._leading[name, port]
+
+    def port_chains(self, base: str, port: Field) -> set[str]:
+        """Return the chains of ports that a base chain leads to: where a rule has asked for one port."""
+        found: set[str] = set()
+        waiting, seen = [base], set[str]()
+        while waiting:
+            name = waiting.pop()
+            if name not in seen:
+                seen.add(name)
+                for rule in self._chains[name]:
+                    targets = list(self.targets((rule,)))
+                    if _asks_port(rule, port):
+                        found.update(targets)
+                    else:
+                        waiting.extend(target for target in targets if self.leads_on(target, port))
+        return found
 
     def _own_rest(self, name: str, port: Field, values: Values) -> tuple[Rule, ...]:
         """Return what is left of a port's chain, without what the key has answered; the same for all ports of a class."""
@@ -190,18 +220,25 @@ class Walker:
                 return () if (asked in self.members[test.set_name]) is test.inside else None
         return self._decider.decide(test, facts)  # type: ignore[arg-type] # only pure steps are decided
 
-    def may_reach(self, start: str, facts: Facts, asking: AbstractSet[str]) -> Iterator[str]:
-        """Yield those of some chains to which such packets may come from a chain; what is not decided may be either."""
+    def may_match(self, start: str, facts: Facts, leaves: AbstractSet[str]) -> Iterator[tuple[str, int]]:
+        """Yield the rules, by chain and number, that such packets may match; chains of `leaves` are not gone through.
+
+        Of these the number is -1. What is not decided may match.
+        """
         waiting, seen = [start], set[str]()
         while waiting:
             name = waiting.pop()
             if name in seen:
                 continue
             seen.add(name)
-            if name in asking:
-                yield name
-            for rule in self._chains[name]:
+            if name in leaves:
+                yield name, -1
+                continue
+            for at, rule in enumerate(self._chains[name]):
                 outcome = self.outcome(rule, facts)
+                if outcome is None and rule.verdict is not None:
+                    continue
+                yield name, at
                 if outcome is UNDECIDED:
                     waiting.extend(self.targets((rule,)))
                 elif isinstance(outcome, (Jump, Goto)):
@@ -290,7 +327,9 @@ def facts_of(port: Field, values: Values) -> Facts:
         facts[known.ETHER_SADDR] = _number(known.ETHER_SADDR, values.address)
     if values.ether_type is not None:
         facts |= _type_facts(values.ether_type)
-    if values.state is not None:
+    if values.state == EITHER_STATE:
+        facts[known.CT_STATE] = IntervalSet.values(3, (ALL_STATES[state] for state in FIRST_STATES))
+    elif values.state is not None:
         facts[known.CT_STATE] = _number(known.CT_STATE, ALL_STATES[values.state])
         facts[known.HAS_CONNTRACK] = _number(known.HAS_CONNTRACK, int(values.state in _TRACKED))
     return facts
@@ -320,7 +359,7 @@ def _single_part(part: KeyPart, facts: Facts) -> Part | None:
     if part.mask is not None or fact is None:
         return None
     if isinstance(fact, NameSet):
-        return fact.patterns[0]
+        return fact.patterns[0] if len(fact.patterns) == 1 and fact == NameSet.exact(fact.patterns[0].text) else None
     return (fact.only, fact.only) if isinstance(fact, IntervalSet) and fact.only is not None else None
 
 

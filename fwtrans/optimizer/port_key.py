@@ -29,16 +29,19 @@ from typing import TYPE_CHECKING, NamedTuple
 from fwtrans.ir import fields as known
 from fwtrans.ir.effect import Assign, AssignFromMap, AssignFromTable, NoTrack
 from fwtrans.ir.fields import Family
+from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, KeyPart
-from fwtrans.ir.names import NamePattern
+from fwtrans.ir.names import NamePattern, NameSet
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.sets import MapElement, NamedMap
 from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto
-from fwtrans.ir.walk import flat_steps, set_names
+from fwtrans.ir.walk import flat_steps, map_names, set_names
 from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.first_rules import (
     ALL_STATES,
+    EITHER_STATE,
+    FIRST_STATES,
     IMPOSSIBLE,
     OTHER_TYPE,
     TYPES,
@@ -58,11 +61,8 @@ if TYPE_CHECKING:
     from fwtrans.ir.ruleset import Ruleset, Table
     from fwtrans.ir.sets import Part
     from fwtrans.ir.verdict import Verdict
+    from fwtrans.optimizer.facts import Facts
 
-# Established connections are let through before; what is invalid is rare.
-_STATES = ("new", "untracked")
-# Only with `notrack`. With addresses it is needed: where all kinds of packets are in the map, the others have a wrong one.
-_RARE = ("untracked", "ip")
 _FEWEST_SAVED = 2
 _INTERFACES = {known.IIFNAME: "iif", known.OIFNAME: "oif"}
 
@@ -133,6 +133,7 @@ class _Entering:
         self._names = Names(table)
         self._made: dict[tuple[Rule, ...], Chain] = {}
         self._known: dict[Hashable, str] = {}
+        self._known_guests: list[tuple[str, int | None]] = []
 
     def run(self) -> Table:
         behind = self._base.rules[self._at :]
@@ -143,7 +144,8 @@ class _Entering:
             key = _key(port, rules)
             if any(_looks_up(rule, port) for rule in behind):
                 continue
-            elements = dict(self._elements(key, rules))
+            self._known_guests = self._guests(key, rules)
+            elements = dict(self._elements(key))
             if any(isinstance(found.verdict, Goto) and found.saved >= _FEWEST_SAVED for found in elements.values()):
                 verdicts = {values: found.verdict for values, found in elements.items()}
                 return self._with(key, verdicts, self._names.new(word, "entry"))
@@ -151,29 +153,31 @@ class _Entering:
 
     def _with(self, key: _Key, elements: Mapping[Values, Verdict], name: str) -> Table:
         parts, at = key.parts(), self._at
-        entry = Rule((), Dispatch(parts, name), self._base.rules[at].origins)
-        changed = {self._base.name: (*self._base.rules[:at], entry, *self._base.rules[at:])}
-        if key.has_address:
-            changed |= dict(self._only_wrong_addresses(key, elements))
+        changed = dict(self._behind_the_map(key, elements))
+        rules = changed.get(self._base.name, self._base.rules)
+        changed[self._base.name] = (
+            *rules[:at],
+            Rule((), Dispatch(parts, name), self._base.rules[at].origins),
+            *rules[at:],
+        )
         chains = (replace(chain, rules=changed.get(chain.name, chain.rules)) for chain in self._table.chains)
         made = tuple(MapElement(tuple(_parts(values)), verdict) for values, verdict in elements.items())
         mapping = NamedMap(name, tuple(part.field for part in parts), "verdict", made)
         table = replace(self._table, chains=(*chains, *self._made.values()), maps=(*self._table.maps, mapping))
-        gone = _asked_sets(self._table) - _asked_sets(table)
-        return replace(table, sets=tuple(item for item in table.sets if item.name not in gone))
+        return without_lost(self._table, table)
 
     # --- elements ---
 
-    def _elements(self, key: _Key, rules: Sequence[Rule]) -> Iterator[tuple[Values, _Found]]:
-        for port, address in self._guests(key, rules):
+    def _elements(self, key: _Key) -> Iterator[tuple[Values, _Found]]:
+        for port, address in self._known_guests:
             for ether_type in TYPES if key.has_type else (None,):
-                for state in _STATES if key.has_state else (None,):
-                    values = Values(state, ether_type, port, address)
-                    if (state, ether_type) in IMPOSSIBLE or ((state, ether_type) == _RARE and not key.has_address):
-                        continue
-                    found = self._judged(key, values)
-                    if found is not None and (isinstance(found.verdict, Goto) or found.saved >= _FEWEST_SAVED):
-                        yield values, found
+                asked = (EITHER_STATE if key.has_state else None, ether_type, port, address)
+                found = self._judged(key, Values(*asked))
+                if found is None or (not isinstance(found.verdict, Goto) and found.saved < _FEWEST_SAVED):
+                    continue
+                for state in FIRST_STATES if key.has_state else (None,):
+                    if (state, ether_type) not in IMPOSSIBLE:
+                        yield Values(state, ether_type, port, address), found
 
     def _guests(self, key: _Key, rules: Sequence[Rule]) -> list[tuple[str, int | None]]:
         """Return the ports, with the hardware addresses that rules ask for together with them."""
@@ -217,34 +221,66 @@ class _Entering:
 
     def _made_chain(self, rest: Rest, values: Values) -> str:
         if rest.rules not in self._made:
-            words = [word for word in (values.ether_type, values.state) if word is not None]
-            taken = {made.name for made in self._made.values()} | self._chains.keys()
-            wanted = ("-".join((rest.entered, *words[:number])) for number in range(1, len(words) + 1))
-            name = next((name for name in wanted if name not in taken), None)
-            origin = self._chains[rest.entered].origin
-            self._made[rest.rules] = Chain(name or self._names.new(rest.entered, "rest"), rest.rules, None, origin)
+            name = self._names.new(rest.entered, values.ether_type or "rest")
+            self._made[rest.rules] = Chain(name, rest.rules, None, self._chains[rest.entered].origin)
         return self._made[rest.rules].name
 
     # --- what is left for packets that are not in the map ---
 
-    def _only_wrong_addresses(
-        self, key: _Key, elements: Mapping[Values, Verdict]
-    ) -> Iterator[tuple[str, tuple[Rule, ...]]]:
-        """Yield chains that ask for the address, as they are for those with a wrong one, if no other comes there now."""
-        asking = {
-            chain.name: {step.set_name for rule in chain.rules for step in rule.steps if asks_address(step, key.port)}
-            for chain in self._chains.values()
-        }
-        asking = {name: sets for name, sets in asking.items() if sets}
-        elsewhere = set(self._reached_elsewhere(elements))
-        right = {name: self._right_addresses(asking[name]) for name in asking if name not in elsewhere}
-        still = self._still_reached(key, set().union(*right.values()), elements.keys(), asking.keys())
-        for name, addresses in right.items():
-            if not addresses & still.get(name, set()):
-                rules = self._chains[name].rules
-                steps = [step for rule in rules for step in rule.steps if asks_address(step, key.port)]
-                general = facts_of(key.port, Values(None, None, "", None))
-                yield name, tuple(self._walker.left(rules, general, key.port, (not step.inside for step in steps)))
+    def _behind_the_map(self, key: _Key, elements: Mapping[Values, Verdict]) -> Iterator[tuple[str, tuple[Rule, ...]]]:
+        """Yield chains without the rules for packets that the map takes, as far as no others come there."""
+        own = self._walker.port_chains(self._base.name, key.port)
+        elsewhere = {*self._reached_elsewhere(elements)}
+        elsewhere.update(chain for name in own for chain in self._walker.reached(self._chains[name].rules))
+        matched: set[tuple[str, int]] = set()
+        still: set[str] = set()
+        for facts, is_right in self._not_in_the_map(key, elements.keys()):
+            for chain, number in self._walker.may_match(self._base.name, facts, own):
+                matched.add((chain, number))
+                if is_right and number < 0:
+                    still.add(chain)
+        on_the_way = [name for name in self._walker.reached(self._base.rules) if self._walker.leads_on(name, key.port)]
+        for name in (self._base.name, *on_the_way):
+            if name not in own and name not in elsewhere:
+                rules = enumerate(self._chains[name].rules)
+                is_base = name == self._base.name
+                kept = (
+                    (is_base and at < self._at) or (name, at) in matched for at in range(len(self._chains[name].rules))
+                )
+                yield name, tuple(rule for (_, rule), keep in zip(rules, kept, strict=True) if keep)
+        for name in own - elsewhere - still:
+            yield name, self._for_wrong_addresses(name, key.port)
+
+    def _for_wrong_addresses(self, name: str, port: Field) -> tuple[Rule, ...]:
+        rules = self._chains[name].rules
+        steps = [step for rule in rules for step in rule.steps if asks_address(step, port)]
+        if not steps:
+            return rules
+        general = facts_of(port, Values(None, None, "", None))
+        return tuple(self._walker.left(rules, general, port, (not step.inside for step in steps)))
+
+    def _not_in_the_map(self, key: _Key, covered: AbstractSet[Values]) -> Iterator[tuple[Facts, bool]]:
+        """Yield what is known of packets that are not in the map, and whether a port's own chain has their address."""
+        types = (*TYPES, OTHER_TYPE) if key.has_type else (None,)
+        kinds = [
+            (state, ether_type)
+            for ether_type in types
+            for state in (ALL_STATES if key.has_state else (None,))
+            if (state, ether_type) not in IMPOSSIBLE
+        ]
+        alike: dict[frozenset[tuple[str | None, str | None]], list[tuple[str, int | None]]] = {}
+        for port, address in self._known_guests:
+            there = frozenset(kind for kind in kinds if Values(*kind, port, address) in covered)
+            alike.setdefault(there, []).append((port, address))
+        ports = NameSet.exact(*{port for port, _ in self._known_guests})
+        for state, ether_type in kinds:
+            facts = facts_of(key.port, Values(state, ether_type, "", None))
+            yield {**facts, key.port: ports.complement()}, False
+            if key.has_address:
+                yield {**facts, key.port: ports}, False
+            for there, guests in alike.items():
+                if (state, ether_type) not in there:
+                    yield {**facts, **_any_of(key, guests)}, True
 
     def _reached_elsewhere(self, elements: Mapping[Values, Verdict]) -> Iterator[str]:
         """Yield chains to which there are other ways: from other base chains, and from the map's own chains."""
@@ -259,23 +295,39 @@ class _Entering:
         ]
         yield from self._walker.reached(kept)
 
-    def _still_reached(
-        self, key: _Key, pairs: AbstractSet[tuple[str, int]], covered: AbstractSet[Values], asking: AbstractSet[str]
-    ) -> dict[str, set[tuple[str, int]]]:
-        """Return for each chain that asks for the address the right ones that may come there, past the map."""
-        found: dict[str, set[tuple[str, int]]] = {}
-        for port, address in pairs:
-            for ether_type in (*TYPES, OTHER_TYPE) if key.has_type else (None,):
-                for state in ALL_STATES if key.has_state else (None,):
-                    values = Values(state, ether_type, port, address)
-                    if values not in covered and (state, ether_type) not in IMPOSSIBLE:
-                        for name in self._walker.may_reach(self._base.name, facts_of(key.port, values), asking):
-                            found.setdefault(name, set()).add((port, address))
-        return found
+
+def _any_of(key: _Key, guests: Sequence[tuple[str, int | None]]) -> Facts:
+    facts: Facts = {key.port: NameSet.exact(*(port for port, _ in guests))}
+    if key.has_address:
+        addresses = IntervalSet.values(
+            known.ETHER_SADDR.width, (address for _, address in guests if address is not None)
+        )
+        facts[known.ETHER_SADDR] = addresses
+    return facts
 
 
-def _asked_sets(table: Table) -> set[str]:
-    return {name for chain in table.chains for rule in chain.rules for name in set_names(rule)}
+def without_lost(before: Table, after: Table) -> Table:
+    """Return a table without chains, sets and maps that rules led to or asked before, and now no longer do."""
+    reached, asked = _live(after)
+    reached_before, asked_before = _live(before)
+    lost = reached_before - reached
+    gone = asked_before - asked
+    return replace(
+        after,
+        chains=tuple(chain for chain in after.chains if chain.name not in lost),
+        sets=tuple(item for item in after.sets if item.name not in gone),
+        maps=tuple(item for item in after.maps if item.name not in gone),
+    )
+
+
+def _live(table: Table) -> tuple[set[str], set[str]]:
+    """Return the chains that packets can reach, and the sets and maps that their rules ask."""
+    walker = Walker(table)
+    chains = {chain.name: chain for chain in table.chains}
+    roots = [chain.name for chain in table.chains if chain.base is not None]
+    reached = {*roots, *(name for root in roots for name in walker.reached(chains[root].rules))}
+    asked = {name for chain in reached for rule in chains[chain].rules for name in (*set_names(rule), *map_names(rule))}
+    return reached, asked
 
 
 def _behind_states(rules: Sequence[Rule]) -> int:

@@ -85,7 +85,7 @@ class TestElements:
             "AssignFromMap(field=ct.mark, key=[iifname], map_name='marks')",
             "l4proto in {17}; th.sport in {68}; th.dport in {67}; => Accept()",
             "ip.saddr in {10.0.0.1}; l4proto in {6}; th.dport in {443}; => Accept()",
-            "l4proto in {6}; th.dport in {80}; => Accept()",
+            "ct.state in {new}; l4proto in {6}; th.dport in {80}; => Accept()",
             "=> Drop()",
         ]
 
