@@ -116,14 +116,15 @@ class _Stop(Exception):  # noqa: N818 -- the sink says why
 
 def apply(wanted: Wanted, request: Request, sink: DiagnosticSink, files: Files) -> Applied:
     """Put the ruleset in force, with a way back."""
-    if why := state_folder_obstacle(request.directory):
-        sink.add(Diagnostic(code="FWT611", message=f"the state cannot be kept: {why}"))
-        return Applied(Outcome.REFUSED)
     try:
         client = LibNft()
     except Unavailable as fault:
         hints = (fault.hint,) if fault.hint else ()
         sink.add(Diagnostic(code=fault.code, message=fault.message, hints=hints))
+        return Applied(Outcome.REFUSED)
+    if why := state_folder_obstacle(request.directory):
+        sink.add(Diagnostic(code="FWT611", message=f"the state cannot be kept: {why}"))
+        client.close()
         return Applied(Outcome.REFUSED)
     try:
         with lock(request.directory, wait=1.0):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
-from fwtrans.backend.loader.old_rules import FAMILIES, OldRules, without_counters
+from fwtrans.backend.loader.old_rules import FAMILIES, OldRules, tables_of, without_counters
 from fwtrans.source import SourceFile
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ def differs_from(running: Running, sources: Sequence[SourceFile]) -> tuple[str, 
         if name not in {f"{family.program}-save" for family in FAMILIES}:
             continue
         now = running.dumps.get(name)
-        before, after = without_counters(source.text), without_counters(now.dump if now is not None else "")
-        if _tables(before) != _tables(after):
-            found.append(f"{source.name}: {_first(before, after)}")
+        there = now.dump if now is not None else ""
+        if _tables(source.text) != _tables(there):
+            found.append(f"{source.name}: {_first(without_counters(source.text), without_counters(there))}")
     return tuple(found)
 
 
@@ -74,19 +74,12 @@ def taken_out(families: Iterable[str], sources: Sequence[SourceFile]) -> tuple[s
     return tuple(family.program for family in FAMILIES if family.nft in wanted)
 
 
-def _tables(lines: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+def _tables(dump: str) -> dict[str, tuple[str, ...]]:
     """Return the lines of each table that does anything; iptables-nft leaves empty tables out, legacy does not."""
-    found: dict[str, list[str]] = {}
-    own: list[str] = []
-    for line in lines:
-        if line.startswith("*"):
-            own = found.setdefault(line, [])
-        elif line != "COMMIT":
-            own.append(line)
     return {
-        name: tuple(own)
-        for name, own in found.items()
-        if any(line.startswith("-A ") for line in own) or any(line.split()[1:2] == ["DROP"] for line in own if line[:1] == ":")
+        name: lines
+        for name, lines in tables_of(dump).items()
+        if OldRules("", "\n".join(lines), ()).has_rules
     }  # fmt: skip
 
 

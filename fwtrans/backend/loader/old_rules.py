@@ -154,6 +154,18 @@ def without_counters(dump: str) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def tables_of(dump: str) -> dict[str, tuple[str, ...]]:
+    """Return the lines of each table: the order of tables tells only which was loaded first."""
+    found: dict[str, list[str]] = {}
+    own: list[str] = []
+    for line in without_counters(dump):
+        if line.startswith("*"):
+            own = found.setdefault(line, [])
+        elif line != "COMMIT":
+            own.append(line)
+    return {name: tuple(own) for name, own in found.items()}
+
+
 # --- sets ---
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess  # noqa: TID251 -- this is its home
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +72,7 @@ class Scratch:
         self.process = self._holder.pid
         run(["ip", "link", "set", "lo", "up"], prefix=self.prefix)
 
-    def __enter__(self) -> Scratch:
+    def __enter__(self) -> Self:
         """Return itself."""
         return self
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from fwtrans.backend.loader import old_rules
 from fwtrans.backend.loader import transaction as tx
 from fwtrans.backend.loader.load import load
-from fwtrans.backend.loader.old_rules import ToolFailed, without_counters
+from fwtrans.backend.loader.old_rules import ToolFailed, tables_of
 from fwtrans.backend.loader.state import forget_state, read_state, write_state
 from fwtrans.backend.loader.transaction import Transaction
 
@@ -59,7 +59,7 @@ def _restore_old(client: NftClient, snapshot: Snapshot) -> None:
     present = {rules.owner: rules for rules in old_rules.read_old_rules(old_rules.tables_of_iptables(client))}
     for rules in snapshot.old:
         now = present.pop(rules.owner, None)
-        if now is None or without_counters(now.dump) != without_counters(rules.dump):
+        if now is None or tables_of(now.dump) != tables_of(rules.dump):
             old_rules.put_back(rules)
     for rules in present.values():
         if rules.has_rules:
@@ -110,7 +110,7 @@ def _differences(client: NftClient, snapshot: Snapshot) -> tuple[str, ...]:
         return (str(fault),)
     for rules in snapshot.old:
         now = present.get(rules.owner)
-        if now is None or without_counters(now.dump) != without_counters(rules.dump):
+        if now is None or tables_of(now.dump) != tables_of(rules.dump):
             problems.append(f"{rules.owner} is not what it was")
     settings = old_rules.read_bridge_settings()
     problems.extend(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from fwtrans.backend.loader import old_rules
 from fwtrans.backend.loader.image import Image, TableName
 from fwtrans.backend.loader.load import load
-from fwtrans.backend.loader.old_rules import OldRules, ToolFailed, without_counters
+from fwtrans.backend.loader.old_rules import OldRules, ToolFailed, tables_of
 from fwtrans.backend.loader.programs import Scratch
 from fwtrans.backend.loader.real import LibNft
 from fwtrans.backend.loader.state import image_of_value, image_value, sync_directory, write_private
@@ -80,7 +80,7 @@ def prove_snapshot(snapshot: Snapshot) -> tuple[str, ...]:
             for rules in snapshot.old:
                 old_rules.put_back(rules, scratch.prefix)
                 again = old_rules.dump_of(rules.owner, scratch.prefix)
-                if without_counters(again) != without_counters(rules.dump):
+                if tables_of(again) != tables_of(rules.dump):
                     faults.append(f"{rules.owner}: {_first_difference(rules.dump, again)}")
             if snapshot.image:
                 faults.extend(in_namespace_of(scratch.process, lambda: _load_alone(snapshot.image)))
@@ -98,11 +98,15 @@ def _load_alone(image: Image) -> list[str]:
 
 
 def _first_difference(before: str, after: str) -> str:
-    one, other = without_counters(before), without_counters(after)
-    for left, right in zip(one, other, strict=False):
-        if left != right:
-            return f"`{left}` comes back as `{right}`"
-    return f"{len(one)} lines come back as {len(other)}"
+    one, other = tables_of(before), tables_of(after)
+    for table in one.keys() | other.keys():
+        left, right = one.get(table, ()), other.get(table, ())
+        for line, again in zip(left, right, strict=False):
+            if line != again:
+                return f"`{line}` comes back as `{again}`"
+        if len(left) != len(right):
+            return f"{len(left)} lines of {table} come back as {len(right)}"
+    return "it comes back as something else"
 
 
 # --- on the disk ---
