@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from fwtrans.ir.fields import Family
 from fwtrans.semantics import domain
 from fwtrans.semantics.aspects import IS_NEW
 from fwtrans.semantics.bdd import Bdd, OutOfNodes
@@ -109,8 +110,7 @@ class Session:
     def _evaluate(self, path: Path) -> None:
         try:
             old, new = self.summary(self.old, path.old), self.summary(self.new, path.new)
-            whole = all(self.old.arrives_whole(hop.visit) for hop in path.old)
-            whole = whole and all(self.new.arrives_whole(hop.visit) for hop in path.new)
+            whole = _arrives_whole(self.old, path.old) and _arrives_whole(self.new, path.new)
             packets = self._facts.packets(path, lambda visit: self.evaluator(visit).sets, whole=whole)
         except Undecidable as error:
             self.failed.append((path, error))
@@ -142,3 +142,9 @@ class Session:
         if visit not in self._evaluators:
             self._evaluators[visit] = Evaluator(self.program, PacketSets(self.program, self.variables, visit))
         return self._evaluators[visit]
+
+
+def _arrives_whole(side: Side, hops: Sequence[Hop]) -> bool:
+    """Tell whether a side puts fragments together for all its hops; under br_netfilter ebtables' hop has that from the IP ones."""
+    deciding = [hop for hop in hops if hop.visit.family is not Family.BRIDGE] or hops
+    return all(side.arrives_whole(hop.visit) for hop in deciding)

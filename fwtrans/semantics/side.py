@@ -35,6 +35,11 @@ _SEEN_BY = {
 _CONNTRACK_PRIORITY = -200
 # NF_IP_PRI_CONNTRACK_DEFRAG: what a chain before it sees may still be fragments.
 _DEFRAGMENT_PRIORITY = -400
+_WHOLE_BEHIND = {
+    Family.IP: _DEFRAGMENT_PRIORITY,
+    Family.IP6: _DEFRAGMENT_PRIORITY,
+    Family.BRIDGE: _CONNTRACK_PRIORITY,
+}
 _EARLY = "a chain that runs before connection tracking is taken to see the state that tracking will find"
 
 
@@ -63,10 +68,14 @@ def base_chains(ruleset: Ruleset, visit: HookVisit) -> list[tuple[Table, Chain]]
 
 
 def arrives_whole(ruleset: Ruleset, visit: HookVisit) -> bool:
-    """Tell whether the ruleset makes the kernel put fragments together before its rules see them (nf_defrag_ipv4 and 6)."""
-    if visit.family not in {Family.IP, Family.IP6} or visit.hook in {Hook.INGRESS, Hook.EGRESS}:
+    """Tell whether the ruleset makes the kernel put fragments together before its rules see them (nf_defrag_ipv4 and 6).
+
+    A bridge puts them together where it tracks connections (nf_conntrack_bridge, kernel 6.1).
+    """
+    first = _WHOLE_BEHIND.get(visit.family)
+    if first is None or visit.hook in {Hook.INGRESS, Hook.EGRESS}:
         return False
-    early = any(chain.base.priority <= _DEFRAGMENT_PRIORITY for _, chain in base_chains(ruleset, visit) if chain.base)
+    early = any(chain.base.priority <= first for _, chain in base_chains(ruleset, visit) if chain.base)
     return not early and any(
         uses_conntrack(rule)
         for table in ruleset.tables

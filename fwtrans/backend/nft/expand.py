@@ -45,8 +45,8 @@ def settled_by(family: Family, *, conntrack: bool) -> dict[Field, ValueSet]:
     settled: dict[Field, ValueSet] = {}
     if family in {Family.IP, Family.IP6}:
         settled[NFPROTO] = IntervalSet.single(8, 2 if family is Family.IP else 10)
-    if conntrack and family in {Family.IP, Family.IP6, Family.INET}:
-        # Connection tracking puts fragments together before any of our hooks (priority -400).
+    if conntrack and family in {Family.IP, Family.IP6, Family.INET, Family.BRIDGE}:
+        # Connection tracking puts fragments together before any of our hooks (priority -400, on a bridge -200).
         settled[HAS_TRANSPORT] = IntervalSet.single(1, 1)
     if family is Family.BRIDGE:
         settled[HAS_ETHERNET] = IntervalSet.single(1, 1)

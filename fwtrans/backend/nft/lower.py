@@ -20,6 +20,7 @@ from fwtrans.backend.nft.set_objects import data_type, named_map, named_set
 from fwtrans.backend.nft.text import rule_text
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
 from fwtrans.ir.effect import Count, SetHelper, SetSecmark, SetTimeoutPolicy
+from fwtrans.ir.fields import Family
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.stateful import ConnectionCount, Limit, Quota, StatefulTest
 from fwtrans.ir.verdict import Drop, Goto, Return, Verdict
@@ -29,12 +30,16 @@ from fwtrans.source import Span
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fwtrans.ir.fields import Family, Field
+    from fwtrans.ir.fields import Field
     from fwtrans.ir.match import ValueSet
     from fwtrans.ir.rule import Rule, Step
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
     from fwtrans.ir.sets import NamedMap
     from fwtrans.source import Origin
+
+
+# NF_IP_PRI_CONNTRACK: a bridge puts fragments together there, where the IP families have done it before.
+_BRIDGE_CONNTRACK = -200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +108,9 @@ class _TableLowering:
         self.family = self.table.family
         self.proof_only = self.printing.proof_only
         tracked = any(uses_conntrack(rule) for chain in self.table.chains for rule in chain.rules)
-        self.settled = settled_by(self.family, conntrack=tracked)
+        early = any(chain.base.priority <= _BRIDGE_CONNTRACK for chain in self.table.chains if chain.base is not None)
+        whole = tracked and not (self.family is Family.BRIDGE and early)
+        self.settled = settled_by(self.family, conntrack=whole)
 
     def run(self) -> nft.Table:
         self._name_all()

@@ -17,6 +17,7 @@ from fwtrans.ir.effect import Assign
 from fwtrans.ir.ruleset import Hook
 from fwtrans.ir.verdict import Goto, Jump
 from fwtrans.ir.walk import flat_steps
+from fwtrans.optimizer.bridged.reach import reached
 from fwtrans.optimizer.mark_bits import bits_read
 from fwtrans.optimizer.marks import MarkEntry, without_marks
 from fwtrans.semantics.bridged.topology import ACCEPT_MARK_CHAIN
@@ -118,7 +119,7 @@ def _readers(table: Table, mask: int) -> list[_Reader]:
     return [
         _Reader(chain.name, chain.base)
         for chain in table.chains
-        if chain.base is not None and any(_touches(chains[name], mask) for name in _reached(chains, chain.name))
+        if chain.base is not None and any(_touches(chains[name], mask) for name in reached(chains, chain.name))
     ]
 
 
@@ -128,18 +129,6 @@ def _touches(chain: Chain, mask: int) -> bool:
         or any(isinstance(step, Assign) and step.field is known.MARK for step in flat_steps(rule.steps))
         for rule in chain.rules
     )
-
-
-def _reached(chains: dict[str, Chain], start: str) -> Iterable[str]:
-    seen, waiting = {start}, [start]
-    while waiting:
-        name = waiting.pop()
-        for rule in chains[name].rules:
-            target = getattr(rule.verdict, "chain", None)
-            if target is not None and target not in seen:
-                seen.add(target)
-                waiting.append(target)
-    return seen
 
 
 def _only(table: Table, readers: Sequence[_Reader]) -> Table:
@@ -153,7 +142,7 @@ def _with(table: Table, changed: Table) -> Table:
     new = {chain.name: chain for chain in changed.chains}
     others = {chain.name: chain for chain in table.chains if chain.base is not None and chain.name not in new}
     chains = {chain.name: chain for chain in table.chains}
-    needed = {name for other in others for name in _reached(chains, other)}
+    needed = {name for other in others for name in reached(chains, other)}
     renamed = {name: f"{name}-kept" for name in needed if name in new and new[name] != chains[name]}
     kept = [
         _renamed(chains[name], renamed) for name in chains if name in needed and (name not in new or name in renamed)

@@ -20,10 +20,11 @@ from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import BaseHook, Chain, Hook, Table
 from fwtrans.ir.verdict import Drop, Jump, Reject
 from fwtrans.optimizer.bridged.early_reject import rejecting_copies
+from fwtrans.optimizer.bridged.reach import reached
 from fwtrans.optimizer.specialise import Entry, specialise, specialise_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.match import PureTest, ValueSet
@@ -78,7 +79,8 @@ def answering_on_arrival(table: Table, guests: Sequence[GuestPort], hardware: Ma
         if (name := f"{port}-{version}") in copies.copy_of
     ]
     base = Chain("reject-in", tuple(rules), BaseHook("filter", Hook.PREROUTING, _PRIORITY))
-    used = {*_reached(copies.chains, [rule.verdict.chain for rule in rules if isinstance(rule.verdict, Jump)])}
+    copied = {chain.name: chain for chain in copies.chains}
+    used = set(reached(copied, *(rule.verdict.chain for rule in rules if isinstance(rule.verdict, Jump))))
     more = [chain for chain in copies.chains if chain.name in used]
     answered = frozenset(port for port in known_ports if port not in failed)
     if not rules:
@@ -128,21 +130,4 @@ def _leads_to_reject(table: Table, name: str) -> bool:
 
 def _leads_to(table: Table, name: str, kind: type) -> bool:
     chains = {chain.name: chain for chain in table.chains}
-    return any(
-        isinstance(rule.verdict, kind)
-        for reached in _reached(tuple(chains.values()), [name])
-        for rule in chains[reached].rules
-    )
-
-
-def _reached(chains: tuple[Chain, ...], starts: Sequence[str]) -> Iterator[str]:
-    by_name = {chain.name: chain for chain in chains}
-    seen, waiting = set(starts), list(starts)
-    while waiting:
-        name = waiting.pop()
-        yield name
-        for rule in by_name[name].rules:
-            target = getattr(rule.verdict, "chain", None)
-            if target is not None and target not in seen:
-                seen.add(target)
-                waiting.append(target)
+    return any(isinstance(rule.verdict, kind) for other in reached(chains, name) for rule in chains[other].rules)

@@ -18,17 +18,19 @@ from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import fields as known
-from fwtrans.ir.effect import NoTrack
+from fwtrans.ir.effect import Assign, NoTrack
 from fwtrans.ir.fields import Family
 from fwtrans.ir.match import FieldTest, number
 from fwtrans.ir.names import NameSet
+from fwtrans.ir.rename import rename_fields
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import BaseHook, Chain, Hook, Table
 from fwtrans.ir.verdict import Drop, Jump
 from fwtrans.optimizer.bridged.merging import merged_tables
+from fwtrans.optimizer.bridged.reach import reached
 from fwtrans.optimizer.bridged.roles import BRIDGE_NAMES, PLACES, Role, facts
-from fwtrans.optimizer.rename_fields import rename_fields
 from fwtrans.optimizer.specialise import Entry, specialise_entries
+from fwtrans.semantics.bridged.reading import ZONES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -153,7 +155,9 @@ def _base_chain(role: Role, stage: Sequence[Piece], bodies: dict[str, Chain], po
             rules.extend(_entering(piece, body, ports))
     first = stage[0]
     layer = "-frames" if first.family is Family.BRIDGE else ""
-    hook = BaseHook("filter", PLACES[role], _RAW_PRIORITY if _keeps_out(stage, bodies) else priority)
+    hook = BaseHook("filter", PLACES[role], priority)
+    if _goes_first(stage, bodies):
+        hook = BaseHook("filter", Hook.PREROUTING, _RAW_PRIORITY)
     return Chain(f"{role.value}-{first.original}{layer}", tuple(rules), hook, bodies[first.name].origin)
 
 
@@ -174,5 +178,12 @@ def _entering(piece: Piece, body: Chain, ports: NameSet) -> Iterator[Rule]:
         yield Rule(tuple(tests), Drop(), origins)
 
 
-def _keeps_out(stage: Sequence[Piece], bodies: dict[str, Chain]) -> bool:
-    return any(isinstance(step, NoTrack) for piece in stage for rule in bodies[piece.name].rules for step in rule.steps)
+def _goes_first(stage: Sequence[Piece], bodies: Mapping[str, Chain]) -> bool:
+    """Tell whether a chain has to stand before conntrack: it keeps packets out of it, or says in which zone to look."""
+    return stage[0].base.hook is Hook.PREROUTING and any(
+        isinstance(step, NoTrack) or (isinstance(step, Assign) and step.field in ZONES)
+        for piece in stage
+        for name in reached(bodies, piece.name)
+        for rule in bodies[name].rules
+        for step in rule.steps
+    )

@@ -17,7 +17,7 @@ from fwtrans.optimizer.bridged.hardware import hardware_addresses
 from fwtrans.optimizer.bridged.roles import Role
 from fwtrans.optimizer.bridged.split import bridge_table, local_table
 from fwtrans.semantics.bridged.address_types import host_broadcasts
-from fwtrans.semantics.bridged.reading import for_bridged_packets
+from fwtrans.semantics.bridged.reading import for_bridged_packets, for_local_packets
 from fwtrans.semantics.bridged.topology import guest_ports, has_firewall_bridges
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def bridged_translation(ruleset: Ruleset, host: Host, *, close_mark_leak: bool =
     reading = for_bridged_packets(ruleset, broadcasts)
     name = next((table.name for table in ruleset.tables), "fwtrans")
     bridge = bridge_table(reading.ruleset, guests, roles, name).table
-    local = [local_table(table) for table in ruleset.tables if table.family is not Family.BRIDGE]
+    routed = ruleset if guests else for_local_packets(ruleset)
+    local = [local_table(table) for table in routed.tables if table.family is not Family.BRIDGE]
     marked = without_accept_mark(bridge, local, close_leak=close_mark_leak)
     answers = answering_on_arrival(marked.bridge, guests, hardware)
     bridge = dropping_where_mute(answers.table)

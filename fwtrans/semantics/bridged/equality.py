@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from fwtrans.ir import fields as known
 from fwtrans.ir.bits import BitSet
 from fwtrans.ir.effect import Assign
-from fwtrans.ir.fields import FieldKind
+from fwtrans.ir.fields import Family, FieldKind
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest
+from fwtrans.ir.rename import rename_fields
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import BaseHook, Chain, Hook
 from fwtrans.ir.sets import keys_of
@@ -28,6 +29,7 @@ from fwtrans.ir.verdict import Drop, Reject
 from fwtrans.ir.walk import flat_steps
 from fwtrans.semantics.bridged.paths import (
     answered_paths,
+    any_bridge_paths,
     in_paths,
     local_paths,
     middle_paths,
@@ -41,10 +43,12 @@ from fwtrans.semantics.bridged.reading import (
     LIMITS_ONCE,
     MARK_LEAK_CLOSED,
     REJECT_IS_DROP,
+    REJECT_OF_BRIDGED,
     REJECT_ON_ARRIVAL,
     for_bridged_packets,
+    for_local_packets,
 )
-from fwtrans.semantics.bridged.topology import ACCEPT_MARK_CHAIN
+from fwtrans.semantics.bridged.topology import ACCEPT_MARK_CHAIN, has_firewall_bridges
 from fwtrans.semantics.equivalence import compare
 from fwtrans.semantics.outcome import Comparison, DifferenceKind, Limits
 
@@ -54,13 +58,19 @@ if TYPE_CHECKING:
     from fwtrans.ir.fields import Field
     from fwtrans.ir.rule import Step
     from fwtrans.ir.ruleset import Ruleset, Table
-    from fwtrans.semantics.bridged.reading import Intended
+    from fwtrans.semantics.bridged.reading import Intended, Reading
     from fwtrans.semantics.bridged.topology import GuestPort
     from fwtrans.semantics.path import Path
 
 _ONES = (1 << known.MARK.width) - 1
 _SAME_STATE = "a packet's connection has the same state at every hop of its way"
 _UNREAD = "nobody but the rules reads bits {mask:#x} of the mark"
+_IPTABLES_NAMES = {
+    known.IIFNAME: known.PORT_IN,
+    known.OIFNAME: known.PORT_OUT,
+    known.IBRNAME: known.IIFNAME,
+    known.OBRNAME: known.OIFNAME,
+}
 _NOTHING: Mapping[Field, int] = {}
 # The mark of a connection that dies with its first packet, which is rejected: what a guest gets is compared by itself.
 _UNBORN = {known.CT_MARK: (1 << known.CT_MARK.width) - 1}
@@ -89,6 +99,8 @@ def compare_bridged(old: Ruleset, new: Ruleset, setting: Setting) -> BridgedComp
     """Return whether two rulesets do the same on every path, the old one with firewall bridges, the new one without."""
     reading = for_bridged_packets(old, setting.broadcasts)
     before = reading.ruleset
+    if not has_firewall_bridges(old):
+        return _without_firewall_bridges(reading, old, new, setting)
     carried = _written_and_read(old)
     unread = carried & ~_used(new)
     names = names_of(before, new)
@@ -105,6 +117,29 @@ def compare_bridged(old: Ruleset, new: Ruleset, setting: Setting) -> BridgedComp
         assumptions.append(_UNREAD.format(mask=carried))
     intended = (*ALWAYS, *_limits_once(before), *reading.intended, *told, *closed)
     return BridgedComparison(_joined(parts, assumptions), intended)
+
+
+def _without_firewall_bridges(reading: Reading, old: Ruleset, new: Ruleset, setting: Setting) -> BridgedComparison:
+    """Compare rules for bridges of other software: one hook for whatever passes a bridge, from any port to any other."""
+    before = reading.ruleset
+    unread = _written_and_read(old) & ~_used(new)
+    paths = list(any_bridge_paths(other_protocols((before, new))))
+    classic, ours = (_with_iptables_names(_without_answers(side)) for side in (before, new))
+    parts = [_compared(classic, ours, paths, unread, setting)]
+    routed = for_local_packets(old)
+    local, _ = _local(routed, new, list(local_paths(routed, new, names_of(before, new))), unread, setting)
+    rejects = [rule for rule in _rules(before) if isinstance(rule.verdict, Reject)]
+    origins = tuple(dict.fromkeys(origin for rule in rejects for origin in rule.origins))
+    told = (REJECT_IS_DROP._replace(text=REJECT_OF_BRIDGED, origins=origins),) if origins else ()
+    return BridgedComparison(_joined([*parts, local], (_SAME_STATE, *reading.assumptions)), (*reading.intended, *told))
+
+
+def _with_iptables_names(ruleset: Ruleset) -> Ruleset:
+    """Return a ruleset whose bridge tables call ports and bridges as iptables does under br_netfilter."""
+    tables = tuple(
+        rename_fields(table, _IPTABLES_NAMES) if table.family is Family.BRIDGE else table for table in ruleset.tables
+    )
+    return replace(ruleset, tables=tables)
 
 
 def _answered(old: Ruleset, new: Ruleset, setting: Setting) -> tuple[list[GuestPort], tuple[Intended, ...]]:

@@ -36,6 +36,7 @@ from fwtrans.semantics.bridged.hops import (
 )
 from fwtrans.semantics.bridged.topology import FIREWALL_BRIDGES, HELD_NAMES, guest_port, names_tested
 from fwtrans.semantics.domain import fixed_values
+from fwtrans.semantics.packet import HookVisit
 from fwtrans.semantics.path import Hop, Path, visit_path
 from fwtrans.semantics.side import visits_of
 
@@ -61,6 +62,12 @@ _IP_TYPES = frozenset({0x0800, 0x86DD})
 # LLDP, or the next one that no rule names.
 _SOME_PROTOCOL = 0x88CC
 _MOST_PROTOCOL = 0xFFFF
+_ON_A_BRIDGE = ((known.HAS_ETHERNET, 1),)
+_FORWARDED = (*_ON_A_BRIDGE, (known.BRIDGED, 1))
+_SOME_NAME = NameSet.exact("").complement()
+_HAS_PORTS = tuple(
+    FieldTest(field, _SOME_NAME) for field in (known.PORT_IN, known.PORT_OUT, known.IIFNAME, known.OIFNAME)
+)
 _OWN_HOOKS = frozenset({Hook.INPUT, Hook.OUTPUT})
 _PORT_HOOKS = frozenset({Hook.PREROUTING, Hook.INPUT, Hook.FORWARD, Hook.POSTROUTING})
 _NO_FIREWALL_BRIDGE = NameSet.prefix(FIREWALL_BRIDGES).complement()
@@ -163,6 +170,37 @@ def answered_paths(guests: Iterable[GuestPort], hardware: Mapping[str, int]) -> 
             arrival = arrival_hop(frame, SOME_BRIDGE, SOME_PORT, hardware[guest.name])
             departure = departure_hop(frame, SOME_BRIDGE, guest.name)
             yield Path(f"{name} to the hardware address of {guest.name}", old, (arrival, departure))
+
+
+def any_bridge_paths(others: Iterable[int]) -> Iterator[Path]:
+    """Yield what any bridge forwards from any port to any other, for rulesets whose fields are named as iptables does.
+
+    Ports and bridges are not said: whatever they are, both sides must do the same.
+    """
+    for family, name in _FAMILIES.items():
+        frame = frame_of(family)
+        old = (
+            Hop(HookVisit(family, Hook.PREROUTING), _ON_A_BRIDGE),
+            Hop(HookVisit(Family.BRIDGE, Hook.FORWARD), frame),
+            Hop(HookVisit(family, Hook.FORWARD), _FORWARDED),
+            Hop(HookVisit(family, Hook.POSTROUTING), _FORWARDED),
+        )
+        yield Path(f"{name} over a bridge", old, _three_hooks(frame), _HAS_PORTS)
+    for frame, name in _other_frames(others):
+        yield Path(
+            f"{name} over a bridge",
+            (Hop(HookVisit(Family.BRIDGE, Hook.FORWARD), frame),),
+            _three_hooks(frame),
+            _HAS_PORTS,
+        )
+
+
+def _three_hooks(frame: Known) -> tuple[Hop, ...]:
+    return (
+        Hop(HookVisit(Family.BRIDGE, Hook.PREROUTING), (*frame, (known.PORT_OUT, ""))),
+        Hop(HookVisit(Family.BRIDGE, Hook.FORWARD), frame),
+        Hop(HookVisit(Family.BRIDGE, Hook.POSTROUTING), (*frame, (known.PORT_IN, ""))),
+    )
 
 
 def local_paths(old: Ruleset, new: Ruleset, names: Names) -> Iterator[Path]:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from fwtrans.ir import fields as known
 from fwtrans.ir.effect import Assign, Nat
 from fwtrans.ir.fields import Family
+from fwtrans.ir.match import FieldTest
 from fwtrans.ir.rule import is_pure
 from fwtrans.semantics.bridged.address_types import asks_for_types, without_fib
+from fwtrans.semantics.bridged.topology import has_firewall_bridges
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
     from fwtrans.source import Origin
 
-_ZONES = frozenset({known.CT_ZONE, known.CT_ZONE_ORIGINAL, known.CT_ZONE_REPLY})
+ZONES = frozenset({known.CT_ZONE, known.CT_ZONE_ORIGINAL, known.CT_ZONE_REPLY})
 IP_FAMILIES = frozenset({Family.IP, Family.IP6})
 
 
@@ -76,6 +78,7 @@ REJECT_ON_ARRIVAL = Intended(
 REJECT_IS_DROP = Intended(
     "reject-is-drop", "a REJECT towards a guest is a drop, because nothing answers when the packet comes in"
 )
+REJECT_OF_BRIDGED = "a REJECT of a packet that a bridge forwards is a drop: the kernel cannot answer there"
 MARK_LEAK_CLOSED = Intended(
     "mark-leak-closed", "a guest's packet no longer keeps the accept mark of its own rules when the host judges it"
 )
@@ -92,15 +95,37 @@ class Reading:
 
 def for_bridged_packets(ruleset: Ruleset, broadcasts: tuple[int, ...]) -> Reading:
     """Return a ruleset without what bridged packets do not meet any more."""
-    reader = _Reader()
+    reader = _Reader(keeps_zones=not has_firewall_bridges(ruleset))
     tables = tuple(reader.table(table, broadcasts) for table in ruleset.tables)
     return Reading(replace(ruleset, tables=tables), tuple(reader.assumptions), tuple(reader.intended()))
+
+
+def for_local_packets(ruleset: Ruleset) -> Ruleset:
+    """Return a ruleset without the zones that it gives by bridge port: the bridge gives them before the packet comes up."""
+
+    def is_by_port(rule: Rule) -> bool:
+        steps = rule.steps
+        has_zone = any(isinstance(step, Assign) and step.field in ZONES for step in steps)
+        return has_zone and any(isinstance(step, FieldTest) and step.field is known.PORT_IN for step in steps)
+
+    tables = tuple(
+        replace(
+            table,
+            chains=tuple(
+                replace(chain, rules=tuple(rule for rule in chain.rules if not is_by_port(rule)))
+                for chain in table.chains
+            ),
+        )
+        for table in ruleset.tables
+    )
+    return replace(ruleset, tables=tables)
 
 
 class _Reader:
     """Collects what is left out, with the rules that asked for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps_zones: bool) -> None:
+        self._keeps_zones = keeps_zones
         self.assumptions: dict[str, None] = {}
         self._left_out: dict[Intended, dict[Origin, None]] = {}
 
@@ -136,7 +161,7 @@ class _Reader:
         return replace(rule, steps=kept)
 
     def _is_left_out(self, step: Step, rule: Rule) -> bool:
-        if isinstance(step, Assign) and step.field in _ZONES:
+        if isinstance(step, Assign) and step.field in ZONES and not self._keeps_zones:
             return self._note(NO_ZONES, (rule,))
         if isinstance(step, Assign) and step.source is not None and step.source.field is known.RT_MTU:
             return self._note(NO_CLAMP, (rule,))
