@@ -67,7 +67,7 @@ class HookCost(NamedTuple):
 def look_ups(step: Step) -> int:
     """Return how many look-ups a step does at most."""
     if isinstance(step, FieldTest):
-        return int(_is_set(step))
+        return int(is_set(step))
     if isinstance(step, AnyOf):
         return sum(look_ups(test) for branch in step.branches for test in branch)
     if isinstance(step, StatefulTest):
@@ -77,7 +77,7 @@ def look_ups(step: Step) -> int:
     return int(isinstance(step, (MemberTest, does.AssignFromMap, does.SetUpdate)))
 
 
-def _is_set(test: FieldTest) -> bool:
+def is_set(test: FieldTest) -> bool:
     """Tell whether nftables needs a set for the values, as it does for more than one interval on both sides."""
     values = test.values
     if isinstance(values, IntervalSet):
@@ -90,7 +90,7 @@ def _is_set(test: FieldTest) -> bool:
 def rule_price(rule: Rule) -> Price:
     """Return what a rule costs at most, the chain aside that it leads to."""
     found = sum(map(look_ups, rule.steps)) + isinstance(rule.verdict, Dispatch)
-    tests = sum(cost.test_cost(step.field) for step in rule.steps if isinstance(step, FieldTest) and not _is_set(step))
+    tests = sum(cost.test_cost(step.field) for step in rule.steps if isinstance(step, FieldTest) and not is_set(step))
     leads = cost.JUMP if isinstance(rule.verdict, (Jump, Goto, Dispatch)) else 0
     return Price(max(found, 1), cost.VERDICT + tests + found * cost.HASH + leads)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -268,7 +269,9 @@ class Compiler:
         if not step.map_name:
             return Emit(NAT, step)
         plain = does.Nat(step.kind, step.addresses, step.ports, step.flags, step.prefix)
-        rules = {value: CompiledRule((Emit(NAT, (plain, value)),)) for value in self._grouped(step.map_name)}
+        rules = {
+            value: CompiledRule((Emit(NAT, _translation(plain, value)),)) for value in self._grouped(step.map_name)
+        }
         return self._choice(step.key, step.map_name, rules, breaks=True)
 
     def _grouped(self, map_name: str) -> Mapping[Hashable, list[MapElement]]:
@@ -303,6 +306,11 @@ def _may_overlap(elements: Sequence[MapElement]) -> bool:
         for element in elements
         for part in element.key
     )
+
+
+def _translation(plain: does.Nat, value: Hashable) -> Hashable:
+    """Return the translation to what a map holds: to one address it is the same as where the rule names it."""
+    return replace(plain, addresses=(value, value)) if isinstance(value, int) else (plain, value)
 
 
 def _plain_effect(step: Step) -> Emit:

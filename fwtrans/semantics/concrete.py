@@ -371,6 +371,8 @@ class _Run:
             if looked_up is None:
                 raise _Break
             value = (step, looked_up)
+            if isinstance(looked_up, int):
+                value = does.Nat(step.kind, (looked_up, looked_up), step.ports, step.flags, step.prefix)
         self.effects.append(value)
         self.translated = True
 
