@@ -69,6 +69,8 @@ class MarkInterpreter(Interpreter):
             endings |= rest.tails(value for value in self._values if value not in endings)
             plain = plain._replace(may=frozenset(endings.items()))
             found = self.called(name, held, plain)
+            # what the callee lacks, and lies behind this chain's own end, only its callers can name
+            walk.lacks = walk.lacks or (found.exits.lacks and rest.lacks)
         if not cares or _is_one(found):
             return found
         for must in self._choices(found, rest, endings):

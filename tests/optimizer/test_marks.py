@@ -19,7 +19,8 @@ from fwtrans.ir.pprint import print_table
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import Ruleset
 from fwtrans.ir.verdict import Goto, Jump, Queue, Return
-from fwtrans.optimizer.marks import MarkEntry, WithoutMarks, without_mark_bits, without_marks
+from fwtrans.optimizer.depth import room_below
+from fwtrans.optimizer.marks import MarkEntry, WithoutMarks, with_mark_verdicts, without_mark_bits, without_marks
 from fwtrans.optimizer.specialise import specialise
 from fwtrans.semantics.equivalence import compare
 from fwtrans.semantics.outcome import Limits
@@ -193,6 +194,42 @@ def test_a_bit_that_decides_about_long_rest_of_rules_is_kept() -> None:
     rest = [rule(source(number), DROP) for number in range(5)]
     found = left(base(rule(TCP, SET, None), *rest, rule(MARKED, ACCEPT), rule(DROP)), entry=0)
     assert [kept.reason for kept in found.kept] == ["the bits are not known where they are asked for"]
+
+
+def test_no_chain_is_gone_to_from_deeper_than_the_kernel_lets_it() -> None:
+    def nested(levels: int) -> list[Chain]:
+        inner = [chain(f"c{level}", rule(TCP, Jump(f"c{level + 1}")), rule(UDP, DROP)) for level in range(levels)]
+        last = chain(f"c{levels}", rule(Jump("group")), rule(MARKED, Return()), rule(log("a"), DROP))
+        below = [chain("d0", rule(source(1), Jump("d1")), rule(UDP, DROP)), chain("d1", rule(TCP, log("x"), DROP))]
+        group = chain("group", rule(CLEAR, None), rule(source(1, 2), Goto("yes")))
+        return [
+            base(rule(iifname("a"), Jump("c0")), rule(log("all"), None), rule(Jump("d0"))),
+            *inner,
+            last,
+            *below,
+            group,
+        ]
+
+    shallow, deep = left(*nested(2), SAYS_YES), left(*nested(11), SAYS_YES)
+    assert "mark in" not in print_table(shallow.table)
+    assert not shallow.kept
+    assert "mark in" in print_table(deep.table)
+    assert [kept.reason for kept in deep.kept] == ["the bits are not known where they are asked for"]
+    assert min(room_below(deep.table).values()) >= 0
+
+
+def test_as_a_pass_it_keeps_the_last_value_and_tells_what_it_left() -> None:
+    group = chain("group", rule(CLEAR, None), rule(TCP, Goto("yes")))
+    declined: list[str] = []
+    before = table(base(rule(Jump("group")), rule(MARKED, ACCEPT), rule(source(1), DROP)), group, SAYS_YES)
+    found = with_mark_verdicts(before, declined)
+    assert "mark in" not in print_table(found)
+    assert compare(Ruleset((before,)), Ruleset((found,))).equal
+    assert not declined
+    asked = table(base(rule(TCP, SET, None), rule(source(1), DROP), rule(MARKED, DROP)))
+    assert with_mark_verdicts(asked, declined) == asked
+    assert declined == ["bits 0x80000000 of the mark are still read, so that nothing is won"]
+    assert with_mark_verdicts(table(group, SAYS_YES), []) == table(group, SAYS_YES)
 
 
 # --- proofs ---
