@@ -17,15 +17,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from fwtrans.ir import fields as known
 from fwtrans.ir.bits import BitSet
 from fwtrans.ir.effect import Assign
-from fwtrans.ir.fields import Family, FieldKind
+from fwtrans.ir.fields import Family
 from fwtrans.ir.intervals import IntervalSet
-from fwtrans.ir.match import FieldTest
+from fwtrans.ir.match import FieldTest, MemberTest
 from fwtrans.ir.rename import rename_fields
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import BaseHook, Chain, Hook
-from fwtrans.ir.sets import keys_of
 from fwtrans.ir.stateful import StatefulTest
-from fwtrans.ir.verdict import Drop, Reject
+from fwtrans.ir.verdict import Dispatch, Drop, Reject
 from fwtrans.ir.walk import flat_steps
 from fwtrans.semantics.bridged.paths import (
     answered_paths,
@@ -253,16 +252,35 @@ def _steps(ruleset: Ruleset) -> Iterator[Step]:
 
 
 def _destinations(ruleset: Ruleset) -> set[int]:
-    """Return the hardware addresses that rules and maps of a ruleset know a packet's destination by."""
+    """Return the hardware addresses that rules know a packet's destination by, in tests or as keys of sets and maps."""
     found: set[int] = set()
-    for step in _steps(ruleset):
-        if isinstance(step, FieldTest) and step.field is known.ETHER_DADDR and isinstance(step.values, IntervalSet):
-            found.update(low for low, high in step.values.ranges if low == high)
     for table in ruleset.tables:
+        places: dict[str, int] = {}
+        for chain in table.chains:
+            for rule in chain.rules:
+                found.update(_asked_destinations(rule))
+                places.update(_keys_by_destination(rule))
         for named in table.keyed:
-            keys = keys_of(named, [item for item in named.fields if item.kind is FieldKind.MAC])
-            found.update(low for low, high in keys if low == high and isinstance(low, int))
+            if named.name in places:
+                keys = (element.key[places[named.name]] for element in named.elements)
+                found.update(low for low, high in keys if low == high and isinstance(low, int))
     return found
+
+
+def _asked_destinations(rule: Rule) -> Iterator[int]:
+    for step in flat_steps(rule.steps):
+        if isinstance(step, FieldTest) and step.field is known.ETHER_DADDR and isinstance(step.values, IntervalSet):
+            yield from (low for low, high in step.values.ranges if low == high)
+
+
+def _keys_by_destination(rule: Rule) -> Iterator[tuple[str, int]]:
+    """Yield the sets and maps that a rule asks with the destination as a part of the key, and which part."""
+    asked = [(step.set_name, step.key) for step in flat_steps(rule.steps) if isinstance(step, MemberTest)]
+    if isinstance(rule.verdict, Dispatch):
+        asked.append((rule.verdict.map_name, rule.verdict.key))
+    for name, key in asked:
+        yield from ((name, place) for place, part in enumerate(key) if part.field is known.ETHER_DADDR)
+
 
 
 def _written_and_read(ruleset: Ruleset) -> int:
