@@ -87,8 +87,12 @@ def without_marks(table: Table, entries: Sequence[MarkEntry], mask: int) -> With
     if not left:
         return WithoutMarks(found)
     known = _without(table, [entry if entry.entry is not None else entry._replace(entry=0) for entry in entries], mask)
-    fixed = {origin for kept in _reading(known, mask) for origin in kept.rule.origins}
-    leaks = [kept for kept in left if not fixed.issuperset(kept.rule.origins)]
+    decided = list(_reading(known, mask))
+    lines = {origin for kept in decided for origin in kept.rule.origins}
+    rules = {kept.rule for kept in decided}
+    leaks = [
+        item for item in left if not (lines.issuperset(item.rule.origins) if item.rule.origins else item.rule in rules)
+    ]
     return WithoutMarks(
         found,
         tuple(kept._replace(reason="the packet may have brought the bits along") for kept in leaks),
