@@ -67,7 +67,7 @@ class OldRules:
     @property
     def has_rules(self) -> bool:
         """Tell whether it does anything: a rule, or a policy that is not ACCEPT."""
-        return any(line.startswith("-A ") or _is_policy(line) for line in self.dump.splitlines())
+        return any(line.startswith("-A ") or _is_policy(line) for line in without_counters(self.dump))
 
 
 class ToolFailed(Exception):  # noqa: N818 -- it is an answer

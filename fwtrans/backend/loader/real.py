@@ -165,6 +165,7 @@ def _open(library: str) -> Any:
         hint = "install pip-nftables, or the package python3-nftables"
         raise Unavailable("FWT600", "the Python binding of libnftables is not installed", hint) from None
     try:
+        CDLL(library)  # the binding's object is left half made where the library is missing, and complains when it goes
         return Nftables(library)
     except (OSError, AttributeError) as fault:
         hint = "Debian: apt-get install libnftables1"

@@ -124,7 +124,8 @@ def new_identity(directory: Path) -> str:
 def save_snapshot(directory: Path, snapshot: Snapshot, about: dict[str, Any]) -> Path:
     """Write it, whole or not at all: the manifest is the last file. Raises OSError."""
     folder = directory / FOLDER / snapshot.identity
-    folder.mkdir(parents=True, mode=0o700)
+    folder.parent.mkdir(exist_ok=True, mode=0o700)
+    folder.mkdir(mode=0o700)
     files: dict[str, bytes] = {_TABLES: json.dumps(image_value(snapshot.image), indent=1).encode()}
     for rules in snapshot.old:
         files[f"{rules.owner}-save"] = rules.dump.encode(errors="surrogateescape")

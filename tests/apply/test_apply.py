@@ -1,0 +1,438 @@
+"""What apply refuses before it touches anything, what it loads, and what becomes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fwtrans.apply import boot
+from fwtrans.apply.finish import Finished, confirm, roll_back, status
+from fwtrans.apply.run import Applied, Outcome, apply
+from fwtrans.apply.tell import status_text, status_value
+from fwtrans.backend.loader.pending import guard_is_alive, lock, read_pending
+from fwtrans.backend.loader.real import LibNft
+from fwtrans.cli.inputs import FileAccess
+from fwtrans.diagnostics import DiagnosticSink
+from tests.apply.conftest import OTHERS, run
+from tests.namespaces import namespace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.apply.conftest import Host
+
+pytestmark = pytest.mark.netns
+
+
+class Run:
+    """An apply that runs in a process of its own, since it waits."""
+
+    def __init__(self, host: Host, **options: object) -> None:
+        self.host = host
+        reader, writer = os.pipe()
+        wanted = options.pop("wanted", None) or host.wanted()
+        self.child = os.fork()
+        if self.child == 0:
+            os.setsid()
+            sink = DiagnosticSink()
+            request = host.request(**options)  # type: ignore[arg-type]
+            found = apply(wanted, request, sink, FileAccess())  # type: ignore[arg-type]
+            told = {**found.value, "codes": [item.code for item in sink.found], "said": [item.message for item in sink.found]}
+            os.write(writer, json.dumps(told).encode())
+            os._exit(0)
+        os.close(writer)
+        self.reader = reader
+
+    def wait_for_load(self) -> Run:
+        deadline = time.monotonic() + 20
+        while (pending := read_pending(self.host.state)) is None or not pending.loaded:
+            if os.waitpid(self.child, os.WNOHANG) != (0, 0):
+                raise AssertionError(self.result())
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        return self
+
+    def result(self) -> dict[str, object]:
+        with os.fdopen(self.reader) as stream:
+            found: dict[str, object] = json.loads(stream.read())
+        return found
+
+
+def refused(host: Host, **options: object) -> list[tuple[str, str]]:
+    """Apply what has to be refused; return codes and messages."""
+    before = host.listing()
+    sink = DiagnosticSink()
+    wanted = options.pop("wanted", None) or host.wanted()
+    found: Applied = apply(wanted, host.request(**options), sink, FileAccess())  # type: ignore[arg-type]
+    assert found.outcome is Outcome.REFUSED
+    assert host.listing() == before
+    assert read_pending(host.state) is None
+    return [(item.code, item.message) for item in sink.errors]
+
+
+def confirmed(host: Host) -> Finished:
+    sink = DiagnosticSink()
+    found = confirm(host.state, sink, host.boot_files)
+    assert found.done, sink.found
+    return found
+
+
+def rolled_back(host: Host, to: str = "") -> Finished:
+    sink = DiagnosticSink()
+    found = roll_back(host.state, to, sink, host.boot_files)
+    assert found.done, sink.found
+    return found
+
+
+@pytest.fixture
+def ours() -> Iterator[list[str]]:
+    yield ["table ip fwtrans", "table ip6 fwtrans"]
+
+
+def test_not_confirmed_it_is_byte_for_byte_what_it_was(host: Host) -> None:
+    before = host.listing()
+    told = Run(host, confirm_within=1.0).wait_for_load().result()
+    assert (told["outcome"], told["codes"]) == ("restored", ["FWT618", "FWT613"])
+    assert host.listing() == before
+
+
+def test_confirmed_it_stays_when_the_session_is_gone(host: Host, ours: list[str]) -> None:
+    others = host.others()
+    going = Run(host, confirm_within=30.0).wait_for_load()
+    assert "flags dormant" in run("nft", "list", "table", "ip6", "filter")
+    assert "-A" not in run("iptables-legacy-save")
+    confirmed(host)
+    assert going.result()["outcome"] == "confirmed"
+    assert not guard_is_alive(host.state) or read_pending(host.state) is None
+    tables = run("nft", "list", "tables").splitlines()
+    assert set(ours) <= set(tables)
+    assert "table ip6 filter" not in tables
+    assert host.others() == others
+    assert "-A" not in run("iptables-legacy-save")
+
+
+def test_rolled_back_after_it_was_confirmed(host: Host) -> None:
+    before = run("iptables-legacy-save"), run("ip6tables-nft-save")
+    going = Run(host).wait_for_load()
+    confirmed(host)
+    going.result()
+    rolled_back(host)
+    after = run("iptables-legacy-save"), run("ip6tables-nft-save")
+    assert [without_times(text) for text in after] == [without_times(text) for text in before]
+    assert "fwtrans" not in run("nft", "list", "tables")
+    sink = DiagnosticSink()
+    assert not roll_back(host.state, "", sink, host.boot_files).done
+    assert [item.code for item in sink.errors] == ["FWT615"]
+
+
+def test_rolled_back_while_it_waits(host: Host) -> None:
+    before = host.listing()
+    going = Run(host).wait_for_load()
+    rolled_back(host)
+    assert going.result()["outcome"] == "restored"
+    assert host.listing() == before
+
+
+def test_the_way_back_that_was_killed_is_told_and_rollback_does_its_work(host: Host) -> None:
+    before = host.listing()
+    going = Run(host).wait_for_load()
+    subprocess.run(["pkill", "-KILL", "-f", f"loader.guard {host.state} "], check=True)
+    sink = DiagnosticSink()
+    found = status(host.state, sink, host.boot_files)
+    assert found is not None
+    assert "THE WAY BACK IS GONE" in status_text(found)
+    assert [item.code for item in sink.errors] == ["FWT610"]
+    rolled_back(host)
+    going.result()
+    assert host.listing() == before
+
+
+def test_a_second_ruleset_over_the_first_and_back(host: Host, tmp_path: Path) -> None:
+    going = Run(host).wait_for_load()
+    confirmed(host)
+    going.result()
+    before = host.listing()
+    text = run("nft", "list", "table", "ip", "fwtrans") + run("nft", "list", "table", "ip6", "fwtrans")
+    new = tmp_path / "new.nft"
+    new.write_text(text.replace("tcp dport 22", "tcp dport 2222").replace("udp dport 7", "udp dport 77"))
+    told = Run(host, wanted=host.wanted(new), confirm_within=1.0).wait_for_load().result()
+    assert told["outcome"] == "restored"
+    assert host.listing() == before
+    going = Run(host, wanted=host.wanted(new)).wait_for_load()
+    second = confirmed(host).identity
+    told = going.result()
+    assert told["outcome"] == "confirmed"
+    assert "2222" in host.listing()
+    rolled_back(host, second)
+    assert host.listing() == before
+
+
+def test_what_others_did_to_our_table_is_told(host: Host) -> None:
+    going = Run(host).wait_for_load()
+    confirmed(host)
+    going.result()
+    run("nft", "add", "rule", "ip", "fwtrans", "INPUT", "tcp", "dport", "23", "accept")
+    sink = DiagnosticSink()
+    found = status(host.state, sink, host.boot_files)
+    assert found is not None
+    assert [item.code for item in sink.found] == ["FWT616"]
+    text = "\n".join(run("nft", "list", "table", *table.split()) for table in ("ip fwtrans", "ip6 fwtrans"))
+    (host.dumps / "again.nft").write_text(text)
+    told = Run(host, wanted=host.wanted(host.dumps / "again.nft"), confirm_within=1.0).wait_for_load().result()
+    codes = told["codes"]
+    assert isinstance(codes, list)
+    assert {"FWT616", "FWT617"} <= set(codes)
+
+
+# --- refusals ---
+
+
+def test_a_firewall_that_was_changed_since_is_refused(host: Host) -> None:
+    run("iptables-legacy", "-A", "INPUT", "-p", "tcp", "--dport", "8006", "-j", "ACCEPT")
+    ((code, message),) = refused(host)
+    assert code == "FWT607"
+    assert "`-A INPUT -p tcp -m tcp --dport 8006 -j ACCEPT` is new" in message
+
+
+def test_another_member_of_a_set_is_refused(host: Host) -> None:
+    run("ipset", "add", "blocked", "203.0.113.10")
+    assert [code for code, _ in refused(host)] == ["FWT607"]
+
+
+def test_a_ruleset_that_does_something_else_is_refused(host: Host, tmp_path: Path) -> None:
+    new = tmp_path / "new.nft"
+    new.write_text("table ip fwtrans {\n\tchain INPUT {\n\t\ttype filter hook input priority filter; policy accept;\n\t}\n}\n")
+    assert [code for code, _ in refused(host, wanted=host.wanted(new))] == ["FWT608"]
+
+
+def test_a_table_of_somebody_else_is_refused(host: Host, tmp_path: Path) -> None:
+    new = tmp_path / "new.nft"
+    new.write_text(OTHERS)
+    assert [code for code, _ in refused(host, wanted=host.wanted(new))] == ["FWT604"]
+
+
+def test_what_nft_refuses_is_told_at_the_source_rule(host: Host) -> None:
+    run("ip6tables-nft", "-F")
+    rule = "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT"
+    (host.dumps / "iptables-save").write_text((host.dumps / "iptables-save").read_text().replace(rule, f"{rule}\n{rule.replace('22', '23')}"))
+    wanted = host.wanted()
+    broken = type(wanted)(
+        tuple(
+            type(table)(table.name, table.head, table.objects, tuple(
+                type(chain)(chain.name, chain.head, tuple(text.replace("tcp dport 23 accept", "tcp dport 23 jump nowhere") for text in chain.rules))
+                for chain in table.chains
+            ))
+            for table in wanted.image
+        ),
+        wanted.text,
+        wanted.sources,
+        {(table, chain, text.replace("tcp dport 23 accept", "tcp dport 23 jump nowhere")): place for (table, chain, text), place in wanted.origins.items()},
+    )  # fmt: skip
+    lines = (host.dumps / "iptables-save").read_text().splitlines()
+    ((code, message),) = refused(host, wanted=broken, allow_changes=True)
+    assert code == "FWT603"
+    assert message.startswith(f"{host.dumps}/iptables-save:{lines.index(rule.replace('22', '23')) + 1}: nft refuses this")
+
+
+def test_both_variants_with_rules_are_refused(host: Host) -> None:
+    run("iptables-nft", "-A", "INPUT", "-j", "DROP")
+    assert [code for code, _ in refused(host)] == ["FWT621"]
+
+
+def test_two_at_once_is_one_too_many(host: Host) -> None:
+    host.state.mkdir(mode=0o700)
+    with lock(host.state):
+        ((code, message),) = refused(host)
+    assert code == "FWT605"
+    assert str(os.getpid()) in message
+
+
+def test_a_second_apply_while_one_waits_is_refused(host: Host) -> None:
+    going = Run(host).wait_for_load()
+    sink = DiagnosticSink()
+    assert apply(host.wanted(), host.request(), sink, FileAccess()).outcome is Outcome.REFUSED
+    assert [item.code for item in sink.errors] == ["FWT606"]
+    rolled_back(host)
+    going.result()
+
+
+def test_who_says_no_changes_nothing(host: Host) -> None:
+    before = host.listing()
+    plans: list[str] = []
+    found = apply(host.wanted(), host.request(ask=lambda plan: bool(plans.append(plan))), DiagnosticSink(), FileAccess())
+    assert found.outcome is Outcome.DECLINED
+    assert host.listing() == before
+    assert "take out of the way: iptables-legacy, ip6 filter" in plans[0]
+
+
+def test_without_root_it_says_so(host: Host) -> None:
+    script = (
+        "import os, sys; os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "from fwtrans.backend.loader.real import LibNft\n"
+        "from fwtrans.backend.loader.client import Unavailable\n"
+        "try:\n    LibNft()\nexcept Unavailable as fault:\n    print(fault.code)\n"
+    )
+    # the checkout may be where only root looks, so all is imported before root is given up
+    early = "import fwtrans.backend.loader.real, nftables\n"
+    assert run(sys.executable, "-c", early + script) == "FWT601\n"
+    assert host.state
+
+
+def test_without_libnftables_it_says_so(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LibNft.__init__, "__defaults__", ("libnothing.so.1",))
+    assert [code for code, _ in refused(host)] == ["FWT600"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("version", "1.0.2"), ("release", "5.15.0-91-generic")])
+def test_what_is_too_old_is_refused(host: Host, monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    if name == "version":
+        monkeypatch.setattr(LibNft, "version", lambda _: value)
+    else:
+        about = os.uname()
+        monkeypatch.setattr(os, "uname", lambda: os.uname_result((*about[:2], value, *about[3:])))
+    ((code, message),) = refused(host)
+    assert code == "FWT602"
+    assert value in message
+
+
+def test_a_full_disk_is_told_before_anything_changes(host: Host) -> None:
+    host.state.mkdir(mode=0o700)
+    run("mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", str(host.state))
+    try:
+        ((code, message),) = refused(host)
+    finally:
+        run("umount", str(host.state))
+    assert code == "FWT611"
+    assert "No space left on device" in message
+
+
+def test_a_state_folder_that_others_may_write_is_refused(host: Host) -> None:
+    host.state.mkdir()
+    host.state.chmod(0o777)
+    assert [code for code, _ in refused(host)] == ["FWT611"]
+
+
+def test_an_etc_that_cannot_be_written_is_told_before_anything_changes(host: Host) -> None:
+    host.etc.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(host.etc))
+    try:
+        ((code, message),) = refused(host, persist=True)
+    finally:
+        run("umount", str(host.etc))
+    assert code == "FWT611"
+    assert "Read-only file system" in message
+
+
+def test_a_snapshot_that_does_not_load_again_is_told(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fwtrans.backend.loader.snapshot.prove_snapshot", lambda _: ("iptables-legacy: no",))
+    assert [code for code, _ in refused(host)] == ["FWT609"]
+
+
+def test_a_way_back_that_does_not_start_is_told(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fwtrans.backend.loader.guard._READY_WITHIN", 0.2)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    assert [code for code, _ in refused(host)] == ["FWT610"]
+
+
+def test_a_load_that_fails_is_undone(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = host.listing()
+    monkeypatch.setattr("fwtrans.apply.run.self_test", lambda *_: ("chain INPUT has 3 rules instead of 4",))
+    sink = DiagnosticSink()
+    found = apply(host.wanted(), host.request(), sink, FileAccess())
+    assert found.outcome is Outcome.RESTORED
+    assert [item.code for item in sink.errors] == ["FWT612"]
+    assert host.listing() == before
+
+
+def test_a_restore_that_fails_is_told(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fwtrans.apply.run.self_test", lambda *_: ("no",))
+    monkeypatch.setattr("fwtrans.apply.run.restore", lambda *_: ("iptables-legacy is not what it was",))
+    sink = DiagnosticSink()
+    assert apply(host.wanted(), host.request(), sink, FileAccess()).outcome is Outcome.RESTORE_FAILED
+    assert [item.code for item in sink.errors] == ["FWT612", "FWT614"]
+    assert read_pending(host.state) is None
+
+
+def test_nothing_to_confirm(host: Host) -> None:
+    sink = DiagnosticSink()
+    assert not confirm(host.state, sink, host.boot_files).done
+    host.state.mkdir(mode=0o700)
+    assert not confirm(host.state, sink, host.boot_files).done
+    assert not roll_back(host.state, "nothing", sink, host.boot_files).done
+    assert [item.code for item in sink.errors] == ["FWT615", "FWT615", "FWT615"]
+
+
+# --- boot ---
+
+
+def test_a_boot_loads_the_rules_once_they_are_confirmed(host: Host) -> None:
+    going = Run(host, persist=True).wait_for_load()
+    files = host.boot_files
+    assert not files.rules.exists(), "a boot now has to come up with the old rules"
+    assert not files.unit.exists()
+    confirmed(host)
+    going.result()
+    loaded = run("nft", "list", "table", "ip", "fwtrans"), run("nft", "list", "table", "ip6", "fwtrans")
+    with namespace():
+        run("nft", "-f", str(files.rules))
+        assert (run("nft", "list", "table", "ip", "fwtrans"), run("nft", "list", "table", "ip6", "fwtrans")) == loaded
+        run("nft", "-f", str(files.rules))
+        assert run("nft", "list", "table", "ip", "fwtrans") == loaded[0]
+    unit = files.unit.read_text()
+    assert f"ExecStart={boot.find('nft')} -f {files.rules}" in unit
+    assert "Before=network-pre.target" in unit
+    assert "bridge-nf-call" not in unit
+    assert files.link.resolve() == files.unit.resolve()
+    if verify := boot.find("systemd-analyze"):
+        done = subprocess.run([verify, "verify", "--man=no", str(files.unit)], capture_output=True, check=False)
+        assert b"fwtrans.service" not in done.stderr, done.stderr
+    rolled_back(host)
+    assert not files.rules.exists()
+    assert not files.link.is_symlink()
+
+
+# --- history ---
+
+
+def test_status_and_history(host: Host) -> None:
+    going = Run(host).wait_for_load()
+    found = status(host.state, DiagnosticSink(), host.boot_files)
+    assert found is not None
+    value = status_value(found)
+    pending = value["pending"]
+    assert isinstance(pending, dict)
+    assert pending["loaded"] is True
+    assert pending["way_back_ready"] is True
+    first = confirmed(host).identity
+    going.result()
+    found = status(host.state, DiagnosticSink(), host.boot_files)
+    assert found is not None
+    assert found.pending is None
+    assert [item["outcome"] for item in found.history] == ["confirmed"]
+    text = status_text(found)
+    assert f"  {first}  " in text
+    assert "table ip fwtrans: " in text
+    for path in host.state.rglob("*"):
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_old_snapshots_go(host: Host) -> None:
+    from dataclasses import replace
+
+    for _ in range(3):
+        request = replace(host.request(confirm_within=1.0), keep=2)
+        apply(host.wanted(), request, DiagnosticSink(), FileAccess())
+    assert len(list((host.state / "snapshots").iterdir())) == 3  # the one that was just made is spared
+    assert threading.active_count() == 1
+
+
+def without_times(text: str) -> list[str]:
+    return [line.split(" [")[0] for line in text.splitlines() if not line.startswith("#")]
