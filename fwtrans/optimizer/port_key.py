@@ -32,12 +32,14 @@ from fwtrans.ir.fields import Family
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, KeyPart
 from fwtrans.ir.names import NamePattern, NameSet
+from fwtrans.ir.pprint import print_rule
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.sets import MapElement, NamedMap
-from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto
+from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump
 from fwtrans.ir.walk import flat_steps, map_names, set_names
 from fwtrans.optimizer.base import Pass, Passed, each_table
+from fwtrans.optimizer.class_names import content_hash
 from fwtrans.optimizer.first_rules import (
     ALL_STATES,
     EITHER_STATE,
@@ -59,7 +61,7 @@ if TYPE_CHECKING:
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.ruleset import Ruleset, Table
-    from fwtrans.ir.sets import Part
+    from fwtrans.ir.sets import MapValue, Part
     from fwtrans.ir.verdict import Verdict
     from fwtrans.optimizer.facts import Facts
 
@@ -134,6 +136,7 @@ class _Entering:
         self._made: dict[tuple[Rule, ...], Chain] = {}
         self._known: dict[Hashable, str] = {}
         self._known_guests: list[tuple[str, int | None]] = []
+        self._own: set[str] = set()
 
     def run(self) -> Table:
         behind = self._base.rules[self._at :]
@@ -154,6 +157,7 @@ class _Entering:
     def _with(self, key: _Key, elements: Mapping[Values, Verdict], name: str) -> Table:
         parts, at = key.parts(), self._at
         changed = dict(self._behind_the_map(key, elements))
+        wrong = self._merged(changed)
         rules = changed.get(self._base.name, self._base.rules)
         changed[self._base.name] = (
             *rules[:at],
@@ -164,7 +168,21 @@ class _Entering:
         made = tuple(MapElement(tuple(_parts(values)), verdict) for values, verdict in elements.items())
         mapping = NamedMap(name, tuple(part.field for part in parts), "verdict", made)
         table = replace(self._table, chains=(*chains, *self._made.values()), maps=(*self._table.maps, mapping))
-        return without_lost(self._table, table)
+        return without_lost(self._table, redirected(table, wrong))
+
+    def _merged(self, changed: dict[str, tuple[Rule, ...]]) -> dict[str, str]:
+        """Give what is left for wrong addresses chains of their own, each for all ports with the same; tell which it is."""
+        found: dict[str, str] = {}
+        names: dict[tuple[Rule, ...], str] = {}
+        for name in sorted(changed):
+            rules = changed[name]
+            if name in self._own and rules != self._chains[name].rules:
+                if rules not in names:
+                    names[rules] = self._names.new("wrong-address", content_hash(map(print_rule, rules)))
+                    self._made[rules] = Chain(names[rules], rules, None, self._chains[name].origin)
+                found[name] = names[rules]
+                del changed[name]
+        return found
 
     # --- elements ---
 
@@ -229,7 +247,7 @@ class _Entering:
 
     def _behind_the_map(self, key: _Key, elements: Mapping[Values, Verdict]) -> Iterator[tuple[str, tuple[Rule, ...]]]:
         """Yield chains without the rules for packets that the map takes, as far as no others come there."""
-        own = self._walker.port_chains(self._base.name, key.port)
+        own = self._own = self._walker.port_chains(self._base.name, key.port)
         elsewhere = {*self._reached_elsewhere(elements)}
         elsewhere.update(chain for name in own for chain in self._walker.reached(self._chains[name].rules))
         matched: set[tuple[str, int]] = set()
@@ -306,28 +324,59 @@ def _any_of(key: _Key, guests: Sequence[tuple[str, int | None]]) -> Facts:
     return facts
 
 
+def redirected(table: Table, names: Mapping[str, str]) -> Table:
+    """Return a table in which chains stand in for others wherever these were gone to."""
+
+    def last(verdict: Verdict | None) -> Verdict | None:
+        return (
+            replace(verdict, chain=names.get(verdict.chain, verdict.chain))
+            if isinstance(verdict, (Jump, Goto))
+            else verdict
+        )
+
+    def last_value(value: MapValue) -> MapValue:
+        return replace(value, chain=names.get(value.chain, value.chain)) if isinstance(value, (Jump, Goto)) else value
+
+    if not names:
+        return table
+    return replace(
+        table,
+        chains=tuple(
+            replace(chain, rules=tuple(replace(rule, verdict=last(rule.verdict)) for rule in chain.rules))
+            for chain in table.chains
+        ),
+        maps=tuple(
+            replace(item, elements=tuple(each._replace(value=last_value(each.value)) for each in item.elements))
+            for item in table.maps
+        ),
+    )
+
+
 def without_lost(before: Table, after: Table) -> Table:
     """Return a table without chains, sets and maps that rules led to or asked before, and now no longer do."""
-    reached, asked = _live(after)
-    reached_before, asked_before = _live(before)
-    lost = reached_before - reached
-    gone = asked_before - asked
+    roots = {chain.name for chain in before.chains if chain.base is not None}
+    # chains that nothing has led to are somebody else's business, with all that they lead to
+    roots |= {chain.name for chain in before.chains} - _reached_from(before, roots)
+    reached = _reached_from(after, roots)
+    gone = _asked(before) - _asked(after, reached)
     return replace(
         after,
-        chains=tuple(chain for chain in after.chains if chain.name not in lost),
+        chains=tuple(chain for chain in after.chains if chain.name in reached),
         sets=tuple(item for item in after.sets if item.name not in gone),
         maps=tuple(item for item in after.maps if item.name not in gone),
     )
 
 
-def _live(table: Table) -> tuple[set[str], set[str]]:
-    """Return the chains that packets can reach, and the sets and maps that their rules ask."""
+def _reached_from(table: Table, roots: AbstractSet[str]) -> set[str]:
     walker = Walker(table)
     chains = {chain.name: chain for chain in table.chains}
-    roots = [chain.name for chain in table.chains if chain.base is not None]
-    reached = {*roots, *(name for root in roots for name in walker.reached(chains[root].rules))}
-    asked = {name for chain in reached for rule in chains[chain].rules for name in (*set_names(rule), *map_names(rule))}
-    return reached, asked
+    return {*roots, *walker.reached([rule for root in sorted(roots) for rule in chains[root].rules])}
+
+
+def _asked(table: Table, chains: AbstractSet[str] | None = None) -> set[str]:
+    """Return the sets and maps that rules of some chains ask."""
+    rules = (rule for chain in table.chains if chains is None or chain.name in chains for rule in chain.rules)
+    return {name for rule in rules for name in (*set_names(rule), *map_names(rule))}
 
 
 def _behind_states(rules: Sequence[Rule]) -> int:

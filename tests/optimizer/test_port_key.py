@@ -92,9 +92,11 @@ class TestElements:
     def test_the_look_up_stands_behind_established_connections(self) -> None:
         assert "iif-entry" in lines(keyed(guests()), "prerouting")[1]
 
-    def test_the_old_chain_keeps_what_is_for_wrong_addresses(self) -> None:
+    def test_what_is_for_wrong_addresses_is_a_chain_for_all(self) -> None:
         table = keyed(guests())
-        assert lines(table, "class")[2:] == ["=> Drop()"]
+        assert table.chain("class") is None
+        (name,) = (chain.name for chain in table.chains if chain.name.startswith("wrong-address-"))
+        assert lines(table, name)[2:] == ["=> Drop()"]
         assert all(item.name != "macs" for item in table.sets)
 
     def test_the_old_chain_stays_whole_where_right_addresses_still_come(self) -> None:
@@ -124,7 +126,7 @@ class TestElements:
         )
         table = keyed(only_table(text))
         assert {element.key[1] for element in entry(table).elements} == {(0x800, 0x800)}
-        assert len(lines(table, "class")) == 3
+        assert table.chain("class") is None
 
 
 class TestDeclining:
