@@ -178,3 +178,17 @@ def test_rules_point_at_the_line_that_they_were_made_from(name: str) -> None:
             in_rules = line == "[RULES]" if line.startswith("[") else in_rules
             if in_rules and line.startswith(("IN ", "OUT ", "GROUP ")) and (file, number) not in wrong:
                 assert (file, line) in made_of
+
+
+WARNING = re.compile(r"(\S+\.fw) \(line (\d+)\)")
+
+
+@every_directory
+def test_what_pve_warned_of_is_told_at_its_line(folder: Path) -> None:
+    path = folder / "warnings.txt"
+    text = path.read_text() if path.exists() else ""
+    _, sink = made(folder)
+    told = {(item.span.source.name.rsplit("/", 1)[-1], item.span.line) for item in sink.found if item.span is not None}
+    assert {(file, int(line)) for file, line in WARNING.findall(text)} <= told
+    if "no such security group" in text:
+        assert "FWT177" in {item.code for item in sink.found}

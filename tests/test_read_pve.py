@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING
+
+import pytest
 
 from fwtrans.cli.inputs import FileAccess, read_paths
 from fwtrans.diagnostics import DiagnosticSink
 from fwtrans.read import Reading, read_inputs
+from fwtrans.source import SourceFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,3 +123,104 @@ def test_a_finding_stands_at_the_line_of_the_configuration(tmp_path: Path) -> No
     wrong = [item for item in sink.errors if item.span is not None]
     assert {item.span.location for item in wrong if item.span is not None} == {f"{path}:8:1"}
     assert all("pve-firewall makes of this: -A PVEFW-HOST-IN" in item.notes[-1] for item in wrong)
+
+
+WORDS = [
+    "IN",
+    "OUT",
+    "GROUP",
+    "FORWARD",
+    "ACCEPT",
+    "DROP",
+    "REJECT",
+    "-p",
+    "tcp",
+    "udp",
+    "icmp",
+    "icmpv6",
+    "udplite",
+    "6",
+    "58",
+    "0",
+    "-dport",
+    "-sport",
+    "22",
+    "65536",
+    "1:2",
+    "22,23",
+    "ssh",
+    "any",
+    "echo-request",
+    "-source",
+    "-dest",
+    "+admins",
+    "+dc/admins",
+    "guest/loc",
+    "dc/jump",
+    "10.0.0.0/8",
+    "::1",
+    "10.1",
+    "1.2.3.4-1.2.3.9",
+    "-i",
+    "net0",
+    "eth0",
+    "-log",
+    "info",
+    "-icmp-type",
+    "8",
+    "SSH(ACCEPT)",
+    "Ping(DROP)",
+    "#",
+    "|",
+    "[RULES]",
+    "[OPTIONS]",
+    "[IPSET",
+    "ipfilter-net0]",
+    "[group",
+    "g]",
+    "[ALIASES]",
+    "enable:",
+    "1",
+    "ips:",
+    "ips_queues:",
+    "0:1",
+    "layer2_protocols:",
+    "0806",
+    "ARP,",
+    "!10.0.0.0/8",
+    "0.0.0.0/0",
+    "policy_in:",
+    "log_ratelimit:",
+    "enable=1,rate=5/minute",
+]
+NODE = {
+    "cluster.fw": f"{CLUSTER}loc 10.9.9.9\n[IPSET admins]\nloc\n!10.0.0.0/8\n2001:db8::/32\n[group g]\nIN SSH(ACCEPT) -log info\n[RULES]\nGROUP g\n",
+    "host.fw": "[OPTIONS]\ntcpflags: 1\n[RULES]\nIN ACCEPT -i vmbr0 -source +admins\n",
+    "100.fw": "[OPTIONS]\nenable: 1\nipfilter: 1\n[IPSET ipfilter-net0]\n10.0.0.7\n[RULES]\nGROUP g -i net0\nOUT REJECT -p tcp -dport 1,2\n",
+    "200.fw": "[OPTIONS]\nenable: 1\nips: 1\nlayer2_protocols: ARP\n",
+    "qemu-server/100.conf": CONF,
+    "lxc/200.conf": "net0: name=eth0,bridge=vmbr0,firewall=1,hwaddr=BC:24:11:00:01:01,ip=10.0.0.5/24,ip6=2001:db8::5/64,type=veth\n",
+    "corosync.conf": "nodelist {\n  node {\n    name: pve1\n    ring0_addr: 10.0.0.1\n  }\n}\n",
+}
+
+
+def spoilt(text: str, chance: random.Random) -> str:
+    """Return a text with some lines of rubbish, lost, doubled, or with one word or letter changed."""
+    lines = text.split("\n")
+    for _ in range(chance.randint(0, 4)):
+        at = chance.randrange(len(lines))
+        words = lines[at].split(" ")
+        words[chance.randrange(len(words))] = chance.choice([*WORDS, "\0", "\xe9", "%"])
+        rubbish = " ".join(chance.choice(WORDS) for _ in range(chance.randint(1, 6)))
+        lines[at : at + 1] = chance.choice([[rubbish, lines[at]], [" ".join(words)], [lines[at]] * 2, [""]])
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_a_spoilt_configuration_ends_in_findings(seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311 -- the same rubbish each time
+    sources = [SourceFile(name, spoilt(text, chance)) for name, text in NODE.items()]
+    sink = DiagnosticSink()
+    reading = read_inputs(sources, sink, FileAccess())
+    assert reading is not None or sink.errors
+    assert all(item.message for item in sink.found)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink
 from fwtrans.lower.pve.chains import Chains, LeftOut, Line
-from fwtrans.lower.pve.guests import filtered_devices, filtered_guests, port_name
+from fwtrans.lower.pve.guests import filtered_devices, filtered_guests, own_addresses, port_name
 from fwtrans.lower.pve.scope import read_address
 from fwtrans.parsers.pve.syntax import GuestKind
 from fwtrans.parsers.pve.values import ALIAS
@@ -84,7 +84,7 @@ def _arp_addresses(guest: CheckedGuest, device: NetworkDevice) -> list[tuple[str
         if address.version == 4:
             found.append((address.text, entry.origin))
     if guest.conf.kind is GuestKind.LXC and guest.file.options.flag("ipfilter", default=False):
-        found.extend((each.partition("/")[0], device.origin) for each in device.addresses if ":" not in each)
+        found.extend((address, device.origin) for address in own_addresses(device) if ":" not in address)
     return found
 
 

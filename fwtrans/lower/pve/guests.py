@@ -14,6 +14,7 @@ from fwtrans.lower.pve.node import CheckedGuest, vmids_in_order
 from fwtrans.lower.pve.scope import SetName
 from fwtrans.lower.pve.standard import CLEARED_MARK, REJECT, SET_ACCEPT_MARK
 from fwtrans.parsers.pve.syntax import GuestKind, RuleOption
+from fwtrans.parsers.pve.values import Cidr, read_cidr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +39,11 @@ def filtered_guests(guests: tuple[CheckedGuest, ...]) -> Iterator[CheckedGuest]:
 def filtered_devices(guest: CheckedGuest) -> Iterator[NetworkDevice]:
     """Yield the NICs that have the firewall on, in PVE's order: net0, net1, net10, net2."""
     return (device for device in sorted(guest.conf.devices, key=lambda each: each.name) if device.firewall)
+
+
+def own_addresses(device: NetworkDevice) -> Iterator[str]:
+    """Yield the addresses that a container's configuration gives to a NIC, without their networks' lengths."""
+    return (text.partition("/")[0] for text in device.addresses if isinstance(read_cidr(text), Cidr))
 
 
 def add_guest_chains(compilation: Compilation) -> None:

@@ -10,7 +10,7 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.lower.pve.chains import Line
-from fwtrans.lower.pve.guests import filtered_devices
+from fwtrans.lower.pve.guests import filtered_devices, own_addresses
 from fwtrans.lower.pve.scope import CLUSTER_SETS, SetName, read_address
 from fwtrans.parsers.pve.values import ALIAS
 
@@ -71,13 +71,13 @@ def _all_sets(node: Node, local: Address) -> Iterator[_MadeSet]:
 
 def _guest_sets(node: Node, guest: CheckedGuest) -> Iterator[_MadeSet]:
     """Yield a guest's sets, whether its firewall is on or not."""
-    own_addresses = {f"ipfilter-{device.name}": _device_members(device) for device in filtered_devices(guest)}
+    of_devices = {f"ipfilter-{device.name}": _device_members(device) for device in filtered_devices(guest)}
     names = dict.fromkeys(guest.file.sets)
     if guest.file.options.flag("ipfilter", default=False):
-        names.update(dict.fromkeys(own_addresses))
+        names.update(dict.fromkeys(of_devices))
     for name in names:
         section = guest.file.sets.get(name)
-        yield _made_set(guest.conf.vmid, name, section, own_addresses.get(name, ()), node.scope(guest))
+        yield _made_set(guest.conf.vmid, name, section, of_devices.get(name, ()), node.scope(guest))
 
 
 def _made_set(vmid: int, name: str, section: SetSection | None, more: Sequence[Member], scope: Scope) -> _MadeSet:
@@ -92,7 +92,7 @@ def _device_members(device: NetworkDevice) -> tuple[Member, ...]:
     if device.mac:
         members.append(Member(link_local(device.mac), origin=device.origin))
     members.append(Member("fe80::/10", nomatch=True, origin=device.origin))
-    members.extend(Member(address.partition("/")[0], origin=device.origin) for address in device.addresses)
+    members.extend(Member(address, origin=device.origin) for address in own_addresses(device))
     return tuple(members)
 
 
