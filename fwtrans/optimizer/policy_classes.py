@@ -160,7 +160,8 @@ class _Sharing:
             groups.setdefault((member.context.field, member.shape), []).append(member)
         for group in groups.values():
             for members in classes_of(group):
-                if len(members) == 1 and not members[0].has_own():
+                # chains that are the same in all are for the pass that shares equal ones, but for those that only members call
+                if (len(members) == 1 or members[0].context.entered) and not _has_own_constants(members):
                     continue
                 logs = tuple(_log_places(members))
                 if _shares_something(members, logs):
@@ -331,6 +332,16 @@ def _differ(column: Sequence[Constant]) -> bool:
 def _leaves(column: Sequence[Constant]) -> bool:
     """Tell whether a constant goes into a map: where members differ, or where it is a guest's own by its nature."""
     return all(constant.own for constant in column) or _differ(column)
+
+
+def _has_own_constants(members: Sequence[Member]) -> bool:
+    """Tell whether there is something to take out: a guest's own by its nature, or what differs."""
+    first, *others = members
+    return first.has_own() or any(
+        one.content != other.content
+        for member in others
+        for one, other in zip(first.constants(), member.constants(), strict=True)
+    )
 
 
 def _log_places(members: Sequence[Member]) -> Iterator[LogPlace]:
