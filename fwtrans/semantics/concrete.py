@@ -7,7 +7,7 @@ packet.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -68,7 +68,10 @@ class Passed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of the packet. `effects` are in order and hold reject and queue verdicts too."""
+    """What became of the packet. `effects` are in order and hold reject and queue verdicts too.
+
+    An update of a set tells the set by its name with its table (`set_identity`).
+    """
 
     decision: Decision
     effects: tuple[object, ...]
@@ -382,7 +385,7 @@ class _Run:
             raise _Break
         identity = set_identity(table.family, table.name, step.set_name)
         self.updates[identity] = self.updates.get(identity, 0) + 1
-        self.effects.append(step)
+        self.effects.append(replace(step, set_name=identity))
 
 
 def _set(table: Table, name: str) -> NamedSet:

@@ -227,8 +227,12 @@ _FACTS: tuple[Constraint, ...] = (
 )
 
 # Where connection tracking puts fragments together before any rule sees them (`arrives_whole`).
-WHOLE_TEST = present(known.HAS_TRANSPORT)
-WHOLE = Constraint("connection tracking puts fragments together", _L3, WHOLE_TEST, _NOT_SHORT)
+WHOLE = Constraint(
+    "connection tracking puts fragments together",
+    _L3 | _LINK,
+    _either((present(known.HAS_TRANSPORT),), (negated(number(known.NFPROTO, 2, 10)),)),
+    _NOT_SHORT,
+)
 
 
 def _interfaces(hook: Hook) -> Iterator[Constraint]:

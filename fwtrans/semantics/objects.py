@@ -15,7 +15,6 @@ from itertools import islice, permutations, product
 from typing import TYPE_CHECKING
 
 from fwtrans.semantics.packet import UnknownKind
-from fwtrans.semantics.program import Stream
 from fwtrans.semantics.summary import Summary, mapped
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from fwtrans.semantics.bdd import Node
     from fwtrans.semantics.session import Session
+    from fwtrans.semantics.summary import Events
 
 _KINDS = {"touch": UnknownKind.STATEFUL, "set": UnknownKind.MEMBER}
 _MOST_TRIES = 24
@@ -45,8 +45,7 @@ def pairings(session: Session) -> Iterator[Pairing]:
     )
     alike: dict[Hashable, tuple[list[int], list[int]]] = {}
     for side, things in enumerate((only_old, only_new)):
-        for thing in things:
-            look = _look(session, side, thing, private)
+        for thing, look in _looks(session, side, things, private).items():
             alike.setdefault(look, ([], []))[side].append(thing)
     groups = [group for group in alike.values() if group[0] and group[1]]
     ways = (_ways(before, after) for before, after in groups)
@@ -74,22 +73,25 @@ def _ways(before: Sequence[int], after: Sequence[int]) -> Iterator[tuple[tuple[i
         yield tuple(zip(after, order, strict=False))
 
 
-def _look(session: Session, side: int, thing: int, private: Node) -> Hashable:
-    """Return all that two matching objects have in common."""
-    seen: list[Hashable] = [session.program.objects.items[thing].shape]
+def _looks(session: Session, side: int, things: Sequence[int], private: Node) -> dict[int, Hashable]:
+    """Return for each object all that two matching ones have in common: what they are, and who touches them where."""
+    found: dict[int, list[Hashable]] = {thing: [session.program.objects.items[thing].shape] for thing in things}
     for place, compared in enumerate(session.compared):
         summary = compared.new if side else compared.old
-        for kind in _KINDS:
-            events = summary.events.get(Stream(kind, thing))
-            if events is None:
-                continue
-            for packets, by_content in zip(events.reached, events.contents, strict=True):
-                met = (packets & compared.possible).exists(private)
-                if met == session.bdd.false:
-                    break
-                parts = ((what, (node & compared.possible).exists(private)) for what, node in by_content.items())
-                seen.append((place, kind, met, frozenset(part for part in parts if part[1] != session.bdd.false)))
-    return tuple(seen)
+        for stream, events in sorted(summary.events.items()):
+            if stream.kind in _KINDS and stream.object in found:
+                touches = tuple(_touches(session, events, compared.possible, private))
+                found[stream.object].extend([(place, stream.kind, touches)] if touches else [])
+    return {thing: tuple(seen) for thing, seen in found.items()}
+
+
+def _touches(session: Session, events: Events, possible: Node, private: Node) -> Iterator[Hashable]:
+    for packets, by_content in zip(events.reached, events.contents, strict=True):
+        met = (packets & possible).exists(private)
+        if met == session.bdd.false:
+            return
+        parts = ((what, (node & possible).exists(private)) for what, node in by_content.items())
+        yield met, frozenset(part for part in parts if part[1] != session.bdd.false)
 
 
 def renaming(session: Session, pairing: Mapping[int, int]) -> Callable[[Summary], Summary]:

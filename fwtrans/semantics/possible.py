@@ -70,14 +70,15 @@ class Facts:
             certain = certain & own.pure(fact)
         complete = certain
         assumed: dict[str, None] = {}
-        if whole and domain.WHOLE_TEST.field in own.variables.fields:
-            complete = complete & own.pure(domain.WHOLE.test)
+        whole = whole and known.HAS_TRANSPORT in own.variables.fields
+        if whole:
             assumed[domain.WHOLE.assumed] = None
         hops = dict.fromkeys((*path.old, *path.new))
         for hop in hops:
             values = sorted(own.variables.bits_of(hop.known))
             holds, granted = self._holding(sets(hop.visit))
             certain = certain & own.bdd.knowing(holds, values)
+            granted = granted & sets(hop.visit).pure(domain.WHOLE.test) if whole else granted
             complete = complete & own.bdd.knowing(granted, values)
             assumed.update((fact.assumed, None) for fact in self._chosen[hop.visit] if fact.assumed)
         unread = own.bdd.cube(self._unread(own.variables))

@@ -10,7 +10,7 @@ from fwtrans.ir.effect import SetUpdate
 from fwtrans.ir.fields import Field
 from fwtrans.semantics.concrete import Decision, Outcome, evaluate
 from fwtrans.semantics.outcome import DifferenceKind, Place, SideResult
-from fwtrans.semantics.packet import Packet, Unknown, UnknownKind, set_identity
+from fwtrans.semantics.packet import Packet, Unknown, UnknownKind
 from fwtrans.semantics.side import base_chains, table_name
 from fwtrans.semantics.visible import visible
 
@@ -79,11 +79,8 @@ class _Answers:
         for effect in outcome.effects:
             if isinstance(effect, tuple) and effect[0] == "touch":
                 self._before[effect[1].identity] += 1
-        for passed in outcome.trace:
-            if passed.held:
-                updates = (step for step in passed.rule.steps if isinstance(step, SetUpdate))
-                table = passed.table
-                self._before.update(set_identity(table.family, table.name, step.set_name) for step in updates)
+            elif isinstance(effect, SetUpdate):
+                self._before[effect.set_name] += 1
 
 
 def _answers(

@@ -6,6 +6,7 @@ be: nobody sees these. The order between a log and the touch of a limit is not s
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -78,7 +79,8 @@ def _stream(effect: object, names: Mapping[str, str]) -> tuple[tuple[str, str], 
         name = names.get(touched.identity, touched.identity)
         return ("touch", name), (key, touched.kind, touched.timeout, touched.size)
     if isinstance(effect, does.SetUpdate):
-        return ("set", effect.set_name), effect
+        name = names.get(effect.set_name, effect.set_name)
+        return ("set", name), replace(effect, set_name=name)
     if isinstance(effect, (verdicts.Queue, verdicts.TransparentProxy)):
         return ("queue", ""), effect
     if isinstance(effect, does.OpaqueEffect):

@@ -418,6 +418,18 @@ def test_a_limit_from_a_map() -> None:
     assert not compare(old, ruleset(table(base(rule(TCP, asked, log("hit"), DROP)), maps=(split,)))).equal
 
 
+def test_sets_of_one_name_in_two_tables_are_two() -> None:
+    update = does.SetUpdate("seen", SADDR, does.SetOperation.ADD)
+    sets = (NamedSet("seen", (known.IP_SADDR,), dynamic=True),)
+    first = [table(base(rule(update) if at == 0 else rule(TCP)), name=f"t{at}", sets=sets) for at in range(2)]
+    asking = rule(MemberTest(SADDR, "seen", dynamic=True), DROP)
+    old = [table(base(asking, name="late", priority=1), name="t1", sets=sets), first[0]]
+    new = [table(base(asking, rule(update), name="late", priority=1), name="t1", sets=sets)]
+    found = compare(Ruleset(tuple(old)), Ruleset(tuple(new)))
+    assert found.differences
+    assert all(difference.confirmed for difference in found.differences)
+
+
 def test_a_connection_mark_from_a_map() -> None:
     mapping = NamedMap("zones", (known.IIFNAME,), "mark", of_names(eth0=1, eth1=2))
     assign = does.AssignFromMap(known.CT_MARK, (KeyPart(known.IIFNAME),), "zones")
