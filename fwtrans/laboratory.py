@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fwtrans.diagnostics import Diagnostic
 from fwtrans.lab.blame import deciding_rule
 from fwtrans.lab.derive import DEFAULT_BUDGET, Derived, derive, interfaces_of
-from fwtrans.lab.judge import Difference, LabFailed, Question, Side, compare, judge_all
+from fwtrans.lab.judge import Difference, LabFailed, Question, Side, compare, judge_all, lasting
 from fwtrans.lab.kernels import NoKernel, choice, named
 from fwtrans.lab.sides import Variant, side_of
 from fwtrans.lab.topology import HOST, RouterTopology
@@ -132,15 +132,11 @@ class _Asking(NamedTuple):
         """Return what the old side does, where the new one differs, and for how many packets that does not last."""
         probes = [item.probe for item in self.derived]
         old, new = self._both(probes, 2)
-        found = compare(old, new)
-        if not found:
+        if not compare(old, new):
             return old, [], 0
-        # A limit that runs out or a port by chance differs from run to run: what is no difference of the rulesets is not told.
         again_old, again_new = self._both(probes, 3)
-        lasting = {(item.id, item.what) for item in compare(again_old, again_new)}
-        shaky = {item.id for item in (*compare(old, again_old), *compare(new, again_new))}
-        steady = [item for item in found if (item.id, item.what) in lasting and item.id not in shaky]
-        return old, steady, len(found) - len(steady)
+        steady = lasting((old, again_old), (new, again_new))
+        return old, steady.differences, steady.unsteady
 
     def _both(self, probes: list[Probe], stage: int) -> tuple[list[Observation], list[Observation]]:
         topology = RouterTopology(interfaces=interfaces_of(probes, HOST))

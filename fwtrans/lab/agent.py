@@ -13,6 +13,7 @@ import subprocess  # noqa: TID251 -- rulesets are loaded by the tools that they 
 import sys
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from fwtrans.lab.wiring import Wiring
 
 ANSWER = "--- answer of the fwtrans lab ---"
-QUIET = 0.03
-"""Seconds without a frame after which nothing more is expected. Frames pass a bridge within the system call that sends them."""
 OBSERVER_GROUP = 64321
 """The NFLOG group of the lab's own rules."""
 _CONNTRACK = Path("/proc/net/nf_conntrack")
@@ -82,7 +81,7 @@ class Agent:
         self.speaker.hold_ports([(talk.probe, talk.ends) for talk in self.talks])
         self.router = router
         self.batches = [Ways(tuple(range(len(probes))), {})] if router is None else list(batches(self._journeys()))
-        list(self.ears.heard(QUIET))
+        self._listen()
 
     def _journeys(self) -> Iterator[Journey]:
         for talk in self.talks:
@@ -108,6 +107,8 @@ class Agent:
         """Send the packets that come before the ruleset is loaded, or those that come after."""
         for batch in self.batches:
             self._run(batch, loaded=loaded)
+        if loaded:
+            self._read_marks(self.talks)
 
     def observations(self) -> list[Observation]:
         """Return what was observed."""
@@ -124,8 +125,10 @@ class Agent:
             for index, talk in wanted:
                 self._send(index, talk, step)
             if wanted:
-                self._listen(QUIET)
-                self._read_marks(step)
+                self.ears.settle()
+                self._listen()
+                if len(self.batches) == 1:
+                    self._read_marks([talk for _, talk in wanted])
 
     def _wanted(self, talk: Talk, step: int) -> bool:
         if step == 0:
@@ -151,7 +154,7 @@ class Agent:
             outgoing = following(probe, talk.ends, follow, number)
         talk.ends.sent.append(outgoing[0].payload)
         notes.trouble = self.speaker.send(probe, talk.ends, sender, outgoing)
-        self._listen(0)
+        self._listen()
 
     def _answered_by_kernel(self, talk: Talk, follow: Follow) -> bool:
         if talk.probe.target != HOST or follow is not Follow.REPLY:
@@ -162,8 +165,8 @@ class Agent:
         if probe.kind in {Kind.ARP_REQUEST, Kind.NEIGHBOUR_SOLICITATION}:
             self.asked[ends.target_address, ends.source_address] = number
 
-    def _listen(self, quiet: float) -> None:
-        for heard in self.ears.heard(quiet):
+    def _listen(self) -> None:
+        for heard in self.ears.heard():
             self._note(heard)
         for message in self.logs.read():
             number, kind = identify_packet(message.packet)
@@ -226,17 +229,18 @@ class Agent:
             who = self.names.get(heard.source_mac, heard.source_mac)
             notes.answers.add(f"{heard.kind} from {who}")
 
-    def _read_marks(self, step: int) -> None:
+    def _read_marks(self, talks: list[Talk]) -> None:
+        """Note the marks of connections at the last step that was sent."""
         marks = conntrack_marks()
-        for talk in self.talks:
-            if len(talk.notes) == step + 1:
-                ends = talk.ends
-                protocol = _PROTOCOLS.get(talk.probe.kind, -1)
-                key = (protocol, ends.source_address, ends.target_address, ends.sport, ends.dport)
-                if talk.probe.kind is Kind.ECHO:
-                    protocol = 58 if ":" in ends.source_address else ICMP
-                    key = (protocol, ends.source_address, ends.target_address, ends.sport, 0)
-                talk.notes[step].ct_mark = marks.get(key)
+        for talk in talks:
+            ends = talk.ends
+            protocol = _PROTOCOLS.get(talk.probe.kind, -1)
+            key = (protocol, ends.source_address, ends.target_address, ends.sport, ends.dport)
+            if talk.probe.kind is Kind.ECHO:
+                protocol = 58 if ":" in ends.source_address else ICMP
+                key = (protocol, ends.source_address, ends.target_address, ends.sport, 0)
+            if talk.notes[-1].ct_mark is None:
+                talk.notes[-1].ct_mark = marks.get(key)
 
 
 _PROTOCOLS = {Kind.TCP: TCP, Kind.UDP: UDP, Kind.SCTP: 132}
@@ -286,10 +290,15 @@ def conntrack_marks() -> dict[tuple[int, str, str, int, int], int]:
             name, is_pair, value = word.partition("=")
             if is_pair:
                 values.setdefault(name, value)
-        source, destination = (str(ip_address(values[name])) for name in ("src", "dst"))
+        source, destination = _canonical(values["src"]), _canonical(values["dst"])
         sport, dport = int(values.get("sport", values.get("id", "0"))), int(values.get("dport", "0"))
         found[int(words[3]), source, destination, sport, dport] = int(values.get("mark", "0"))
     return found
+
+
+@cache
+def _canonical(address: str) -> str:
+    return str(ip_address(address))
 
 
 def _observation(talk: Talk) -> Observation:
@@ -371,6 +380,8 @@ table inet fwtrans_lab_observer {{
 def main() -> None:
     """Read the orders, print the answers."""
     end_with_parent()
+    processors = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {processors[os.getpid() % len(processors)]})
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     found = [answer(order) for order in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))]

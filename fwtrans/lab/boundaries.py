@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fwtrans.ir.bits import BitSet
+from fwtrans.ir.fields import L4PROTO
+from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, MemberTest
 from fwtrans.ir.names import NamePattern, NameSet
 from fwtrans.ir.verdict import Dispatch
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from random import Random
 
     from fwtrans.ir.fields import Field
-    from fwtrans.ir.intervals import IntervalSet
     from fwtrans.ir.match import KeyPart
     from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Table
@@ -50,7 +51,10 @@ def variants(rule: Rule, table: Table, values: Mapping[Field, int | str], source
 
 def _beside(test: FieldTest, source: Random) -> Iterator[int | str]:
     found = test.values
-    if isinstance(found, NameSet):
+    if test.field is L4PROTO:
+        assert isinstance(found, IntervalSet)  # noqa: S101 -- a protocol is a number
+        yield from (one for one in (6, 17, 253) if one not in found)
+    elif isinstance(found, NameSet):
         yield from _names(found)
     elif isinstance(found, BitSet):
         for mask, value in sorted(found.cubes)[:_MOST_INTERVALS]:

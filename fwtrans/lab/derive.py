@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import fields as known
 from fwtrans.ir.fields import FieldKind
+from fwtrans.ir.ruleset import Hook
+from fwtrans.ir.verdict import Accept, Drop, Reject
 from fwtrans.lab.boundaries import variants
 from fwtrans.lab.realise import realise
 from fwtrans.semantics.bdd import OutOfNodes
@@ -44,6 +46,8 @@ _TUPLE = (
     (known.SPORT, known.IP6_SADDR, known.IP6_DADDR, known.DPORT),
 )
 _TRIES = 40
+_ANY_PORT = {40000, 50000, 33000, 60000}
+"""Source ports that witnesses have where no rule asks for one."""
 
 
 class Aim(NamedTuple):
@@ -128,6 +132,8 @@ def _take(aims: Iterator[Aim], seen: set[object], most: int, found: list[Derived
         tries += 1
         if len(found) >= most or tries > 20 * most:
             break
+        if _is_known(aim, seen):
+            continue
         fresh = _fresh(aim, seen, pool, source)
         if fresh is None:
             continue
@@ -136,9 +142,22 @@ def _take(aims: Iterator[Aim], seen: set[object], most: int, found: list[Derived
             found.append(Derived(probe, fresh))
 
 
+def _is_known(aim: Aim, seen: set[object]) -> bool:
+    """Tell whether the same packet has been taken for another rule, or for the same rule of the other side."""
+    values = aim.packet.values.items()
+    key = (aim.visit, frozenset(item for item in values if item[0] is not known.SPORT or item[1] not in _ANY_PORT))
+    if key in seen:
+        return True
+    seen.add(key)
+    return False
+
+
 def _fresh(aim: Aim, seen: set[object], pool: _Pool, source: Random) -> Aim | None:
     """Give the packet a 5-tuple that no probe has had, out of values that no rule tells from its own."""
     values = dict(aim.packet.values)
+    if values.get(known.SPORT) in _ANY_PORT:
+        # ports of their own, so that translated sources do not meet
+        values[known.SPORT] = next(pool.others(known.SPORT, int(values[known.SPORT]), source))
     fields = _TUPLE[known.IP6_SADDR in values or values.get(known.NFPROTO) == 10]
     present = [one for one in fields if one in values]
     for which in (None, *present):
@@ -179,6 +198,7 @@ class _Deriving:
         self.pool = _Pool(self.session)
         self._source = source
         self._places: list[tuple[HookVisit, Walked, int]] = []
+        self._through = {compared.path.visit: compared.old.through for compared in self.session.compared}
         for compared in self.session.compared:
             visit = compared.path.visit
             try:
@@ -230,10 +250,43 @@ class _Deriving:
     def _picked(self, visit: HookVisit, packets: Node, found: Walked, at: int) -> Iterator[Aim]:
         if packets == self.session.bdd.false:
             return
+        visit, packets = self._telling(visit, packets, self._matters(visit, found, at))
         packet, _ = Witnesses(self.session.evaluator(visit).sets, Hop(visit)).pick(packets)
         rule = found.chain.rules[at] if at < len(found.rules) else None
         origin = rule.origins[0] if rule is not None and rule.origins else None
         yield Aim(visit, packet, origin)
+
+    def _telling(self, visit: HookVisit, packets: Node, matters: Node) -> tuple[HookVisit, Node]:
+        """Prefer packets whose end depends on the rule, then those that come through: the rest nobody sees."""
+        hooks = list(_GOES_THROUGH.get(visit.hook, (visit.hook,)))
+        self._source.shuffle(hooks)
+        for preferred in (packets & matters, packets & self._through.get(visit, self.session.bdd.true)):
+            for hook in hooks:
+                way = visit._replace(hook=hook)
+                closer = preferred & self._through.get(way, self.session.bdd.true) if way != visit else preferred
+                if closer != self.session.bdd.false:
+                    return way, closer
+        return visit, packets
+
+    def _matters(self, visit: HookVisit, found: Walked, at: int) -> Node:
+        """Return the packets that the rest of the chain decides otherwise than the rule does."""
+        verdict = found.chain.rules[at].verdict if at < len(found.rules) else None
+        if not isinstance(verdict, (Accept, Drop, Reject)) or len(found.rules) > _LONG_CHAIN:
+            return self.session.bdd.true
+        rest = self.session.evaluator(visit).run(found.rules[at + 1 :])
+        accepted = rest.exits.get(Accept(), self.session.bdd.false)
+        base = found.chain.base
+        if base is None or base.accepts:
+            accepted = accepted | rest.through
+        if isinstance(verdict, Accept):
+            return ~accepted if base is not None else ~accepted | rest.through
+        return accepted
+
+
+_LONG_CHAIN = 400
+"""Rules of a chain up to which it is worth while to ask for each rule what those behind it do."""
+_GOES_THROUGH = {Hook.PREROUTING: (Hook.FORWARD, Hook.INPUT), Hook.POSTROUTING: (Hook.FORWARD, Hook.OUTPUT)}
+"""Where packets go from one hook to the next, or where they come from."""
 
 
 def interfaces_of(probes: list[Probe], host: str) -> tuple[str, ...]:

@@ -140,6 +140,25 @@ def compare(
     return found
 
 
+class Lasting(NamedTuple):
+    """Differences that show whenever the packets are sent, and how many did not."""
+
+    differences: list[Difference]
+    unsteady: int
+
+
+def lasting(old: Sequence[list[Observation]], new: Sequence[list[Observation]]) -> Lasting:
+    """Return what differs in two runs of both sides, of packets that each side treats alike in both.
+
+    A limit that runs out, or a port by chance, differs from run to run: that is no difference of the rulesets.
+    """
+    found = compare(old[0], new[0])
+    again = {(item.id, item.what) for item in compare(old[1], new[1])}
+    shaky = {item.id for side in (old, new) for item in compare(side[0], side[1])}
+    steady = [item for item in found if (item.id, item.what) in again and item.id not in shaky]
+    return Lasting(steady, len(found) - len(steady))
+
+
 def _difference(before: Observation, after: Observation, ignore: frozenset[str]) -> Difference | None:
     for number, (one, other) in enumerate(zip(before.steps, after.steps, strict=False)):
         # A packet that a later hop drops has left an entry at the hops before: no mark that anybody could see.

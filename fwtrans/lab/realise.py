@@ -105,8 +105,15 @@ def _mac(values: Values) -> str:
 
 def _size(values: Values, *, is_v6: bool) -> int:
     """Return how much payload makes the packet as long as it should be; no less than the probe's number takes."""
-    wanted = _number(values, known.PACKET_LENGTH, 0)
-    headers = (40 if is_v6 else 20) + (20 if _number(values, known.L4PROTO, TCP) == TCP else 8)
+    own = 40 if is_v6 else 20
+    lengths = (
+        _number(values, known.PACKET_LENGTH, 0),
+        _number(values, known.IP6_LENGTH, 0) + own if known.IP6_LENGTH in values else 0,
+        _number(values, known.IP_LENGTH, 0),
+        _number(values, known.UDP_LENGTH, 0) + own if known.UDP_LENGTH in values else 0,
+    )
+    wanted = next((length for length in lengths if length not in {0, 60}), 0)
+    headers = own + (20 if _number(values, known.L4PROTO, TCP) == TCP else 8)
     return min(max(wanted - headers, 8), 1400) if wanted else 24
 
 

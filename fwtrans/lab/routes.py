@@ -74,9 +74,9 @@ class Router:
         self.netlink.close()
 
     def lead(self, ways: dict[str, str]) -> None:
-        """Have each address lead where it should; what was set before and is not wanted any more goes."""
+        """Have each address lead where it should; what was set before stays where nothing else is wanted."""
         for address, name in list(self.ways.items()):
-            if ways.get(address) != name:
+            if ways.get(address, name) != name:
                 self._change("del", address, name)
                 del self.ways[address]
         for address, name in ways.items():

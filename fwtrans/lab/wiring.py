@@ -21,6 +21,7 @@ _STATIC, _MASTER_STICKY = 0x42, 0x44
 """States and flags of a forwarding entry that learning does not move (NUD_NOARP, NUD_REACHABLE; NTF_MASTER, NTF_STICKY)."""
 _EVERY_TAG = "2-4094"
 _ON_LINK = 4
+OWN_PAIR = ("fwtrans-lab-a", "fwtrans-lab-b")
 GATEWAYS = {socket.AF_INET: "192.0.0.8", socket.AF_INET6: "fe80::5e"}
 
 
@@ -150,8 +151,10 @@ class Builder:
             self.netlink.route("replace", dst="default", family=family, gateway=address, oif=number, flags=_ON_LINK)
 
     def finish(self) -> None:
-        """Bring the other ends up."""
+        """Bring the other ends up, and a pair of interfaces of the world alone, for the lab's own frames."""
         with inside(self.world), IPRoute() as outer:
+            outer.link("add", kind="veth", ifname=OWN_PAIR[0], peer=OWN_PAIR[1])
+            self.outer.extend(OWN_PAIR)
             for name in self.outer:
                 outer.link("set", index=outer.link_lookup(ifname=name)[0], state="up")
         self.netlink.close()
@@ -228,6 +231,10 @@ def build_router(topology: RouterTopology) -> Wiring:
             addresses.append((name, address))
         own = tuple(gateway_of(topology.host_address(place, is_v6=is_v6)) for is_v6 in (False, True))
         endpoints.append(Endpoint(name, name, mac, own, name))
+    # what a rule sends elsewhere has to lead somewhere too
+    for family, is_v6 in ((socket.AF_INET, False), (socket.AF_INET6, True)):
+        gateway = gateway_of(topology.host_address(0, is_v6=is_v6))
+        builder.netlink.route("add", dst="default", family=family, gateway=gateway)
     builder.finish()
     return Wiring(builder.world, tuple(endpoints), builder.macs, tuple(addresses), routed=True)
 
