@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from fwtrans.ir import fields as known
-from fwtrans.ir.fields import Family, FieldKind
+from fwtrans.ir.fields import FieldKind
 from fwtrans.ir.names import NamePattern
 from fwtrans.semantics.classes import NO_NAME
 from fwtrans.semantics.packet import Packet, UnknownKind
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _DOCUMENTATION = {
     FieldKind.IPV4: tuple(map(ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"))),
     FieldKind.IPV6: (ip_network("2001:db8::/32"),),
+}
+_ADDRESSES: dict[int | str, tuple[Field, Field]] = {
+    2: (known.IP_SADDR, known.IP_DADDR),
+    10: (known.IP6_SADDR, known.IP6_DADDR),
 }
 _KNOWN_PORTS = (443, 80, 22, 53, 25, 8080, 123, 993, 3306, 3128)
 _HIGH_PORTS = (40000, 50000, 33000, 60000)
@@ -103,7 +107,9 @@ class Witnesses:
             yield variable if unknown.kind is UnknownKind.STATEFUL else ~variable
 
     def _packet(self, assignment: Sequence[bool]) -> Packet:
-        pairs = list(enumerate(assignment))
+        # no set speaks of what the hop says, so its bits have any value in the assignment
+        said = dict(self._variables.bits_of(self._fixed.items()))
+        pairs = [(number, said.get(number, value)) for number, value in enumerate(assignment)]
         values: dict[Field, int | str] = dict(self._fixed)
         for field in self._variables.fields:
             if field not in self._fixed:
@@ -134,13 +140,9 @@ class Witnesses:
 
     def _complete(self, values: dict[Field, int | str]) -> None:
         """Add what no rule asks for, so that a person sees a whole packet."""
-        if self._sets.visit.family not in {Family.IP, Family.IP6}:
+        addresses = _ADDRESSES.get(values.get(known.NFPROTO, 0))
+        if addresses is None:
             return
-        addresses = (
-            (known.IP_SADDR, known.IP_DADDR)
-            if self._sets.visit.family is Family.IP
-            else (known.IP6_SADDR, known.IP6_DADDR)
-        )
         liked = dict(_LIKED)
         for field in (*addresses, known.L4PROTO, known.HAS_TRANSPORT):
             if field not in self._variables.fields:
