@@ -179,7 +179,7 @@ def _boxes(
     names: Mapping[Field, tuple[NamePattern, ...]],
 ) -> Iterator[Box]:
     choices: list[tuple[Range, ...]] = []
-    asked = 0
+    asked = several = 0
     many = 1
     for at, field in enumerate(fields):
         ranges = _ranges(clause, field, full[at], names)
@@ -187,10 +187,12 @@ def _boxes(
             ranges = ((ranges[0][0], ranges[-1][1]),)
         elif ranges != (full[at],):
             asked |= 1 << at
+        if len(ranges) > 1:
+            several |= 1 << at
         many *= len(ranges)
         choices.append(ranges)
     for ranges in product(*choices):
-        yield Box(number, ranges, asked)
+        yield Box(number, ranges, asked, several)
 
 
 def _ranges(

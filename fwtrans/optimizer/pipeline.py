@@ -102,7 +102,8 @@ def _stage(item: Pass, number: int, before: Ruleset, *, prove: bool) -> Stage:
     faults: tuple[str, ...] = ()
     start = perf_counter()
     if changed:
-        faults = verify(found)
+        known = set(verify(before))
+        faults = tuple(fault for fault in verify(found) if fault not in known)
         if prove and not faults:
             proof = compare(before, found)
             faults = tuple(_doubts(proof))

@@ -14,7 +14,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
+from itertools import accumulate, groupby, pairwise
 from math import sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -121,9 +121,12 @@ class Search:
     boxes: Boxes
     effort: Effort
     _plain: dict[tuple[int, int], bool] = field(default_factory=dict)
+    _of_rule: dict[int, tuple[Box, ...]] = field(default_factory=dict)
 
     def build(self) -> Node:
         """Return the search for the whole list."""
+        for number, group in groupby(self.boxes.boxes, key=lambda box: box.rule):
+            self._of_rule[number] = tuple(group)
         return self._solve(self.boxes.boxes, self.boxes.full, 0, self.effort.growth * len(self.boxes.clauses))
 
     def _solve(self, boxes: Sequence[Box], region: Region, known: int, budget: float) -> Node:
@@ -141,13 +144,17 @@ class Search:
         settled = settled_by(
             {self.boxes.fields[at]: self._values(at, region[at]) for at in range(len(region)) if known >> at & 1}
         )
-        found: dict[object, Rule] = {}
-        for box in boxes:
-            # the boxes of a rule that asks for several ranges are one rule again, unless they have been made narrower
-            key = (box.rule, box.ranges) if box.added else box.rule
-            if key not in found:
-                found[key] = without_settled(self._clause(box), settled)
-        return Leaf(tuple(found.values()))
+        found: list[Rule] = []
+        for number, group in groupby(boxes, key=lambda box: box.rule):
+            found.extend(without_settled(clause, settled) for clause in self._clauses_of(number, tuple(group), region))
+        return Leaf(tuple(dict.fromkeys(found)))
+
+    def _clauses_of(self, number: int, boxes: tuple[Box, ...], region: Region) -> Iterator[Clause]:
+        """Yield clauses that say boxes of one rule: the rule itself, where all of it that is in the region is there."""
+        if set(self._here(self._of_rule[number], region)) <= set(boxes):
+            yield self.boxes.clauses[number]
+        else:
+            yield from map(self._clause, boxes)
 
     def _clause(self, box: Box) -> Clause:
         clause = self.boxes.clauses[box.rule]
@@ -381,7 +388,9 @@ class Search:
                 if shared:
                     seen[full] = node
             branches.append((key, node))
-        merged = tuple(_merged(branches)) if len(best.axes) == 1 else tuple(branches)
+        # single values stay single, for a hash of them is cheaper than a tree of ranges
+        exact = all(low == high for key, _ in branches for low, high in key)
+        merged = tuple(branches) if exact else tuple(_merged(branches))
         rest = self._solve(best.wide, region, known, room * len(best.wide)) if best.wide else NOTHING_LEFT
         return self._made(best.axes, merged, rest, whole=False)
 
