@@ -6,7 +6,7 @@ What both evaluators take for granted about the IR (they share nothing else):
   false. Presence fields (`has.*`) are 0 or 1; interfaces and bridge ports that a packet does not have are the empty name.
 - `nfproto` says which network protocol the packet carries (2, 10, or another number), in a bridge table as well.
 - An `Assign` to an absent field does nothing and the rule goes on; where the *source* of an `Assign` is absent, or a map
-  holds nothing under the key (`AssignFromMap`, `Nat` with a map), the rule ends there, as nftables' break does. Earlier
+  holds nothing under the key (`AssignFromMap`, `StatefulFromMap`, `Nat` with a map), the rule ends there, as nftables' break does. Earlier
   effects of the rule stay. `AssignFromTable` does nothing where the old value is not in the table.
 - Tests and effects read the fields as they have been written by then. `NoTrack` makes `ct.state` untracked and takes
   `has.conntrack` away. `Nat` does not change the addresses that are tested later in the same hook.
