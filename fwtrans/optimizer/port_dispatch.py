@@ -1,4 +1,4 @@
-"""Neighbouring rules that each ask for one port and lead to its chain become one look-up.
+"""Neighbouring rules that each ask for ports and lead to their chain become one look-up.
 
     before   iifname "tap101i0" jump class-OUT-5f0c1d       after   iifname vmap @out-ports
              iifname "tap102i0" jump class-OUT-5f0c1d
@@ -7,8 +7,8 @@ The general pass (dispatch.py) does that too, and much more: this one does nothi
 can be looked through (port_key.py) before ports of services and addresses become maps.
 
 Why it is safe: a packet has one port, so it passes at most one of the rules; a call comes back behind all of them, as it
-did, since none of the others matches. Where a port is asked for twice, the run ends. It declines for fewer than three rules,
-for which a map is a loss.
+did, since none of the others matches. Where a port is asked for twice, the run ends. It declines for fewer than three rules
+that ask for one port each, for which a map is a loss; two that ask for lists of ports are two look-ups already.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
 
 _FEWEST = 3
+_FEWEST_WITH_LISTS = 2
 
 
 def dispatch_ports(table: Table) -> Table:
@@ -53,13 +54,17 @@ PASS = Pass("port-dispatch", "rules that lead to ports' chains become a verdict 
 def _changed(chain: Chain, names: Names, maps: list[NamedMap]) -> Chain:
     rules: list[Rule] = []
     for run_of_rules in _runs(chain):
-        port = _port(run_of_rules[0])
-        if len(run_of_rules) < _FEWEST or port is None:
+        asked = [_ports(rule) for rule in run_of_rules]
+        field = asked[0][0] if asked[0] is not None else None
+        lists = any(ports is not None and len(ports[1]) > 1 for ports in asked)
+        if field is None or len(run_of_rules) < (_FEWEST_WITH_LISTS if lists else _FEWEST):
             rules.extend(run_of_rules)
             continue
-        field = port[0]
         name = names.new(chain.name, "ports")
-        pairs = sorted((_port(rule)[1], rule) for rule in run_of_rules)  # type: ignore[index] # all have one
+        pairs = sorted(
+            ((text, rule) for rule, ports in zip(run_of_rules, asked, strict=True) if ports for text in ports[1]),
+            key=lambda pair: pair[0],
+        )
         elements = tuple(MapElement((NamePattern(text, is_prefix=False),), rule.verdict) for text, rule in pairs)  # type: ignore[arg-type] # verdicts
         maps.append(NamedMap(name, (field,), "verdict", elements))
         origins = tuple(dict.fromkeys(origin for rule in run_of_rules for origin in rule.origins))
@@ -70,27 +75,27 @@ def _changed(chain: Chain, names: Names, maps: list[NamedMap]) -> Chain:
 def _runs(chain: Chain) -> Iterator[list[Rule]]:
     """Yield neighbours that ask one field for different ports, and all other rules by themselves."""
     current: list[Rule] = []
+    asked: Field | None = None
     seen: set[str] = set()
     for rule in chain.rules:
-        port = _port(rule)
-        first = _port(current[0]) if current else None
-        if port is None or first is None or first[0] is not port[0] or port[1] in seen:
+        field, ports = _ports(rule) or (None, ())
+        if field is None or field is not asked or not seen.isdisjoint(ports):
             if current:
                 yield current
             current, seen = [], set()
         current.append(rule)
-        if port is not None:
-            seen.add(port[1])
+        asked = field
+        seen.update(ports)
     if current:
         yield current
 
 
-def _port(rule: Rule) -> tuple[Field, str] | None:
+def _ports(rule: Rule) -> tuple[Field, tuple[str, ...]] | None:
+    """Return the ports that a rule asks for, if it asks for nothing else."""
     if len(rule.steps) != 1 or not isinstance(rule.verdict, (Jump, Goto, Accept, Drop, Return)):
         return None
     (step,) = rule.steps
     if not isinstance(step, FieldTest) or step.field not in PORT_FIELDS or not isinstance(step.values, NameSet):
         return None
-    patterns = step.values.patterns
-    is_one = len(patterns) == 1 and not patterns[0].is_prefix and step.values == NameSet.exact(patterns[0].text)
-    return (step.field, patterns[0].text) if is_one else None
+    texts = tuple(pattern.text for pattern in step.values.patterns)
+    return (step.field, texts) if texts and step.values == NameSet.exact(*texts) else None

@@ -36,8 +36,13 @@ def test_a_port_that_comes_again_ends_the_run() -> None:
     assert len(found) == 3
 
 
-def test_patterns_lists_and_further_tests_stay_rules() -> None:
-    rules = ("iifname t1 jump a", 'iifname "t2*" jump b', "iifname { t3, t4 } jump a", "iifname t5 tcp dport 1 jump b")
+def test_lists_of_ports_are_look_ups_already() -> None:
+    assert len(rules_of("iifname { t1, t2, t3 } jump a", "iifname t4 jump b", "udp dport 1 drop")) == 2
+    assert len(rules_of("iifname { t1, t2, t3 } jump a", "iifname { t3, t4 } jump b")) == 2
+
+
+def test_patterns_and_further_tests_stay_rules() -> None:
+    rules = ("iifname t1 jump a", 'iifname "t2*" jump b', "iifname != t3 jump a", "iifname t5 tcp dport 1 jump b")
     assert len(rules_of(*rules)) == 4
 
 
