@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fwtrans.lab.agent import ANSWER
-from fwtrans.lab.kernels import Kernel, run_script
+from fwtrans.lab.kernels import Kernel, run_script, scratch
 from fwtrans.lab.probe import Observation, Probe, Step, observation_from_json
 
 if TYPE_CHECKING:
@@ -104,8 +103,8 @@ def judge_all(
 def _ask(orders: Sequence[dict[str, object]], kernel: Kernel, seconds: int) -> list[dict[str, Any]]:
     """Run the agent in the kernel."""
     package = Path(__file__).resolve().parents[2]
-    with tempfile.TemporaryDirectory(prefix="fwtrans-lab-") as folder:
-        path = Path(folder, "orders.json")
+    with scratch() as folder:
+        path = folder / "orders.json"
         path.write_text(json.dumps(orders), encoding="utf-8")
         words = shlex.join([sys.executable, "-m", "fwtrans.lab.agent", str(path)])
         script = f"cd / && PYTHONDONTWRITEBYTECODE=1 PYTHONPATH={shlex.quote(str(package))} exec {words}\n"

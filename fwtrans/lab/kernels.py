@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess  # noqa: TID251 -- the lab runs kernels
 import tempfile
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 SETTING = "FWTRANS_LAB_UML"
 NO_STATUS = 125
+_PREFIX = "fwtrans-lab-"
+_GRACE = 5.0
+"""Seconds in which a process may clean up before it is killed."""
 
 # What a bridge ruleset of ours may use; it loads where the kernel has all of it.
 BRIDGE_CONNTRACK = """\
@@ -71,25 +76,54 @@ def candidates(environment: Mapping[str, str] = os.environ) -> Iterator[Kernel]:
 
 def run_script(kernel: Kernel, script: str, arguments: Sequence[str] = (), *, seconds: int = 300) -> Answer:
     """Run a bash script in the kernel, as root in a network namespace or a machine of its own."""
-    with tempfile.TemporaryDirectory(prefix="fwtrans-lab-") as folder:
-        path = Path(folder, "script")
+    with scratch() as folder:
+        path = folder / "script"
         path.write_text(script)
         limit = (*kernel.timed, str(seconds)) if kernel.timed else ()
         words = (kernel.command[0], *limit, *kernel.command[1:], str(path), *arguments)
         try:
-            done = subprocess.run(  # noqa: S603 -- the commands are those of `candidates`
+            # a session of its own: what it starts ends with it
+            running = subprocess.Popen(  # noqa: S603 -- the commands are those of `candidates`
                 words,
-                check=False,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                timeout=seconds + 10,
+                start_new_session=True,
             )
-        except subprocess.TimeoutExpired as late:
-            return Answer((late.stdout or b"").decode(errors="replace"), NO_STATUS, kernel)
         except OSError as error:
             return Answer(f"{words[0]}: {error.strerror}", NO_STATUS, kernel)
-    return Answer(done.stdout.decode(errors="replace"), done.returncode, kernel)
+        try:
+            output, _ = running.communicate(timeout=seconds + 10)
+            status = running.returncode
+        except subprocess.TimeoutExpired as late:
+            output, status = late.stdout or b"", NO_STATUS
+        finally:
+            _end(running)
+    return Answer(output.decode(errors="replace"), status, kernel)
+
+
+def _end(running: subprocess.Popen[bytes]) -> None:
+    """End a process and all that it started: first so that it can clean up, then for good."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        if running.poll() is not None:
+            break
+        os.killpg(running.pid, how)
+        with suppress(subprocess.TimeoutExpired):
+            running.wait(_GRACE)
+    if running.stdout is not None:
+        running.stdout.close()
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Make a folder that goes with the block; folders of processes that were killed go as well."""
+    parent = Path(tempfile.gettempdir())
+    for old in parent.glob(f"{_PREFIX}*-*"):
+        owner = old.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdecimal() and not Path("/proc", owner).exists():
+            shutil.rmtree(old, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-") as folder:
+        yield Path(folder)
 
 
 def choose(needed: str = BRIDGE_CONNTRACK, environment: Mapping[str, str] = os.environ) -> Kernel:
@@ -117,6 +151,6 @@ def choice(needed: str, kernels: Sequence[Kernel], environment: Mapping[str, str
             return Choice(kernel, tuple(reasons))
         lines = answer.output.strip().splitlines()
         reasons.append(f"{kernel.name}: {lines[0] if lines else f'exit status {answer.status}'}")
-    if SETTING not in environment:
+    if not environment.get(SETTING):
         reasons.append(f"no launcher of another kernel is set ({SETTING})")
     raise NoKernel("; ".join(reasons))

@@ -1,5 +1,6 @@
 """`fwtrans lab OLD NEW`: both rulesets in network namespaces, the same packets, the kernel's verdicts side by side."""
 
+import signal
 import sys
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
@@ -54,6 +55,7 @@ def lab(
     sink = DiagnosticSink()
     before, after = read_paths([old], sink), read_paths([new], sink)
     settings = LabSettings(budget=budget, kernel=kernel, variant=Variant(iptables.value), seed=seed, seconds=timeout)
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # both end the kernel's processes with this one
     with _progress() as told:
         found = compare_in_lab(before, after, settings, sink, FileAccess(), told)
     if found is None:

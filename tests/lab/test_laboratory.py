@@ -1,0 +1,196 @@
+"""`fwtrans lab OLD NEW`: the answer, what it says of the kernel, what it does where it cannot ask, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fwtrans.lab.kernels import SETTING
+from tests.places import FIXTURES, REPOSITORY
+
+pytestmark = pytest.mark.netns
+
+HOST = FIXTURES / "lab" / "host"
+SCRIPT = FIXTURES / "lab" / "host.nft"
+SMALL = """\
+*filter
+:INPUT DROP [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+-A INPUT -s 10.0.0.0/8 -p tcp -m tcp --dport 22 -j ACCEPT
+-A INPUT -p tcp -m tcp --dport 25 -j REJECT --reject-with tcp-reset
+COMMIT
+"""
+SAME = """\
+table ip t {
+	chain input {
+		type filter hook input priority 0; policy drop;
+		tcp dport . ip saddr { 22 . 10.0.0.0/8 } accept
+		tcp dport 25 reject with tcp reset
+	}
+}
+"""
+LAB = [sys.executable, "-m", "fwtrans", "lab"]
+
+
+def run(*words: str, cwd: Path = REPOSITORY, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*LAB, *words], capture_output=True, text=True, check=False, cwd=cwd, timeout=300,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def envelope(*words: str) -> dict[str, Any]:
+    done = run(*words, "--json")
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert found["command"] == "lab"
+    assert found["ok"] == (done.returncode == 0)
+    return found
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> str:
+    path = tmp_path / "iptables-save"
+    path.write_text(SMALL)
+    return str(path)
+
+
+def nft(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "new.nft"
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_host_and_its_translation_are_the_same() -> None:
+    found = envelope(str(HOST), str(SCRIPT), "--budget", "400")["result"]
+    assert found["same"], found["differences"][:3]
+    assert found["packets"] == 400
+    assert found["kernel"] == {"name": "the running kernel", "passed_over": []}
+    assert all(found["verdicts"][word] > 10 for word in ("delivered", "refused", "lost"))
+    assert found["rules_aimed_at"] > 60
+
+
+def test_a_difference_is_told_with_the_packet_both_verdicts_and_both_rules(small: str, tmp_path: Path) -> None:
+    nft(tmp_path, SAME.replace("10.0.0.0/8", "10.0.0.0/9").replace("with tcp reset", ""))
+    done = run(Path(small).name, "new.nft", "--budget", "150", cwd=tmp_path)
+    assert done.returncode == 1
+    rows = re.sub(r"\s+", " ", done.stdout)
+    assert done.stdout.startswith("different: ")
+    assert "kernel: the running kernel" in done.stdout
+    assert re.search(r"tcp 10\.\d+\.\d+\.\d+:\d+ -> ", rows)
+    assert re.search(r"refused, answered tcp-reset . refused, answered icmp 3/3", rows)
+    assert "iptables-save:6" in rows
+    assert "new.nft:5" in rows
+
+
+def test_json_tells_a_difference_as_values(small: str, tmp_path: Path) -> None:
+    found = envelope(small, nft(tmp_path, SAME.replace("22 .", "23 .")), "--budget", "150")["result"]
+    assert not found["same"]
+    first = found["differences"][0]
+    assert set(first) == {"packet", "probe", "step", "what", "old", "new", "made_for"}
+    assert first["what"]
+    assert {"text", "rule", "observed"} <= set(first["old"])
+
+
+def test_the_same_seed_sends_the_same_packets(small: str, tmp_path: Path) -> None:
+    other = nft(tmp_path, SAME.replace("22 .", "23 ."))
+    one, two = (envelope(small, other, "--budget", "60")["result"]["differences"] for _ in range(2))
+    assert [item["probe"] for item in one] == [item["probe"] for item in two]
+
+
+def test_a_kernel_may_be_named(small: str, tmp_path: Path) -> None:
+    launcher = tmp_path / "launcher"
+    launcher.write_text('#!/bin/sh\nshift 2\nexec unshare -n bash "$@"\n')
+    launcher.chmod(0o755)
+    found = envelope(small, nft(tmp_path, SAME), "--budget", "30", "--kernel", str(launcher))["result"]
+    assert found["same"]
+    assert found["kernel"]["name"] == f"the kernel of {launcher}"
+
+
+def test_where_no_kernel_loads_both_sides_each_says_why(small: str, tmp_path: Path) -> None:
+    other = nft(tmp_path, "table ip t {\n\tchain c {\n\t\tjump nowhere\n\t}\n}\n")
+    done = run(small, other, "--kernel", "running")
+    assert done.returncode == 3
+    assert "FWT109" in done.stderr or "FWT700" in done.stderr
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\necho this kernel panics\nexit 125\n")
+    broken.chmod(0o755)
+    done = run(small, small, "--kernel", str(broken))
+    assert done.returncode == 3
+    assert "FWT700" in done.stderr
+    assert "this kernel panics" in done.stderr
+
+
+def test_a_script_is_not_run(small: str, tmp_path: Path) -> None:
+    script = tmp_path / "firewall.sh"
+    script.write_text("#!/bin/sh\niptables -P INPUT DROP\niptables -A INPUT -p tcp --dport 22 -j ACCEPT\n")
+    done = run(str(script), small)
+    assert done.returncode == 3
+    assert "FWT701" in done.stderr
+
+
+def test_a_kernel_that_ends_in_the_middle_is_told(small: str, tmp_path: Path) -> None:
+    launcher = tmp_path / "launcher"
+    launcher.write_text(
+        '#!/bin/sh\nshift 2\ngrep -q lab.agent "$1" && { echo gone; exit 125; }\nexec unshare -n bash "$@"\n'
+    )
+    launcher.chmod(0o755)
+    done = run(small, small, "--kernel", str(launcher))
+    assert done.returncode == 3
+    assert "FWT702" in done.stderr
+    assert "gone" in done.stderr
+
+
+def leftovers(marker: str) -> list[str]:
+    """Return what processes and files of a run are there."""
+    processes = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if marker.encode() in path.read_bytes():
+                processes.append((path.parent / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue
+    return processes
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_behind_when_it_is_interrupted(how: signal.Signals, tmp_path: Path) -> None:
+    marker = f"FWTRANS_TEST_MARKER={tmp_path}"
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    interfaces = Path("/proc/net/dev").read_text().count("\n")
+    lab = subprocess.Popen(
+        [*LAB, str(HOST), str(SCRIPT), "--budget", "3000"], cwd=REPOSITORY, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "FWTRANS_TEST_MARKER": str(tmp_path), "TMPDIR": str(scratch)},
+    )  # fmt: skip
+    end = time.monotonic() + 60
+    while not any("lab.agent" in one for one in leftovers(marker)):
+        assert time.monotonic() < end, "the agent never started"
+        assert lab.poll() is None, lab.communicate()
+    lab.send_signal(how)
+    lab.communicate(timeout=60)
+    while leftovers(marker):
+        assert time.monotonic() < end, leftovers(marker)
+    assert Path("/proc/net/dev").read_text().count("\n") == interfaces
+    if how is signal.SIGINT:
+        assert lab.returncode == 130
+    if how is signal.SIGKILL:
+        # nobody was there to clean up: the next run does it
+        run(str(HOST), str(SCRIPT), "--kernel", "uml", TMPDIR=str(scratch), **{SETTING: "/bin/false"})
+    assert not list(scratch.iterdir())
+
+
+def test_other_kernels_are_set_by_a_variable(small: str) -> None:
+    done = run(small, small, "--kernel", "uml", **{SETTING: ""})
+    assert done.returncode == 3
+    assert SETTING in done.stderr
