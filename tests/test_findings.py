@@ -79,7 +79,7 @@ def test_a_proof_that_needs_more_memory_than_there_is_is_told(monkeypatch: pytes
         f"-j {draw.choice(['ACCEPT', 'DROP'])}\n"
         for _ in range(400)
     )
-    monkeypatch.setattr("fwtrans.translate.compare", partial(compare, limits=Limits(nodes=2_000)))
+    monkeypatch.setattr("fwtrans.comparing.compare", partial(compare, limits=Limits(nodes=2_000)))
     assert codes(DUMP.replace("-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n", rules)) == ["FWT401"]
 
 

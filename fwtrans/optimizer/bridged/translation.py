@@ -14,6 +14,7 @@ from fwtrans.optimizer.bridged.accept_marks import without_accept_mark
 from fwtrans.optimizer.bridged.answers import dropping_where_mute
 from fwtrans.optimizer.bridged.arrivals import answering_on_arrival
 from fwtrans.optimizer.bridged.hardware import hardware_addresses
+from fwtrans.optimizer.bridged.own_answers import letting_own_answers_out
 from fwtrans.optimizer.bridged.roles import Role
 from fwtrans.optimizer.bridged.split import bridge_table, local_table
 from fwtrans.semantics.bridged.address_types import host_broadcasts
@@ -54,6 +55,6 @@ def bridged_translation(ruleset: Ruleset, host: Host, *, close_mark_leak: bool =
     routed = ruleset if guests else for_local_packets(ruleset)
     local = [local_table(table) for table in routed.tables if table.family is not Family.BRIDGE]
     marked = without_accept_mark(bridge, local, close_leak=close_mark_leak)
-    answers = answering_on_arrival(marked.bridge, guests, hardware)
+    answers = answering_on_arrival(letting_own_answers_out(marked.bridge), guests, hardware)
     bridge = dropping_where_mute(answers.table)
     return Bridged(replace(ruleset, tables=(*marked.local, bridge)), answers.declined, marked.leaks)

@@ -282,7 +282,6 @@ def _keys_by_destination(rule: Rule) -> Iterator[tuple[str, int]]:
         yield from ((name, place) for place, part in enumerate(key) if part.field is known.ETHER_DADDR)
 
 
-
 def _written_and_read(ruleset: Ruleset) -> int:
     """Return the bits of the mark that carry a decision from rule to rule: set to constants and tested, and PVE's own."""
     written = read = own = 0

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fwtrans.ir import fields as known
 from fwtrans.ir.fields import Family
 from fwtrans.ir.intervals import IntervalSet
-from fwtrans.ir.match import FieldTest
+from fwtrans.ir.match import FieldTest, number
 from fwtrans.ir.names import NamePattern, NameSet
 from fwtrans.ir.ruleset import Hook
 from fwtrans.ir.walk import flat_steps
@@ -68,6 +68,8 @@ _SOME_NAME = NameSet.exact("").complement()
 _HAS_PORTS = tuple(
     FieldTest(field, _SOME_NAME) for field in (known.PORT_IN, known.PORT_OUT, known.IIFNAME, known.OIFNAME)
 )
+_INVALID = number(known.CT_STATE, 0)
+_NOT_INVALID = number(known.CT_STATE, 1, 2, 3, 4)
 _OWN_HOOKS = frozenset({Hook.INPUT, Hook.OUTPUT})
 _PORT_HOOKS = frozenset({Hook.PREROUTING, Hook.INPUT, Hook.FORWARD, Hook.POSTROUTING})
 _NO_FIREWALL_BRIDGE = NameSet.prefix(FIREWALL_BRIDGES).complement()
@@ -114,11 +116,16 @@ def out_paths(guests: Sequence[GuestPort], ether_types: Iterable[int]) -> Iterat
 
 
 def in_paths(guests: Sequence[GuestPort], ether_types: Iterable[int]) -> Iterator[Path]:
-    """Yield what each guest gets."""
+    """Yield what each guest gets, from the host or over a bridge; of what is invalid only the latter has been judged before."""
     for guest in guests:
+        sender = guests[0]
         for family, name in _FAMILIES.items():
             old = iptables_hops(family, guest.bridge, guest.inner, guest.name, _FROM_FORWARD)
-            yield Path(f"{name} to {guest.name}", old, (departure_hop(frame_of(family), SOME_BRIDGE, guest.name),))
+            departure = departure_hop(frame_of(family), SOME_BRIDGE, guest.name)
+            yield Path(f"{name} to {guest.name}", old, (departure,), (_NOT_INVALID,))
+            over = iptables_hops(family, SOME_BRIDGE, sender.outer, guest.outer, _FROM_FORWARD)
+            forward = forward_hop(frame_of(family), SOME_BRIDGE, sender.name, guest.name)
+            yield Path(f"{name} in no connection to {guest.name}", (*over, *old), (forward, departure), (_INVALID,))
         for frame, name in _other_frames(ether_types):
             hop = forward_hop(frame, guest.bridge, guest.inner, guest.name)
             yield Path(f"{name} to {guest.name}", (hop,), (departure_hop(frame, SOME_BRIDGE, guest.name),))
@@ -169,7 +176,11 @@ def answered_paths(guests: Iterable[GuestPort], hardware: Mapping[str, int]) -> 
             old = iptables_hops(family, guest.bridge, guest.inner, guest.name, _FROM_FORWARD)
             arrival = arrival_hop(frame, SOME_BRIDGE, SOME_PORT, hardware[guest.name])
             departure = departure_hop(frame, SOME_BRIDGE, guest.name)
-            yield Path(f"{name} to the hardware address of {guest.name}", old, (arrival, departure))
+            shown = f"{name} to the hardware address of {guest.name}"
+            yield Path(shown, old, (arrival, departure), (_NOT_INVALID,))
+            over = iptables_hops(family, SOME_BRIDGE, guest.outer, guest.outer, _FROM_FORWARD)
+            forward = forward_hop(frame, SOME_BRIDGE, guest.name, guest.name)
+            yield Path(f"{shown}, in no connection", (*over, *old), (arrival, forward, departure), (_INVALID,))
 
 
 def any_bridge_paths(others: Iterable[int]) -> Iterator[Path]:

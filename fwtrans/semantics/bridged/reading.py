@@ -41,7 +41,7 @@ class Intended(NamedTuple):
 ALWAYS = (
     Intended(
         "reset-arrives",
-        "a TCP reset that answers an unreplied SYN between guests arrives: of three evaluations the later ones saw it as invalid",
+        "a TCP reset that answers an unreplied SYN between guests arrives, and so do the answers of REJECT: of three evaluations the later ones saw them as invalid",
     ),
     Intended(
         "no-leftover-connection",
@@ -53,6 +53,18 @@ ALWAYS = (
     ),
     Intended(
         "host-reject-is-drop", "a REJECT of the host's own packet to a guest that sits directly on a bridge is a drop"
+    ),
+    Intended(
+        "own-invalid-passes",
+        "packets that the host itself sends to a guest in state invalid pass, because a bridge's answers to rejected packets look like that",
+    ),
+    Intended(
+        "answer-goes-back",
+        "the answer to a rejected packet leaves by the port that the packet came by, not by the host's routes",
+    ),
+    Intended(
+        "small-fragments-lost",
+        "IPv6 packets in fragments of less than 1280 bytes are lost: a bridge puts them together and does not take them apart again",
     ),
     Intended(
         "vlan-tracked", "frames that a guest sends with a VLAN tag pass connection tracking, which iptables skipped"

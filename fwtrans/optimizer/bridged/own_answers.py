@@ -1,0 +1,73 @@
+"""The bridge's own answers get out: what a `reject` makes is in no connection, and must not be dropped for that.
+
+    forward      ct state invalid drop            every packet from port to port has been here
+    postrouting  ct state invalid drop   ->       postrouting  ct state invalid accept
+
+A reset or an ICMP message that a bridge's `reject` sends passes postrouting in state invalid (Linux 6.1 and 6.12). Where
+the chains at forward drop all invalid packets, none that is forwarded comes to postrouting, so what is invalid there has
+been made by the host: answers, and the host's own packets, which its own rules have judged. It declines where packets in
+state invalid may be forwarded (`nf_conntrack_allow_invalid`): then such answers are judged like any other packet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fwtrans.ir import fields as known
+from fwtrans.ir.intervals import IntervalSet
+from fwtrans.ir.match import number
+from fwtrans.ir.rule import Rule
+from fwtrans.ir.ruleset import Hook
+from fwtrans.ir.verdict import Accept, Drop, Goto, Jump
+from fwtrans.optimizer.specialise import specialise
+
+if TYPE_CHECKING:
+    from fwtrans.ir.ruleset import Chain, Table
+
+_INVALID = 0
+_CARRIED = {0x0800: 2, 0x86DD: 10}
+
+
+def letting_own_answers_out(table: Table) -> Table:
+    """Return a bridge table whose postrouting chains accept invalid packets where forward has dropped all others."""
+    dropped = [ether_type for ether_type in _CARRIED if _drops_invalid(table, ether_type)]
+    if not dropped:
+        return table
+    chains = tuple(_with_exception(chain, dropped) if _judges_state(table, chain) else chain for chain in table.chains)
+    return replace(table, chains=chains)
+
+
+def _judges_state(table: Table, chain: Chain) -> bool:
+    """Tell whether a chain decides about packets that have left the bridge's own rules behind them."""
+    if chain.base is None or chain.base.hook is not Hook.POSTROUTING or not chain.rules:
+        return False
+    special = specialise(table, chain.name, {known.CT_STATE: IntervalSet.single(3, _INVALID)}).table
+    return any(isinstance(rule.verdict, Drop) for other in special.chains for rule in other.rules)
+
+
+def _with_exception(chain: Chain, ether_types: list[int]) -> Chain:
+    origins = chain.rules[0].origins
+    tests = () if len(ether_types) == len(_CARRIED) else (number(known.ETHER_TYPE, *ether_types),)
+    return replace(chain, rules=(Rule((*tests, number(known.CT_STATE, _INVALID)), Accept(), origins), *chain.rules))
+
+
+def _drops_invalid(table: Table, ether_type: int) -> bool:
+    """Tell whether some chain at forward drops every invalid packet of a protocol."""
+    facts = {
+        known.CT_STATE: IntervalSet.single(3, _INVALID),
+        known.ETHER_TYPE: IntervalSet.single(16, ether_type),
+        known.NFPROTO: IntervalSet.single(8, _CARRIED[ether_type]),
+    }
+    at_forward = (chain for chain in table.chains if chain.base is not None and chain.base.hook is Hook.FORWARD)
+    return any(_always_drops(specialise(table, chain.name, facts).table, chain.name) for chain in at_forward)
+
+
+def _always_drops(table: Table, name: str) -> bool:
+    chain = table.chain(name)
+    if chain is None or not chain.rules or chain.rules[0].steps:
+        return False
+    verdict = chain.rules[0].verdict
+    if isinstance(verdict, (Jump, Goto)):
+        return _always_drops(table, verdict.chain)
+    return isinstance(verdict, Drop)
