@@ -27,6 +27,7 @@ from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.clauses import Clauses, touches
 from fwtrans.optimizer.reached import reached
 from fwtrans.optimizer.rule_walk import NEVER_END
+from fwtrans.optimizer.tracking import if_tracked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -133,7 +134,7 @@ def _only_says(rule: Rule, ends: set[Verdict | None]) -> bool:
 
 
 def _run(ruleset: Ruleset) -> Passed:
-    return each_table(ruleset, lambda table, _declined: without_dead_rules(table))
+    return if_tracked(ruleset, each_table(ruleset, lambda table, _declined: without_dead_rules(table)))
 
 
 PASS = Pass("dead-rules", "leave out rules that no packet comes to, or that end its way as it would end anyway", _run)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.specialise import Entry, specialise_entries
+from fwtrans.optimizer.tracking import if_tracked
 
 if TYPE_CHECKING:
     from fwtrans.ir.ruleset import Ruleset, Table
@@ -30,7 +31,7 @@ def folded(table: Table) -> Table:
 
 
 def _run(ruleset: Ruleset) -> Passed:
-    return each_table(ruleset, lambda table, _declined: folded(table))
+    return if_tracked(ruleset, each_table(ruleset, lambda table, _declined: folded(table)))
 
 
 PASS = Pass("fold", "leave out tests that are decided already, and rules and chains that no packet comes to", _run)

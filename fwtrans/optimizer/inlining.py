@@ -29,6 +29,7 @@ from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump, Return
 from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.dead import always_goes_on
 from fwtrans.optimizer.reached import callees_last, reached, rule_targets
+from fwtrans.optimizer.tracking import if_tracked
 
 if TYPE_CHECKING:
     from fwtrans.ir.rule import Rule, Step
@@ -135,7 +136,7 @@ def _origins(*rules: Rule) -> tuple[Origin, ...]:
 
 
 def _run(ruleset: Ruleset) -> Passed:
-    return each_table(ruleset, lambda table, _declined: inlined(table))
+    return if_tracked(ruleset, each_table(ruleset, lambda table, _declined: inlined(table)))
 
 
 PASS = Pass("inline", "put chains of one rule, and of one caller that asks for nothing, in the place of the call", _run)

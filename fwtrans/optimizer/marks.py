@@ -37,6 +37,7 @@ from fwtrans.optimizer.mark_plan import MarkInterpreter
 from fwtrans.optimizer.mark_writes import without_dead_writes
 from fwtrans.optimizer.specialise import Entry, specialise_entries
 from fwtrans.optimizer.state import State
+from fwtrans.optimizer.tracking import if_tracked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -197,7 +198,7 @@ def _rules(table: Table) -> int:
 
 
 def _run(ruleset: Ruleset) -> Passed:
-    return each_table(ruleset, with_mark_verdicts)
+    return if_tracked(ruleset, each_table(ruleset, with_mark_verdicts))
 
 
 PASS = Pass("mark-verdicts", "let chains say verdicts themselves that their callers read from a mark", _run)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from fwtrans.optimizer.base import Pass, Passed
 from fwtrans.optimizer.reached import reached
+from fwtrans.optimizer.tracking import tracks_alike
 from fwtrans.semantics.equivalence import compare
 from fwtrans.semantics.shadowing import FindingKind, lint
 from fwtrans.semantics.side import table_name
@@ -92,7 +93,8 @@ class _Proofs:
 def _without(ruleset: Ruleset, gone: set[_Place]) -> Ruleset:
     if not gone:
         return ruleset
-    return replace(ruleset, tables=tuple(_table(table, gone) for table in ruleset.tables))
+    after = replace(ruleset, tables=tuple(_table(table, gone) for table in ruleset.tables))
+    return after if tracks_alike(ruleset, after) else ruleset
 
 
 def _table(table: Table, gone: set[_Place]) -> Table:

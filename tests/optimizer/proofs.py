@@ -38,15 +38,15 @@ def assert_safe(change: Callable[[Table], Table], before: Table) -> Table:
     return after
 
 
-def assert_safe_everywhere(change: Callable[[Table], Table], whole: Ruleset) -> Ruleset:
-    """Return what a pass makes of all tables of a ruleset, proved together."""
-    tables = tuple(map(with_origins, whole.tables))
-    after = tuple(map(change, tables))
-    assert verify(Ruleset(after)) == ()
-    found = compare(Ruleset(tables), Ruleset(after))
+def assert_safe_everywhere(change: Callable[[Ruleset], Ruleset], whole: Ruleset) -> Ruleset:
+    """Return what a pass makes of a ruleset, proved."""
+    before = Ruleset(tuple(map(with_origins, whole.tables)), whole.assumptions)
+    after = change(before)
+    assert verify(after) == ()
+    found = compare(before, after)
     assert found.equal, [(item.kind, item.subject, item.packet) for item in found.differences] or found.undecided
-    assert tuple(map(change, after)) == after
-    return Ruleset(after)
+    assert change(after) == after
+    return after
 
 
 def becomes(change: Callable[[Table], Table], *chains: Chain) -> str:

@@ -1,0 +1,29 @@
+"""The last rule that needs connection tracking does something beside matching: it makes the kernel track.
+
+Where connections are tracked, fragments are put together before any rule sees them. A rule that no packet matches may be
+the only one that sees to that, so leaving it out changes what other rules see.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fwtrans.optimizer.base import Passed
+from fwtrans.semantics.side import arrives_whole, visits_of
+
+if TYPE_CHECKING:
+    from fwtrans.ir.ruleset import Ruleset
+
+_REASON = "what would be left does not make the kernel put fragments together"
+
+
+def tracks_alike(before: Ruleset, after: Ruleset) -> bool:
+    """Tell whether packets arrive whole in both rulesets, or in neither."""
+    return all(arrives_whole(before, visit) == arrives_whole(after, visit) for visit in visits_of(before))
+
+
+def if_tracked(before: Ruleset, passed: Passed) -> Passed:
+    """Return a pass's result, or what it was given where connections would not be tracked any more."""
+    if passed.ruleset is before or tracks_alike(before, passed.ruleset):
+        return passed
+    return Passed(before, (*passed.declined, _REASON))
