@@ -156,7 +156,6 @@ def _hard(draw: random.Random, site: _Site) -> Entry:
             return None
         base = draw.choice(site.networks) if draw.random() < 0.7 else draw.choice(site.outside)
         return _network(
-            draw,
             int(base.network_address) | draw.getrandbits(12),
             draw.choice((8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32)),
         )

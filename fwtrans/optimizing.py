@@ -49,7 +49,7 @@ def optimize_texts(
     for stage in found.refused:
         message = f"pass `{stage.name}` was left out: its result was not proved equal"
         sink.add(Diagnostic(code="FWT403", message=message, notes=stage.faults[:5]))
-    lowered = lower_ruleset(_with_own_comments(found.ruleset), sink, Printing())
+    lowered = lower_ruleset(_with_own_comments(found.ruleset), sink, Printing(guard_ports=False))
     if sink.errors:
         return Optimization(output="", optimized=found)
     try:

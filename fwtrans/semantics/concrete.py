@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import effect as does
 from fwtrans.ir import verdict as verdicts
+from fwtrans.ir.bits import BitSet
 from fwtrans.ir.fields import CT_STATE, FIELDS, HAS_CONNTRACK, MARK, Family, Field
 from fwtrans.ir.match import AnyOf, FieldTest, KeyPart, MemberTest, OpaqueTest
 from fwtrans.ir.names import NamePattern, NameSet
@@ -258,10 +259,9 @@ class _Run:
         value = self._read(test.field)
         if value is None:
             return False
+        self.lookups += _is_set(test)
         if isinstance(test.values, NameSet):
             return str(value) in test.values
-        if len(getattr(test.values, "ranges", ())) > 1 and len(test.values.complement().ranges) > 1:  # type: ignore[union-attr]
-            self.lookups += 1
         assert isinstance(value, int)  # noqa: S101 -- only name fields hold text
         return value in test.values
 
@@ -386,6 +386,16 @@ class _Run:
         identity = set_identity(table.family, table.name, step.set_name)
         self.updates[identity] = self.updates.get(identity, 0) + 1
         self.effects.append(replace(step, set_name=identity))
+
+
+def _is_set(test: FieldTest) -> bool:
+    """Tell whether nftables needs a set for the values: one comparison does not say them. States are bits there."""
+    if isinstance(test.values, NameSet):
+        return len(test.values.patterns) > 1
+    if isinstance(test.values, BitSet):
+        return len(test.values.cubes) > 1 and len(test.values.complement().cubes) > 1
+    ranges, others = test.values.ranges, test.values.complement().ranges
+    return test.field is not CT_STATE and len(ranges) > 1 and len(others) > 1
 
 
 def _set(table: Table, name: str) -> NamedSet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fwtrans.ir import effect as does
@@ -27,6 +28,13 @@ _HERE = Origin(SourceFile("random", "a rule\n"), 1)
 _LIMITS = tuple(
     StatefulTest(StatefulObject(name, Limit(5, LimitUnit.SECOND, 5))) for name in ("first bucket", "second bucket")
 )
+
+
+_REJECT = verdicts.Reject("icmpx", "port-unreachable")
+
+
+def _in_ip(rule: Rule) -> Rule:
+    return replace(rule, verdict=verdicts.Reject("icmp", "port-unreachable")) if rule.verdict is _REJECT else rule
 
 
 def _address(draw: Random, field: known.Field) -> FieldTest:
@@ -69,6 +77,7 @@ def _tests(draw: Random) -> list[PureTest]:
     if draw.random() < 0.1:
         found.append(bits(known.MARK, *draw.choice(((0xFFFFFFFF, 1), (0xFFFFFFFF, 2), (1, 1)))))
     if draw.random() < 0.08:
+        found = [test for test in found if not isinstance(test, FieldTest) or test.field is not known.L4PROTO]
         found.append(bits(known.TCP_FLAGS, *draw.choice(((2, 2), (16, 16), (18, 2)))))
     return found
 
@@ -93,7 +102,7 @@ def _verdict(draw: Random, later: list[str]) -> Verdict | None:
     if chance < 0.32:
         return verdicts.Return()
     if chance < 0.38:
-        return verdicts.Reject("icmpx", "port-unreachable")
+        return _REJECT
     return verdicts.Accept() if chance < 0.75 else verdicts.Drop()
 
 
@@ -118,4 +127,6 @@ def random_lists(draw: Random) -> Ruleset:
     for at, name in enumerate(users):
         chains.append(Chain(name, _rules(draw, draw.randint(2, 10), users[at + 1 :], plain=draw.random() < 0.3)))
     family = draw.choice((Family.IP, Family.IP, Family.INET, Family.BRIDGE))
+    if family is Family.IP:
+        chains = [replace(chain, rules=tuple(map(_in_ip, chain.rules))) for chain in chains]
     return Ruleset((Table(family, "lists", tuple(chains)),))

@@ -55,6 +55,7 @@ class Shared(Protocol):
     family: Family
     settled: Mapping[Field, ValueSet]
     proof_only: bool
+    guard_ports: bool
 
     def chain_name(self, name: str) -> str:
         """Return the printed name of a chain of the IR."""
@@ -127,7 +128,7 @@ class _Writer:
         self.shared = shared
         self.protocol = _settled_protocol(steps)
         self.skip_protocol = self.protocol is not None and _is_implied(steps, self.protocol)
-        self.guarded = HAS_TRANSPORT in shared.settled
+        self.guarded = HAS_TRANSPORT in shared.settled or not shared.guard_ports
         self.out: list[nft.Statement] = []
 
     def write(
@@ -206,7 +207,7 @@ class _Writer:
             self.skip_protocol = False
             return
         if test.field is HAS_TRANSPORT:
-            if test == present(HAS_TRANSPORT):
+            if test == present(HAS_TRANSPORT) and self.shared.guard_ports:
                 self._guard()
                 return
         elif _needs_transport(test.field):

@@ -46,11 +46,14 @@ _BRIDGE_CONNTRACK = -200
 class Printing:
     """How to print: with counters or without, and what to call an origin in a rule's comment.
 
+    `guard_ports` False adds no test of its own for a whole transport header: for rules that came from nftables, which are
+    printed as they were.
     `proof_only` prints bridge ports in a form that our readers take and nft does not: for proofs, never for loading.
     """
 
     counters: bool = False
     proof_only: bool = False
+    guard_ports: bool = True
     origin_id: Callable[[Origin], str] = lambda origin: str(origin.line)
 
 
@@ -91,6 +94,7 @@ class _TableLowering:
     family: Family = field(init=False)
     settled: Mapping[Field, ValueSet] = field(init=False)
     proof_only: bool = field(init=False)
+    guard_ports: bool = field(init=False)
     renamings: list[Renaming] = field(default_factory=list)
     _chains: dict[str, str] = field(default_factory=dict)
     _sets: dict[str, str] = field(default_factory=dict)
@@ -107,6 +111,7 @@ class _TableLowering:
     def __post_init__(self) -> None:
         self.family = self.table.family
         self.proof_only = self.printing.proof_only
+        self.guard_ports = self.printing.guard_ports
         tracked = any(uses_conntrack(rule) for chain in self.table.chains for rule in chain.rules)
         early = any(chain.base.priority <= _BRIDGE_CONNTRACK for chain in self.table.chains if chain.base is not None)
         whole = tracked and not (self.family is Family.BRIDGE and early)
