@@ -49,7 +49,7 @@ from fwtrans.semantics.bridged.reading import (
 )
 from fwtrans.semantics.bridged.topology import ACCEPT_MARK_CHAIN, has_firewall_bridges
 from fwtrans.semantics.equivalence import compare
-from fwtrans.semantics.outcome import Comparison, DifferenceKind, Limits
+from fwtrans.semantics.outcome import Comparison, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -87,6 +87,13 @@ class Setting:
     limits: Limits = field(default_factory=Limits)
 
 
+class _Bits(NamedTuple):
+    """The bits of the mark that only carry a decision from rule to rule, and those of them that the new rules have not."""
+
+    carried: int
+    unread: int
+
+
 class BridgedComparison(NamedTuple):
     """The comparison of all parts, and what is different on purpose."""
 
@@ -109,7 +116,7 @@ def compare_bridged(old: Ruleset, new: Ruleset, setting: Setting) -> BridgedComp
     parts.append(_compared(_without_answers(before), _without_answers(new), mute, carried, setting))
     answered, told = _answered(before, new, setting)
     parts.append(_compared(before, new, list(answered_paths(answered, setting.hardware)), carried, setting, _UNBORN))
-    local, closed = _local(old, new, list(local_paths(old, new, names)), unread, setting)
+    local, closed = _local(old, new, list(local_paths(old, new, names)), _Bits(carried, unread), setting)
     parts.append(local)
     assumptions = [_SAME_STATE, *reading.assumptions]
     if carried:
@@ -121,16 +128,19 @@ def compare_bridged(old: Ruleset, new: Ruleset, setting: Setting) -> BridgedComp
 def _without_firewall_bridges(reading: Reading, old: Ruleset, new: Ruleset, setting: Setting) -> BridgedComparison:
     """Compare rules for bridges of other software: one hook for whatever passes a bridge, from any port to any other."""
     before = reading.ruleset
-    unread = _written_and_read(old) & ~_used(new)
+    carried = _written_and_read(old)
+    unread = carried & ~_used(new)
     paths = list(any_bridge_paths(other_protocols((before, new))))
     classic, ours = (_with_iptables_names(_without_answers(side)) for side in (before, new))
     parts = [_compared(classic, ours, paths, unread, setting)]
     routed = for_local_packets(old)
-    local, _ = _local(routed, new, list(local_paths(routed, new, names_of(before, new))), unread, setting)
+    ways = list(local_paths(routed, new, names_of(before, new)))
+    local, closed = _local(routed, new, ways, _Bits(carried, unread), setting)
     rejects = [rule for rule in _rules(before) if isinstance(rule.verdict, Reject)]
     origins = tuple(dict.fromkeys(origin for rule in rejects for origin in rule.origins))
     told = (REJECT_IS_DROP._replace(text=REJECT_OF_BRIDGED, origins=origins),) if origins else ()
-    return BridgedComparison(_joined([*parts, local], (_SAME_STATE, *reading.assumptions)), (*reading.intended, *told))
+    intended = (*reading.intended, *told, *closed)
+    return BridgedComparison(_joined([*parts, local], (_SAME_STATE, *reading.assumptions)), intended)
 
 
 def _with_iptables_names(ruleset: Ruleset) -> Ruleset:
@@ -184,17 +194,28 @@ def _compared(
 
 
 def _local(
-    old: Ruleset, new: Ruleset, paths: list[Path], unread: int, setting: Setting
+    old: Ruleset, new: Ruleset, paths: list[Path], bits: _Bits, setting: Setting
 ) -> tuple[Comparison, tuple[Intended, ...]]:
     """Compare what the host itself does; where only a mark from before makes a difference, the leak has been closed."""
-    found = _compared(old, new, paths, unread, setting)
-    if found.equal or not unread or not all(item.kind is DifferenceKind.VERDICT for item in found.differences):
+    found = _compared_locally(old, new, paths, bits, setting)
+    if found.equal or found.undecided or not bits.unread:
         return found, ()
-    closed = _compared(_with_cleared_mark(old, unread), new, paths, unread, setting)
+    closed = _compared_locally(_with_cleared_mark(old, bits.unread), new, paths, bits, setting)
     if not closed.equal:
         return found, ()
     origins = (origin for item in found.differences for place in item.old.decided_by for origin in place.origins)
     return closed, (MARK_LEAK_CLOSED._replace(origins=tuple(dict.fromkeys(origins))),)
+
+
+def _compared_locally(old: Ruleset, new: Ruleset, paths: list[Path], bits: _Bits, setting: Setting) -> Comparison:
+    if bits.unread == bits.carried:
+        return _compared(old, new, paths, bits.unread, setting)
+    # the last rules that a packet to the host meets leave a mark that no rule reads any more
+    ends = [path for path in paths if path.visit.hook is Hook.INPUT and path.visit.family in IP_FAMILIES]
+    others = [path for path in paths if path not in ends]
+    return _joined(
+        [_compared(old, new, others, bits.unread, setting), _compared(old, new, ends, bits.carried, setting)], ()
+    )
 
 
 def _joined(parts: Iterable[Comparison], assumptions: Iterable[str]) -> Comparison:
