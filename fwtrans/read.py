@@ -56,8 +56,8 @@ class Files(Protocol):
     def read(self, path: str) -> SourceFile | None:
         """Return one file, None where it cannot be read."""
 
-    def matching(self, pattern: str) -> tuple[str, ...]:
-        """Return the paths that a shell pattern names, sorted."""
+    def matching(self, pattern: str) -> tuple[str, ...] | None:
+        """Return the paths that a shell pattern names, sorted; None where it cannot be looked for."""
 
 
 class Reading(NamedTuple):

@@ -77,9 +77,10 @@ def _owner(table: TableName, chains: Sequence[str]) -> str:
 def services(processes: Path = Path("/proc"), units: Path = Path("/etc/systemd/system")) -> Iterator[Diagnostic]:
     """Yield a finding for each service that would change the rules by itself: it runs, or it starts at boot."""
     running = _process_names(processes)
+    enabled = {path.name for path in units.glob("*.wants/*")}
     for service in _SERVICES:
         is_running = bool(service.process) and service.process[:15] in running
-        at_boot = any(units.glob(f"*.wants/{service.unit}.service"))
+        at_boot = f"{service.unit}.service" in enabled
         if is_running or at_boot:
             what = "is running" if is_running else "starts at boot"
             yield Diagnostic(code="FWT619", message=f"{service.unit} {what}: {service.advice}")

@@ -15,7 +15,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fwtrans.cli.commands import apply, confirm, explain, lab, optimize, rollback, simulate, status, translate, verify
+from fwtrans.cli.commands import (
+    apply,
+    collect,
+    confirm,
+    explain,
+    lab,
+    optimize,
+    rollback,
+    simulate,
+    status,
+    translate,
+    verify,
+)
 from fwtrans.cli.output import Result, perform
 
 if TYPE_CHECKING:
@@ -27,6 +39,7 @@ COMMANDS: tuple[Callable[..., Result], ...] = (
     verify.verify,
     simulate.simulate,
     optimize.optimize,
+    collect.collect,
     apply.apply,
     confirm.confirm,
     rollback.rollback,

@@ -6,6 +6,7 @@ printing; a byte order mark goes. NUL bytes and other binary content are the par
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import sys
@@ -15,11 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink
+from fwtrans.ir.host import Host
 from fwtrans.parsers.pve.directory import is_pve_directory, recognise_path
 from fwtrans.source import SourceFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from ipaddress import IPv4Interface, IPv6Interface
 
 # What `fwtrans collect` writes, in the order in which it is read.
@@ -66,6 +68,21 @@ def read_host_addresses(texts: Iterable[str], sink: DiagnosticSink) -> tuple[IPv
             hint = "with its network's length, as in 10.0.0.1/24"
             sink.add(Diagnostic(code="FWT112", message=f"`{text}` is no address of a host", hints=(hint,)))
     return tuple(found)
+
+
+def read_host_facts(paths: Iterable[str]) -> Host:
+    """Return what `fwtrans collect` noted of the host: its addresses, and that bridged packets do not pass iptables."""
+    for path in paths:
+        try:
+            facts = json.loads((Path(path) / "facts.json").read_bytes())
+            addresses = [
+                ip_interface(text) for link in facts["interfaces"] if link["name"] != "lo" for text in link["addresses"]
+            ]
+            passes = facts["settings"].get("net.bridge.bridge-nf-call-iptables")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+        return Host(addresses=tuple(addresses), bridged=False if passes == "0" else None)
+    return Host()
 
 
 def read_lines(path: str, sink: DiagnosticSink) -> tuple[str, ...]:
@@ -130,19 +147,60 @@ def _read(place: Path, name: str, sink: DiagnosticSink) -> SourceFile | None:
     return SourceFile(name, data.decode("utf-8-sig", errors="surrogateescape"))
 
 
+_NETWORK = Path("/etc/network")
+
+
 class FileAccess:
-    """What readers may ask of the file system: a file that another names, and what a pattern matches."""
+    """What readers may ask of the file system: a file that another names, and what a pattern matches.
+
+    `paths` are what the command was given. Where that came from another host, so does all that it names: in what
+    `fwtrans collect` wrote, /etc/network/interfaces.d is the folder interfaces.d beside the file interfaces.
+    """
+
+    def __init__(self, paths: Iterable[str] = ()) -> None:
+        given = [Path(path) for path in paths]
+        self._folders = tuple(path if path.is_dir() else path.parent for path in given)
+        self._is_elsewhere = bool(given) and not any(folder.resolve() == _NETWORK for folder in self._folders)
 
     def read(self, path: str) -> SourceFile | None:
         """Return one file, None where it cannot be read."""
-        return _read(Path(path), path, DiagnosticSink())
+        for moved in self._moved(path):
+            found = _read(Path(moved), moved, DiagnosticSink())
+            if found is not None:
+                return found
+        return None
 
-    def matching(self, pattern: str) -> tuple[str, ...]:
-        """Return the paths that a shell pattern names, sorted."""
-        place = Path(pattern)
-        anchor = Path(place.anchor) if place.anchor else Path()
-        relative = place.relative_to(place.anchor) if place.anchor else place
-        return tuple(sorted(str(found) for found in anchor.glob(str(relative))))
+    def matching(self, pattern: str) -> tuple[str, ...] | None:
+        """Return the paths that a shell pattern names, sorted; None where that other host's files are not here."""
+        moved = self._moved(pattern)
+        found = {path for one in moved for path in _glob(one)}
+        if not found and self._is_elsewhere and _is_of_network(pattern) and not self._has_all(moved):
+            return None
+        return tuple(sorted(found))
+
+    def _moved(self, path: str) -> tuple[str, ...]:
+        """Return where a path of the other host is here."""
+        if not self._is_elsewhere or not _is_of_network(path):
+            return (path,)
+        inside = Path(path).relative_to(_NETWORK)
+        return tuple(dict.fromkeys(str(folder / inside) for folder in self._folders))
+
+    def _has_all(self, moved: Iterable[str]) -> bool:
+        """Tell whether a pattern's folder was collected, with nothing in it that matches."""
+        return any((folder / "manifest.json").is_file() for folder in self._folders) or any(
+            Path(one).parent.is_dir() and Path(one).parent not in self._folders for one in moved
+        )
+
+
+def _is_of_network(path: str) -> bool:
+    return Path(path).is_relative_to(_NETWORK)
+
+
+def _glob(pattern: str) -> Iterator[str]:
+    place = Path(pattern)
+    anchor = Path(place.anchor) if place.anchor else Path()
+    relative = place.relative_to(place.anchor) if place.anchor else place
+    return (str(found) for found in anchor.glob(str(relative)))
 
 
 def write_file(place: Path, text: str) -> None:

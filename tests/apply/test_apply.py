@@ -8,15 +8,16 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from fwtrans.apply import boot
 from fwtrans.apply.finish import Finished, confirm, roll_back, status
 from fwtrans.apply.run import Applied, Outcome, apply
 from fwtrans.apply.tell import status_text, status_value
 from fwtrans.backend.loader.pending import guard_is_alive, lock, read_pending
+from fwtrans.backend.loader.programs import find
 from fwtrans.backend.loader.real import LibNft
 from fwtrans.cli.inputs import FileAccess
 from fwtrans.diagnostics import DiagnosticSink
@@ -24,7 +25,6 @@ from tests.apply.conftest import OTHERS, run
 from tests.namespaces import namespace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.apply.conftest import Host
@@ -45,7 +45,11 @@ class Run:
             sink = DiagnosticSink()
             request = host.request(**options)  # type: ignore[arg-type]
             found = apply(wanted, request, sink, FileAccess())  # type: ignore[arg-type]
-            told = {**found.value, "codes": [item.code for item in sink.found], "said": [item.message for item in sink.found]}
+            told = {
+                **found.value,
+                "codes": [item.code for item in sink.found],
+                "said": [item.message for item in sink.found],
+            }
             os.write(writer, json.dumps(told).encode())
             os._exit(0)
         os.close(writer)
@@ -93,8 +97,8 @@ def rolled_back(host: Host, to: str = "") -> Finished:
 
 
 @pytest.fixture
-def ours() -> Iterator[list[str]]:
-    yield ["table ip fwtrans", "table ip6 fwtrans"]
+def ours() -> list[str]:
+    return ["table ip fwtrans", "table ip6 fwtrans"]
 
 
 def test_not_confirmed_it_is_byte_for_byte_what_it_was(host: Host) -> None:
@@ -209,7 +213,9 @@ def test_another_member_of_a_set_is_refused(host: Host) -> None:
 
 def test_a_ruleset_that_does_something_else_is_refused(host: Host, tmp_path: Path) -> None:
     new = tmp_path / "new.nft"
-    new.write_text("table ip fwtrans {\n\tchain INPUT {\n\t\ttype filter hook input priority filter; policy accept;\n\t}\n}\n")
+    new.write_text(
+        "table ip fwtrans {\n\tchain INPUT {\n\t\ttype filter hook input priority filter; policy accept;\n\t}\n}\n"
+    )
     assert [code for code, _ in refused(host, wanted=host.wanted(new))] == ["FWT608"]
 
 
@@ -222,7 +228,9 @@ def test_a_table_of_somebody_else_is_refused(host: Host, tmp_path: Path) -> None
 def test_what_nft_refuses_is_told_at_the_source_rule(host: Host) -> None:
     run("ip6tables-nft", "-F")
     rule = "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT"
-    (host.dumps / "iptables-save").write_text((host.dumps / "iptables-save").read_text().replace(rule, f"{rule}\n{rule.replace('22', '23')}"))
+    (host.dumps / "iptables-save").write_text(
+        (host.dumps / "iptables-save").read_text().replace(rule, f"{rule}\n{rule.replace('22', '23')}")
+    )
     wanted = host.wanted()
     broken = type(wanted)(
         tuple(
@@ -239,7 +247,9 @@ def test_what_nft_refuses_is_told_at_the_source_rule(host: Host) -> None:
     lines = (host.dumps / "iptables-save").read_text().splitlines()
     ((code, message),) = refused(host, wanted=broken, allow_changes=True)
     assert code == "FWT603"
-    assert message.startswith(f"{host.dumps}/iptables-save:{lines.index(rule.replace('22', '23')) + 1}: nft refuses this")
+    assert message.startswith(
+        f"{host.dumps}/iptables-save:{lines.index(rule.replace('22', '23')) + 1}: nft refuses this"
+    )
 
 
 def test_both_variants_with_rules_are_refused(host: Host) -> None:
@@ -267,7 +277,12 @@ def test_a_second_apply_while_one_waits_is_refused(host: Host) -> None:
 def test_who_says_no_changes_nothing(host: Host) -> None:
     before = host.listing()
     plans: list[str] = []
-    found = apply(host.wanted(), host.request(ask=lambda plan: bool(plans.append(plan))), DiagnosticSink(), FileAccess())
+
+    def decline(plan: str) -> bool:
+        plans.append(plan)
+        return False
+
+    found = apply(host.wanted(), host.request(ask=decline), DiagnosticSink(), FileAccess())
     assert found.outcome is Outcome.DECLINED
     assert host.listing() == before
     assert "take out of the way: iptables-legacy, ip6 filter" in plans[0]
@@ -387,11 +402,11 @@ def test_a_boot_loads_the_rules_once_they_are_confirmed(host: Host) -> None:
         run("nft", "-f", str(files.rules))
         assert run("nft", "list", "table", "ip", "fwtrans") == loaded[0]
     unit = files.unit.read_text()
-    assert f"ExecStart={boot.find('nft')} -f {files.rules}" in unit
+    assert f"ExecStart={find('nft')} -f {files.rules}" in unit
     assert "Before=network-pre.target" in unit
     assert "bridge-nf-call" not in unit
     assert files.link.resolve() == files.unit.resolve()
-    if verify := boot.find("systemd-analyze"):
+    if verify := find("systemd-analyze"):
         done = subprocess.run([verify, "verify", "--man=no", str(files.unit)], capture_output=True, check=False)
         assert b"fwtrans.service" not in done.stderr, done.stderr
     rolled_back(host)
@@ -425,8 +440,6 @@ def test_status_and_history(host: Host) -> None:
 
 
 def test_old_snapshots_go(host: Host) -> None:
-    from dataclasses import replace
-
     for _ in range(3):
         request = replace(host.request(confirm_within=1.0), keep=2)
         apply(host.wanted(), request, DiagnosticSink(), FileAccess())

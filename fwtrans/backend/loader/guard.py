@@ -42,7 +42,15 @@ def arm(directory: Path, identity: str) -> None:
     if _systemd_is_ours():
         unit = f"fwtrans-way-back-{identity}"
         done = run(
-            ["systemd-run", "--quiet", "--collect", "--property=Restart=on-failure", f"--unit={unit}", f"--setenv=PYTHONPATH={package_root}", *words]
+            [
+                "systemd-run",
+                "--quiet",
+                "--collect",
+                "--property=Restart=on-failure",
+                f"--unit={unit}",
+                f"--setenv=PYTHONPATH={package_root}",
+                *words,
+            ]
         )
         if done.status:
             raise NotArmed(f"systemd-run: {done.error}")

@@ -23,7 +23,7 @@ from fwtrans.backend.loader.image import TableName
 from fwtrans.backend.loader.programs import Done, find, run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from fwtrans.backend.loader.client import NftClient
 
@@ -76,15 +76,18 @@ class ToolFailed(Exception):  # noqa: N818 -- it is an answer
 
 def read_old_rules(nft_tables: Iterable[TableName]) -> tuple[OldRules, ...]:
     """Return what every owner has that has a table at all; `nft_tables` are those that the kernel has."""
-    owned = set(nft_tables)
-    found = [rules for program in ("iptables", "ip6tables") if (rules := _legacy(f"{program}-legacy")) is not None]
-    found.extend(rules for rules in (_bridge_legacy(), _arp_legacy()) if rules is not None)
-    for family in FAMILIES:
-        tables = tuple(name for name in NFT_TABLES if TableName(family.nft, name) in owned)
-        if tables:
-            dump = _ask([f"{family.program}-nft-save", *(["-c"] if family.nft.startswith("ip") else [])])
-            found.append(OldRules(f"{family.program}-nft", dump.text, tables))
-    return tuple(found)
+    owned = frozenset(nft_tables)
+    every = [read() for read in LEGACY.values()] + [nft_variant(family, owned) for family in FAMILIES]
+    return tuple(rules for rules in every if rules is not None)
+
+
+def nft_variant(family: Family, nft_tables: frozenset[TableName]) -> OldRules | None:
+    """Return what the nft variant of a program has, None where it has no table."""
+    tables = tuple(name for name in NFT_TABLES if TableName(family.nft, name) in nft_tables)
+    if not tables:
+        return None
+    dump = _ask([f"{family.program}-nft-save", *(["-c"] if family.nft.startswith("ip") else [])])
+    return OldRules(f"{family.program}-nft", dump.text, tables)
 
 
 def tables_of_iptables(client: NftClient) -> frozenset[TableName]:
@@ -285,6 +288,15 @@ def _bridge_dump(tables: Iterable[str], prefix: Sequence[str] = ()) -> str:
                 rules.append(f"-A {chain} {line.rstrip()}")
         parts.append("\n".join([f"*{table}", *chains, *rules, "", ""]))
     return "".join(parts)
+
+
+LEGACY: dict[str, Callable[[], OldRules | None]] = {
+    "iptables-legacy": lambda: _legacy("iptables-legacy"),
+    "ip6tables-legacy": lambda: _legacy("ip6tables-legacy"),
+    "ebtables-legacy": _bridge_legacy,
+    "arptables-legacy": _arp_legacy,
+}
+"""Each legacy owner's reader, which returns None where the kernel has no table of it."""
 
 
 def _empty_tables(dump: str) -> Iterable[str]:

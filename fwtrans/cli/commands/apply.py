@@ -22,9 +22,7 @@ def apply(
         float, typer.Option("--confirm-within", min=1.0, help="Seconds until all is undone unless it is confirmed")
     ] = 60.0,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before loading")] = False,
-    persist: Annotated[
-        bool, typer.Option("--persist", help="Load it at every boot too, once it is confirmed")
-    ] = False,
+    persist: Annotated[bool, typer.Option("--persist", help="Load it at every boot too, once it is confirmed")] = False,
     allow_changes: Annotated[
         bool, typer.Option("--allow-changes", help="Load it although it treats packets differently than what runs")
     ] = False,
@@ -43,13 +41,14 @@ def apply(
     from fwtrans.apply.run import apply as put_in_force
     from fwtrans.apply.wanted import read_wanted
     from fwtrans.cli.exitcodes import exit_code_of
-    from fwtrans.cli.inputs import FileAccess, read_paths
+    from fwtrans.cli.inputs import FileAccess, read_host_facts, read_paths
     from fwtrans.cli.output import announce
     from fwtrans.diagnostics import Diagnostic, DiagnosticSink
     from fwtrans.translate import Settings
 
     sink = DiagnosticSink()
-    wanted = read_wanted(read_paths(paths, sink), Settings(), sink, FileAccess())
+    settings = Settings(host=read_host_facts(paths))
+    wanted = read_wanted(read_paths(paths, sink), settings, sink, FileAccess(paths))
     if wanted is None or sink.errors:
         own = all(item.code.startswith("FWT6") for item in sink.errors)
         exit_code = ExitCode.LOAD_RESTORED if own else exit_code_of(sink.found)
@@ -74,7 +73,7 @@ def apply(
         ask=agree,
         say=announce,
     )
-    found: Applied = put_in_force(wanted, request, sink, FileAccess())
+    found: Applied = put_in_force(wanted, request, sink, FileAccess(paths))
     exits = {
         Outcome.CONFIRMED: ExitCode.DONE,
         Outcome.DECLINED: ExitCode.FINDINGS,

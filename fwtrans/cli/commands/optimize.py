@@ -46,7 +46,7 @@ def optimize(
             raise typer.BadParameter(message, param_hint="--skip")
     sink = DiagnosticSink()
     settings = Settings(verify=not no_verify, skip=frozenset(skip or ()))
-    result = optimize_texts(read_paths([path], sink), settings, sink, FileAccess())
+    result = optimize_texts(read_paths([path], sink), settings, sink, FileAccess([path]))
     exit_code = exit_code_of(sink.found)
     if output and exit_code is ExitCode.DONE:
         write_file(Path(output), result.output)

@@ -37,7 +37,7 @@ def simulate(
         message = "give either a packet (key=value...) or --packets FILE"
         raise typer.BadParameter(message)
     sink = DiagnosticSink()
-    reading = read_inputs(read_paths([ruleset], sink), sink, FileAccess())
+    reading = read_inputs(read_paths([ruleset], sink), sink, FileAccess([ruleset]))
     lines = [tuple(packet or ())] if packet else [tuple(line.split()) for line in read_lines(packets, sink)]
     probes = [read_probe(words, sink) for words in lines if words and not words[0].startswith("#")]
     if reading is None or sink.errors:

@@ -99,7 +99,7 @@ def translate(
         fwtrans translate iptables-save ip6tables-save ipset-save -o host.nft
     """
     from fwtrans.backend.nft.target import TARGETS
-    from fwtrans.cli.inputs import FileAccess, read_host_addresses, read_paths, write_file
+    from fwtrans.cli.inputs import FileAccess, read_host_addresses, read_host_facts, read_paths, write_file
     from fwtrans.diagnostics import DiagnosticSink
     from fwtrans.ir.host import Host
     from fwtrans.report.translation import line_map_json, translation_report, translation_value
@@ -116,9 +116,11 @@ def translate(
         strict=strict,
         target=TARGETS[target.value],
         close_mark_leak=Fix.MARK_LEAK in (fix or ()),
-        host=Host(addresses=read_host_addresses(host_address or (), sink), bridged=_BRIDGED[bridged]),
+        host=read_host_facts(paths).joined(
+            Host(addresses=read_host_addresses(host_address or (), sink), bridged=_BRIDGED[bridged])
+        ),
     )
-    result = translate_texts(sources, settings, sink, FileAccess())
+    result = translate_texts(sources, settings, sink, FileAccess(paths))
     exit_code = exit_code_of(sink.found)
     if exit_code is ExitCode.DONE or (partial and result.output):
         for name, text in ((output, result.output), (map_file, line_map_json(result.line_map))):

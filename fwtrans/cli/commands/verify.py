@@ -50,7 +50,7 @@ def _verify(old: str, new: str, *, strict: bool) -> Result:
 
     sink = DiagnosticSink()
     before, after = read_paths([old], sink), read_paths([new], sink)
-    found = verify_sides(before, after, sink, FileAccess(), strict=strict)
+    found = verify_sides(before, after, sink, FileAccess((old, new)), strict=strict)
     if found is None:
         return Result(exit_code=ExitCode.UNREADABLE, diagnostics=tuple(sink.found))
     return Result(
@@ -68,7 +68,7 @@ def _lint(path: str) -> Result:
     from fwtrans.verify import lint_side
 
     sink = DiagnosticSink()
-    found = lint_side(read_paths([path], sink), sink, FileAccess())
+    found = lint_side(read_paths([path], sink), sink, FileAccess([path]))
     if found is None:
         return Result(exit_code=ExitCode.UNREADABLE, diagnostics=tuple(sink.found))
     return Result(

@@ -38,8 +38,8 @@ class Files(Protocol):
     def read(self, path: str) -> SourceFile | None:
         """Return one file, None where it cannot be read."""
 
-    def matching(self, pattern: str) -> tuple[str, ...]:
-        """Return the paths that a shell pattern names, sorted."""
+    def matching(self, pattern: str) -> tuple[str, ...] | None:
+        """Return the paths that a shell pattern names, sorted; None where it cannot be looked for."""
 
 
 class NoFiles:
@@ -155,7 +155,7 @@ class _File:
         if found is None:
             raise BadStatement("FWT150", "`include` names one file", 0, len(text), hint='`include "/etc/nftables.d/*"`')
         path = unquoted(found[1])
-        paths = self.reader.files.matching(path) if set(path) & set("*?[") else (path,)
+        paths = (self.reader.files.matching(path) or ()) if set(path) & set("*?[") else (path,)
         if self.depth >= DEEPEST_INCLUDE:
             raise BadStatement("FWT154", f"`{path}` is included too deeply", found.start(1), found.end(1))
         for name in paths:

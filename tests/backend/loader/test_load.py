@@ -49,7 +49,7 @@ table inet fwtrans {{
 
 def tables(client: NftClient) -> dict[str, object]:
     """Return what is loaded, in an order that does not depend on when it was made."""
-    found = {}
+    found: dict[str, object] = {}
     for name in client.tables():
         listing = client.listing(name)
         assert listing is not None
@@ -418,7 +418,7 @@ def test_a_change_is_quick_whatever_the_number_of_guests(kernel: LibNft) -> None
     with_rule = (replace(before, chains=tuple(replace(chain, rules=("drop", *chain.rules)) if chain.name == "guest7" else chain for chain in before.chains)),)  # fmt: skip
     state = load(kernel, (before,), None).state
     assert before.size > 10_000
-    best = {}
+    best: dict[str, float] = {}
     for name, wanted in (("element", with_element), ("rule", with_rule)) * 5:
         plan = make_plan(assess(kernel, state, ()).present, wanted)
         assert not plan.prepare

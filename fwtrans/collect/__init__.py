@@ -1,0 +1,1 @@
+"""A snapshot of a host: all that a translation needs of it, read only, without secrets."""
