@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from fwtrans.ir import effect as does
 from fwtrans.ir.bits import BitSet
-from fwtrans.ir.fields import CT_STATE, FIELDS, HAS_CONNTRACK, MARK, FieldKind
+from fwtrans.ir.fields import CT_STATE, FIELDS, HAS_CONNTRACK, L4PROTO, MARK, FieldKind
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest
 from fwtrans.ir.rule import is_pure
-from fwtrans.ir.verdict import TERMINAL, Accept, Dispatch, Drop, Goto, Jump, Reject, TransparentProxy
+from fwtrans.ir.verdict import TERMINAL, Accept, Dispatch, Drop, Goto, Jump, Reject, SynProxy, TransparentProxy
 from fwtrans.ir.walk import map_targets
 
 if TYPE_CHECKING:
@@ -156,8 +156,20 @@ def without(clause: Clause, known: Mapping[Field, ValueSet]) -> Rule:
 def without_settled(clause: Clause, settled: Mapping[Field, ValueSet]) -> Rule:
     """Return the rule without the tests that every packet passes of which so much is known."""
     front = sum(1 for _ in takewhile(is_pure, clause.rule.steps))
-    kept = [step for step in clause.rule.steps[:front] if not _holds(step, settled)]
+    named = names_protocol(clause.rule)
+    kept = [step for step in clause.rule.steps[:front] if not _holds(step, settled) or (named and _is_protocol(step))]
     return replace(clause.rule, steps=(*kept, *clause.rule.steps[front:]))
+
+
+def names_protocol(rule: Rule) -> bool:
+    """Tell whether nftables wants the transport protocol tested in the same rule: `dnat to 10.0.0.1:80` is refused without."""
+    if isinstance(rule.verdict, (TransparentProxy, SynProxy)):
+        return True
+    return any(isinstance(step, does.Nat) and step.ports is not None for step in rule.steps)
+
+
+def _is_protocol(step: Step) -> bool:
+    return isinstance(step, FieldTest) and step.field is L4PROTO
 
 
 def narrowed(clause: Clause, tests: Mapping[Field, ValueSet]) -> Clause:

@@ -130,3 +130,12 @@ def test_names_stay_when_a_guest_comes() -> None:
     more = dispatched(*JUMPS, more=GUESTS)
     lines = set(one.splitlines()) ^ set(more.splitlines())
     assert all("tap7" in line or "tap6" in line for line in lines)
+
+
+def test_a_translation_of_ports_keeps_its_protocol() -> None:
+    """nft refuses `dnat to 10.0.0.1:80` in a rule that does not test the protocol."""
+    rules = "\n  ".join(f"tcp dport {port} dnat to 10.0.0.{port}:{port + 1}" for port in range(20, 30))
+    text = f"table ip nat {{\n chain forward {{ type nat hook prerouting priority dstnat; policy accept;\n  {rules}\n }}\n}}\n"
+    found = after(dispatch.PASS, text)
+    assert_loads(found)
+    assert len(rules_of(found)) == 1
