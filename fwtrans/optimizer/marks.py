@@ -23,6 +23,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir.bits import BitSet
+from fwtrans.ir.effect import Assign
 from fwtrans.ir.fields import MARK
 from fwtrans.ir.match import FieldTest
 from fwtrans.ir.rule import Rule
@@ -113,10 +114,28 @@ def _is_shallow(table: Table) -> bool:
 
 
 def _repeated(table: Table, entries: Sequence[MarkEntry], mask: int, *, tails: bool) -> Table:
+    """Return the table after as many rounds as win something: fewer rules that read the bits, or write them, or fewer rules."""
+    table = _folded(table, entries, mask)
+    while True:
+        after = _once(table, entries, mask, tails=tails)
+        if _measure(after, mask) >= _measure(table, mask):
+            return table
+        table = after
+
+
+def _measure(table: Table, mask: int) -> tuple[int, int, int, int]:
+    rules = [rule for chain in table.chains for rule in chain.rules]
+    reading = sum(bool(bits_read(rule) & mask) for rule in rules)
+    writing = sum(isinstance(step, Assign) and step.field is MARK for rule in rules for step in rule.steps)
+    return reading, writing, len(rules), len(table.chains)
+
+
+def _folded(table: Table, entries: Sequence[MarkEntry], mask: int) -> Table:
+    known = [Entry(entry.chain, _facts(entry, mask)) for entry in entries]
     before = None
     while table != before:
         before = table
-        table = _once(table, entries, mask, tails=tails)
+        table = inlined_verdicts(specialise_entries(table, known, learn=True).table)
     return table
 
 
@@ -130,8 +149,7 @@ def _once(table: Table, entries: Sequence[MarkEntry], mask: int, *, tails: bool)
         interpreter.entry(entry.chain, State(facts, facts), entry.chain, leaving)
     found = interpreter.result(names)
     found = without_dead_writes(found, {entry.chain: entry.seen_later for entry in entries}, mask)
-    found = specialise_entries(found, [Entry(entry.chain, _facts(entry, mask)) for entry in entries], learn=True).table
-    return inlined_verdicts(found)
+    return _folded(found, entries, mask)
 
 
 def _facts(entry: MarkEntry, mask: int) -> Facts:

@@ -263,6 +263,17 @@ def test_random_rulesets_do_the_same(seed: int, mask: int, entry: int | None, se
             assert without_mark_bits(after, chain_of.name, mask, entry=entry, seen_later=seen_later).table == after
 
 
+def test_chains_of_rests_do_not_breed_more_of_them() -> None:
+    """One random ruleset whose rests of chains, made chains, had rests of their own in every round."""
+    for whole in random_ruleset(Random(100066)).tables:
+        for chain_of in whole.chains:
+            if chain_of.base is not None:
+                before = specialise(whole, chain_of.name, {}).table
+                after = without_mark_bits(before, chain_of.name, 3, seen_later=True).table
+                assert_equal(before, after, 3, entry=None, seen_later=True)
+                assert sum(len(item.rules) for item in after.chains) < 60
+
+
 @pytest.mark.parametrize("family", ["ip", "ip6"])
 @pytest.mark.parametrize("name", NODES)
 def test_no_mark_is_left_of_a_real_node_and_it_does_the_same(shared: Path, name: str, family: str) -> None:
