@@ -21,6 +21,8 @@ from fwtrans.ir.host import Host
 from fwtrans.ir.rule import never_matches
 from fwtrans.ir.verify import loop_text, loop_ways, verify
 from fwtrans.ir.walk import map_names, map_targets
+from fwtrans.optimize import Settings as OptimizerSettings
+from fwtrans.optimize import optimize_ruleset
 from fwtrans.optimizer.bridged.translation import bridged_translation
 from fwtrans.read import read_inputs
 from fwtrans.report.coverage import Coverage, coverage
@@ -62,6 +64,7 @@ class Settings:
     partial: bool = False
     strict: bool = False
     target: Target = DEBIAN_12
+    optimize: bool = False
     close_mark_leak: bool = False
     host: Host = field(default_factory=Host)
 
@@ -85,17 +88,60 @@ def translate(sources: Sequence[SourceFile], settings: Settings, sink: Diagnosti
     original = reading.ruleset
     if left_out and not _forbids(sink, left_out):
         original = _part(original, sink)
-    host = reading.host.joined(settings.host)
-    ruleset = _shaped(original, host, settings, sink)
-    origin_id = origin_ids(sources)
+    work = _Work(sources, settings, files, original, reading.host.joined(settings.host), reading.read, left_out)
+    shaped = _shaped(original, work.host, settings, sink)
+    if not settings.optimize or sink.errors:
+        return _finished(work, shaped, sink)
+    return _optimized(work, shaped, sink)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What stays the same whatever shape the ruleset is given."""
+
+    sources: Sequence[SourceFile]
+    settings: Settings
+    files: Files
+    original: Ruleset
+    host: Host
+    read: tuple[Origin, ...]
+    left_out: Sequence[Diagnostic] | None
+
+
+def _optimized(work: _Work, shaped: Ruleset, sink: DiagnosticSink) -> Translation:
+    """Return the translation in its fastest shape that is proved.
+
+    The passes are proved together, by the proof of what is printed in the end. Only where that fails each is proved by
+    itself, and those whose result is not are left out.
+    """
+    for each in (False, True):
+        trial = DiagnosticSink(list(sink.found))
+        optimized = optimize_ruleset(shaped, OptimizerSettings(verify=each))
+        for stage in optimized.refused:
+            message = f"pass `{stage.name}` was left out: its result was not proved equal"
+            trial.add(Diagnostic(code="FWT403", message=message, notes=stage.faults[:5]))
+        found = _finished(work, optimized.ruleset, trial)
+        if not trial.errors and not any(item.code == "FWT401" for item in trial.found):
+            sink.found[:] = trial.found
+            return found
+    sink.add(
+        Diagnostic(code="FWT403", message="the ruleset is printed as it was read: no faster shape was proved equal")
+    )
+    return _finished(work, shaped, sink)
+
+
+def _finished(work: _Work, ruleset: Ruleset, sink: DiagnosticSink) -> Translation:
+    """Print a ruleset, prove what was printed, and say what became of each rule."""
+    settings = work.settings
+    origin_id = origin_ids(work.sources)
     lowered = lower_ruleset(ruleset, sink, Printing(counters=settings.counters, origin_id=origin_id))
     _refuse_faults(ruleset, sink)
     _refuse_deep_jumps(lowered.ruleset, {origin_id(origin): origin for origin in _origins(ruleset)}, sink)
     _note_renamings(lowered.renamings, sink)
     printed = _count_printed(ruleset, lowered.ruleset, origin_id)
     never = [_key(origin) for rule in _rules(ruleset) if never_matches(rule) for origin in rule.origins]
-    found = coverage(reading.read, printed, never, sink.found)
-    if _forbids(sink, left_out):
+    found = coverage(work.read, printed, never, sink.found)
+    if _forbids(sink, work.left_out):
         return Translation("", ruleset, found, lowered.renamings, ruleset.assumptions, ())
     try:
         output, line_map = _print(lowered.ruleset, settings, _locations(ruleset, origin_id))
@@ -104,10 +150,10 @@ def translate(sources: Sequence[SourceFile], settings: Settings, sink: Diagnosti
         return Translation("", ruleset, found, lowered.renamings, ruleset.assumptions, ())
     assumptions, intended = ruleset.assumptions, _NO_DIFFERENCES
     if settings.verify:
-        proof = prove(original, host, print_ruleset(lowered.ruleset).text, sink, files)
+        proof = prove(work.original, work.host, print_ruleset(lowered.ruleset).text, sink, work.files)
         if proof is not None:
             assumptions, intended = proof.comparison.assumptions, proof.intended
-        if _forbids(sink, left_out):
+        if _forbids(sink, work.left_out):
             return Translation("", ruleset, found, lowered.renamings, assumptions, (), intended)
     return Translation(output, ruleset, found, lowered.renamings, assumptions, line_map, intended)
 
