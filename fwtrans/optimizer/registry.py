@@ -1,16 +1,48 @@
 """The passes, in the order in which they run.
 
-Translations and long runs come first, while the rules still stand as they were written; rules that differ in one value are
-joined before verdict maps are made, so that a map's key finds whole sets; maps come last, over what is left.
+What is dead, empty or said twice goes first, so that nothing is built upon it. Then guests' chains become classes, while
+each is still one list of rules. Translations and long runs come next, while rules still stand as they were written; rules
+that differ in one value are joined before verdict maps are made, so that a map's key finds whole sets. Maps come last, over
+what is left, and then the small change.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fwtrans.optimizer import cuts, dispatch, nat_maps, sets
+from fwtrans.optimizer import (
+    cuts,
+    dead,
+    dispatch,
+    established_first,
+    fold,
+    inlining,
+    merging,
+    nat_maps,
+    policy_classes,
+    port_dispatch,
+    port_key,
+    sets,
+    sharing,
+    tail_calls,
+)
 
 if TYPE_CHECKING:
     from fwtrans.optimizer.base import Pass
 
-PASSES: tuple[Pass, ...] = (nat_maps.PASS, cuts.PASS, sets.PASS, dispatch.PASS)
+PASSES: tuple[Pass, ...] = (
+    fold.PASS,
+    dead.PASS,
+    sharing.PASS,
+    inlining.PASS,
+    port_dispatch.PASS,
+    policy_classes.PASS,
+    established_first.PASS,
+    port_key.PASS,
+    nat_maps.PASS,
+    cuts.PASS,
+    sets.PASS,
+    dispatch.PASS,
+    merging.PASS,
+    tail_calls.PASS,
+)
