@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fwtrans.optimizer.size import Size
     from fwtrans.optimizer.steps import HookCost
 
+MOST_REASONS = 20
 _COUNTS = ("rules", "chains", "sets", "maps", "elements")
 
 
@@ -37,9 +38,11 @@ def cost_text(found: Optimized) -> str:
     lines += _aligned([(name, f"{before}", f"-> {after}") for name, before, after in sizes])
     lines += ["", "passes"]
     lines += _aligned([_stage_row(stage) for stage in found.stages])
-    reasons = dict.fromkeys(f"{stage.name}: {reason}" for stage in found.stages for reason in stage.declined)
+    reasons = list(dict.fromkeys(f"{stage.name}: {reason}" for stage in found.stages for reason in stage.declined))
     if reasons:
-        lines += ["", "left as it was", *(f"  {reason}" for reason in reasons)]
+        lines += ["", "left as it was", *(f"  {reason}" for reason in reasons[:MOST_REASONS])]
+    if len(reasons) > MOST_REASONS:
+        lines.append(f"  and {len(reasons) - MOST_REASONS} more (--json tells all)")
     if found.assumptions:
         lines += ["", "the proof takes for granted", *(f"  - {text}" for text in found.assumptions)]
     return "\n".join(lines) + "\n"
