@@ -203,7 +203,8 @@ def _local(
     closed = _compared_locally(_with_cleared_mark(old, bits.unread), new, paths, bits, setting)
     if not closed.equal:
         return found, ()
-    origins = (origin for item in found.differences for place in item.old.decided_by for origin in place.origins)
+    passed = (step for item in found.differences for step in item.old.outcome.trace if step.held)
+    origins = (origin for step in passed if _read([step.rule]) & bits.unread for origin in step.rule.origins)
     return closed, (MARK_LEAK_CLOSED._replace(origins=tuple(dict.fromkeys(origins))),)
 
 

@@ -1,0 +1,234 @@
+"""Every node of the corpora becomes nftables that is proved equal and that no firewall bridge, port match or mark bit is left in.
+
+What a proof by parts takes for granted of kernels is looked at in the text: priorities, and that nothing but IP is asked
+for the state of its connection.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fwtrans.cli.inputs import FileAccess
+from fwtrans.diagnostics import DiagnosticSink
+from fwtrans.ir import fields as known
+from fwtrans.ir.effect import Assign, NoTrack
+from fwtrans.ir.fields import Family
+from fwtrans.ir.match import FieldTest
+from fwtrans.ir.ruleset import Hook
+from fwtrans.ir.verdict import Accept, Reject
+from fwtrans.ir.walk import flat_steps
+from fwtrans.optimizer.bridged.reach import reached
+from fwtrans.semantics.bridged.topology import guest_ports
+from fwtrans.translate import Settings, translate
+from tests.bridged_corpora import CORPORA, NAMES, compared, node, pve_node, read_folder, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fwtrans.ir.rule import Rule
+    from fwtrans.ir.ruleset import Chain, Ruleset, Table
+    from fwtrans.source import SourceFile
+    from tests.bridged_corpora import Node
+
+HELD = re.compile(r"\b(physdev|fwbr|fwln|fwpr)\w*")
+MARK = re.compile(r"meta mark\b.*")
+BRIDGE_CONNTRACK = -200
+ANSWERING = {Hook.PREROUTING, Hook.INPUT}
+
+every_node = pytest.mark.parametrize("name", NAMES)
+
+
+def test_the_corpora_are_complete() -> None:
+    assert len(NAMES) == 36
+
+
+@every_node
+def test_a_configuration_is_translated_and_proved(name: str) -> None:
+    found = compared(node(name))
+    assert found.comparison.equal, (found.comparison.differences[:3], found.comparison.undecided[:3])
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "s200"])
+def test_a_dump_is_translated_and_proved(name: str) -> None:
+    """The command's own way, with the proof inside."""
+    sink = DiagnosticSink()
+    result = translate(read_folder(CORPORA / name), Settings(), sink, FileAccess())
+    assert not sink.errors, sink.errors
+    assert result.output
+    assert {item.name for item in result.intended} >= {"reset-arrives", "vlan-tracked"}
+    assert "a packet's connection has the same state at every hop of its way" in result.assumptions
+
+
+@every_node
+def test_nothing_is_left_of_firewall_bridges_port_matches_and_marks(name: str) -> None:
+    text = re.sub(r' comment "[^"]*"', "", node(name).printed.output)
+    assert not HELD.findall(text)
+    assert not MARK.findall(text)
+    assert bool(re.search(r"\b(tap|veth)\d+i\d", text)) == bool(guest_ports(node(name).old))
+
+
+# --- what a proof by parts cannot see ---
+
+
+def bridge_of(ruleset: Ruleset) -> Table:
+    (table,) = (table for table in ruleset.tables if table.family is Family.BRIDGE)
+    return table
+
+
+def base_chains(table: Table) -> Iterator[Chain]:
+    return (chain for chain in table.chains if chain.base is not None)
+
+
+def rules_behind(table: Table, chain: Chain) -> Iterator[Rule]:
+    chains = {item.name: item for item in table.chains}
+    return (rule for name in reached(chains, chain.name) for rule in chains[name].rules)
+
+
+@every_node
+def test_no_chain_stands_where_a_kernel_fails_open(name: str) -> None:
+    """At 0 Linux 6.1 shows no IPv4 to a bridge's forward chain, and at -200 or before there is no connection yet."""
+    table = bridge_of(node(name).new)
+    for chain in base_chains(table):
+        assert chain.base is not None
+        assert chain.base.priority != 0, chain.name
+        if chain.base.priority <= BRIDGE_CONNTRACK:
+            assert all(is_early_work(rule) for rule in rules_behind(table, chain) if rule.verdict is None), chain.name
+            assert not any(asks_state(rule) for rule in rules_behind(table, chain)), chain.name
+
+
+def is_early_work(rule: Rule) -> bool:
+    zones = {known.CT_ZONE, known.CT_ZONE_ORIGINAL, known.CT_ZONE_REPLY}
+    return any(isinstance(step, NoTrack) or (isinstance(step, Assign) and step.field in zones) for step in rule.steps)
+
+
+def asks_state(rule: Rule) -> bool:
+    return any(isinstance(step, FieldTest) and step.field is known.CT_STATE for step in flat_steps(rule.steps))
+
+
+@every_node
+def test_iptables_order_is_kept_where_a_hook_holds_several_chains(name: str) -> None:
+    """PREROUTING before ebtables' FORWARD before that of iptables, answers behind all; two never have one priority."""
+    table = bridge_of(node(name).new)
+    for hook in Hook:
+        chains = sorted(
+            (chain.base.priority, chain.name) for chain in base_chains(table) if chain.base and chain.base.hook is hook
+        )
+        assert all(times == 1 for times in Counter(priority for priority, _ in chains).values()), chains
+        places = [place(chain) for _, chain in chains]
+        assert places == sorted(places), chains
+
+
+def place(chain: str) -> int:
+    order = ("raw-PREROUTING", "mangle-PREROUTING", "FORWARD-frames", "FORWARD", "reject-in")
+    return max(number for number, name in enumerate(order) if name in chain)
+
+
+@every_node
+def test_only_ip_is_asked_for_its_connection(name: str) -> None:
+    """ARP is untracked when it comes in, and invalid when the host sends it: no such frame may be judged by that."""
+    table = bridge_of(node(name).new)
+    chains = {chain.name: chain for chain in table.chains}
+    for chain in base_chains(table):
+        # what ends a chain that judges nothing but IP judges no other frame
+        for rule in (rule for rule in chain.rules if not is_plain_accept(rule)):
+            target = getattr(rule.verdict, "chain", None)
+            behind = [inner for at in (reached(chains, target) if target else ()) for inner in chains[at].rules]
+            if asks_state(rule) or any(map(asks_state, behind)):
+                assert any(is_ip_only(step) for step in rule.steps), (chain.name, rule.comment)
+        if any(is_plain_accept(rule) and asks_state(rule) for rule in chain.rules):
+            judging = (rule for rule in chain.rules if not is_plain_accept(rule))
+            assert all(any(is_ip_only(step) for step in rule.steps) for rule in judging), chain.name
+
+
+def is_plain_accept(rule: Rule) -> bool:
+    return isinstance(rule.verdict, Accept) and all(isinstance(step, FieldTest) for step in rule.steps)
+
+
+def is_ip_only(step: object) -> bool:
+    return (
+        isinstance(step, FieldTest)
+        and step.field is known.ETHER_TYPE
+        and not any(other in step.values for other in (0x0806, 0x8100, 0x88A8))  # type: ignore[operator]
+    )
+
+
+@every_node
+def test_a_bridge_rejects_only_where_it_can_answer(name: str) -> None:
+    table = bridge_of(node(name).new)
+    for chain in base_chains(table):
+        rejects = any(isinstance(rule.verdict, Reject) for rule in rules_behind(table, chain))
+        assert chain.base is not None
+        assert not rejects or chain.base.hook in ANSWERING, chain.name
+
+
+@every_node
+def test_no_chain_asks_for_an_interface_that_its_hook_does_not_know(name: str) -> None:
+    """Postrouting has no port in, prerouting no port out: such a rule loads and never matches."""
+    table = bridge_of(node(name).new)
+    unknown = {
+        Hook.PREROUTING: {known.OIFNAME, known.OBRNAME},
+        Hook.POSTROUTING: {known.IIFNAME, known.IBRNAME},
+    }
+    for chain in base_chains(table):
+        assert chain.base is not None
+        for rule in rules_behind(table, chain):
+            fields = {step.field for step in flat_steps(rule.steps) if isinstance(step, FieldTest)}
+            assert not fields & unknown.get(chain.base.hook, set()), (chain.name, rule.comment)
+
+
+# --- the mark leak ---
+
+LEAKING = "[OPTIONS]\n\nenable: 1\n\n[group ops]\n\nIN ACCEPT -p tcp -dport 22\n"
+LEAK_HOST = "[OPTIONS]\n\nenable: 1\nlog_level_in: {level}\n\n[RULES]\n\nGROUP ops -i vmbr1\n"
+OPEN_GUEST = "[OPTIONS]\n\nenable: 1\npolicy_out: ACCEPT\n"
+
+
+def leaking_node(level: str) -> tuple[SourceFile, ...]:
+    network = "virtio=BC:24:11:00:00:64,bridge=vmbr0,firewall=1"
+    return pve_node(LEAKING, LEAK_HOST.format(level=level), {100: (OPEN_GUEST, network)})
+
+
+def leak_told(found: Node) -> tuple[str, ...]:
+    (told,) = (item for item in found.sink.found if item.code == "FWT210")
+    return (told.message, *told.notes)
+
+
+@pytest.mark.parametrize("level", ["nolog", "info"])
+def test_a_mark_leak_is_kept_in_one_bit_and_told(level: str) -> None:
+    found = translated(leaking_node(level))
+    message, *lines = leak_told(found)
+    assert "accept mark" in message
+    assert lines == ["n/host.fw:8"]
+    masks = set(re.findall(r"0x[0-9a-f]{8}", "\n".join(MARK.findall(found.printed.output))))
+    assert masks == {"0x7fffffff", "0x80000000"}
+    proof = compared(found)
+    assert proof.comparison.equal
+    assert "mark-leak-closed" not in {item.name for item in proof.intended}
+
+
+@pytest.mark.parametrize("level", ["nolog", "info"])
+def test_a_mark_leak_is_closed_on_demand_and_the_proof_says_so(level: str) -> None:
+    found = translated(leaking_node(level), Settings(verify=False, close_mark_leak=True))
+    assert "no longer" in leak_told(found)[0]
+    assert not MARK.findall(found.printed.output)
+    proof = compared(found)
+    assert proof.comparison.equal
+    (closed,) = (item for item in proof.intended if item.name == "mark-leak-closed")
+    assert any(origin.text.startswith("GROUP ops") for origin in closed.origins)
+
+
+def test_what_is_closed_is_no_translation_of_another_node() -> None:
+    """The closed leak explains a cleared mark and nothing else."""
+    closed = translated(leaking_node("nolog"), Settings(verify=False, close_mark_leak=True))
+    other = translated(leaking_node("info"))
+    found = compared(other, closed.new)
+    assert not found.comparison.equal
+    assert "mark-leak-closed" not in {item.name for item in found.intended}
+
+
+def test_no_other_corpus_leaks() -> None:
+    assert [name for name in NAMES if any(item.code == "FWT210" for item in node(name).sink.found)] == []
