@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import base64
 import shlex
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.diagnostics import Diagnostic
 from fwtrans.lab.blame import deciding_rule
 from fwtrans.lab.derive import DEFAULT_BUDGET, Derived, derive, interfaces_of
+from fwtrans.lab.intended import intended
 from fwtrans.lab.judge import Difference, LabFailed, Question, Side, compare, judge_all, lasting
 from fwtrans.lab.kernels import NoKernel, choice, named
+from fwtrans.lab.on_bridges import OnBridges, is_about_bridge_ports, topology_of
+from fwtrans.lab.realise import realise
 from fwtrans.lab.sides import Variant, side_of
-from fwtrans.lab.topology import HOST, RouterTopology
+from fwtrans.lab.topology import HOST, PveTopology, RouterTopology
 from fwtrans.read import read_inputs
 
 if TYPE_CHECKING:
@@ -50,6 +54,8 @@ class Disagreement(NamedTuple):
     new_rule: str
     made_for: str
     """The rule that the packet was derived from."""
+    where: str = ""
+    """On which form of the host, where there are several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,8 @@ class LabResult:
     rules_aimed_at: int
     disagreements: tuple[Disagreement, ...]
     unsteady: int
+    intended: tuple[tuple[str, int], ...] = ()
+    """Differences that judging a bridged packet once makes and is meant to make, with how many packets showed each."""
 
     @property
     def same(self) -> bool:
@@ -101,22 +109,72 @@ def compare_in_lab(
         sink.add(Diagnostic(code="FWT700", message=f"no kernel here can load both sides: {error}"))
         return None
     told(Stage("deriving packets", 1, 4))
-    derived = derive(before.ruleset, after.ruleset, budget=settings.budget, seed=settings.seed)
+    forms = _forms(before, after, loaded)
+    derived = derive(
+        before.ruleset, after.ruleset, budget=settings.budget, seed=settings.seed,
+        realised=OnBridges(forms[0].old).realise if isinstance(forms[0].old, PveTopology) else realise,
+    )  # fmt: skip
     asking = _Asking(loaded, derived, chosen.kernel, settings, told)
     try:
-        observed, differences, unsteady = asking.ask()
+        answers = [asking.ask(form) for form in forms]
     except LabFailed as error:
         sink.add(
             Diagnostic(code="FWT702", message=str(error).splitlines()[0], notes=tuple(str(error).splitlines()[1:9]))
         )
         return None
     by_id = {item.probe.id: item for item in derived}
-    found = tuple(_disagreement(by_id[item.id], item, before, after) for item in differences)
+    meant: Counter[str] = Counter()
+    found = []
+    for form, answer in zip(forms, answers, strict=True):
+        for item in answer.differences:
+            name = intended(by_id[item.id].probe, item) if form.has_several_evaluations else ""
+            if name:
+                meant[name] += 1
+            else:
+                found.append(_disagreement(by_id[item.id], item, before, after, form))
     verdicts = {"delivered": 0, "refused": 0, "lost": 0}
-    for observation in observed:
+    for observation in answers[0].observed:
         verdicts[observation.verdict] += 1
     aims = {item.aim.origin for item in derived if item.aim.origin is not None}
-    return LabResult(chosen.kernel.name, chosen.passed_over, len(derived), verdicts, len(aims), found, unsteady)
+    unsteady = sum(answer.unsteady for answer in answers)
+    return LabResult(
+        chosen.kernel.name, chosen.passed_over, len(derived), verdicts, len(aims), tuple(found), unsteady,
+        tuple(sorted(meant.items())),
+    )  # fmt: skip
+
+
+class _Form(NamedTuple):
+    """A form of the host in which both sides are compared, and what each side is loaded into."""
+
+    name: str
+    old: PveTopology | RouterTopology | None
+    new: PveTopology | RouterTopology | None
+
+    @property
+    def has_several_evaluations(self) -> bool:
+        """Tell whether one side judges bridged packets on every bridge."""
+        return isinstance(self.old, PveTopology)
+
+
+def _forms(before: Reading, after: Reading, sides: tuple[Side, Side]) -> tuple[_Form, ...]:
+    """Return a router, or a Proxmox VE host: then the new side has to be right with and without firewall bridges."""
+    if not is_about_bridge_ports(before.ruleset):
+        return (_Form("", None, None),)
+    host = before.host.joined(after.host)
+    classic = topology_of(before.ruleset, after.ruleset, host, with_firewall_bridges=True)
+    direct = topology_of(before.ruleset, after.ruleset, host, with_firewall_bridges=False)
+    with_bridges = _Form("with firewall bridges", classic, classic)
+    if sides[0].bridge_nf_call and not sides[1].bridge_nf_call:
+        return (with_bridges, _Form("without firewall bridges", classic, direct))
+    return (with_bridges,)
+
+
+class _Answer(NamedTuple):
+    """What the kernel said of one form of the host."""
+
+    observed: list[Observation]
+    differences: list[Difference]
+    unsteady: int
 
 
 class _Asking(NamedTuple):
@@ -128,20 +186,23 @@ class _Asking(NamedTuple):
     settings: LabSettings
     told: Callable[[Stage], None]
 
-    def ask(self) -> tuple[list[Observation], list[Difference], int]:
+    def ask(self, form: _Form) -> _Answer:
         """Return what the old side does, where the new one differs, and for how many packets that does not last."""
         probes = [item.probe for item in self.derived]
-        old, new = self._both(probes, 2)
+        old, new = self._both(probes, form, 2)
         if not compare(old, new):
-            return old, [], 0
-        again_old, again_new = self._both(probes, 3)
+            return _Answer(old, [], 0)
+        again_old, again_new = self._both(probes, form, 3)
         steady = lasting((old, again_old), (new, again_new))
-        return old, steady.differences, steady.unsteady
+        return _Answer(old, steady.differences, steady.unsteady)
 
-    def _both(self, probes: list[Probe], stage: int) -> tuple[list[Observation], list[Observation]]:
-        topology = RouterTopology(interfaces=interfaces_of(probes, HOST))
+    def _both(self, probes: list[Probe], form: _Form, stage: int) -> tuple[list[Observation], list[Observation]]:
+        router = RouterTopology(interfaces=interfaces_of(probes, HOST))
         self.told(Stage("sending packets" if stage == 2 else "sending them again", stage, 4))
-        questions = [Question(side, topology, tuple(probes)) for side in self.sides]
+        topologies = (form.old or router, form.new or router)
+        questions = [
+            Question(side, topology, tuple(probes)) for side, topology in zip(self.sides, topologies, strict=True)
+        ]
         old, new = judge_all(questions, self.kernel, seconds=2 * self.settings.seconds)
         for found in (old, new):
             if isinstance(found, LabFailed):
@@ -162,9 +223,13 @@ def needs(sides: Sequence[Side]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _disagreement(derived: Derived, difference: Difference, before: Reading, after: Reading) -> Disagreement:
+def _disagreement(
+    derived: Derived, difference: Difference, before: Reading, after: Reading, form: _Form
+) -> Disagreement:
     probe = derived.probe
-    whole = replace(probe, ipv6=":" in probe.source_address)
-    rules = (deciding_rule(before.ruleset, whole), deciding_rule(after.ruleset, whole))
     made_for = derived.aim.origin.location if derived.aim.origin is not None else ""
+    if form.has_several_evaluations:
+        # several rules decide about a packet that is judged on every bridge: the one it was made for says most
+        return Disagreement(probe, difference, made_for, "", made_for, form.name)
+    rules = (deciding_rule(before.ruleset, probe), deciding_rule(after.ruleset, probe))
     return Disagreement(probe, difference, *rules, made_for)

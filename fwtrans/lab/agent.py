@@ -210,6 +210,10 @@ class Agent:
             if heard.kind != "packet":
                 notes.answers.add(heard.kind)
             return
+        if not _is_own(talk.probe, heard.kind):
+            # an answer that went astray: routed, say, to where the sender's address would be
+            notes.answers.add(f"{heard.kind} at {heard.endpoint}")
+            return
         notes.seen.add(heard.endpoint)
         if heard.has_header:
             shape, sent = shape_of(heard.packet), shape_of(talk.ends.sent[of_step])
@@ -244,6 +248,13 @@ class Agent:
 
 
 _PROTOCOLS = {Kind.TCP: TCP, Kind.UDP: UDP, Kind.SCTP: 132}
+
+
+def _is_own(probe: Probe, kind: str) -> bool:
+    """Tell whether a packet of this kind is the probe itself, not an answer to it."""
+    if probe.kind in {Kind.ICMP, Kind.ECHO}:
+        return kind in {"packet", "echo-reply"} or (probe.kind is Kind.ICMP and kind.startswith("icmp"))
+    return kind == "packet"
 
 
 def _receiver(talk: Talk, sender: str) -> str:

@@ -9,6 +9,7 @@ the kernel is asked.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import chain as joined
 from random import Random
@@ -22,7 +23,7 @@ from fwtrans.lab.boundaries import variants
 from fwtrans.lab.realise import realise
 from fwtrans.semantics.bdd import OutOfNodes
 from fwtrans.semantics.outcome import Limits
-from fwtrans.semantics.packet import Packet
+from fwtrans.semantics.packet import HookVisit, Packet
 from fwtrans.semantics.path import Hop
 from fwtrans.semantics.program import Undecidable
 from fwtrans.semantics.reach import leading, walked
@@ -30,13 +31,12 @@ from fwtrans.semantics.session import Session
 from fwtrans.semantics.witness import Witnesses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.ruleset import Ruleset
     from fwtrans.lab.probe import Probe
     from fwtrans.semantics.bdd import Node
-    from fwtrans.semantics.packet import HookVisit
     from fwtrans.semantics.reach import Walked
     from fwtrans.source import Origin
 
@@ -45,9 +45,12 @@ _TUPLE = (
     (known.SPORT, known.IP_SADDR, known.IP_DADDR, known.DPORT),
     (known.SPORT, known.IP6_SADDR, known.IP6_DADDR, known.DPORT),
 )
-_TRIES = 40
+_TRIES, _TRIES_EACH = 40, 20
 _ANY_PORT = {40000, 50000, 33000, 60000}
 """Source ports that witnesses have where no rule asks for one."""
+
+
+Realise = Callable[[HookVisit, Packet, str, Random], "Probe | None"]
 
 
 class Aim(NamedTuple):
@@ -92,25 +95,22 @@ def derive(
     budget: int = DEFAULT_BUDGET,
     seed: int = 0,
     limits: Limits | None = None,
-    told: Callable[[int], None] = lambda _count: None,
+    realised: Realise = realise,
 ) -> list[Derived]:
-    """Return at most `budget` probes for two rulesets; `told` hears how many there are by now."""
+    """Return at most `budget` probes for two rulesets; `realised` makes a probe of a packet at a hook."""
     source = Random(seed)  # noqa: S311 -- the same probes in every run
     nodes = (limits or Limits()).nodes
     sides = [_Deriving(old, new, nodes, source), _Deriving(new, old, nodes, source)]
     found: list[Derived] = []
     seen: set[object] = set()
     pool = sides[0].pool
+    taking = _Taking(seen, found, pool, source, realised)
     # what every rule is for comes first, then what it is not for, then the boundaries, then chance
-    _take(_in_turn([side.hits() for side in sides]), seen, budget * 3 // 10, found, pool, source)
-    told(len(found))
-    _take(_in_turn([side.misses() for side in sides]), seen, budget // 2, found, pool, source)
-    told(len(found))
-    _take(_in_turn([side.boundaries() for side in sides]), seen, budget * 9 // 10, found, pool, source)
-    told(len(found))
+    taking.take(_in_turn([side.hits() for side in sides]), budget * 3 // 10)
+    taking.take(_in_turn([side.misses() for side in sides]), budget // 2)
+    taking.take(_in_turn([side.boundaries() for side in sides]), budget * 9 // 10)
     if found:
-        _take(_mixed(found, source), seen, budget, found, pool, source)
-    told(len(found))
+        taking.take(_mixed(found, source), budget)
     return found
 
 
@@ -125,21 +125,30 @@ def _in_turn(streams: list[Iterator[Aim]]) -> Iterator[Aim]:
                 yield item
 
 
-def _take(aims: Iterator[Aim], seen: set[object], most: int, found: list[Derived], pool: _Pool, source: Random) -> None:
-    """Add probes for aims until there are `most`; each gets a connection of its own."""
-    tries = 0
-    for aim in aims:
-        tries += 1
-        if len(found) >= most or tries > 20 * most:
-            break
-        if _is_known(aim, seen):
-            continue
-        fresh = _fresh(aim, seen, pool, source)
-        if fresh is None:
-            continue
-        probe = realise(fresh.visit, fresh.packet, f"{len(found) + 1}", source)
-        if probe is not None:
-            found.append(Derived(probe, fresh))
+class _Taking(NamedTuple):
+    """Collects probes for aims; each gets a connection of its own."""
+
+    seen: set[object]
+    found: list[Derived]
+    pool: _Pool
+    source: Random
+    realised: Realise
+
+    def take(self, aims: Iterator[Aim], most: int) -> None:
+        """Add probes until there are `most`."""
+        tries = 0
+        for aim in aims:
+            tries += 1
+            if len(self.found) >= most or tries > _TRIES_EACH * most:
+                break
+            if _is_known(aim, self.seen):
+                continue
+            fresh = _fresh(aim, self.seen, self.pool, self.source)
+            if fresh is None:
+                continue
+            probe = self.realised(fresh.visit, fresh.packet, f"{len(self.found) + 1}", self.source)
+            if probe is not None:
+                self.found.append(Derived(probe, fresh))
 
 
 def _is_known(aim: Aim, seen: set[object]) -> bool:

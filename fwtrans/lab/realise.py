@@ -35,21 +35,24 @@ _SECOND = OTHER_INTERFACE
 
 
 def realise(visit: HookVisit, packet: Packet, name: str, source: Random) -> Probe | None:
-    """Return a probe that brings the packet to the hook; None where none can."""
+    """Return a probe that brings the packet to the hook of a host that routes; None where none can."""
     if visit.family not in {Family.IP, Family.IP6}:
         return None
+    ends = _ends(visit.hook, packet.values, source)
+    return between(ends, packet, name, source) if ends is not None else None
+
+
+def between(ends: tuple[str, str], packet: Packet, name: str, source: Random) -> Probe:
+    """Return a probe from one endpoint to another that is such a packet."""
     values = packet.values
-    ends = _ends(visit.hook, values, source)
-    if ends is None:
-        return None
-    is_v6 = visit.family is Family.IP6
+    is_v6 = _number(values, known.NFPROTO, 2) == 10 or known.IP6_SADDR in values
     here = _address(values, is_v6=is_v6, of_source=True)
     there = _address(values, is_v6=is_v6, of_source=False)
     probe = Probe(
         id=name, source=ends[0], target=ends[1], source_address=here, target_address=there, ipv6=is_v6,
         kind=Kind.PROTOCOL, protocol=_number(values, known.L4PROTO, TCP) or 253,
         tos=_number(values, known.IP6_CLASS if is_v6 else known.IP_TOS, 0),
-        hops=_hops(values, visit.hook, is_v6=is_v6),
+        hops=_hops(values, ends, is_v6=is_v6),
         source_mac=_mac(values), size=_size(values, is_v6=is_v6),
     )  # fmt: skip
     return _with_state(_with_transport(probe, values, source), values)
@@ -88,10 +91,10 @@ def _address(values: Values, *, is_v6: bool, of_source: bool) -> str:
     return str(IPv4Address(_number(values, which, default)))
 
 
-def _hops(values: Values, hook: Hook, *, is_v6: bool) -> int:
+def _hops(values: Values, ends: tuple[str, str], *, is_v6: bool) -> int:
     """Return the hop count to send with: forwarding takes one before the rules see the packet."""
     hops = _number(values, known.IP6_HOPLIMIT if is_v6 else known.IP_TTL, 64)
-    if hook in {Hook.FORWARD, Hook.POSTROUTING}:
+    if HOST not in ends:
         hops += 1
     return min(max(hops, 1), 255)
 

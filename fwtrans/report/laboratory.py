@@ -32,6 +32,8 @@ def lab_text(found: LabResult, *, width: int = 120, color: bool = False) -> str:
     console.print(f"packets: {found.probes} (old side: {counts}), for {found.rules_aimed_at} rules")
     if found.unsteady:
         console.print(f"not counted: {found.unsteady} packets that one side treats differently from run to run")
+    for name, count in found.intended:
+        console.print(f"intended: {escape(name)} ({count} packet{'' if count == 1 else 's'})")
     if found.disagreements:
         console.print(_table(found))
     if len(found.disagreements) > _MOST_SHOWN:
@@ -53,7 +55,7 @@ def _table(found: LabResult) -> Table:
     for item in found.disagreements[:_MOST_SHOWN]:
         old, new = item.difference.old, item.difference.new
         table.add_row(
-            escape(probe_text(item.probe)),
+            escape(probe_text(item.probe) + (f"\n{item.where}" if item.where else "")),
             escape(f"{step_text(item, old)}\n{item.old_rule}"),
             escape(f"{step_text(item, new)}\n{item.new_rule}"),
         )
@@ -108,6 +110,7 @@ def lab_value(found: LabResult) -> dict[str, object]:
         "verdicts": dict(found.verdicts),
         "rules_aimed_at": found.rules_aimed_at,
         "unsteady": found.unsteady,
+        "intended": dict(found.intended),
         "differences": [
             {
                 "packet": probe_text(item.probe),
@@ -117,6 +120,7 @@ def lab_value(found: LabResult) -> dict[str, object]:
                 "old": _side_value(item, item.difference.old, item.old_rule),
                 "new": _side_value(item, item.difference.new, item.new_rule),
                 "made_for": item.made_for,
+                "where": item.where,
             }
             for item in found.disagreements
         ],

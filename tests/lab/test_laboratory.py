@@ -96,7 +96,7 @@ def test_json_tells_a_difference_as_values(small: str, tmp_path: Path) -> None:
     found = envelope(small, nft(tmp_path, SAME.replace("22 .", "23 .")), "--budget", "150")["result"]
     assert not found["same"]
     first = found["differences"][0]
-    assert set(first) == {"packet", "probe", "step", "what", "old", "new", "made_for"}
+    assert set(first) == {"packet", "probe", "step", "what", "old", "new", "made_for", "where"}
     assert first["what"]
     assert {"text", "rule", "observed"} <= set(first["old"])
 
