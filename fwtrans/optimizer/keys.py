@@ -15,6 +15,7 @@ from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import present
 from fwtrans.ir.names import NamePattern, NameSet
 from fwtrans.optimizer.clauses import needs
+from fwtrans.semantics.domain import POSSIBLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,6 +47,7 @@ def exact_values(field: Field, values: ValueSet) -> tuple[Part, ...] | None:
     if field not in RANK:
         return None
     if isinstance(values, IntervalSet):
+        values = values.intersection(POSSIBLE.get(field, values))
         if values.is_empty or (values.size > MOST_VALUES and any(low != high for low, high in values.ranges)):
             return None
         return tuple((value, value) for low, high in values.ranges for value in range(low, high + 1))

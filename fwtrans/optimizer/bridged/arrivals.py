@@ -22,6 +22,7 @@ from fwtrans.ir.verdict import Drop, Jump, Reject
 from fwtrans.optimizer.bridged.early_reject import rejecting_copies
 from fwtrans.optimizer.bridged.reach import reached
 from fwtrans.optimizer.specialise import Entry, specialise, specialise_entries
+from fwtrans.semantics.domain import POSSIBLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 # Behind what guests send has been judged, before conntrack's confirmation.
 _PRIORITY = -100
 _ESTABLISHED, _RELATED = 1, 2
+_ALL_STATES = POSSIBLE[known.CT_STATE]
 _ETHER_TYPES = {Family.IP: 0x0800, Family.IP6: 0x86DD}
 _NETWORK = {Family.IP: 2, Family.IP6: 10}
 _VERSIONS = {Family.IP: "v4", Family.IP6: "v6"}
@@ -100,7 +102,7 @@ def _states(table: Table, chain: str) -> IntervalSet:
     """Return the connection states in which a packet can be rejected; mostly established ones are accepted before."""
     going_on = IntervalSet.values(3, (_ESTABLISHED, _RELATED))
     special = specialise(table, chain, {known.CT_STATE: going_on}).table
-    return IntervalSet.full(3) if _leads_to_reject(special, chain) else going_on.complement()
+    return _ALL_STATES if _leads_to_reject(special, chain) else _ALL_STATES.difference(going_on)
 
 
 def _facts(port: str, family: Family, states: IntervalSet) -> Mapping[Field, ValueSet]:
@@ -114,7 +116,7 @@ def _facts(port: str, family: Family, states: IntervalSet) -> Mapping[Field, Val
 
 
 def _tests(family: Family, address: int, states: IntervalSet) -> tuple[PureTest, ...]:
-    state = () if states.is_full else (FieldTest(known.CT_STATE, states),)
+    state = () if states == _ALL_STATES else (FieldTest(known.CT_STATE, states),)
     return (number(known.ETHER_TYPE, _ETHER_TYPES[family]), number(known.ETHER_DADDR, address), *state)
 
 
