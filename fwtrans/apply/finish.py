@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fwtrans.apply import boot
-from fwtrans.apply.run import BOOT_BEFORE, NEW_TABLES
-from fwtrans.backend.loader import snapshot
+from fwtrans.apply.request import BOOT_BEFORE, NEW_TABLES
+from fwtrans.backend.loader import old_rules, snapshot
 from fwtrans.backend.loader import transaction as tx
 from fwtrans.backend.loader.client import Unavailable
 from fwtrans.backend.loader.load import assess, carry_out
@@ -177,4 +177,8 @@ def status(directory: Path, sink: DiagnosticSink, files: boot.BootFiles) -> Stat
     if pending is not None and not guarded:
         message = f"apply {pending.identity} is not confirmed, and the process that would go back is gone"
         sink.add(Diagnostic(code="FWT610", message=message, hints=("run `fwtrans confirm` or `fwtrans rollback`",)))
+    if any(table.name.family == "bridge" for table in (state.image if state is not None else ())):
+        for name in (name for name, value in old_rules.read_bridge_settings().items() if value != "0"):
+            message = f"net.bridge.{name} is 1 again, so bridged packets pass iptables too: pve-firewall sets it"
+            sink.add(Diagnostic(code="FWT619", message=message))
     return Status(pending, guarded, tables, found.foreign, boot.kept(files) is not None, snapshot.history(directory))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fwtrans.apply.boot import BootFiles
-from fwtrans.apply.run import Request
+from fwtrans.apply.request import Request
 from fwtrans.apply.wanted import Wanted, read_wanted
 from fwtrans.cli.inputs import FileAccess, read_paths
 from fwtrans.diagnostics import DiagnosticSink

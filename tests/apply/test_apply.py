@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from fwtrans.apply.finish import Finished, confirm, roll_back, status
-from fwtrans.apply.run import Applied, Outcome, apply
+from fwtrans.apply.request import Applied, Outcome
+from fwtrans.apply.run import apply
 from fwtrans.apply.tell import status_text, status_value
+from fwtrans.apply.wanted import Wanted
 from fwtrans.backend.loader.pending import guard_is_alive, lock, read_pending
 from fwtrans.backend.loader.programs import find
 from fwtrans.backend.loader.real import LibNft
+from fwtrans.backend.loader.state import read_state
 from fwtrans.cli.inputs import FileAccess
 from fwtrans.diagnostics import DiagnosticSink
 from tests.apply.conftest import OTHERS, run
 from tests.namespaces import namespace
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
+    from fwtrans.backend.loader.image import Image
     from tests.apply.conftest import Host
 
 pytestmark = pytest.mark.netns
@@ -89,6 +95,18 @@ def confirmed(host: Host) -> Finished:
     return found
 
 
+def guard_of(host: Host) -> int:
+    """Return the process that would go back."""
+    return int((host.state / "guard").read_text())
+
+
+def wait_until(test: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not test():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def rolled_back(host: Host, to: str = "") -> Finished:
     sink = DiagnosticSink()
     found = roll_back(host.state, to, sink, host.boot_files)
@@ -103,7 +121,7 @@ def ours() -> list[str]:
 
 def test_not_confirmed_it_is_byte_for_byte_what_it_was(host: Host) -> None:
     before = host.listing()
-    told = Run(host, confirm_within=1.0).wait_for_load().result()
+    told = Run(host, confirm_within=0.2).wait_for_load().result()
     assert (told["outcome"], told["codes"]) == ("restored", ["FWT618", "FWT613"])
     assert host.listing() == before
 
@@ -148,7 +166,8 @@ def test_rolled_back_while_it_waits(host: Host) -> None:
 def test_the_way_back_that_was_killed_is_told_and_rollback_does_its_work(host: Host) -> None:
     before = host.listing()
     going = Run(host).wait_for_load()
-    subprocess.run(["pkill", "-KILL", "-f", f"loader.guard {host.state} "], check=True)
+    os.kill(guard_of(host), signal.SIGKILL)
+    wait_until(lambda: not guard_is_alive(host.state))
     sink = DiagnosticSink()
     found = status(host.state, sink, host.boot_files)
     assert found is not None
@@ -167,7 +186,7 @@ def test_a_second_ruleset_over_the_first_and_back(host: Host, tmp_path: Path) ->
     text = run("nft", "list", "table", "ip", "fwtrans") + run("nft", "list", "table", "ip6", "fwtrans")
     new = tmp_path / "new.nft"
     new.write_text(text.replace("tcp dport 22", "tcp dport 2222").replace("udp dport 7", "udp dport 77"))
-    told = Run(host, wanted=host.wanted(new), confirm_within=1.0).wait_for_load().result()
+    told = Run(host, wanted=host.wanted(new), confirm_within=0.2).wait_for_load().result()
     assert told["outcome"] == "restored"
     assert host.listing() == before
     going = Run(host, wanted=host.wanted(new)).wait_for_load()
@@ -190,7 +209,7 @@ def test_what_others_did_to_our_table_is_told(host: Host) -> None:
     assert [item.code for item in sink.found] == ["FWT616"]
     text = "\n".join(run("nft", "list", "table", *table.split()) for table in ("ip fwtrans", "ip6 fwtrans"))
     (host.dumps / "again.nft").write_text(text)
-    told = Run(host, wanted=host.wanted(host.dumps / "again.nft"), confirm_within=1.0).wait_for_load().result()
+    told = Run(host, wanted=host.wanted(host.dumps / "again.nft"), confirm_within=0.2).wait_for_load().result()
     codes = told["codes"]
     assert isinstance(codes, list)
     assert {"FWT616", "FWT617"} <= set(codes)
@@ -441,7 +460,7 @@ def test_status_and_history(host: Host) -> None:
 
 def test_old_snapshots_go(host: Host) -> None:
     for _ in range(3):
-        request = replace(host.request(confirm_within=1.0), keep=2)
+        request = replace(host.request(confirm_within=0.2), keep=2)
         apply(host.wanted(), request, DiagnosticSink(), FileAccess())
     assert len(list((host.state / "snapshots").iterdir())) == 3  # the one that was just made is spared
     assert threading.active_count() == 1
@@ -449,3 +468,59 @@ def test_old_snapshots_go(host: Host) -> None:
 
 def without_times(text: str) -> list[str]:
     return [line.split(" [")[0] for line in text.splitlines() if not line.startswith("#")]
+
+
+def test_the_same_again_changes_nothing_and_waits_for_nobody(host: Host) -> None:
+    going = Run(host).wait_for_load()
+    confirmed(host)
+    going.result()
+    text = run("nft", "list", "table", "ip", "fwtrans") + run("nft", "list", "table", "ip6", "fwtrans")
+    path = host.dumps / "again.nft"
+    path.write_text(text)
+    going = Run(host, wanted=host.wanted(path), confirm_within=0.2)
+    first = going.result()["outcome"]
+    assert first in {"nothing to change", "restored"}, "a listing may spell a rule in another way than we do"
+    found = apply(Wanted(_loaded(host), ""), host.request(), DiagnosticSink(), FileAccess())
+    assert found.outcome is Outcome.UNCHANGED
+
+
+def _loaded(host: Host) -> Image:
+    state = read_state(host.state)
+    assert state is not None
+    return state.image
+
+
+def test_a_snapshot_that_was_damaged_is_told_and_nothing_is_taken_away(host: Host) -> None:
+    going = Run(host, confirm_within=2.0).wait_for_load()
+    (folder,) = (host.state / "snapshots").iterdir()
+    (folder / "iptables-legacy-save").write_text("*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n")
+    told = going.result()
+    assert told["outcome"] == "restore failed"
+    assert told["codes"] == ["FWT618", "FWT614"]
+    assert "table ip fwtrans" in run("nft", "list", "tables")
+    assert "the snapshot cannot be read" in (host.state / "way-back.log").read_text()
+
+
+def test_an_interrupt_goes_back_at_once(host: Host) -> None:
+    before = host.listing()
+    going = Run(host).wait_for_load()
+    os.kill(going.child, signal.SIGINT)
+    told = going.result()
+    assert told["outcome"] == "restored"
+    assert host.listing() == before
+
+
+def test_the_child_that_goes_back_may_be_killed_too(host: Host) -> None:
+    before = host.listing()
+    going = Run(host, confirm_within=0.5).wait_for_load()
+    guard = guard_of(host)
+    deadline = time.monotonic() + 20
+    killed = False
+    while not killed and read_pending(host.state) is not None:
+        assert time.monotonic() < deadline
+        children = Path(f"/proc/{guard}/task/{guard}/children").read_text().split()
+        for child in children:
+            os.kill(int(child), signal.SIGKILL)
+            killed = True
+    assert going.result()["outcome"] == "restored"
+    assert host.listing() == before

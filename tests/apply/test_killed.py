@@ -98,7 +98,7 @@ def is_new(host: Host) -> bool:
 def test_killed_between_two_steps(host: Host, step: str) -> None:
     before = host.listing()
     others = host.others()
-    apply_and_die(host, step, confirm_within=1.0)
+    apply_and_die(host, step, confirm_within=0.2)
     assert host.others() == others
     if step in BEFORE_SWITCHED:
         assert not is_new(host)
@@ -111,6 +111,6 @@ def test_killed_between_two_steps(host: Host, step: str) -> None:
 
 
 def test_all_steps_are_tried(host: Host) -> None:
-    assert tuple(apply_and_die(host, "loaded", confirm_within=1.0)) == STEPS
+    assert tuple(apply_and_die(host, "loaded", confirm_within=0.2)) == STEPS
     wait_until("the way back did not fire", 20, lambda: read_pending(host.state) is None)
     assert len(STEPS) >= 12

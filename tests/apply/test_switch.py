@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fwtrans.apply.run import Outcome, apply
+from fwtrans.apply.request import Outcome
+from fwtrans.apply.run import apply
 from fwtrans.backend.loader.pending import end_pending, read_pending
 from fwtrans.backend.loader.real import LibNft
 from fwtrans.backend.loader.restore import restore

@@ -134,6 +134,8 @@ def hold_guard(directory: Path) -> int:
     """Take the lock that says that the way back is ready; the handle keeps it."""
     handle = os.open(directory / GUARD_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, str(os.getpid()).encode(), 0)
     return handle
 
 

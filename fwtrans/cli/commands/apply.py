@@ -37,7 +37,7 @@ def apply(
     Example:
         fwtrans apply host.nft
     """
-    from fwtrans.apply.run import Applied, Outcome, Request
+    from fwtrans.apply.request import Outcome, Request
     from fwtrans.apply.run import apply as put_in_force
     from fwtrans.apply.wanted import read_wanted
     from fwtrans.cli.exitcodes import exit_code_of
@@ -73,9 +73,10 @@ def apply(
         ask=agree,
         say=announce,
     )
-    found: Applied = put_in_force(wanted, request, sink, FileAccess(paths))
+    found = put_in_force(wanted, request, sink, FileAccess(paths))
     exits = {
         Outcome.CONFIRMED: ExitCode.DONE,
+        Outcome.UNCHANGED: ExitCode.DONE,
         Outcome.DECLINED: ExitCode.FINDINGS,
         Outcome.REFUSED: ExitCode.LOAD_RESTORED,
         Outcome.RESTORED: ExitCode.LOAD_RESTORED,
@@ -84,7 +85,7 @@ def apply(
     differs = {"FWT607", "FWT608"} & {item.code for item in sink.errors}
     return Result(
         exit_code=ExitCode.FINDINGS if differs else exits[found.outcome],
-        data=f"{found.outcome.value}\n" if found.outcome is Outcome.CONFIRMED else "",
+        data=f"{found.outcome.value}\n" if exits[found.outcome] is ExitCode.DONE else "",
         value=found.value,
         diagnostics=tuple(sink.found),
     )
