@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 SHORTEST = 24
 MOST_GROWTH = 4
+# Longer runs are searched with less effort: the time grows faster than the run.
+MANY_RULES = 2000
 _EFFORTS = (Effort(8, 2, 4, 1), Effort(5, 2, 4, 2), Effort(5, 2, 8, 3), Effort(3, 3, 8, 4))
 
 
@@ -108,7 +110,7 @@ class _Cutting:
         where = f"chain {self.chain.name}, {len(run_)} rules"
         boxes = Boxes.of(run_)
         best: Node | None = None
-        for effort in _EFFORTS:
+        for effort in _EFFORTS if len(run_) <= MANY_RULES else _EFFORTS[:2]:
             node = Search(boxes, effort).build()
             if node.size > MOST_GROWTH * len(run_) or depth_of(node) + 1 > self.room:
                 break
