@@ -143,6 +143,10 @@ class Looking:
                 stop(self.sink, "FWT607", different[0], "collect it again and translate that", different[1:])
             for line in different:
                 self.request.say(f"changed since it was collected: {line}")
+            if not different and sources_of(running):
+                self.request.say(
+                    "for packets nothing changes: the translation is proved, and what runs is what was translated"
+                )
             if different or sources_of(running) or state is None:
                 return
         before = sources_of(running)
@@ -158,6 +162,10 @@ class Looking:
             self.sink.add(Diagnostic(code="FWT616", message=text))
         for text in looked.present.doubts:
             self.sink.add(Diagnostic(code="FWT617", message=text))
+        for rules in looked.old:
+            if rules.has_rules and rules.owner.rpartition("-")[0] not in looked.programs:
+                message = f"{rules.owner} has rules that this ruleset does not stand for: they stay in force"
+                self.sink.add(Diagnostic(code="FWT618", message=message))
         chains = self.client.base_chains()
         for finding in (*other_base_chains(chains, self.wanted.image, looked.asleep), *services()):
             self.sink.add(finding)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fwtrans.read import Files
     from fwtrans.source import SourceFile
 
+_UNPROVED = "FWT401"
 _NFT = frozenset({Format.NFT_TEXT, Format.NFT_JSON})
 
 
@@ -54,6 +55,11 @@ def read_wanted(sources: Sequence[SourceFile], settings: Settings, sink: Diagnos
         return _of_nft(sources, sink)
     result = translate(sources, settings, sink, files)
     if not result.output or sink.errors:
+        return None
+    if any(item.code == _UNPROVED for item in sink.found):
+        hint = "translate it to a file, look at it closely, and apply that with --allow-changes"
+        message = "what is not proved equal to its input is not loaded"
+        sink.add(Diagnostic(code="FWT623", message=message, hints=(hint,)))
         return None
     image = read_image(result.output)
     lines = {row.line: row for row in result.line_map}

@@ -145,6 +145,7 @@ CODES: dict[str, Code] = {
     "FWT620": Code("consent is needed"),
     "FWT621": Code("both variants of iptables hold rules"),
     "FWT622": Code("part of the host could not be collected", _WARNING),
+    "FWT623": Code("translation is not proved"),
     # 700-749 lab
     "FWT700": Code("no kernel can load both sides"),
     "FWT701": Code("input cannot be loaded as it is"),

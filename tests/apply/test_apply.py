@@ -19,13 +19,14 @@ from fwtrans.apply.finish import Finished, confirm, roll_back, status
 from fwtrans.apply.request import Applied, Outcome
 from fwtrans.apply.run import apply
 from fwtrans.apply.tell import status_text, status_value
-from fwtrans.apply.wanted import Wanted
+from fwtrans.apply.wanted import Wanted, read_wanted
 from fwtrans.backend.loader.pending import guard_is_alive, lock, read_pending
 from fwtrans.backend.loader.programs import find
 from fwtrans.backend.loader.real import LibNft
 from fwtrans.backend.loader.state import read_state
-from fwtrans.cli.inputs import FileAccess
-from fwtrans.diagnostics import DiagnosticSink
+from fwtrans.cli.inputs import FileAccess, read_paths
+from fwtrans.diagnostics import Diagnostic, DiagnosticSink
+from fwtrans.translate import Settings, translate
 from tests.apply.conftest import OTHERS, run
 from tests.namespaces import namespace
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fwtrans.backend.loader.image import Image
+    from fwtrans.report.translation import Translation
     from tests.apply.conftest import Host
 
 pytestmark = pytest.mark.netns
@@ -524,3 +526,23 @@ def test_the_child_that_goes_back_may_be_killed_too(host: Host) -> None:
             killed = True
     assert going.result()["outcome"] == "restored"
     assert host.listing() == before
+
+
+def test_what_is_not_proved_is_not_loaded(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def undecided(sources: object, settings: Settings, sink: DiagnosticSink, files: FileAccess) -> Translation:
+        found = translate(sources, settings, sink, files)  # type: ignore[arg-type]
+        sink.add(Diagnostic(code="FWT401", message="inet forward: it takes too long"))
+        return found
+
+    monkeypatch.setattr("fwtrans.apply.wanted.translate", undecided)
+    sink = DiagnosticSink()
+    assert read_wanted(read_paths([str(host.dumps)], sink), Settings(), sink, FileAccess()) is None
+    assert [item.code for item in sink.errors] == ["FWT623"]
+
+
+def test_rules_that_stay_beside_ours_are_told(host: Host) -> None:
+    (host.dumps / "ip6tables-save").unlink()
+    told = Run(host, confirm_within=0.2).wait_for_load().result()
+    said = told["said"]
+    assert isinstance(said, list)
+    assert "ip6tables-nft has rules that this ruleset does not stand for: they stay in force" in said
