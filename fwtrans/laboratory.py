@@ -116,7 +116,7 @@ def compare_in_lab(
     )  # fmt: skip
     asking = _Asking(loaded, derived, chosen.kernel, settings, told)
     try:
-        answers = [asking.ask(form) for form in forms]
+        answers = asking.ask(forms)
     except LabFailed as error:
         sink.add(
             Diagnostic(code="FWT702", message=str(error).splitlines()[0], notes=tuple(str(error).splitlines()[1:9]))
@@ -186,28 +186,32 @@ class _Asking(NamedTuple):
     settings: LabSettings
     told: Callable[[Stage], None]
 
-    def ask(self, form: _Form) -> _Answer:
-        """Return what the old side does, where the new one differs, and for how many packets that does not last."""
-        probes = [item.probe for item in self.derived]
-        old, new = self._both(probes, form, 2)
-        if not compare(old, new):
-            return _Answer(old, [], 0)
-        again_old, again_new = self._both(probes, form, 3)
-        steady = lasting((old, again_old), (new, again_new))
-        return _Answer(old, steady.differences, steady.unsteady)
+    def ask(self, forms: Sequence[_Form]) -> list[_Answer]:
+        """Return for each form what the old side does, where the new one differs, and for how many packets that does not last."""
+        first = self._all(forms, 2)
+        if not any(compare(old, new) for old, new in first):
+            return [_Answer(old, [], 0) for old, _ in first]
+        found = []
+        for (old, new), (old_again, new_again) in zip(first, self._all(forms, 3), strict=True):
+            steady = lasting((old, old_again), (new, new_again))
+            found.append(_Answer(old, steady.differences, steady.unsteady))
+        return found
 
-    def _both(self, probes: list[Probe], form: _Form, stage: int) -> tuple[list[Observation], list[Observation]]:
-        router = RouterTopology(interfaces=interfaces_of(probes, HOST))
+    def _all(self, forms: Sequence[_Form], stage: int) -> list[tuple[list[Observation], list[Observation]]]:
+        """Ask for both sides in each form, all in one run of the kernel."""
+        probes = tuple(item.probe for item in self.derived)
+        router = RouterTopology(interfaces=interfaces_of(list(probes), HOST))
         self.told(Stage("sending packets" if stage == 2 else "sending them again", stage, 4))
-        topologies = (form.old or router, form.new or router)
-        questions = [
-            Question(side, topology, tuple(probes)) for side, topology in zip(self.sides, topologies, strict=True)
-        ]
-        old, new = judge_all(questions, self.kernel, seconds=2 * self.settings.seconds)
-        for found in (old, new):
-            if isinstance(found, LabFailed):
-                raise found
-        return old, new  # type: ignore[return-value]  # what failed has been raised
+        old, new = self.sides
+        questions = []
+        for form in forms:
+            questions += [Question(old, form.old or router, probes), Question(new, form.new or router, probes)]
+        answers = []
+        for answer in judge_all(questions, self.kernel, seconds=len(questions) * self.settings.seconds):
+            if isinstance(answer, LabFailed):
+                raise answer
+            answers.append(answer)
+        return list(zip(answers[::2], answers[1::2], strict=True))
 
 
 def needs(sides: Sequence[Side]) -> str:
