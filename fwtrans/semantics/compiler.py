@@ -53,6 +53,16 @@ class Spot(NamedTuple):
     number: int
 
 
+class Mark(NamedTuple):
+    """What a marked rule records: in which stream, and by which name."""
+
+    stream: Stream
+    content: Hashable
+
+
+USED = Mark(CAUSE, "used")
+
+
 class Compiler:
     """Compiles the chains of one table, each once, callees first. A rule at a marked place also records that it was used.
 
@@ -63,7 +73,7 @@ class Compiler:
         self._program = program
         self._table = table
         self._alias = alias
-        self._marked: Spot | None = None
+        self._marked: Mapping[Spot, Mark] = {}
         self.tests: set[int] = set()
         self.objects: set[int] = set()
         self.assumptions: dict[str, None] = {}
@@ -76,11 +86,12 @@ class Compiler:
         self._members: dict[MemberTest, int] = {}
         self._choices: dict[Hashable, Choice] = {}
 
-    def marked(self, spot: Spot) -> Compiler:
-        """Return a compiler for the same table in which the rule at a place also records that it was used."""
+    def marked(self, marks: Mapping[Spot, Mark]) -> Compiler:
+        """Return a compiler for the same table in which the rules at some of its places also record that they were used."""
         found = Compiler(self._program, self._table, alias=self._alias)
-        found._marked = spot
-        leading, waiting = {spot.chain}, [spot.chain]
+        found._marked = marks
+        leading = {spot.chain for spot in marks}
+        waiting = list(leading)
         while waiting:
             callers = self._callers.get(waiting.pop(), set()) - leading
             leading |= callers
@@ -111,11 +122,13 @@ class Compiler:
         return number
 
     def _numbered_rules(self, chain: Chain) -> Iterable[int]:
-        if self._marked is None or self._marked.chain != chain.name:
+        if not any(spot.chain == chain.name for spot in self._marked):
             return [self._rule(rule) for rule in chain.rules]
-        return [self._rule(rule, marked=at == self._marked.number) for at, rule in enumerate(chain.rules)]
+        table = f"{self._table.family.value} {self._table.name}"
+        marks = (self._marked.get(Spot(table, chain.name, at)) for at in range(len(chain.rules)))
+        return [self._rule(rule, marked=mark) for rule, mark in zip(chain.rules, marks, strict=True)]
 
-    def _rule(self, rule: Rule, *, marked: bool = False) -> int:
+    def _rule(self, rule: Rule, *, marked: Mark | None = None) -> int:
         steps: list[CompiledStep] = []
         for step in rule.steps:
             if isinstance(step, FieldTest):
@@ -124,7 +137,7 @@ class Compiler:
                 steps.append(number)
             elif not isinstance(step, does.Count):
                 steps.extend(self._step(step))
-        mark = (Emit(CAUSE, "used"),) if marked else ()
+        mark = (Emit(*marked),) if marked is not None else ()
         if isinstance(rule.verdict, verdicts.Dispatch):
             return self._program.rules.number(CompiledRule((*steps, self._dispatch(rule.verdict, mark))))
         more, verdict = self._verdict(rule.verdict)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fwtrans.ir.match import FieldTest, OpaqueTest
 from fwtrans.semantics.aspects import Aspect, Comparer, describe
 from fwtrans.semantics.bdd import OutOfNodes
-from fwtrans.semantics.compiler import Spot
+from fwtrans.semantics.compiler import USED, Spot
 from fwtrans.semantics.keys import CubeTest
 from fwtrans.semantics.objects import Pairing, pairings, renaming
 from fwtrans.semantics.outcome import Comparison, Difference, DifferenceKind, Limits, Undecided
@@ -243,7 +243,7 @@ class _Comparing:
     def _decided(self, side: Side, hops: tuple[Hop, ...], result: SideResult, pairing: Pairing) -> Node:
         found = self._session.bdd.true
         for place in result.decided_by:
-            marked = self._session.summary(side, hops, Spot(place.table, place.chain, place.number))
+            marked = self._session.summary(side, hops, {Spot(place.table, place.chain, place.number): USED})
             events = renaming(self._session, pairing)(marked).events.get(CAUSE)
             if events is not None:
                 found = found & events.reached[0]

@@ -19,11 +19,11 @@ from fwtrans.semantics.variables import Demand, Variables
 from fwtrans.semantics.visible import is_of_connection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from fwtrans.ir.ruleset import Ruleset
     from fwtrans.semantics.bdd import Node
-    from fwtrans.semantics.compiler import Spot
+    from fwtrans.semantics.compiler import Mark, Spot
     from fwtrans.semantics.packet import HookVisit
     from fwtrans.semantics.path import Hop, Path
     from fwtrans.semantics.possible import Packets
@@ -121,17 +121,17 @@ class Session:
         else:
             self.compared.append(Compared(path, old, new, packets))
 
-    def summary(self, side: Side, hops: Sequence[Hop], spot: Spot | None = None) -> Summary:
-        """Return what a side does on a path; with a spot, the use of that rule or policy is recorded."""
+    def summary(self, side: Side, hops: Sequence[Hop], marks: Mapping[Spot, Mark] | None = None) -> Summary:
+        """Return what a side does on a path; with marks, the use of those rules and policies is recorded."""
         algebra = Algebra(self.variables)
         found = algebra.identity
         for hop in hops:
-            found = algebra.then(found, self._visit(side, hop.visit, spot).at(self.variables.bits_of(hop.known)))
+            found = algebra.then(found, self._visit(side, hop.visit, marks).at(self.variables.bits_of(hop.known)))
         return found
 
-    def _visit(self, side: Side, visit: HookVisit, spot: Spot | None) -> Narrowing:
-        if spot is not None:
-            return Narrowing(self.bdd, self.evaluator(visit).visit(side.marked(visit, spot)))
+    def _visit(self, side: Side, visit: HookVisit, marks: Mapping[Spot, Mark] | None) -> Narrowing:
+        if marks is not None:
+            return Narrowing(self.bdd, self.evaluator(visit).visit(side.marked(visit, marks)))
         key = (id(side), visit)
         if key not in self._summaries:
             self._summaries[key] = Narrowing(self.bdd, self.evaluator(visit).visit(side.compiled(visit)))

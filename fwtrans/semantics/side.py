@@ -18,9 +18,10 @@ from fwtrans.semantics.program import Call
 from fwtrans.semantics.symbolic import BaseChain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
+    from fwtrans.semantics.compiler import Mark
     from fwtrans.semantics.program import Program
 
 _PATHS = {Family.INET: (Family.IP, Family.IP6)}
@@ -148,17 +149,18 @@ class Side:
             self._compiled[visit] = [self._base(table, chain, self._compilers[id(table)]) for table, chain in chains]
         return self._compiled[visit]
 
-    def marked(self, visit: HookVisit, spot: Spot) -> list[BaseChain]:
-        """Return the base chains of a visit, one place in them marked."""
+    def marked(self, visit: HookVisit, marks: Mapping[Spot, Mark]) -> list[BaseChain]:
+        """Return the base chains of a visit, some places in them marked."""
         found: list[BaseChain] = []
+        compilers: dict[int, Compiler] = {}
         for table, chain in base_chains(self.ruleset, visit):
             name = table_name(table)
-            compiler = self._compilers[id(table)]
-            if spot.table == name and spot.number >= 0:
-                compiler = compiler.marked(spot)
-            base = self._base(table, chain, compiler)
-            is_policy = spot == Spot(name, chain.name, -1)
-            found.append(base._replace(marked=True) if is_policy else base)
+            if id(table) not in compilers:
+                here = {spot: mark for spot, mark in marks.items() if spot.table == name and spot.number >= 0}
+                own = self._compilers[id(table)]
+                compilers[id(table)] = own.marked(here) if here else own
+            base = self._base(table, chain, compilers[id(table)])
+            found.append(base._replace(marked=marks.get(Spot(name, chain.name, -1))))
         return found
 
     def _base(self, table: Table, chain: Chain, compiler: Compiler) -> BaseChain:

@@ -124,7 +124,7 @@ class Algebra:
             known = events.get(stream)
             restricted = self._restricted(later, entered)
             if restricted.reached:
-                events[stream] = restricted if known is None else self._appended(known, restricted)
+                events[stream] = restricted if known is None else self.appended(known, restricted)
         return events
 
     def _restricted(self, events: Events, entered: Node) -> Events:
@@ -141,7 +141,7 @@ class Algebra:
             contents.append({content: node for content, node in parts if node != self.bdd.false})
         return Events(tuple(reached), tuple(contents))
 
-    def _appended(self, first: Events, second: Events) -> Events:
+    def appended(self, first: Events, second: Events) -> Events:
         """Return the second sequence behind the first, for each packet from the place where its first one ends."""
         if first.reached[0] & second.reached[0] == self.bdd.false:
             return self.side_by_side(first, second)
@@ -269,7 +269,7 @@ class Narrowing:
         wanted = tuple(sorted(values))
         found, done = self._known[()], 0
         while done < len(wanted):
-            is_small = len(found.exits) + len(found.events) <= _SMALL
+            is_small = _size(found) <= _SMALL
             until = len(wanted) if is_small else done + 1
             known = wanted[:until]
             narrower = self._known.get(known)
@@ -278,6 +278,12 @@ class Narrowing:
                 narrower = self._known[known] = without_empty(mapped(found, change), self._bdd.false)
             found, done = narrower, until
         return found
+
+
+def _size(summary: Summary) -> int:
+    """Return about how many functions a summary holds; logs are one for each prefix."""
+    places = (len(place) for events in summary.events.values() for place in events.contents)
+    return len(summary.exits) + len(summary.events) + sum(places)
 
 
 def without_empty(summary: Summary, false: Node) -> Summary:

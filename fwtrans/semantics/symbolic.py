@@ -16,7 +16,6 @@ from fwtrans.ir.match import number, present
 from fwtrans.semantics.bdd import OutOfNodes
 from fwtrans.semantics.packet import Unknown, UnknownKind
 from fwtrans.semantics.program import (
-    CAUSE,
     NAT,
     Call,
     Charge,
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 
     from fwtrans.ir.fields import Field
     from fwtrans.semantics.bdd import Node
+    from fwtrans.semantics.compiler import Mark
     from fwtrans.semantics.packetset import PacketSets
     from fwtrans.semantics.program import CompiledStep, CompiledVerdict, Program
 
@@ -49,13 +49,13 @@ NAT_TESTS = (present(HAS_CONNTRACK), number(CT_STATE, 2, 3))
 
 
 class BaseChain(NamedTuple):
-    """A compiled base chain. `name` says which, for messages; `marked` records the use of its policy."""
+    """A compiled base chain. `name` says which, for messages; `marked` is what the use of its policy records."""
 
     chain: int
     name: str
     kind: str
     accepts: bool
-    marked: bool = False
+    marked: Mark | None = None
 
 
 class Evaluator:
@@ -101,8 +101,10 @@ class Evaluator:
         exits = dict(chain.exits)
         accepted = exits.pop(_ACCEPT, self._bdd.false)
         events = dict(chain.events)
-        if base.marked:
-            events[CAUSE] = Events((chain.through,), ({"used": chain.through},))
+        if base.marked is not None and chain.through != self._bdd.false:
+            used = Events((chain.through,), ({base.marked.content: chain.through},))
+            before = events.get(base.marked.stream)
+            events[base.marked.stream] = used if before is None else self._algebra.appended(before, used)
         if base.accepts:
             accepted = accepted | chain.through
         elif chain.through != self._bdd.false:
