@@ -54,9 +54,9 @@ def translated(sources: Sequence[SourceFile], settings: Settings | None = None) 
 
 
 @cache
-def node(name: str) -> Node:
+def node(name: str, *, optimized: bool = False) -> Node:
     """Return a node of the corpora, read from its configuration: there its addresses are known."""
-    return translated(read_folder(CORPORA / name / "input"))
+    return translated(read_folder(CORPORA / name / "input"), Settings(verify=False, optimize=optimized))
 
 
 def read_folder(folder: Path) -> tuple[SourceFile, ...]:

@@ -17,11 +17,11 @@ from fwtrans.diagnostics import DiagnosticSink
 from fwtrans.ir import fields as known
 from fwtrans.ir.effect import Assign, NoTrack
 from fwtrans.ir.fields import Family
+from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest
 from fwtrans.ir.ruleset import Hook
-from fwtrans.ir.verdict import Accept, Reject
-from fwtrans.ir.walk import flat_steps
-from fwtrans.optimizer.bridged.reach import reached
+from fwtrans.ir.verdict import Accept, Dispatch, Goto, Jump, Reject
+from fwtrans.ir.walk import flat_steps, map_names, map_targets
 from fwtrans.semantics.bridged.topology import guest_ports
 from fwtrans.translate import Settings, translate
 from tests.bridged_corpora import CORPORA, NAMES, compared, node, pve_node, read_folder, translated
@@ -39,7 +39,13 @@ MARK = re.compile(r"meta mark\b.*")
 BRIDGE_CONNTRACK = -200
 ANSWERING = {Hook.PREROUTING, Hook.INPUT}
 
+SMALL = [name for name in NAMES if name != "s200"]
+OPTIMIZED = ("s10", "f-foreign", "f-host-inv", "f-log-custom", "f-opt-ips", "f-opt-l2", "f-pol-reject-reject")
+
 every_node = pytest.mark.parametrize("name", NAMES)
+every_shape = pytest.mark.parametrize(
+    ("name", "optimized"), [*((name, False) for name in NAMES), *((name, True) for name in OPTIMIZED)]
+)
 
 
 def test_the_corpora_are_complete() -> None:
@@ -52,23 +58,23 @@ def test_a_configuration_is_translated_and_proved(name: str) -> None:
     assert found.comparison.equal, (found.comparison.differences[:3], found.comparison.undecided[:3])
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "s200"])
+@pytest.mark.parametrize("name", SMALL)
 def test_a_dump_is_translated_and_proved(name: str) -> None:
     """The command's own way, with the proof inside."""
     sink = DiagnosticSink()
-    result = translate(read_folder(CORPORA / name), Settings(), sink, FileAccess())
+    result = translate(read_folder(CORPORA / name), Settings(optimize=True), sink, FileAccess())
     assert not sink.errors, sink.errors
     assert result.output
     assert {item.name for item in result.intended} >= {"reset-arrives", "vlan-tracked"}
     assert "a packet's connection has the same state at every hop of its way" in result.assumptions
 
 
-@every_node
-def test_nothing_is_left_of_firewall_bridges_port_matches_and_marks(name: str) -> None:
-    text = re.sub(r' comment "[^"]*"', "", node(name).printed.output)
+@every_shape
+def test_nothing_is_left_of_firewall_bridges_port_matches_and_marks(name: str, *, optimized: bool) -> None:
+    text = re.sub(r' comment "[^"]*"', "", node(name, optimized=optimized).printed.output)
     assert not HELD.findall(text)
     assert not MARK.findall(text)
-    assert bool(re.search(r"\b(tap|veth)\d+i\d", text)) == bool(guest_ports(node(name).old))
+    assert bool(re.search(r"\b(tap|veth)\d+i\d", text)) == bool(guest_ports(node(name, optimized=optimized).old))
 
 
 # --- what a proof by parts cannot see ---
@@ -83,21 +89,37 @@ def base_chains(table: Table) -> Iterator[Chain]:
     return (chain for chain in table.chains if chain.base is not None)
 
 
-def rules_behind(table: Table, chain: Chain) -> Iterator[Rule]:
+def rules_behind(table: Table, *starts: str) -> Iterator[Rule]:
+    """Yield the rules of chains and of those that they lead to, by verdict maps too."""
     chains = {item.name: item for item in table.chains}
-    return (rule for name in reached(chains, chain.name) for rule in chains[name].rules)
+    seen, waiting = set(starts), list(starts)
+    while waiting:
+        for rule in chains[waiting.pop()].rules:
+            yield rule
+            targets = set(targets_of(table, rule)) - seen
+            seen |= targets
+            waiting.extend(targets)
 
 
-@every_node
-def test_no_chain_stands_where_a_kernel_fails_open(name: str) -> None:
+def targets_of(table: Table, rule: Rule) -> Iterator[str]:
+    if isinstance(rule.verdict, (Jump, Goto)):
+        yield rule.verdict.chain
+    for name in map_names(rule):
+        yield from map_targets(table, name)
+
+
+@every_shape
+def test_no_chain_stands_where_a_kernel_fails_open(name: str, *, optimized: bool) -> None:
     """At 0 Linux 6.1 shows no IPv4 to a bridge's forward chain, and at -200 or before there is no connection yet."""
-    table = bridge_of(node(name).new)
+    table = bridge_of(node(name, optimized=optimized).new)
     for chain in base_chains(table):
         assert chain.base is not None
         assert chain.base.priority != 0, chain.name
         if chain.base.priority <= BRIDGE_CONNTRACK:
-            assert all(is_early_work(rule) for rule in rules_behind(table, chain) if rule.verdict is None), chain.name
-            assert not any(asks_state(rule) for rule in rules_behind(table, chain)), chain.name
+            assert all(is_early_work(rule) for rule in rules_behind(table, chain.name) if rule.verdict is None), (
+                chain.name
+            )
+            assert not any(asks_state(rule) for rule in rules_behind(table, chain.name)), chain.name
 
 
 def is_early_work(rule: Rule) -> bool:
@@ -127,55 +149,58 @@ def place(chain: str) -> int:
     return max(number for number, name in enumerate(order) if name in chain)
 
 
-@every_node
-def test_only_ip_is_asked_for_its_connection(name: str) -> None:
+@every_shape
+def test_only_ip_is_asked_for_its_connection(name: str, *, optimized: bool) -> None:
     """ARP is untracked when it comes in, and invalid when the host sends it: no such frame may be judged by that."""
-    table = bridge_of(node(name).new)
-    chains = {chain.name: chain for chain in table.chains}
+    table = bridge_of(node(name, optimized=optimized).new)
     for chain in base_chains(table):
         # what ends a chain that judges nothing but IP judges no other frame
         for rule in (rule for rule in chain.rules if not is_plain_accept(rule)):
-            target = getattr(rule.verdict, "chain", None)
-            behind = [inner for at in (reached(chains, target) if target else ()) for inner in chains[at].rules]
-            if asks_state(rule) or any(map(asks_state, behind)):
-                assert any(is_ip_only(step) for step in rule.steps), (chain.name, rule.comment)
+            if any(map(asks_state, (rule, *rules_behind(table, *targets_of(table, rule))))):
+                assert is_for_ip_only(table, rule), (chain.name, rule.comment)
         if any(is_plain_accept(rule) and asks_state(rule) for rule in chain.rules):
             judging = (rule for rule in chain.rules if not is_plain_accept(rule))
-            assert all(any(is_ip_only(step) for step in rule.steps) for rule in judging), chain.name
+            assert all(is_for_ip_only(table, rule) for rule in judging), chain.name
 
 
 def is_plain_accept(rule: Rule) -> bool:
     return isinstance(rule.verdict, Accept) and all(isinstance(step, FieldTest) for step in rule.steps)
 
 
-def is_ip_only(step: object) -> bool:
-    return (
-        isinstance(step, FieldTest)
-        and step.field is known.ETHER_TYPE
-        and not any(other in step.values for other in (0x0806, 0x8100, 0x88A8))  # type: ignore[operator]
-    )
+def is_for_ip_only(table: Table, rule: Rule) -> bool:
+    """Tell whether a rule, or its map, asks for IP's ether types."""
+    types: list[object] = []
+    if isinstance(rule.verdict, Dispatch):
+        asked = [part.field for part in rule.verdict.key]
+        if known.ETHER_TYPE in asked:
+            (named,) = (item for item in table.maps if item.name == rule.verdict.map_name)
+            types = [element.key[asked.index(known.ETHER_TYPE)] for element in named.elements]
+    for step in rule.steps:
+        if isinstance(step, FieldTest) and step.field is known.ETHER_TYPE and isinstance(step.values, IntervalSet):
+            types.extend(step.values.ranges)
+    return bool(types) and set(types) <= {(0x0800, 0x0800), (0x86DD, 0x86DD)}
 
 
-@every_node
-def test_a_bridge_rejects_only_where_it_can_answer(name: str) -> None:
-    table = bridge_of(node(name).new)
+@every_shape
+def test_a_bridge_rejects_only_where_it_can_answer(name: str, *, optimized: bool) -> None:
+    table = bridge_of(node(name, optimized=optimized).new)
     for chain in base_chains(table):
-        rejects = any(isinstance(rule.verdict, Reject) for rule in rules_behind(table, chain))
+        rejects = any(isinstance(rule.verdict, Reject) for rule in rules_behind(table, chain.name))
         assert chain.base is not None
         assert not rejects or chain.base.hook in ANSWERING, chain.name
 
 
-@every_node
-def test_no_chain_asks_for_an_interface_that_its_hook_does_not_know(name: str) -> None:
+@every_shape
+def test_no_chain_asks_for_an_interface_that_its_hook_does_not_know(name: str, *, optimized: bool) -> None:
     """Postrouting has no port in, prerouting no port out: such a rule loads and never matches."""
-    table = bridge_of(node(name).new)
+    table = bridge_of(node(name, optimized=optimized).new)
     unknown = {
         Hook.PREROUTING: {known.OIFNAME, known.OBRNAME},
         Hook.POSTROUTING: {known.IIFNAME, known.IBRNAME},
     }
     for chain in base_chains(table):
         assert chain.base is not None
-        for rule in rules_behind(table, chain):
+        for rule in rules_behind(table, chain.name):
             fields = {step.field for step in flat_steps(rule.steps) if isinstance(step, FieldTest)}
             assert not fields & unknown.get(chain.base.hook, set()), (chain.name, rule.comment)
 
