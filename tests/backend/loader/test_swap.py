@@ -23,7 +23,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize(("remembers", "swaps"), [(True, 200), (False, 40)], ids=["the difference", "everything anew"])
+@pytest.mark.parametrize(("remembers", "swaps"), [(True, 200), (False, 30)], ids=["the difference", "everything anew"])
 def test_no_packet_slips_through_while_rules_are_swapped(
     kernel: LibNft, remembers: bool, swaps: int, lab_long: bool
 ) -> None:
@@ -47,7 +47,7 @@ def test_deleting_and_defining_a_table_would_be_seen(kernel: LibNft) -> None:
     """What the loader does not do: the control that shows that this traffic finds a gap."""
     rulesets = big("a"), big("b")
     with Traffic(DENIED, ALLOWED) as traffic:
-        for number in range(40):
+        for number in range(30):
             gone = make_plan([Present(rulesets[number % 2][0], None)] if number else [], ())
             new = make_plan([], rulesets[(number + 1) % 2])
             assert kernel.run(Transaction((*gone.switch.commands, *new.switch.commands))) == ()
