@@ -13,7 +13,7 @@ from fwtrans.ir.fields import CT_STATE, Field
 from fwtrans.ir.match import number
 from fwtrans.semantics.outcome import DifferenceKind
 from fwtrans.semantics.program import LOG, QUEUE, Stream
-from fwtrans.semantics.summary import Bits, Events
+from fwtrans.semantics.summary import Bits, Events, Summary
 from fwtrans.semantics.variables import Slot
 from fwtrans.semantics.visible import ALWAYS_SEEN, is_of_connection
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from fwtrans.semantics.bdd import Bdd, Node
     from fwtrans.semantics.packetset import PacketSets
-    from fwtrans.semantics.summary import Summary
     from fwtrans.semantics.variables import Variables
 
 _NO_EVENTS = Events((), ())
@@ -153,6 +152,16 @@ class Comparer:
                 if carried != self._bdd.false:
                     known.append(carried)
         return counts
+
+
+def without_answers(summary: Summary) -> Summary:
+    """Return a summary in which every REJECT is a drop."""
+    exits: dict[Hashable, Node] = {}
+    for leaving, packets in summary.exits.items():
+        ending = verdicts.Drop() if isinstance(leaving, verdicts.Reject) else leaving
+        known = exits.get(ending)
+        exits[ending] = packets if known is None else known | packets
+    return Summary(summary.through, exits, summary.writes, summary.events, summary.reads)
 
 
 def describe(subject: Hashable, names: Sequence[str]) -> str:

@@ -85,6 +85,7 @@ class Compiler:
         self._callers: dict[str, set[str]] = {}
         self._members: dict[MemberTest, int] = {}
         self._choices: dict[Hashable, Choice] = {}
+        self._assigned: dict[does.AssignFromMap, Choice] = {}
 
     def marked(self, marks: Mapping[Spot, Mark]) -> Compiler:
         """Return a compiler for the same table in which the rules at some of its places also record that they were used."""
@@ -263,12 +264,14 @@ class Compiler:
         return self._choices[verdict, mark]
 
     def _assign_from_map(self, step: does.AssignFromMap) -> Choice:
-        rules: dict[Hashable, CompiledRule] = {}
-        for value in self._grouped(step.map_name):
-            if not isinstance(value, int):
-                raise Undecidable(f"{step.field.name} is written with {value!r}", self._open[-1])
-            rules[value] = CompiledRule((does.Assign(step.field, 0, value),))
-        return self._choice(step.key, step.map_name, rules, breaks=True)
+        if step not in self._assigned:
+            rules: dict[Hashable, CompiledRule] = {}
+            for value in self._grouped(step.map_name):
+                if not isinstance(value, int):
+                    raise Undecidable(f"{step.field.name} is written with {value!r}", self._open[-1])
+                rules[value] = CompiledRule((does.Assign(step.field, 0, value),))
+            self._assigned[step] = self._choice(step.key, step.map_name, rules, breaks=True)
+        return self._assigned[step]
 
     def _charge_from_map(self, step: StatefulFromMap) -> Choice:
         rules: dict[Hashable, CompiledRule] = {}

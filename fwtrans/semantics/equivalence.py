@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir.match import FieldTest, OpaqueTest
-from fwtrans.semantics.aspects import Aspect, Comparer, describe
+from fwtrans.semantics.aspects import Aspect, Comparer, describe, without_answers
 from fwtrans.semantics.bdd import OutOfNodes
 from fwtrans.semantics.compiler import USED, Spot
 from fwtrans.semantics.keys import CubeTest
@@ -139,16 +139,19 @@ class _Comparing:
         path, old, new, packets = compared
         try:
             new = renamed(new)
+            if not path.answers:
+                old, new = without_answers(old), without_answers(new)
             sets = self._session.evaluator(path.visit).sets
             if self._only_wider:
                 aspects = tuple(self._wider(compared._replace(new=new)))
             else:
-                conceivable = Comparer(sets, packets.conceivable, self._limits.ignored).aspects(old, new)
+                ignored = {**self._limits.ignored, **dict(path.ignored)}
+                conceivable = Comparer(sets, packets.conceivable, ignored).aspects(old, new)
                 aspects = tuple(self._granted(packets, conceivable))
         except OutOfNodes:
             self._undecided.append(Undecided(path, "out of memory while comparing", ()))
             aspects = ()
-        return _Found(compared._replace(new=new), aspects)
+        return _Found(compared._replace(old=old, new=new), aspects)
 
     def _granted(self, packets: Packets, aspects: Iterable[Aspect]) -> Iterator[Aspect]:
         """Yield what differs for possible packets; what is assumed is told where that made a difference smaller."""

@@ -33,13 +33,16 @@ class Hop(NamedTuple):
 class Path(NamedTuple):
     """The hops of one journey on each side; the packet goes on to the next hop where one lets it pass.
 
-    `facts` hold for every packet of the journey when it starts, beside what the hooks say.
+    `facts` hold for every packet of the journey when it starts, beside what the hooks say. `ignored` are bits of written
+    fields that nobody looks at when it ends. Without `answers` a REJECT counts as a drop.
     """
 
     name: str
     old: tuple[Hop, ...]
     new: tuple[Hop, ...]
     facts: tuple[PureTest, ...] = ()
+    ignored: tuple[tuple[Field, int], ...] = ()
+    answers: bool = True
 
     @property
     def visit(self) -> HookVisit:

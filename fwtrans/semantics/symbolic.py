@@ -69,6 +69,7 @@ class Evaluator:
         self._rules: dict[int, Summary] = {}
         self._chains: dict[int, Summary] = {}
         self._runs: dict[tuple[int, ...], Summary] = {}
+        self._choices: dict[Choice, Summary] = {}
 
     # --- base chains ---
 
@@ -270,6 +271,11 @@ class Evaluator:
     # --- maps ---
 
     def _choice(self, step: Choice) -> Summary:
+        if step not in self._choices:
+            self._choices[step] = self._chosen(step)
+        return self._choices[step]
+
+    def _chosen(self, step: Choice) -> Summary:
         row = [self._alternative(self._program.rules.items[number]) for number in step.rules]
         while len(row) > 1:
             row = [self._either(*pair) for pair in zip(row[::2], row[1::2], strict=False)] + row[len(row) & ~1 :]

@@ -24,7 +24,7 @@ from fwtrans.ir.rename import rename_fields
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import BaseHook, Chain, Hook
 from fwtrans.ir.stateful import StatefulTest
-from fwtrans.ir.verdict import Dispatch, Drop, Reject
+from fwtrans.ir.verdict import Dispatch, Reject
 from fwtrans.ir.walk import flat_steps
 from fwtrans.semantics.bridged.paths import (
     answered_paths,
@@ -52,7 +52,7 @@ from fwtrans.semantics.equivalence import compare
 from fwtrans.semantics.outcome import Comparison, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.rule import Step
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 
 _ONES = (1 << known.MARK.width) - 1
 _SAME_STATE = "a packet's connection has the same state at every hop of its way"
+_TO_ITS_GUEST = "a frame to a guest's hardware address is for that guest and goes to no other port"
 _UNREAD = "nobody but the rules reads bits {mask:#x} of the mark"
 _IPTABLES_NAMES = {
     known.IIFNAME: known.PORT_IN,
@@ -70,9 +71,8 @@ _IPTABLES_NAMES = {
     known.IBRNAME: known.IIFNAME,
     known.OBRNAME: known.OIFNAME,
 }
-_NOTHING: Mapping[Field, int] = {}
 # The mark of a connection that dies with its first packet, which is rejected: what a guest gets is compared by itself.
-_UNBORN = {known.CT_MARK: (1 << known.CT_MARK.width) - 1}
+_UNBORN = ((known.CT_MARK, (1 << known.CT_MARK.width) - 1),)
 # Before every chain that a host can have.
 _FIRST = -(1 << 31)
 
@@ -111,14 +111,19 @@ def compare_bridged(old: Ruleset, new: Ruleset, setting: Setting) -> BridgedComp
     unread = carried & ~_used(new)
     names = names_of(before, new)
     others = other_protocols((before, new))
-    parts = [_compared(before, new, list(out_paths(setting.guests, others)), unread, setting)]
-    mute = [*middle_paths(names, setting.guests, others), *in_paths(setting.guests, others)]
-    parts.append(_compared(_without_answers(before), _without_answers(new), mute, carried, setting))
     answered, told = _answered(before, new, setting)
-    parts.append(_compared(before, new, list(answered_paths(answered, setting.hardware)), carried, setting, _UNBORN))
+    paths = [
+        *_looking_away(out_paths(setting.guests, others), unread),
+        *_looking_away(middle_paths(names, setting.guests, others), unread, answers=False),
+        *_looking_away(in_paths(setting.guests, others), carried, answers=False),
+        *_looking_away(answered_paths(answered, setting.hardware), carried, _UNBORN),
+    ]
+    parts = [compare(before, new, limits=setting.limits, paths=paths)] if paths else []
     local, closed = _local(old, new, list(local_paths(old, new, names)), _Bits(carried, unread), setting)
     parts.append(local)
     assumptions = [_SAME_STATE, *reading.assumptions]
+    if answered:
+        assumptions.append(_TO_ITS_GUEST)
     if carried:
         assumptions.append(_UNREAD.format(mask=carried))
     intended = (*ALWAYS, *_limits_once(before), *reading.intended, *told, *closed)
@@ -130,9 +135,9 @@ def _without_firewall_bridges(reading: Reading, old: Ruleset, new: Ruleset, sett
     before = reading.ruleset
     carried = _written_and_read(old)
     unread = carried & ~_used(new)
-    paths = list(any_bridge_paths(other_protocols((before, new))))
-    classic, ours = (_with_iptables_names(_without_answers(side)) for side in (before, new))
-    parts = [_compared(classic, ours, paths, unread, setting)]
+    paths = any_bridge_paths(other_protocols((before, new)))
+    classic, ours = _with_iptables_names(before), _with_iptables_names(new)
+    bridged = compare(classic, ours, limits=setting.limits, paths=list(_looking_away(paths, unread, answers=False)))
     routed = for_local_packets(old)
     ways = list(local_paths(routed, new, names_of(before, new)))
     local, closed = _local(routed, new, ways, _Bits(carried, unread), setting)
@@ -140,7 +145,7 @@ def _without_firewall_bridges(reading: Reading, old: Ruleset, new: Ruleset, sett
     origins = tuple(dict.fromkeys(origin for rule in rejects for origin in rule.origins))
     told = (REJECT_IS_DROP._replace(text=REJECT_OF_BRIDGED, origins=origins),) if origins else ()
     intended = (*reading.intended, *told, *closed)
-    return BridgedComparison(_joined([*parts, local], (_SAME_STATE, *reading.assumptions)), intended)
+    return BridgedComparison(_joined([bridged, local], (_SAME_STATE, *reading.assumptions)), intended)
 
 
 def _with_iptables_names(ruleset: Ruleset) -> Ruleset:
@@ -186,11 +191,12 @@ def _limits_once(old: Ruleset) -> tuple[Intended, ...]:
     return (LIMITS_ONCE._replace(origins=tuple(dict.fromkeys(found))),) if found else ()
 
 
-def _compared(
-    old: Ruleset, new: Ruleset, paths: list[Path], ignored: int, setting: Setting, also: Mapping[Field, int] = _NOTHING
-) -> Comparison:
-    limits = replace(setting.limits, ignored={known.MARK: ignored, **also} if ignored else also)
-    return compare(old, new, limits=limits, paths=paths) if paths else Comparison((), (), ())
+def _looking_away(
+    paths: Iterable[Path], mark: int, also: Sequence[tuple[Field, int]] = (), *, answers: bool = True
+) -> Iterator[Path]:
+    """Yield paths at whose end nobody looks at some bits of the mark, and of other fields."""
+    ignored = ((known.MARK, mark), *also) if mark else tuple(also)
+    return (path._replace(ignored=ignored, answers=answers) for path in paths)
 
 
 def _local(
@@ -209,14 +215,11 @@ def _local(
 
 
 def _compared_locally(old: Ruleset, new: Ruleset, paths: list[Path], bits: _Bits, setting: Setting) -> Comparison:
-    if bits.unread == bits.carried:
-        return _compared(old, new, paths, bits.unread, setting)
     # the last rules that a packet to the host meets leave a mark that no rule reads any more
     ends = [path for path in paths if path.visit.hook is Hook.INPUT and path.visit.family in IP_FAMILIES]
     others = [path for path in paths if path not in ends]
-    return _joined(
-        [_compared(old, new, others, bits.unread, setting), _compared(old, new, ends, bits.carried, setting)], ()
-    )
+    ways = [*_looking_away(others, bits.unread), *_looking_away(ends, bits.carried)]
+    return compare(old, new, limits=setting.limits, paths=ways)
 
 
 def _joined(parts: Iterable[Comparison], assumptions: Iterable[str]) -> Comparison:
@@ -231,24 +234,6 @@ def _joined(parts: Iterable[Comparison], assumptions: Iterable[str]) -> Comparis
 
 
 # --- readings of a ruleset ---
-
-
-def _without_answers(ruleset: Ruleset) -> Ruleset:
-    def changed(rule: Rule) -> Rule:
-        return replace(rule, verdict=Drop()) if isinstance(rule.verdict, Reject) else rule
-
-    return _with_rules(ruleset, changed)
-
-
-def _with_rules(ruleset: Ruleset, change: Callable[[Rule], Rule]) -> Ruleset:
-    tables = tuple(
-        replace(
-            table,
-            chains=tuple(replace(chain, rules=tuple(map(change, chain.rules))) for chain in table.chains),
-        )
-        for table in ruleset.tables
-    )
-    return replace(ruleset, tables=tables)
 
 
 def _with_cleared_mark(ruleset: Ruleset, mask: int) -> Ruleset:
