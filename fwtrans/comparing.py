@@ -14,6 +14,7 @@ from fwtrans.semantics.bridged.address_types import host_broadcasts
 from fwtrans.semantics.bridged.equality import Setting, compare_bridged
 from fwtrans.semantics.bridged.topology import asks_for_ports, guest_ports
 from fwtrans.semantics.equivalence import compare
+from fwtrans.semantics.outcome import Limits
 
 if TYPE_CHECKING:
     from fwtrans.ir.host import Host
@@ -29,13 +30,18 @@ class Compared(NamedTuple):
     intended: tuple[Intended, ...] = ()
 
 
-def compare_on(host: Host, old: Ruleset, new: Ruleset) -> Compared:
+_DEFAULT = Limits()
+
+
+def compare_on(host: Host, old: Ruleset, new: Ruleset, limits: Limits = _DEFAULT) -> Compared:
     """Return whether two rulesets do the same on a host."""
     if asks_for_bridge_ports(old) and not asks_for_bridge_ports(new):
         hardware = {**host.hardware, **hardware_addresses(old)}
-        setting = Setting(guests=guest_ports(old), hardware=hardware, broadcasts=host_broadcasts(host.addresses))
+        setting = Setting(
+            guests=guest_ports(old), hardware=hardware, broadcasts=host_broadcasts(host.addresses), limits=limits
+        )
         return Compared(*compare_bridged(old, new, setting))
-    return Compared(compare(old, new))
+    return Compared(compare(old, new, limits=limits))
 
 
 def asks_for_bridge_ports(ruleset: Ruleset) -> bool:

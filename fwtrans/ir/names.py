@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 
 class NamePattern(NamedTuple):
@@ -49,6 +49,11 @@ class NameSet:
     def of(cls, patterns: Iterable[NamePattern]) -> NameSet:
         """Return all names that fit one of the patterns."""
         return cls._reduced(dict.fromkeys(patterns, True))
+
+    @classmethod
+    def decided(cls, answers: Mapping[NamePattern, bool]) -> NameSet:
+        """Return the names for which the longest pattern that fits says yes."""
+        return cls._reduced(dict(answers))
 
     @classmethod
     def exact(cls, *names: str) -> NameSet:
