@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 DENIED, ALLOWED = 7, 53
 """UDP ports that both of the big rulesets deny or allow, each in its own way."""
+RECEIVER = "192.0.2.130"
 
 
 def image(text: str) -> Image:
@@ -19,7 +20,11 @@ def image(text: str) -> Image:
 
 
 def big(variant: str, guests: int = 50, addresses: int = 20) -> Image:
-    """Return ruleset `a` or `b`. They share the base chain, the dispatch map and the first half of the guests."""
+    """Return ruleset `a` or `b`. They share the base chain, the dispatch map and the first half of the guests.
+
+    What is denied is denied behind the map, by a chain and a set that the other ruleset does not have, and a packet that
+    misses the map is accepted: as in Proxmox VE, where packets for guests without a firewall pass.
+    """
     others = range(guests // 2, guests) if variant == "a" else range(guests, guests + guests // 2)
     numbers = [*range(guests // 2), *others]
     chains = "".join(_guest(variant, number) for number in numbers)
@@ -31,7 +36,6 @@ def big(variant: str, guests: int = 50, addresses: int = 20) -> Image:
     known = ",\n".join(
         f"10.{number % 200}.{index + addresses * (number // 200)}.1" for number in numbers for index in range(addresses)
     )
-    denied = f"udp dport {DENIED} drop" if variant == "a" else f"ip saddr @blocked_{variant} udp dport {DENIED} drop"
     return image(f"""\
 table inet fwtrans {{
 	set known {{
@@ -48,25 +52,22 @@ table inet fwtrans {{
 	map ways {{
 		type ipv4_addr . inet_proto . inet_service : verdict
 		elements = {{
+			{RECEIVER} . udp . {DENIED} : goto denied_{variant},
 			{ways},
 		}}
 	}}
 	chain forward {{
 		type filter hook forward priority filter; policy accept;
-		ip saddr @blocked_{variant} udp dport {DENIED} goto denied
 		ip daddr . meta l4proto . th dport vmap @ways
-		{denied}
 		ip saddr @known accept
 		udp dport {ALLOWED} jump allowed_{variant}
-		drop
 	}}
-	chain denied {{
-		{denied}
-		udp dport {DENIED} drop
+	chain denied_{variant} {{
+		ip saddr @blocked_{variant} drop
 	}}
 	chain allowed_{variant} {{
 		ip daddr 192.0.2.0/24 accept
-		ip saddr 192.0.2.0/24 accept
+		drop
 	}}
 {chains}}}
 """)
