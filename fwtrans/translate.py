@@ -120,7 +120,7 @@ def _optimized(work: _Work, shaped: Ruleset, sink: DiagnosticSink) -> Translatio
         for stage in optimized.refused:
             message = f"pass `{stage.name}` was left out: its result was not proved equal"
             trial.add(Diagnostic(code="FWT403", message=message, notes=stage.faults[:5]))
-        found = _finished(work, optimized.ruleset, trial)
+        found = _finished(work, optimized.ruleset, trial, before=shaped)
         if not trial.errors and not any(item.code == "FWT401" for item in trial.found):
             sink.found[:] = trial.found
             return found
@@ -130,15 +130,18 @@ def _optimized(work: _Work, shaped: Ruleset, sink: DiagnosticSink) -> Translatio
     return _finished(work, shaped, sink)
 
 
-def _finished(work: _Work, ruleset: Ruleset, sink: DiagnosticSink) -> Translation:
-    """Print a ruleset, prove what was printed, and say what became of each rule."""
+def _finished(work: _Work, ruleset: Ruleset, sink: DiagnosticSink, before: Ruleset | None = None) -> Translation:
+    """Print a ruleset, prove what was printed, and say what became of each rule.
+
+    Where passes have put rules together, it is told of the rules as they were before.
+    """
     settings = work.settings
     origin_id = origin_ids(work.sources)
     lowered = lower_ruleset(ruleset, sink, Printing(counters=settings.counters, origin_id=origin_id))
     _refuse_faults(ruleset, sink)
     _refuse_deep_jumps(lowered.ruleset, {origin_id(origin): origin for origin in _origins(ruleset)}, sink)
     _note_renamings(lowered.renamings, sink)
-    printed = _count_printed(ruleset, lowered.ruleset, origin_id)
+    printed = _count_printed(ruleset, lowered.ruleset, origin_id) if before is None else _count_rules(before)
     never = [_key(origin) for rule in _rules(ruleset) if never_matches(rule) for origin in rule.origins]
     found = coverage(work.read, printed, never, sink.found)
     if _forbids(sink, work.left_out):
@@ -275,6 +278,11 @@ def _note_renamings(renamings: Iterable[Renaming], sink: DiagnosticSink) -> None
             f"{renaming.kind} `{renaming.wanted}` is called `{renaming.given}` in nftables ({renaming.family.value})"
         )
         sink.add(Diagnostic(code="FWT500", message=message))
+
+
+def _count_rules(ruleset: Ruleset) -> dict[tuple[str, int], int]:
+    """Count rules by origin."""
+    return dict(Counter(_key(origin) for rule in _rules(ruleset) for origin in rule.origins))
 
 
 def _count_printed(
