@@ -136,6 +136,13 @@ class OnBridges:
         port = str(values.get(known.IIFNAME if on_bridge else known.PORT_IN, ""))
         wanted = values.get(known.ETHER_SADDR)
         own = next((guest.mac for guest in self.topology.guests if guest.name == probe.source), "")
-        if not isinstance(wanted, int) or port != probe.source or not wanted or wanted >> 40 & 1 or _mac(wanted) == own:
+        if (
+            not own
+            or not isinstance(wanted, int)
+            or port != probe.source
+            or not wanted
+            or wanted >> 40 & 1
+            or _mac(wanted) == own
+        ):
             return replace(probe, source_mac="")
         return replace(probe, source_mac=_mac(wanted))
