@@ -19,6 +19,7 @@ from fwtrans.cli.commands import (
     apply,
     collect,
     confirm,
+    diff,
     explain,
     lab,
     optimize,
@@ -37,6 +38,7 @@ COMMANDS: tuple[Callable[..., Result], ...] = (
     # in the order in which `fwtrans --help` shows them; translate comes first
     translate.translate,
     verify.verify,
+    diff.diff,
     simulate.simulate,
     optimize.optimize,
     collect.collect,

@@ -18,7 +18,7 @@ _SHOWN = (
     ("icmp.type", "icmp-type"), ("icmp.code", "icmp-code"), ("icmp6.type", "icmp-type"), ("icmp6.code", "icmp-code"),
     ("tcp.flags", "tcp-flags"), ("mark", "mark"), ("ct.mark", "ct-mark"), ("ct.state", "state"),
 )  # fmt: skip
-_PROTOCOLS = {1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 33: "dccp", 47: "gre", 50: "esp", 51: "ah", 58: "icmpv6", 132: "sctp", 136: "udplite"}  # fmt: skip
+PROTOCOL_NAMES = {1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 33: "dccp", 47: "gre", 50: "esp", 51: "ah", 58: "icmpv6", 132: "sctp", 136: "udplite"}  # fmt: skip
 _FLAGS = ("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr")
 _PORTS = {6, 17, 33, 132, 136}
 
@@ -65,7 +65,7 @@ def value_text(field: Field, value: int | str) -> str:
     if field.kind is FieldKind.MAC:
         return ":".join(f"{value >> shift & 0xFF:02x}" for shift in range(40, -1, -8))
     if field.name == "l4proto":
-        return _PROTOCOLS.get(value, str(value))
+        return PROTOCOL_NAMES.get(value, str(value))
     if field.name == "tcp.flags":
         return ",".join(word for bit, word in enumerate(_FLAGS) if value >> bit & 1) or "none"
     if field is CT_STATE:

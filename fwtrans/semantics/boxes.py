@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from fwtrans.ir.bits import BitSet
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.names import NameSet
-from fwtrans.semantics.variables import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from fwtrans.ir.match import ValueSet
     from fwtrans.semantics.bdd import Bdd, Node
     from fwtrans.semantics.packet import Unknown
-    from fwtrans.semantics.variables import Variables
+    from fwtrans.semantics.variables import Slot, Variables
 
 
 class Box(NamedTuple):

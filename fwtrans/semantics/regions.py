@@ -298,7 +298,7 @@ class _Splitting:
             for value, text in _STATES.items()
             if packets & variables.at_value(known.CT_STATE, value) != self._bdd.false
         }
-        if "new" not in told or len(told) < 3:  # noqa: PLR2004 -- with three of them a person reads: all
+        if "new" not in told or len(told) < 3:  # with three of them a person reads: all
             yield from told
 
     def _witness(

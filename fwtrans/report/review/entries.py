@@ -1,0 +1,502 @@
+"""Regions of a difference -> the lines of a review: put together by cause, then by guests with whom it is the same."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from fwtrans.ir.fields import CT_STATE, MARK, FieldKind
+from fwtrans.ir.intervals import IntervalSet
+from fwtrans.ir.match import FieldTest, MemberTest
+from fwtrans.ir.names import NamePattern, NameSet
+from fwtrans.ir.pprint import print_rule, print_values
+from fwtrans.report.packets import packet_text, packet_values
+from fwtrans.report.review.model import Category, Cut, Entry, RuleText, Step, Witness, counted, listed, plain
+from fwtrans.report.review.words import REST, rule_words, set_words, size_words, values_words
+from fwtrans.semantics.bridged.topology import guest_port
+from fwtrans.semantics.outcome import DifferenceKind
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+
+    from fwtrans.ir.fields import Field
+    from fwtrans.ir.match import ValueSet
+    from fwtrans.ir.rule import Rule
+    from fwtrans.semantics.boxes import Boxes
+    from fwtrans.semantics.changes import RuleChange, SetChange, Sited
+    from fwtrans.semantics.outcome import SideResult
+    from fwtrans.semantics.packet import Packet
+    from fwtrans.semantics.path import Path
+    from fwtrans.semantics.regions import Part, Region, Regions
+    from fwtrans.source import Origin
+
+_MOST_STEPS = 60
+_MOST_WITNESSES = 3
+_GROUP = re.compile(r"GROUP-(.+)-(?:IN|OUT)")
+_FAMILIES = {"ip": "IPv4", "ip6": "IPv6", "bridge": "frames", "arp": "ARP", "netdev": "frames"}
+_KINDS = {
+    DifferenceKind.LOG: Category.LOGGED,
+    DifferenceKind.LOG_ORDER: Category.LOG_ORDER,
+    DifferenceKind.FIELD: Category.MARKED,
+    DifferenceKind.STATEFUL: Category.LIMITED,
+    DifferenceKind.EFFECT: Category.EFFECT,
+}
+# Chains that PVE makes, by what they are for.
+_CHECKS = {
+    "PVEFW-blacklist": "the blacklist", "PVEFW-smurfs": "the smurf check", "PVEFW-tcpflags": "the TCP flag check",
+    "PVEFW-DropBroadcast": "broadcasts", "PVEFW-reject": "rejects", "PVEFW-Drop": "what PVE always drops",
+    "PVEFW-Reject": "what PVE always rejects",
+}  # fmt: skip
+
+
+def category_of(kind: DifferenceKind, subject: str, *, passed: bool, passes: bool) -> Category:
+    """Return what has become of packets."""
+    if kind is not DifferenceKind.VERDICT:
+        return Category.TRANSLATED if subject == "nat" else _KINDS[kind]
+    return Category.ALLOWED if passes else Category.DENIED if passed else Category.ANSWERED
+
+
+class _Line(NamedTuple):
+    """A region's part on the way to an entry."""
+
+    cause: Hashable
+    region: Region
+    part: Part
+    category: Category
+
+
+def entries_of(found: Regions) -> tuple[Entry, ...]:
+    """Return the lines of a review, the riskiest first."""
+    sets = {item.name: item for item in found.changes.sets}
+    causes = Causes(found)
+    lines = [
+        _Line(causes.of(region.change), region, part, category)
+        for region in found.regions
+        for category in (
+            category_of(region.kind, region.subject, passed=region.passed_before, passes=region.passes_now),
+        )
+        for part in region.parts
+    ]
+    by_cause: dict[Hashable, list[_Line]] = {}
+    for line in lines:
+        whole = line.cause if isinstance(line.cause, tuple) and line.cause[:1] == ("guest",) else None
+        key = (line.cause, whole or line.category, line.part.way.text)
+        by_cause.setdefault(key, []).append(line)
+    entries = [_entry(alike, causes, sets) for alike in by_cause.values()]
+    return sorted_by_risk(joined(entries))
+
+
+def sorted_by_risk(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """Return entries in the order of their categories, those of many guests first."""
+    order = list(Category)
+    return tuple(
+        sorted(entries, key=lambda entry: (order.index(entry.category), -len(entry.guests), entry.way, entry.what))
+    )
+
+
+def joined(entries: Iterable[Entry]) -> list[Entry]:
+    """Return entries with those that say the same of several guests as one."""
+    alike: dict[Hashable, list[Entry]] = {}
+    for entry in entries:
+        cause = entry.cause if not entry.explained else ""
+        alike.setdefault((entry.category, entry.way, entry.what, cause, entry.group, entry.explained), []).append(entry)
+    return [_together(group) for group in alike.values()]
+
+
+def _together(group: Sequence[Entry]) -> Entry:
+    if len(group) == 1:
+        return group[0]
+    first = group[0]
+    return first._replace(
+        guests=tuple(sorted({guest for entry in group for guest in entry.guests}, key=_by_number)),
+        before=tuple(dict.fromkeys(text for entry in group for text in entry.before)),
+        now=tuple(dict.fromkeys(text for entry in group for text in entry.now)),
+        context=tuple(dict.fromkeys(text for entry in group for text in entry.context)),
+        families=tuple(dict.fromkeys(text for entry in group for text in entry.families)),
+        witnesses=tuple(witness for entry in group for witness in entry.witnesses)[:_MOST_WITNESSES],
+        cuts=tuple(cut for entry in group for cut in entry.cuts),
+    )
+
+
+def _by_number(guest: str) -> tuple[int, str]:
+    return int(re.match(r"\d*", guest)[0] or 0), guest  # type: ignore[index] # matches always
+
+
+# --- causes ---
+
+
+class Causes:
+    """Which changed rules have one cause: one line of the input, one set, one address that became another, one guest."""
+
+    def __init__(self, found: Regions) -> None:
+        self._became: dict[tuple[str, str], str] = {}
+        for change in found.changes.rules:
+            if change.old is not None and change.new is not None:
+                old, new = _location(change.old), _location(change.new)
+                if old and new:
+                    self._became[change.old.chain.name, old] = new
+
+    def of(self, change: RuleChange | None) -> tuple[Hashable, ...]:
+        """Return what is the same for changed rules of one cause."""
+        if change is None:
+            return ("unknown",)
+        if change.sets:
+            return ("set", set_words(change.sets[0]))
+        guest = guest_port(change.sited.chain.name.partition("-")[0])
+        if change.whole:
+            return ("guest", guest.vmid if guest is not None else change.sited.chain.name, change.new is not None)
+        values = moved_values(change)
+        if values is not None:
+            return ("value", *values)
+        return ("line", self._line(change))
+
+    def _line(self, change: RuleChange) -> Hashable:
+        if change.new is not None and _location(change.new):
+            return _location(change.new)
+        old = _location(change.old) if change.old is not None else ""
+        if old and change.old is not None:
+            return self._became.get((change.old.chain.name, old), f"gone {old}")
+        return tuple(print_rule(sited.rule) if sited and sited.rule else None for sited in (change.old, change.new))
+
+    def words(self, change: RuleChange | None, sets: Mapping[str, SetChange]) -> str:
+        """Return the cause as a person would tell it."""
+        if change is None:
+            return "no changed rule was found behind this: a fault of fwtrans"
+        cause = self.of(change)
+        kind, rest = cause[0], cause[1:]
+        if kind == "set":
+            return f"set {rest[0]}: {set_change_words([sets[name] for name in change.sets if name in sets])}"
+        if kind == "guest":
+            what = f"guest {rest[0]}" if isinstance(rest[0], int) else f"chain {rest[0]}"
+            return f"{what} is {'new' if rest[1] else 'gone'}"
+        if kind == "value":
+            return f"{rest[0]} became {rest[1]}"
+        return _line_words(change)
+
+
+def _line_words(change: RuleChange) -> str:
+    old, new = (_text(sited) if sited is not None else "" for sited in (change.old, change.new))
+    if change.moved:
+        return f"rule moved: {new or old}"
+    if old and new:
+        return f"rule changed: {old} -> {new}" if old != new else f"rule changed: {new}"
+    return f"rule added: {new}" if new else f"rule removed: {old}"
+
+
+def _text(sited: Sited) -> str:
+    if sited.rule is None:
+        base = sited.chain.base
+        return f"policy {'accept' if base is not None and base.accepts else 'drop'} of {sited.chain.name}"
+    return plain(sited.rule.origins[0].text) if sited.rule.origins else print_rule(sited.rule)
+
+
+def _origin(sited: Sited) -> Origin | None:
+    if sited.rule is None:
+        return sited.chain.origin
+    return sited.rule.origins[0] if sited.rule.origins else None
+
+
+def _location(sited: Sited) -> str:
+    """Return the line of the input behind a rule; nothing where it is of PVE's making."""
+    origin = _origin(sited)
+    return origin.location if origin is not None and not origin.source.name.startswith("pve-firewall:") else ""
+
+
+def moved_values(change: RuleChange) -> tuple[str, str] | None:
+    """Return the addresses that became others, where that is all that has changed in a rule."""
+    field = _only_other(change)
+    if field is None or field.kind not in {FieldKind.IPV4, FieldKind.IPV6, FieldKind.MAC}:
+        return None
+    shown = []
+    for sited in (change.old, change.new):
+        values = next(v for f, v in _tests(sited.rule if sited else None).items() if f is field)
+        shown.append(values_words(field, values).removeprefix("anything but "))
+    return shown[0], shown[1]
+
+
+def _tests(rule: Rule | None) -> dict[Field, ValueSet]:
+    return {step.field: step.values for step in rule.steps if isinstance(step, FieldTest)} if rule is not None else {}
+
+
+def _only_other(change: RuleChange) -> Field | None:
+    """Return the one field of which two rules ask for other values, where nothing else is different."""
+    old, new = (sited.rule if sited is not None else None for sited in (change.old, change.new))
+    if old is None or new is None or old.verdict != new.verdict:
+        return None
+    before, after = _tests(old), _tests(new)
+    others = [field for field in before if field in after and before[field] != after[field]]
+    rest = [[step for step in rule.steps if not isinstance(step, FieldTest)] for rule in (old, new)]
+    return others[0] if before.keys() == after.keys() and len(others) == 1 and rest[0] == rest[1] else None
+
+
+def set_change_words(found: Sequence[SetChange]) -> str:
+    """Return the elements that came and went."""
+    parts: list[str] = []
+    for item in found:
+        named = item.new or item.old
+        if named is None or len(named.fields) != 1:
+            parts.append(f"{len(item.added)} elements added, {len(item.removed)} removed")
+            continue
+        field = named.fields[0]
+        for sign, one, other in (("+", item.new, item.old), ("-", item.old, item.new)):
+            values = _difference(field, one, other)
+            if values is not None:
+                parts.append(f"{sign}{values_words(field, values)}")
+    return ", ".join(dict.fromkeys(parts)) or "other properties"
+
+
+def _difference(field: Field, one: object, other: object) -> ValueSet | None:
+    mine, theirs = _elements(field, one), _elements(field, other)
+    if isinstance(mine, IntervalSet) and isinstance(theirs, IntervalSet):
+        left = mine.difference(theirs)
+        return None if left.is_empty else left
+    if isinstance(mine, NameSet) and isinstance(theirs, NameSet):
+        names = mine.difference(theirs)
+        return None if names.is_empty else names
+    return None
+
+
+def _elements(field: Field, item: object) -> ValueSet | None:
+    parts = [element.key[0] for element in getattr(item, "elements", ()) if len(element.key) == 1]
+    if field.kind is FieldKind.NAME:
+        return NameSet.of(part for part in parts if isinstance(part, NamePattern))
+    if field.kind is FieldKind.BITS:
+        return None
+    return IntervalSet.of(field.width, (part for part in parts if not isinstance(part, NamePattern)))
+
+
+# --- one entry ---
+
+
+def _entry(lines: Sequence[_Line], causes: Causes, sets: Mapping[str, SetChange]) -> Entry:
+    category = min((line.category for line in lines), key=list(Category).index)
+    leading = [line for line in lines if line.category is category]
+    changes = list(dict.fromkeys(id(line.region.change) for line in leading))
+    by_id = {id(line.region.change): line for line in leading}
+    first = leading[0].region.change
+    chosen = [by_id[number] for number in changes]
+    guests = {_shown_guest(guest.vmid, guest.number, line.part) for line in leading for guest in line.part.way.guests}
+    return Entry(
+        category,
+        leading[0].part.way.text,
+        tuple(sorted(guests, key=_by_number)),
+        _whats(chosen, leading, sets, guests),
+        causes.words(first, sets) if len({id(line.region.change) for line in chosen}) == 1 or first is None else _of_all(chosen, causes, sets),
+        tuple(dict.fromkeys(_rule_text(line.region.change.old) for line in chosen if line.region.change and line.region.change.old)),
+        tuple(dict.fromkeys(_rule_text(line.region.change.new) for line in chosen if line.region.change and line.region.change.new)),
+        tuple(dict.fromkeys(text for line in chosen for text in _context(line.region))),
+        _size(chosen, leading, sets),
+        tuple(dict.fromkeys(_FAMILIES[line.region.path.visit.family.value] for line in leading)),
+        tuple(witness_of(line.region.path, line.part.packet, line.part.old, line.part.new, confirmed=line.part.confirmed) for line in leading[:_MOST_WITNESSES]),
+        tuple(_cut(line.region.path, line.part.boxes) for line in leading),
+        _group_of(chosen),
+    )  # fmt: skip
+
+
+_NEW = ", new connections"
+
+
+def _whats(
+    chosen: Sequence[_Line], alike: Sequence[_Line], sets: Mapping[str, SetChange], guests: set[str]
+) -> tuple[str, ...]:
+    """Return what the region is, rule by rule; with its guests, where it is not the same for all of them."""
+    found: dict[str, set[str]] = {}
+    for line in chosen:
+        change = line.region.change
+        concerned = {
+            _shown_guest(guest.vmid, guest.number, each.part)
+            for each in alike
+            if each.region.change is change
+            for guest in each.part.way.guests
+        }
+        found.setdefault(_what(line, alike, sets), set()).update(concerned)
+    for text in [text for text in found if text + _NEW in found]:
+        found[text] |= found.pop(text + _NEW)
+    return tuple(
+        text
+        if concerned == guests
+        else f"{text} ({counted(len(concerned), 'guest')}: {listed(sorted(concerned, key=_by_number), 12)})"
+        for text, concerned in found.items()
+    )
+
+
+def _shown_guest(vmid: int, number: int, part: Part) -> str:
+    several = sum(guest.vmid == vmid for guest in part.way.guests) != len(
+        {guest.number for guest in part.way.guests if guest.vmid == vmid}
+    )
+    return str(vmid) if not several else f"{vmid} net{number}"
+
+
+def _group_of(lines: Sequence[_Line]) -> str:
+    names = {line.region.change.sited.chain.name if line.region.change else "" for line in lines}
+    found = _GROUP.fullmatch(next(iter(names))) if len(names) == 1 else None
+    return found[1] if found is not None else ""
+
+
+def _of_all(lines: Sequence[_Line], causes: Causes, sets: Mapping[str, SetChange]) -> str:
+    """Return one line for rules of one cause: what the first says, unless they were made of one line of the input."""
+    words = list(dict.fromkeys(causes.words(line.region.change, sets) for line in lines))
+    if len(words) == 1:
+        return words[0]
+    old, new = (
+        list(dict.fromkeys(_text(sited) for line in lines if (sited := _side(line.region.change, side)) is not None))
+        for side in ("old", "new")
+    )
+    if old and new:
+        return f"rule changed: {listed(old)} -> {listed(new)}"
+    return f"rule added: {listed(new)}" if new else f"rule removed: {listed(old)}"
+
+
+def _side(change: RuleChange | None, side: str) -> Sited | None:
+    return (change.old if side == "old" else change.new) if change is not None else None
+
+
+def _rule_text(sited: Sited | None) -> RuleText:
+    assert sited is not None  # noqa: S101 -- asked for where there is one
+    origin = _origin(sited)
+    return RuleText(_text(sited), origin.location if origin is not None else "", sited.chain.name)
+
+
+def _what(line: _Line, alike: Sequence[_Line], sets: Mapping[str, SetChange]) -> str:
+    change = line.region.change
+    if change is None:
+        return packet_text(line.part.packet)
+    if change.whole and guest_port(change.sited.chain.name.partition("-")[0]) is not None:
+        return _of_guest(line)
+    rule, narrowed = _meant(line, alike, sets)
+    if rule is None:
+        return REST
+    words = rule_words(rule, narrowed)
+    if line.category is Category.LOGGED:
+        words = f"{words}: {_logs(alike, change)}"
+    if line.category is Category.MARKED:
+        words = f"{words}: {line.region.subject}"
+    asks_state = any(isinstance(step, FieldTest) and step.field is CT_STATE for step in rule.steps)
+    states = {state for each in alike if each.region.change is change for state in each.part.states}
+    if "new" in states and "established or related" not in states and not asks_state:
+        words += ", new connections"
+    return words
+
+
+def _of_guest(line: _Line) -> str:
+    if line.category is Category.DENIED:
+        return "everything that its own rules do not allow"
+    if line.category is Category.ALLOWED:
+        return "everything that its rules denied"
+    return "what its own rules say"
+
+
+def _logs(alike: Sequence[_Line], change: RuleChange) -> str:
+    told = [line.region.subject for line in alike if line.region.change is change]
+    subjects = list(dict.fromkeys(f"`{plain(text)}`" for text in told))
+    return listed(subjects)
+
+
+def _meant(
+    line: _Line, alike: Sequence[_Line], sets: Mapping[str, SetChange]
+) -> tuple[Rule | None, dict[Field, ValueSet]]:
+    """Return the rule that says what a region is, and the values that only one side has where that is what is meant."""
+    change = line.region.change
+    assert change is not None  # noqa: S101 -- asked for where there is one
+    flags = [(each.region.gained, each.region.lost) for each in alike if each.region.change is change]
+    gained = any(one and not other for one, other in flags)
+    lost = any(other and not one for one, other in flags)
+    sited = change.old if (lost and not gained) or change.new is None else change.new
+    rule = sited.rule if sited is not None else None
+    if rule is None or gained == lost or change.old is None or change.new is None:
+        return rule, {}
+    field = _only_other(change)
+    if field is not None and change.old.rule is not None and change.new.rule is not None:
+        before, after = _tests(change.old.rule)[field], _tests(change.new.rule)[field]
+        one, other = (after, before) if gained else (before, after)
+        left = one.difference(other)  # type: ignore[arg-type] # both are of the field's kind
+        return rule, {} if left.is_empty else {field: left}
+    return rule, dict(_of_sets(rule, sets, gained=gained))
+
+
+def _of_sets(rule: Rule, sets: Mapping[str, SetChange], *, gained: bool) -> Iterator[tuple[Field, ValueSet]]:
+    for step in rule.steps:
+        if isinstance(step, MemberTest) and step.set_name in sets and len(step.key) == 1:
+            item = sets[step.set_name]
+            one, other = (item.new, item.old) if gained == step.inside else (item.old, item.new)
+            values = _difference(step.key[0].field, one, other)
+            if values is not None:
+                yield step.key[0].field, values
+
+
+def _size(chosen: Sequence[_Line], alike: Sequence[_Line], sets: Mapping[str, SetChange]) -> str:
+    found: list[str] = []
+    for line in chosen:
+        if line.region.change is not None and not line.region.change.whole:
+            rule, narrowed = _meant(line, alike, sets)
+            if rule is not None:
+                found.append(size_words(rule, narrowed))
+    return "; ".join(dict.fromkeys(filter(None, found)))
+
+
+def _context(region: Region) -> Iterator[str]:
+    """Yield what earlier rules take away, by name."""
+    others = 0
+    for sited in region.context:
+        rule = sited.rule
+        target = getattr(rule.verdict, "chain", "") if rule is not None else ""
+        group = _GROUP.fullmatch(target)
+        if target in _CHECKS:
+            yield _CHECKS[target]
+        elif group is not None:
+            yield f"group {group[1]}"
+        elif rule is not None and any(isinstance(step, FieldTest) and step.field is MARK for step in rule.steps):
+            yield "what its security groups decide"
+        elif rule is not None and not target and 0 < len(rule_words(rule)) <= _SHORT:
+            yield f"{rule_words(rule)} ({type(rule.verdict).__name__.lower()})"
+        else:
+            others += 1
+    if others:
+        yield counted(others, "other rule")
+
+
+_SHORT = 60
+
+
+# --- witnesses and boxes ---
+
+
+def witness_of(path: Path, packet: Packet, old: SideResult, new: SideResult, *, confirmed: bool) -> Witness:
+    """Return a packet with what both sides do with it."""
+    return Witness(
+        path.name, packet_text(packet), packet_values(packet), side_words(old), side_words(new),
+        tuple(_trace(old)), tuple(_trace(new)), confirmed,
+    )  # fmt: skip
+
+
+def side_words(side: SideResult) -> str:
+    """Return a side's verdict and the rules that decided."""
+    places = [
+        f"{'policy' if place.number < 0 else f'rule {place.number + 1}'} of {place.chain}"
+        + (f" [{place.origins[0].location}]" if place.origins else "")
+        for place in side.decided_by
+    ]
+    return f"{side.outcome.decision.value}" + (f" by {'; '.join(places)}" if places else "")
+
+
+def _trace(side: SideResult) -> Iterator[Step]:
+    passed = side.outcome.trace
+    held = [item for item in passed if item.held]
+    for item in held[-_MOST_STEPS:]:
+        origin = item.rule.origins[0] if item.rule.origins else None
+        text = plain(origin.text) if origin is not None else print_rule(item.rule)
+        yield Step(item.chain.name, text, item.held, origin.location if origin is not None else "")
+
+
+def _cut(path: Path, found: Boxes) -> Cut:
+    shown = tuple(
+        {
+            **{field.name: print_values(field, values) for field, values in box.values.items()},
+            **{
+                f"{unknown.kind.value} {unknown.identity}": "yes" if answer else "no"
+                for unknown, answer in box.answers.items()
+            },
+        }
+        for box in found.boxes
+    )
+    return Cut(path.name, shown, found.complete)

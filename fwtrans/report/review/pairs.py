@@ -1,0 +1,79 @@
+"""Differences told by what decided before and what decides now, put together over guests and hooks.
+
+For two sides that are built differently. Names and numbers of guests are taken out of chains and rules, so that what is the
+same for each guest is one line; a known difference of Proxmox VE's two firewalls is told by its name (`known`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from fwtrans.report.review.entries import category_of, joined, sorted_by_risk, witness_of
+from fwtrans.report.review.known import explained
+from fwtrans.report.review.model import Entry, RuleText, plain
+from fwtrans.semantics.bridged.topology import guest_port
+from fwtrans.semantics.concrete import Decision
+from fwtrans.semantics.outcome import DifferenceKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fwtrans.semantics.outcome import Difference, SideResult
+
+_PORT = re.compile(r"(?:tap|veth)\d+i\d+")
+_GUEST_CHAIN = re.compile(r"guest-\d+")
+_HARDWARE = re.compile(r"\b[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}\b")
+_ADDRESS = re.compile(r"\b\d+\.\d+\.\d+\.\d+(?:/\d+)?\b|\b[0-9a-f]{1,4}(?::[0-9a-f]{0,4}){2,7}(?:/\d+)?")
+
+
+def entries_of_pairs(differences: Iterable[Difference]) -> tuple[Entry, ...]:
+    """Return the lines of a review, the riskiest first."""
+    return sorted_by_risk(joined(_entry(item) for item in differences))
+
+
+def _entry(item: Difference) -> Entry:
+    passed, passes = (side.outcome.decision is Decision.ACCEPT for side in (item.old, item.new))
+    category = category_of(item.kind, item.subject, passed=passed, passes=passes)
+    way, guests = _way(item)
+    before, now = (_rules(side) for side in (item.old, item.new))
+    known = explained(item)
+    old, new = (_told(side, rules) for side, rules in ((item.old, before), (item.new, now)))
+    what = (known.what,) if known is not None else (f"{old}; now {new}",)
+    cause = f"{old} -> {new}"
+    subject = f" ({plain(item.subject)})" if item.kind not in {DifferenceKind.VERDICT, DifferenceKind.LOG} else ""
+    return Entry(
+        category, way, guests, tuple(text + ("" if known else subject) for text in what), cause, before, now, (), "",
+        (item.path.name.split()[0],), (witness_of(item.path, item.packet, item.old, item.new, confirmed=item.confirmed),),
+        explained=known.name if known is not None else "",
+    )  # fmt: skip
+
+
+def _way(item: Difference) -> tuple[str, tuple[str, ...]]:
+    found = _PORT.search(item.path.name)
+    port = guest_port(found[0]) if found is not None else None
+    if port is None:
+        return item.path.name, ()
+    return ("from guest" if "from" in item.path.name else "to guest"), (str(port.vmid),)
+
+
+def _rules(side: SideResult) -> tuple[RuleText, ...]:
+    return tuple(
+        RuleText(
+            plain(place.origins[0].text) if place.origins else f"rule {place.number + 1}",
+            place.origins[0].location if place.origins else "",
+            place.chain,
+        )
+        for place in side.decided_by
+    )
+
+
+def _told(side: SideResult, rules: tuple[RuleText, ...]) -> str:
+    by = "; ".join(dict.fromkeys(f"`{_general(rule.text)}` in {_general(rule.chain)}" for rule in rules[-1:]))
+    return f"{side.outcome.decision.value}" + (f" by {by}" if by else "")
+
+
+def _general(text: str) -> str:
+    """Return a text without what is a guest's own."""
+    text = _PORT.sub("tapN", _GUEST_CHAIN.sub("guest-N", text))
+    return _ADDRESS.sub("ADDRESS", _HARDWARE.sub("MAC", text))
