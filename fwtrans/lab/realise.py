@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _INVALID, _ESTABLISHED, _RELATED = 0, 1, 2
 _SCTP = 132
+_LONGEST_HEADER = 32
 _LOOPBACK = "lo"
 _NO_NAME = {"", _LOOPBACK}
 _SECOND = OTHER_INTERFACE
@@ -136,7 +137,8 @@ def _with_transport(probe: Probe, values: Values, source: Random) -> Probe:
     elif protocol == ICMP6 and probe.ipv6:
         kind, code = _number(values, known.ICMP6_TYPE, 128), _number(values, known.ICMP6_CODE, 0)
     else:
-        return probe
+        # a header cut short is dropped on the spot by some of iptables' matches
+        return replace(probe, size=max(probe.size, _LONGEST_HEADER))
     is_echo = (kind, code) == ((128, 0) if probe.ipv6 else (8, 0))
     return _replaced(
         probe, kind=Kind.ECHO if is_echo else Kind.ICMP, icmp_type=kind, icmp_code=code,
