@@ -26,6 +26,9 @@ def apply(
     allow_changes: Annotated[
         bool, typer.Option("--allow-changes", help="Load it although it treats packets differently than what runs")
     ] = False,
+    no_optimize: Annotated[
+        bool, typer.Option("--no-optimize", help="Load the rules one by one, as they stand in the input")
+    ] = False,
     keep: Annotated[int, typer.Option("--keep", min=1, help="How many snapshots to keep")] = 10,
     state_dir: StateFolder = STATE_FOLDER,
 ) -> Result:
@@ -47,7 +50,7 @@ def apply(
     from fwtrans.translate import Settings
 
     sink = DiagnosticSink()
-    settings = Settings(host=read_host_facts(paths))
+    settings = Settings(host=read_host_facts(paths), optimize=not no_optimize)
     wanted = read_wanted(read_paths(paths, sink), settings, sink, FileAccess(paths))
     if wanted is None or sink.errors:
         own = all(item.code.startswith("FWT6") for item in sink.errors)

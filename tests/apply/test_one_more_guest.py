@@ -1,0 +1,52 @@
+"""One more guest on a Proxmox VE node: what is sent are elements of sets and maps, whatever the number of guests."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+from fwtrans.apply.wanted import read_wanted
+from fwtrans.backend.loader.plan import Present, make_plan
+from fwtrans.cli.inputs import FileAccess, read_paths
+from fwtrans.diagnostics import DiagnosticSink
+from fwtrans.translate import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fwtrans.backend.loader.image import Image
+
+NEW = "9999"
+TWIN = "109"
+
+
+def translated(folder: Path) -> Image:
+    sink = DiagnosticSink()
+    found = read_wanted(read_paths([str(folder)], sink), Settings(verify=False, optimize=True), sink, FileAccess([str(folder)]))
+    assert found is not None, sink.errors
+    return found.image
+
+
+def test_one_more_guest_is_elements_only(shared: Path, tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    for folder in (before, after):
+        shutil.copytree(shared / "pve-corpus" / "s10" / "input", folder)
+        # a log's prefix names the guest, so that guests who log share no rules there
+        rules = (folder / f"{TWIN}.fw").read_text().splitlines(keepends=True)
+        (folder / f"{TWIN}.fw").write_text("".join(line for line in rules if "log" not in line))
+    facts = json.loads((after / "vms.json").read_text())
+    port = f"{facts['qemu'][TWIN]['net0'].split('=')[0]}=BC:24:11:99:99:99,bridge=vmbr0,firewall=1"
+    facts["qemu"][NEW] = {"net0": port}
+    (after / "vms.json").write_text(json.dumps(facts))
+    (after / "qemu-server" / f"{NEW}.conf").write_text(f"name: new\nnet0: {port}\n")
+    shutil.copy(after / f"{TWIN}.fw", after / f"{NEW}.fw")
+    old, new = translated(before), translated(after)
+    handles = [{chain.name: tuple(range(len(chain.rules))) for chain in table.chains} for table in old]
+    plan = make_plan([Present(table, own) for table, own in zip(old, handles, strict=True)], new)
+    assert not plan.prepare
+    assert not plan.tidy
+    assert plan.switch.holds_elements_only
+    assert plan.counts.elements_removed == 0
+    assert 5 <= plan.counts.elements_added <= 60
+    assert all("9999" in command.text() or "bc:24:11:99:99:99" in command.text() for command in plan.switch.commands)
