@@ -31,6 +31,9 @@ BROADCAST = "ff:ff:ff:ff:ff:ff"
 LINK_KINDS = {Kind.ARP_REQUEST, Kind.ARP_REPLY, Kind.ETHERTYPE, Kind.FRAME}
 """What the host can only send as frames."""
 _WHOLE_FRAME = -1
+_AH = 51
+_AUTHENTICATION = struct.pack("!BBHII", 59, 4, 0, 256, 1) + b"\0" * 12
+"""An authentication header in front of data of no protocol: IPv6 walks over it, so that it has to be whole."""
 
 
 class Outgoing(NamedTuple):
@@ -172,7 +175,7 @@ def _body(probe: Probe, ends: Ends, number: int) -> tuple[int, bytes]:
     if probe.kind is Kind.ICMP:
         return icmp, frames.icmp(here, there, probe.icmp_type, probe.icmp_code, _icmp_rest(probe, ends, number))
     if probe.kind is Kind.PROTOCOL:
-        return probe.protocol, data
+        return probe.protocol, (_AUTHENTICATION if probe.protocol == _AH else b"") + data
     if probe.kind is Kind.IGMP_REPORT:
         message = struct.pack("!BBH4s", 0x16, 0, 0, address_bytes(there))
         return IGMP, message[:2] + struct.pack("!H", frames.checksum(message + data)) + message[4:] + data

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _INVALID, _ESTABLISHED, _RELATED = 0, 1, 2
 _SCTP = 132
 _LONGEST_HEADER = 32
+_EXTENSION_HEADERS = {0, 43, 44, 60, 135, 139, 140}
+"""What is no protocol of a packet but a header on the way to it."""
 _LOOPBACK = "lo"
 _NO_NAME = {"", _LOOPBACK}
 _SECOND = OTHER_INTERFACE
@@ -38,6 +40,8 @@ _SECOND = OTHER_INTERFACE
 def realise(visit: HookVisit, packet: Packet, name: str, source: Random) -> Probe | None:
     """Return a probe that brings the packet to the hook of a host that routes; None where none can."""
     if visit.family not in {Family.IP, Family.IP6}:
+        return None
+    if visit.family is Family.IP6 and packet.values.get(known.L4PROTO) in _EXTENSION_HEADERS:
         return None
     ends = _ends(visit.hook, packet.values, source)
     return between(ends, packet, name, source) if ends is not None else None

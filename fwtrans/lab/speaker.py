@@ -170,6 +170,9 @@ class Speaker:
             here = self.own_mac(sender, receiver)
             if self.wiring.routed:
                 there = self._next_mac(receiver, sender)
+            elif probe.target_mac in self.wiring.macs:
+                # what came over the host goes back over it
+                there = self.wiring.macs[self._attached(sender)]
         wire.send(ethernet(there, here, one.kind, one.payload, self._tag(probe, sender, receiver, back=back)))
 
     def _tag(self, probe: Probe, sender: str, receiver: str, *, back: bool) -> int | None:
