@@ -236,6 +236,10 @@ def identify_transport(protocol: int, body: bytes) -> tuple[int | None, str]:
     """Do the same for a transport header and what follows."""
     if protocol == TCP and len(body) >= 14:
         return _tcp_number(body)
+    if protocol == TCP and len(body) >= 8:
+        # an error quotes eight bytes at least (RFC 792)
+        ours = int.from_bytes(body[4:8], "big")
+        return (ours - _FIRST_NUMBER if _is_number(ours) else None), "packet"
     if len(body) > 8 and protocol == ICMP and body[0] in _ICMP_ERRORS:
         return identify_packet(body[8:])[0], f"icmp {body[0]}/{body[1]}"
     if len(body) > 8 and protocol == ICMP6 and body[0] < 128:
