@@ -12,7 +12,7 @@ from fwtrans.backend.loader import old_rules, snapshot
 from fwtrans.backend.loader import transaction as tx
 from fwtrans.backend.loader.client import Unavailable
 from fwtrans.backend.loader.load import assess, carry_out
-from fwtrans.backend.loader.pending import Locked, end_pending, guard_is_alive, lock, read_pending
+from fwtrans.backend.loader.pending import Locked, end_pending, guard_is_alive, lock, read_pending, unsafe
 from fwtrans.backend.loader.plan import make_plan
 from fwtrans.backend.loader.real import LibNft
 from fwtrans.backend.loader.restore import restore
@@ -51,6 +51,9 @@ def roll_back(directory: Path, identity: str, sink: DiagnosticSink, files: boot.
 def _locked(directory: Path, sink: DiagnosticSink, work: Callable[[LibNft], Finished]) -> Finished:
     if not directory.is_dir():
         sink.add(Diagnostic(code="FWT615", message=f"nothing was ever applied here: there is no {directory}"))
+        return Finished(done=False)
+    if why := unsafe(directory):
+        sink.add(Diagnostic(code="FWT611", message=f"what is kept here cannot be trusted: {why}"))
         return Finished(done=False)
     try:
         with lock(directory, wait=10.0):

@@ -113,6 +113,9 @@ class Looking:
 
     def _refuse_pending(self) -> None:
         pending = read_pending(self.request.directory)
+        if pending is not None and not pending.loaded:
+            hint = "run `fwtrans rollback`, which puts back whatever had been changed"
+            stop(self.sink, "FWT606", f"apply {pending.identity} was broken off on its way", hint)
         if pending is not None:
             hint = "run `fwtrans confirm` to keep what is loaded, or `fwtrans rollback`"
             stop(self.sink, "FWT606", f"apply {pending.identity} waits for its confirmation", hint)

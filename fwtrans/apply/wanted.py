@@ -80,17 +80,18 @@ def _of_nft(sources: Sequence[SourceFile], sink: DiagnosticSink) -> Wanted | Non
         pass
     try:
         with Scratch() as scratch:
-            listed = in_namespace_of(scratch.process, lambda: _listed(text))
+            is_json = text.lstrip().startswith("{")
+            listed = in_namespace_of(scratch.process, lambda: _listed(text, is_json=is_json))
         return Wanted(read_image(listed), listed)
     except (OSError, NoImage) as fault:
         sink.add(Diagnostic(code="FWT603", message=f"nft cannot read `{sources[0].name}`: {fault}"))
         return None
 
 
-def _listed(text: str) -> str:
+def _listed(text: str, *, is_json: bool) -> str:
     client = LibNft()
     try:
-        client.ask(text)
+        client.ask(text, as_json=is_json)
         return client.ask("list ruleset")
     finally:
         client.close()

@@ -20,10 +20,10 @@ from fwtrans.apply.request import Applied, Outcome
 from fwtrans.apply.run import apply
 from fwtrans.apply.tell import status_text, status_value
 from fwtrans.apply.wanted import Wanted, read_wanted
-from fwtrans.backend.loader.pending import guard_is_alive, lock, read_pending
+from fwtrans.backend.loader.pending import Pending, guard_is_alive, lock, read_pending, write_pending
 from fwtrans.backend.loader.programs import find
 from fwtrans.backend.loader.real import LibNft
-from fwtrans.backend.loader.state import read_state
+from fwtrans.backend.loader.state import read_state, this_host
 from fwtrans.cli.inputs import FileAccess, read_paths
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink
 from fwtrans.translate import Settings, translate
@@ -546,3 +546,58 @@ def test_rules_that_stay_beside_ours_are_told(host: Host) -> None:
     said = told["said"]
     assert isinstance(said, list)
     assert "ip6tables-nft has rules that this ruleset does not stand for: they stay in force" in said
+
+
+def test_an_apply_that_was_broken_off_before_its_way_back_was_ready_is_told(host: Host) -> None:
+    before = host.listing()
+    host.state.mkdir(mode=0o700)
+    pending = Pending(identity="20260101T000000Z", host=this_host(), deadline=0.0, wait=60.0)
+    write_pending(host.state, pending)
+    sink = DiagnosticSink()
+    assert apply(host.wanted(), host.request(), sink, FileAccess()).outcome is Outcome.REFUSED
+    assert [(item.code, item.hints) for item in sink.errors] == [
+        ("FWT606", ("run `fwtrans rollback`, which puts back whatever had been changed",))
+    ]
+    assert host.listing() == before
+
+
+def test_where_the_way_back_is_gone_apply_itself_goes_back(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fwtrans.apply.run._GRACE", 0.2)
+    before = host.listing()
+    going = Run(host, confirm_within=1.0).wait_for_load()
+    os.kill(guard_of(host), signal.SIGKILL)
+    told = going.result()
+    assert (told["outcome"], told["codes"]) == ("restored", ["FWT618", "FWT610", "FWT613"])
+    assert host.listing() == before
+
+
+def test_what_lies_in_an_unsafe_folder_is_not_loaded(host: Host) -> None:
+    host.state.mkdir()
+    host.state.chmod(0o777)
+    sink = DiagnosticSink()
+    assert not roll_back(host.state, "", sink, host.boot_files).done
+    assert [item.code for item in sink.errors] == ["FWT611"]
+
+
+@pytest.mark.parametrize("kind", ["text", "json"])
+def test_a_script_that_only_nft_understands_is_read_by_nft(host: Host, kind: str, tmp_path: Path) -> None:
+    text = "define port = 22\nadd table inet fwtrans\nadd chain inet fwtrans c\nadd rule inet fwtrans c tcp dport $port accept\n"
+    if kind == "json":
+        rule = {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 22}}
+        place = {"family": "inet", "table": "fwtrans"}
+        objects = [
+            {"add": {"table": {"family": "inet", "name": "fwtrans"}}},
+            {"add": {"chain": {**place, "name": "c"}}},
+            {"add": {"rule": {**place, "chain": "c", "expr": [rule, {"accept": None}]}}},
+        ]
+        text = json.dumps({"nftables": objects})
+    path = tmp_path / "new.nft"
+    path.write_text(text)
+    before = host.listing()
+    (table,) = host.wanted(path).image
+    assert [(chain.name, chain.rules) for chain in table.chains] == [("c", ("tcp dport 22 accept",))]
+    assert host.listing() == before
+    path.write_text("table inet fwtrans {\n\tchain c {\n\t\t$nothing accept\n")
+    sink = DiagnosticSink()
+    assert read_wanted(read_paths([str(path)], sink), Settings(), sink, FileAccess()) is None
+    assert [item.code for item in sink.errors] == ["FWT603"]

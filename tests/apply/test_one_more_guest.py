@@ -23,7 +23,9 @@ TWIN = "109"
 
 def translated(folder: Path) -> Image:
     sink = DiagnosticSink()
-    found = read_wanted(read_paths([str(folder)], sink), Settings(verify=False, optimize=True), sink, FileAccess([str(folder)]))
+    found = read_wanted(
+        read_paths([str(folder)], sink), Settings(verify=False, optimize=True), sink, FileAccess([str(folder)])
+    )
     assert found is not None, sink.errors
     return found.image
 

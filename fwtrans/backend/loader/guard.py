@@ -2,7 +2,7 @@
 
 It belongs to no session: systemd runs it as a unit of its own, elsewhere it is detached. It waits while the apply is at
 work, goes back at once where that died on its way, and at the deadline otherwise. The work itself is done by a child, and
-done again where that is killed.
+done again where that is killed or does not succeed.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def _go_back(directory: Path, identity: str) -> int:
         if child == 0:
             os._exit(_restore(directory, identity))
         outcome = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        if outcome >= 0:
+        if outcome == 0:
             break
     from fwtrans.backend.loader.snapshot import note_outcome  # noqa: PLC0415 -- imported long since
 

@@ -31,6 +31,8 @@ NFT_TABLES = ("raw", "mangle", "nat", "filter", "security", "broute")
 _BUILT_IN = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING", "BROUTING"})
 _BRIDGE_TABLES = ("filter", "nat", "broute")
 BRIDGE_SETTINGS = ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridge-nf-call-arptables")
+_PATIENT = ("-w", "10")
+"""Seconds to wait for whoever else changes legacy rules: there is one lock for all of them."""
 _BRIDGE_FOLDER = Path("/proc/sys/net/bridge")
 
 _NAMES_FILES = {
@@ -108,7 +110,7 @@ def take_out(rules: OldRules) -> None:
     """Leave the owner's tables without rules, every policy ACCEPT. Each table is one step for the kernel."""
     match rules.owner:
         case "iptables-legacy" | "ip6tables-legacy":
-            _ask([f"{rules.owner}-restore"], given="".join(_empty_tables(rules.dump)).encode())
+            _ask([f"{rules.owner}-restore", *_PATIENT], given="".join(_empty_tables(rules.dump)).encode())
         case "ebtables-legacy":
             for table in rules.tables:
                 with tempfile.TemporaryDirectory(prefix="fwtrans-") as folder:
@@ -132,7 +134,9 @@ def put_back(rules: OldRules, prefix: Sequence[str] = ()) -> None:
                     file.write_bytes(content)
                     words = ["ebtables-legacy", "-t", table, "--atomic-file", str(file), "--atomic-commit"]
                     _ask(words, prefix=prefix)
-        case "iptables-legacy" | "ip6tables-legacy" | "iptables-nft" | "ip6tables-nft":
+        case "iptables-legacy" | "ip6tables-legacy":
+            _ask([f"{rules.owner}-restore", *_PATIENT, "-c"], given=_encoded(rules.dump), prefix=prefix)
+        case "iptables-nft" | "ip6tables-nft":
             _ask([f"{rules.owner}-restore", "-c"], given=_encoded(rules.dump), prefix=prefix)
         case _:
             _ask([f"{rules.owner}-restore"], given=_encoded(rules.dump), prefix=prefix)

@@ -139,6 +139,14 @@ def hold_guard(directory: Path) -> int:
     return handle
 
 
+def unsafe(directory: Path) -> str:
+    """Return why what lies in the folder must not be loaded as root, or nothing."""
+    about = directory.stat()
+    if about.st_uid != os.geteuid():
+        return f"{directory} belongs to another user"
+    return f"{directory} may be written by others than root" if about.st_mode & 0o022 else ""
+
+
 def state_folder_obstacle(directory: Path) -> str:
     """Return why the folder cannot be used, or nothing; makes it where it is missing.
 
@@ -147,11 +155,8 @@ def state_folder_obstacle(directory: Path) -> str:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        about = directory.stat()
-        if about.st_uid != os.geteuid():
-            return f"{directory} belongs to another user"
-        if about.st_mode & 0o022:
-            return f"{directory} may be written by others than root"
+        if why := unsafe(directory):
+            return why
         write_private(directory / ".probe", b"\0" * (1 << 20))
         (directory / ".probe").unlink()
     except OSError as fault:

@@ -184,6 +184,7 @@ class _TableChange:
         self.steps = _Steps()
         self.final_chains: dict[str, ChainImage] = {}
         self.final_objects: dict[str, ObjectImage] = {}
+        self.kept = 0
 
     def run(self) -> _Steps:
         for item in self.wanted.objects:
@@ -191,6 +192,7 @@ class _TableChange:
         self._prepare_chains()
         for chain in self.wanted.chains:
             self._chain(chain)
+        self.steps.count(rules_kept=self.kept)
         gone_objects = [item for item in self.present.image.objects if item.name not in self.new_objects]
         gone_chains = [chain for chain in self.present.image.chains if chain.name not in self.new_chains]
         self._tidy(gone_objects, gone_chains)
@@ -270,6 +272,10 @@ class _TableChange:
         if old is None:
             if chain.is_base:
                 self._add_base(chain)
+            return
+        if old == chain and self.present.handles is not None and not self.replaced:
+            self.kept += len(chain.rules)  # most chains are as they were, and there may be thousands
+            self.final_chains[chain.name] = old
             return
         if _head(old) != _head(chain):
             self.steps.removals.append(tx.FlushChain(self.name, chain.name))
