@@ -70,17 +70,19 @@ def run_passes(ruleset: Ruleset, passes: Iterable[Pass], *, prove: bool = True) 
     stages: list[Stage] = []
     current = ruleset
     refused: set[str] = set()
+    done: dict[str, Ruleset] = {}
     for _ in range(MOST_ROUNDS):
         before = current
         for item in passes:
-            if item.name in refused:
+            # a pass does nothing to its own result
+            if item.name in refused or done.get(item.name) is current:
                 continue
             stage = _stage(item, len(stages) + 1, current, prove=prove)
             stages.append(stage)
-            current = stage.ruleset
+            current = done[item.name] = stage.ruleset
             if stage.faults:
                 refused.add(item.name)
-        if current == before:
+        if current is before:
             break
     return Optimized(
         current,
@@ -101,13 +103,13 @@ def _stage(item: Pass, number: int, before: Ruleset, *, prove: bool) -> Stage:
     proof: Comparison | None = None
     faults: tuple[str, ...] = ()
     start = perf_counter()
-    if changed:
+    if changed and prove:
         known = set(verify(before))
         faults = tuple(fault for fault in verify(found) if fault not in known)
-        if prove and not faults:
+        if not faults:
             proof = compare(before, found)
             faults = tuple(_doubts(proof))
-    kept = before if faults else found
+    kept = found if changed and not faults else before
     return Stage(
         item.name, item.about, number, seconds, perf_counter() - start, changed and not faults,
         size_of(kept), declined, proof, faults, kept,

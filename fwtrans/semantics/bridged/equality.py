@@ -33,7 +33,6 @@ from fwtrans.semantics.bridged.paths import (
     local_paths,
     middle_paths,
     names_of,
-    other_protocols,
     out_paths,
 )
 from fwtrans.semantics.bridged.reading import (
@@ -110,12 +109,11 @@ def compare_bridged(old: Ruleset, new: Ruleset, setting: Setting) -> BridgedComp
     carried = _written_and_read(old)
     unread = carried & ~_used(new)
     names = names_of(before, new)
-    others = other_protocols((before, new))
     answered, told = _answered(before, new, setting)
     paths = [
-        *_looking_away(out_paths(setting.guests, others), unread),
-        *_looking_away(middle_paths(names, setting.guests, others), unread, answers=False),
-        *_looking_away(in_paths(setting.guests, others), carried, answers=False),
+        *_looking_away(out_paths(setting.guests), unread),
+        *_looking_away(middle_paths(names, setting.guests), unread, answers=False),
+        *_looking_away(in_paths(setting.guests), carried, answers=False),
         *_looking_away(answered_paths(answered, setting.hardware), carried, _UNBORN),
     ]
     parts = [compare(before, new, limits=setting.limits, paths=paths)] if paths else []
@@ -135,7 +133,7 @@ def _without_firewall_bridges(reading: Reading, old: Ruleset, new: Ruleset, sett
     before = reading.ruleset
     carried = _written_and_read(old)
     unread = carried & ~_used(new)
-    paths = any_bridge_paths(other_protocols((before, new)))
+    paths = any_bridge_paths()
     classic, ours = _with_iptables_names(before), _with_iptables_names(new)
     bridged = compare(classic, ours, limits=setting.limits, paths=list(_looking_away(paths, unread, answers=False)))
     routed = for_local_packets(old)

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 Known = tuple[tuple["Field", int | str], ...]
 
 _CARRIED: dict[Family, tuple[int, int]] = {Family.IP: (2, 0x0800), Family.IP6: (10, 0x86DD)}
-NO_IP = 0
-ARP = 0x0806
-VLAN_TYPES = (0x8100, 0x88A8)
 
 
 def frame_of(family: Family) -> Known:
@@ -38,12 +35,6 @@ def frame_of(family: Family) -> Known:
         (known.ETHER_TYPE, ether_type),
         (known.HAS_VLAN, 0),
     )
-
-
-def frame_without_ip(ether_type: int) -> Known:
-    """Return what a bridge sees of an untagged frame of another protocol."""
-    untagged = ((known.NFPROTO, NO_IP), (known.ETHER_PROTOCOL, ether_type), (known.HAS_VLAN, 0))
-    return (*untagged, (known.ETHER_TYPE, ether_type))
 
 
 def iptables_hops(family: Family, bridge: str, port_in: str, port_out: str, hooks: Iterable[Hook]) -> tuple[Hop, ...]:

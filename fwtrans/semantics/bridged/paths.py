@@ -14,24 +14,18 @@ writer leaves it. The connection's state is taken to be the same at all hops.
 
 from __future__ import annotations
 
-from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import fields as known
 from fwtrans.ir.fields import Family
-from fwtrans.ir.intervals import IntervalSet
-from fwtrans.ir.match import FieldTest, number
+from fwtrans.ir.match import FieldTest, negated, number
 from fwtrans.ir.names import NamePattern, NameSet
 from fwtrans.ir.ruleset import Hook
-from fwtrans.ir.walk import flat_steps
 from fwtrans.semantics.bridged.hops import (
-    ARP,
-    VLAN_TYPES,
     arrival_hop,
     departure_hop,
     forward_hop,
     frame_of,
-    frame_without_ip,
     iptables_hops,
 )
 from fwtrans.semantics.bridged.topology import FIREWALL_BRIDGES, HELD_NAMES, guest_port, names_tested
@@ -43,7 +37,6 @@ from fwtrans.semantics.side import visits_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Ruleset
     from fwtrans.semantics.bridged.hops import Known
     from fwtrans.semantics.bridged.topology import GuestPort
@@ -57,11 +50,7 @@ SOME_HARDWARE = 0x020000000001
 _LINK_FIELDS = (known.IIFNAME, known.OIFNAME)
 _BRIDGE_FIELDS = (known.IBRNAME, known.OBRNAME)
 _PORT_FIELDS = (known.PORT_IN, known.PORT_OUT)
-_TYPE_FIELDS = frozenset({known.ETHER_TYPE, known.ETHER_PROTOCOL})
-_IP_TYPES = frozenset({0x0800, 0x86DD})
-# LLDP, or the next one that no rule names.
-_SOME_PROTOCOL = 0x88CC
-_MOST_PROTOCOL = 0xFFFF
+_NO_IP = negated(number(known.ETHER_TYPE, 0x0800, 0x86DD))
 _ON_A_BRIDGE = ((known.HAS_ETHERNET, 1),)
 _FORWARDED = (*_ON_A_BRIDGE, (known.BRIDGED, 1))
 _SOME_NAME = NameSet.exact("").complement()
@@ -101,21 +90,19 @@ def _free_names(patterns: Iterable[NamePattern]) -> set[str]:
     return {name for name in found if not name.startswith(HELD_NAMES) and guest_port(name) is None}
 
 
-def out_paths(guests: Sequence[GuestPort], ether_types: Iterable[int]) -> Iterator[Path]:
+def out_paths(guests: Sequence[GuestPort]) -> Iterator[Path]:
     """Yield what each guest sends."""
     for guest in guests:
         for family, name in _FAMILIES.items():
             frame = frame_of(family)
             old = iptables_hops(family, guest.bridge, guest.name, guest.inner, _BEFORE_ROUTING)
             yield Path(f"{name} from {guest.name}", old, (arrival_hop(frame, SOME_BRIDGE, guest.name, SOME_HARDWARE),))
-        for frame, name in _other_frames(ether_types):
-            hop = forward_hop(frame, guest.bridge, guest.name, guest.inner)
-            yield Path(
-                f"{name} from {guest.name}", (hop,), (arrival_hop(frame, SOME_BRIDGE, guest.name, SOME_HARDWARE),)
-            )
+        sent = forward_hop((), guest.bridge, guest.name, guest.inner)
+        arrival = arrival_hop((), SOME_BRIDGE, guest.name, SOME_HARDWARE)
+        yield Path(f"other frames from {guest.name}", (sent,), (arrival,), (_NO_IP,))
 
 
-def in_paths(guests: Sequence[GuestPort], ether_types: Iterable[int]) -> Iterator[Path]:
+def in_paths(guests: Sequence[GuestPort]) -> Iterator[Path]:
     """Yield what each guest gets, from the host or over a bridge; of what is invalid only the latter has been judged before."""
     for guest in guests:
         sender = guests[0]
@@ -126,34 +113,33 @@ def in_paths(guests: Sequence[GuestPort], ether_types: Iterable[int]) -> Iterato
             over = iptables_hops(family, SOME_BRIDGE, sender.outer, guest.outer, _FROM_FORWARD)
             forward = forward_hop(frame_of(family), SOME_BRIDGE, sender.name, guest.name)
             yield Path(f"{name} in no connection to {guest.name}", (*over, *old), (forward, departure), (_INVALID,))
-        for frame, name in _other_frames(ether_types):
-            hop = forward_hop(frame, guest.bridge, guest.inner, guest.name)
-            yield Path(f"{name} to {guest.name}", (hop,), (departure_hop(frame, SOME_BRIDGE, guest.name),))
+        got = forward_hop((), guest.bridge, guest.inner, guest.name)
+        yield Path(f"other frames to {guest.name}", (got,), (departure_hop((), SOME_BRIDGE, guest.name),), (_NO_IP,))
 
 
-def middle_paths(names: Names, guests: Sequence[GuestPort], ether_types: Sequence[int]) -> Iterator[Path]:
+def middle_paths(names: Names, guests: Sequence[GuestPort]) -> Iterator[Path]:
     """Yield what passes a bridge of the host: between ports that are no guest's, and for guests directly on it."""
     for bridge in names.bridges:
         for port_in in names.ports:
             for port_out in names.ports:
-                yield from _over(bridge, (port_in, port_out), (port_in, port_out), _BEFORE_ROUTING, ether_types)
+                ports = (port_in, port_out)
+                yield from _over(bridge, ports, ports, _BEFORE_ROUTING)
+                other = (forward_hop((), bridge, *ports),)
+                shown = f"other frames {port_in} to {port_out} over {bridge}"
+                yield Path(shown, other, _bridge_hops((), bridge, ports), (_NO_IP,))
     for guest in guests:
         # such a guest's packet has met the host's PREROUTING when the guest's own rules judged it
         sent, got = (guest.outer, SOME_PORT), (SOME_PORT, guest.outer)
-        yield from _over(SOME_BRIDGE, sent, (guest.name, SOME_PORT), _FROM_FORWARD, ())
-        yield from _over(SOME_BRIDGE, got, (SOME_PORT, guest.name), _BEFORE_ROUTING, ())
+        yield from _over(SOME_BRIDGE, sent, (guest.name, SOME_PORT), _FROM_FORWARD)
+        yield from _over(SOME_BRIDGE, got, (SOME_PORT, guest.name), _BEFORE_ROUTING)
 
 
-def _over(
-    bridge: str, old: tuple[str, str], new: tuple[str, str], hooks: Sequence[Hook], ether_types: Iterable[int]
-) -> Iterator[Path]:
+def _over(bridge: str, old: tuple[str, str], new: tuple[str, str], hooks: Sequence[Hook]) -> Iterator[Path]:
     shown = f"{new[0]} to {new[1]} over {bridge}"
     for family, name in _FAMILIES.items():
         yield Path(
             f"{name} {shown}", iptables_hops(family, bridge, *old, hooks), _bridge_hops(frame_of(family), bridge, new)
         )
-    for frame, name in _other_frames(ether_types):
-        yield Path(f"{name} {shown}", (forward_hop(frame, bridge, *old),), _bridge_hops(frame, bridge, new))
 
 
 def _bridge_hops(frame: Known, bridge: str, ports: tuple[str, str]) -> tuple[Hop, ...]:
@@ -161,11 +147,6 @@ def _bridge_hops(frame: Known, bridge: str, ports: tuple[str, str]) -> tuple[Hop
     first = () if guest_port(ports[0]) else (arrival_hop(frame, bridge, ports[0], SOME_HARDWARE),)
     last = () if guest_port(ports[1]) else (departure_hop(frame, bridge, ports[1]),)
     return (*first, forward_hop(frame, bridge, *ports), *last)
-
-
-def _other_frames(ether_types: Iterable[int]) -> Iterator[tuple[Known, str]]:
-    for ether_type in ether_types:
-        yield frame_without_ip(ether_type), "ARP" if ether_type == ARP else f"protocol {ether_type:#06x}"
 
 
 def answered_paths(guests: Iterable[GuestPort], hardware: Mapping[str, int]) -> Iterator[Path]:
@@ -183,7 +164,7 @@ def answered_paths(guests: Iterable[GuestPort], hardware: Mapping[str, int]) -> 
             yield Path(f"{shown}, in no connection", (*over, *old), (arrival, forward, departure), (_INVALID,))
 
 
-def any_bridge_paths(others: Iterable[int]) -> Iterator[Path]:
+def any_bridge_paths() -> Iterator[Path]:
     """Yield what any bridge forwards from any port to any other, for rulesets whose fields are named as iptables does.
 
     Ports and bridges are not said: whatever they are, both sides must do the same.
@@ -197,13 +178,8 @@ def any_bridge_paths(others: Iterable[int]) -> Iterator[Path]:
             Hop(HookVisit(family, Hook.POSTROUTING), _FORWARDED),
         )
         yield Path(f"{name} over a bridge", old, _three_hooks(frame), _HAS_PORTS)
-    for frame, name in _other_frames(others):
-        yield Path(
-            f"{name} over a bridge",
-            (Hop(HookVisit(Family.BRIDGE, Hook.FORWARD), frame),),
-            _three_hooks(frame),
-            _HAS_PORTS,
-        )
+    forward = Hop(HookVisit(Family.BRIDGE, Hook.FORWARD))
+    yield Path("other frames over a bridge", (forward,), _three_hooks(()), (*_HAS_PORTS, _NO_IP))
 
 
 def _three_hooks(frame: Known) -> tuple[Hop, ...]:
@@ -227,22 +203,3 @@ def local_paths(old: Ruleset, new: Ruleset, names: Names) -> Iterator[Path]:
             hop = Hop(visit, tuple(pair for pair in values if pair[0] not in fixed_values(visit)))
             shown = f"{visit.family.value} {visit.hook.value}" + (f" by port {port}" if port else "")
             yield Path(shown, (hop,), (hop,), _NOT_BY_FIREWALL_BRIDGE)
-
-
-def other_protocols(rulesets: Iterable[Ruleset]) -> tuple[int, ...]:
-    """Return the protocols to look at beside IP: ARP, VLAN tags, those that rules name, and one that none does."""
-    named: set[int] = {ARP, *VLAN_TYPES}
-    for ruleset in rulesets:
-        for table in ruleset.tables:
-            for chain in table.chains:
-                for rule in chain.rules:
-                    named.update(_named_types(rule))
-    free = next(ether_type for ether_type in count(_SOME_PROTOCOL) if ether_type not in named)
-    return tuple(sorted((named | {free}) - _IP_TYPES))
-
-
-def _named_types(rule: Rule) -> Iterator[int]:
-    for step in flat_steps(rule.steps):
-        if isinstance(step, FieldTest) and step.field in _TYPE_FIELDS and isinstance(step.values, IntervalSet):
-            # an end of a range stands for what is on its side of it
-            yield from (edge for low, high in step.values.ranges for edge in (low, high) if 0 < edge < _MOST_PROTOCOL)

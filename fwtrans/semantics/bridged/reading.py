@@ -52,7 +52,8 @@ ALWAYS = (
         "a guest's packet that reached the host by the firewall bridge itself, where the host answers ARP too (arp_ignore=0), is judged by the guest's rules",
     ),
     Intended(
-        "host-reject-is-drop", "a REJECT of the host's own packet to a guest that sits directly on a bridge is a drop"
+        "host-reject-is-drop",
+        "a REJECT of a packet that the host sends or routes to a guest that sits directly on a bridge is a drop",
     ),
     Intended(
         "own-invalid-passes",
@@ -67,7 +68,20 @@ ALWAYS = (
         "IPv6 packets in fragments of less than 1280 bytes are lost: a bridge puts them together and does not take them apart again",
     ),
     Intended(
-        "vlan-tracked", "frames that a guest sends with a VLAN tag pass connection tracking, which iptables skipped"
+        "own-fragments-pass",
+        "later fragments of packets that the host itself sends or routes to a guest directly on a bridge pass; the first, which has the ports, is judged",
+    ),
+    Intended(
+        "vlan-tracked",
+        "frames with a VLAN tag pass connection tracking, which iptables skipped: a guest with a tag that is still on a firewall bridge does not see a TCP reset that answers an unreplied SYN",
+    ),
+    Intended(
+        "vlan-fragments-arrive",
+        "packets in fragments to and from a guest with a VLAN tag arrive, where br_netfilter on a VLAN-aware bridge lost them",
+    ),
+    Intended(
+        "vlan-reject-is-drop",
+        "a REJECT of a packet that comes in with a VLAN tag, to a guest directly on a bridge, is a drop",
     ),
     Intended("malformed-judged", "malformed IP packets are judged by the rules, where br_netfilter dropped them"),
 )
