@@ -351,12 +351,14 @@ def _answer(order: dict[str, Any], opened: ExitStack) -> dict[str, Any]:
     agent = opened.enter_context(Agent(wiring, probes, tuple(order["groups"]), router))
     if agent.settles:
         load([_TRACKING])
+        load([_BRIDGE_TRACKING])
         agent.run(loaded=False)
     failed = load(order["loads"])
     if failed:
         return {"failed": failed}
     if agent.settles:
         load([_TRACKING_ENDS])
+        load([_BRIDGE_TRACKING_ENDS])
     if router is not None:
         load([_OBSERVER])
     agent.run(loaded=True)
@@ -374,6 +376,12 @@ table inet fwtrans_lab_before {
 }
 """,
 )
+# Packets between the ports of a bridge are known too, where the kernel can; it refuses the chain where it cannot.
+_BRIDGE_TRACKING = (
+    _NFT,
+    "table bridge fwtrans_lab_before { chain tracked { type filter hook prerouting priority 0; ct state established; }; }\n",
+)
+_BRIDGE_TRACKING_ENDS = (_NFT, "table bridge fwtrans_lab_before; delete table bridge fwtrans_lab_before;\n")
 _TRACKING_ENDS = (_NFT, "table inet fwtrans_lab_before; delete table inet fwtrans_lab_before;\n")
 _LAST = 2147483000
 # Says with which mark a packet comes through all rules.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fwtrans.ir.bits import BitSet
-from fwtrans.ir.fields import L4PROTO
+from fwtrans.ir.fields import CT_STATE, ICMP6_CODE, ICMP6_TYPE, ICMP_CODE, ICMP_TYPE, L4PROTO, NFPROTO
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, MemberTest
 from fwtrans.ir.names import NamePattern, NameSet
@@ -30,6 +30,7 @@ Values = dict["Field", "int | str"]
 _MOST_INTERVALS, _MOST_ELEMENTS = 4, 6
 OTHER_INTERFACE = "other0"
 _LONGEST_NAME = 15
+_RELATED = 2
 
 
 def variants(rule: Rule, table: Table, values: Mapping[Field, int | str], source: Random) -> Iterator[Values]:
@@ -37,7 +38,8 @@ def variants(rule: Rule, table: Table, values: Mapping[Field, int | str], source
     for step in flat_steps(rule.steps):
         if isinstance(step, FieldTest):
             for value in _beside(step, source):
-                yield {**values, step.field: value}
+                related = _error_about(values) if (step.field, value) == (CT_STATE, _RELATED) else {}
+                yield {**values, step.field: value, **related}
         elif isinstance(step, MemberTest):
             named = next((one for one in table.sets if one.name == step.set_name), None)
             keys = [element.key for element in named.elements] if named is not None else []
@@ -47,6 +49,13 @@ def variants(rule: Rule, table: Table, values: Mapping[Field, int | str], source
         for mapping in table.maps:
             if mapping.name in names:
                 yield from _by_keys(rule.verdict.key, [element.key for element in mapping.elements], values, source)
+
+
+def _error_about(values: Mapping[Field, int | str]) -> Values:
+    """Return what makes the packet an ICMP error, the only packet that is related by itself."""
+    if values.get(NFPROTO) == 10:
+        return {L4PROTO: 58, ICMP6_TYPE: 1, ICMP6_CODE: 4}
+    return {L4PROTO: 1, ICMP_TYPE: 3, ICMP_CODE: 3}
 
 
 def _beside(test: FieldTest, source: Random) -> Iterator[int | str]:

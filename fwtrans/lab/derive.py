@@ -46,6 +46,12 @@ _TUPLE = (
     (known.SPORT, known.IP6_SADDR, known.IP6_DADDR, known.DPORT),
 )
 _TRIES, _TRIES_EACH = 40, 20
+_USUAL_ADDRESSES = {0xC000020A, 0xC6336414, 0x20010DB8 << 96 | 0x10, 0x20010DB80001 << 80 | 0x20}
+"""Addresses that witnesses have where no rule asks for any."""
+_ENDS = (
+    (known.IP_SADDR, known.IIFNAME), (known.IP6_SADDR, known.IIFNAME), (known.IP_DADDR, known.OIFNAME),
+    (known.IP6_DADDR, known.OIFNAME),
+)  # fmt: skip
 _ANY_PORT = {40000, 50000, 33000, 60000}
 """Source ports that witnesses have where no rule asks for one."""
 
@@ -73,6 +79,12 @@ class _Pool:
     """Values that no test of either side tells apart."""
 
     session: Session
+
+    def near(self, which: Field, value: int, name: str) -> int:
+        """Return an address for an interface, one that no test tells from this one: so that one set of routes does for many."""
+        found = value + 256 * (sum(name.encode()) % 31) if name else value
+        classes = self.session.variables.numbers.get(which)
+        return found if classes is None or classes.class_of(found) == classes.class_of(value) else value
 
     def others(self, which: Field, value: int, source: Random) -> Iterator[int]:
         """Yield values that no test tells from this one."""
@@ -167,6 +179,9 @@ def _fresh(aim: Aim, seen: set[object], pool: _Pool, source: Random) -> Aim | No
     if values.get(known.SPORT) in _ANY_PORT:
         # ports of their own, so that translated sources do not meet
         values[known.SPORT] = next(pool.others(known.SPORT, int(values[known.SPORT]), source))
+    for end, name in _ENDS:
+        if values.get(end) in _USUAL_ADDRESSES:
+            values[end] = pool.near(end, int(values[end]), str(values.get(name, "")))
     fields = _TUPLE[known.IP6_SADDR in values or values.get(known.NFPROTO) == 10]
     present = [one for one in fields if one in values]
     for which in (None, *present):
@@ -269,7 +284,8 @@ class _Deriving:
         """Prefer packets whose end depends on the rule, then those that come through: the rest nobody sees."""
         hooks = list(_GOES_THROUGH.get(visit.hook, (visit.hook,)))
         self._source.shuffle(hooks)
-        for preferred in (packets & matters, packets & self._through.get(visit, self.session.bdd.true)):
+        through = self._through.get(visit, self.session.bdd.true)
+        for preferred in (packets & matters & through, packets & matters, packets & through):
             for hook in hooks:
                 way = visit._replace(hook=hook)
                 closer = preferred & self._through.get(way, self.session.bdd.true) if way != visit else preferred
