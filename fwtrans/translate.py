@@ -23,6 +23,7 @@ from fwtrans.ir.verify import loop_text, loop_ways, verify
 from fwtrans.ir.walk import map_names, map_targets
 from fwtrans.optimize import Settings as OptimizerSettings
 from fwtrans.optimize import optimize_ruleset
+from fwtrans.optimizer.bridged.own_fragments import letting_own_fragments_pass
 from fwtrans.optimizer.bridged.translation import bridged_translation
 from fwtrans.read import read_inputs
 from fwtrans.report.coverage import Coverage, coverage
@@ -88,8 +89,9 @@ def translate(sources: Sequence[SourceFile], settings: Settings, sink: Diagnosti
     original = reading.ruleset
     if left_out and not _forbids(sink, left_out):
         original = _part(original, sink)
-    work = _Work(sources, settings, files, original, reading.host.joined(settings.host), reading.read, left_out)
-    shaped = _shaped(original, work.host, settings, sink)
+    host = reading.host.joined(settings.host)
+    shaped = _shaped(original, host, settings, sink)
+    work = _Work(sources, settings, files, original, host, reading.read, left_out, shaped is not original)
     if not settings.optimize or sink.errors:
         return _finished(work, shaped, sink)
     return _optimized(work, shaped, sink)
@@ -106,6 +108,8 @@ class _Work:
     host: Host
     read: tuple[Origin, ...]
     left_out: Sequence[Diagnostic] | None
+    is_bridged: bool
+    """Whether the bridge family judges what a bridge forwards."""
 
 
 def _optimized(work: _Work, shaped: Ruleset, sink: DiagnosticSink) -> Translation:
@@ -136,6 +140,8 @@ def _finished(work: _Work, ruleset: Ruleset, sink: DiagnosticSink, before: Rules
     Where passes have put rules together, it is told of the rules as they were before.
     """
     settings = work.settings
+    if work.is_bridged:
+        ruleset = letting_own_fragments_pass(ruleset)
     origin_id = origin_ids(work.sources)
     lowered = lower_ruleset(ruleset, sink, Printing(counters=settings.counters, origin_id=origin_id))
     _refuse_faults(ruleset, sink)
