@@ -12,7 +12,15 @@ from fwtrans.backend.loader import old_rules, snapshot
 from fwtrans.backend.loader import transaction as tx
 from fwtrans.backend.loader.client import Unavailable
 from fwtrans.backend.loader.load import assess, carry_out
-from fwtrans.backend.loader.pending import Locked, end_pending, guard_is_alive, lock, read_pending, unsafe
+from fwtrans.backend.loader.pending import (
+    Locked,
+    end_pending,
+    guard_is_alive,
+    lock,
+    mark_confirmed,
+    read_pending,
+    unsafe,
+)
 from fwtrans.backend.loader.plan import make_plan
 from fwtrans.backend.loader.real import LibNft
 from fwtrans.backend.loader.restore import restore
@@ -73,14 +81,14 @@ def _locked(directory: Path, sink: DiagnosticSink, work: Callable[[LibNft], Fini
 
 def _confirm(client: LibNft, directory: Path, sink: DiagnosticSink, files: boot.BootFiles) -> Finished:
     pending = read_pending(directory)
-    if pending is None or not pending.loaded or pending.seconds_left <= 0:
+    if pending is None or not (pending.confirmed or (pending.loaded and pending.seconds_left > 0)):
         message = (
             "nothing waits for a confirmation" if pending is None else f"it is too late for apply {pending.identity}"
         )
         sink.add(Diagnostic(code="FWT615", message=message, hints=("`fwtrans status` says what is loaded",)))
         return Finished(done=False)
+    mark_confirmed(directory, pending)
     snapshot.note_outcome(directory, pending.identity, CONFIRMED)
-    end_pending(directory)
     image = _new_tables(directory, pending.identity)
     try:
         _tidy(client, directory, image, pending)
@@ -88,8 +96,10 @@ def _confirm(client: LibNft, directory: Path, sink: DiagnosticSink, files: boot.
             boot.persist(files, image)
     except OSError as fault:
         what = "the rules are confirmed, but not kept for the next boot"
-        sink.add(Diagnostic(code="FWT611", message=f"{what}: {fault.filename or ''}: {fault.strerror}"))
+        hint = "make room, and run `fwtrans confirm` again"
+        sink.add(Diagnostic(code="FWT611", message=f"{what}: {fault.filename or ''}: {fault.strerror}", hints=(hint,)))
         return Finished(done=True, identity=pending.identity)
+    end_pending(directory)
     return Finished(done=True, identity=pending.identity)
 
 
@@ -124,7 +134,7 @@ def _roll_back(client: LibNft, directory: Path, identity: str, sink: DiagnosticS
     if pending is not None:
         snapshot.note_outcome(directory, pending.identity, ROLLED_BACK if not problems else "rolling back failed")
         end_pending(directory)
-    if pending is None or identity not in {"", pending.identity}:
+    if pending is None or pending.confirmed or identity not in {"", pending.identity}:
         _boot_back(directory, chosen, files)
         snapshot.note_outcome(directory, chosen, f"{ROLLED_BACK} to what was before it")
     return Finished(done=not problems, failed=bool(problems), identity=chosen)
@@ -177,7 +187,10 @@ def status(directory: Path, sink: DiagnosticSink, files: boot.BootFiles) -> Stat
     guarded = pending is not None and guard_is_alive(directory)
     for text in found.foreign:
         sink.add(Diagnostic(code="FWT616", message=text))
-    if pending is not None and not guarded:
+    if pending is not None and pending.confirmed:
+        message = f"apply {pending.identity} is confirmed, but what follows from that was not done to its end"
+        sink.add(Diagnostic(code="FWT606", message=message, hints=("run `fwtrans confirm` again",)))
+    elif pending is not None and not guarded:
         message = f"apply {pending.identity} is not confirmed, and the process that would go back is gone"
         sink.add(Diagnostic(code="FWT610", message=message, hints=("run `fwtrans confirm` or `fwtrans rollback`",)))
     if any(table.name.family == "bridge" for table in (state.image if state is not None else ())):

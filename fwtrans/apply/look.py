@@ -113,6 +113,9 @@ class Looking:
 
     def _refuse_pending(self) -> None:
         pending = read_pending(self.request.directory)
+        if pending is not None and pending.confirmed:
+            message = f"apply {pending.identity} is confirmed, but what follows from that was not done to its end"
+            stop(self.sink, "FWT606", message, "run `fwtrans confirm` again")
         if pending is not None and not pending.loaded:
             hint = "run `fwtrans rollback`, which puts back whatever had been changed"
             stop(self.sink, "FWT606", f"apply {pending.identity} was broken off on its way", hint)

@@ -32,6 +32,7 @@ from fwtrans.backend.loader.pending import (
     Pending,
     end_pending,
     guard_is_alive,
+    is_locked,
     lock,
     mark_loaded,
     read_pending,
@@ -219,7 +220,9 @@ def _wait(work: _Work, request: Request, sink: DiagnosticSink) -> Applied:
     )
     try:
         while (pending := read_pending(request.directory)) is not None and pending.identity == work.identity:
-            if pending.seconds_left < -_GRACE and not guard_is_alive(request.directory):
+            if pending.confirmed and not is_locked(request.directory):
+                break  # what was left to do was not done; whoever confirmed was told
+            if not pending.confirmed and pending.seconds_left < -_GRACE and not guard_is_alive(request.directory):
                 message = "the process that would go back is gone, so this one does it"
                 sink.add(Diagnostic(code="FWT610", message=message))
                 roll_back(request.directory, "", sink, request.boot_files)

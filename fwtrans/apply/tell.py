@@ -15,7 +15,10 @@ def status_text(found: Status) -> str:
     if found.pending is not None:
         left = f"{max(found.pending.seconds_left, 0):.0f} seconds left" if found.pending.loaded else "being loaded"
         guard = "the way back is ready" if found.guarded else "THE WAY BACK IS GONE"
-        lines.append(f"apply {found.pending.identity} waits for `fwtrans confirm`: {left}, {guard}")
+        if found.pending.confirmed:
+            lines.append(f"apply {found.pending.identity} is confirmed; run `fwtrans confirm` again to end it")
+        else:
+            lines.append(f"apply {found.pending.identity} waits for `fwtrans confirm`: {left}, {guard}")
     if found.tables:
         lines.extend(f"table {name}: {size} rules and elements" for name, size in found.tables)
     else:

@@ -601,3 +601,27 @@ def test_a_script_that_only_nft_understands_is_read_by_nft(host: Host, kind: str
     sink = DiagnosticSink()
     assert read_wanted(read_paths([str(path)], sink), Settings(), sink, FileAccess()) is None
     assert [item.code for item in sink.errors] == ["FWT603"]
+
+
+def test_a_confirm_that_was_killed_is_taken_up_again(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    going = Run(host, persist=True, confirm_within=2.0).wait_for_load()
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr("fwtrans.apply.finish._tidy", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        confirm(host.state, DiagnosticSink(), host.boot_files)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert going.result()["outcome"] == "confirmed"
+    wait_until(lambda: not guard_is_alive(host.state))
+    assert "table ip fwtrans" in run("nft", "list", "tables"), "once confirmed nothing goes back"
+    sink = DiagnosticSink()
+    found = status(host.state, sink, host.boot_files)
+    assert found is not None
+    assert "run `fwtrans confirm` again" in status_text(found)
+    assert apply(host.wanted(), host.request(), sink, FileAccess()).outcome is Outcome.REFUSED
+    assert [item.code for item in sink.errors] == ["FWT606", "FWT606"]
+    assert not host.boot_files.rules.exists()
+    confirmed(host)
+    assert host.boot_files.rules.exists()
+    assert "table ip6 filter" not in run("nft", "list", "tables").splitlines()
+    assert read_pending(host.state) is None

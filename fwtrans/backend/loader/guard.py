@@ -98,7 +98,7 @@ def main(arguments: Sequence[str]) -> int:
     from fwtrans.backend.loader import restore  # noqa: F401, PLC0415 -- read from the disk while there is one
 
     hold_guard(directory)
-    while (pending := _mine(directory, identity)) is not None:
+    while (pending := _mine(directory, identity)) is not None and not pending.confirmed:
         if _is_due(directory, pending):
             with lock(directory, wait=3600.0):
                 if (pending := _mine(directory, identity)) is not None and _is_due_now(pending):
@@ -125,7 +125,7 @@ def _is_due(directory: Path, pending: Pending) -> bool:
 
 def _is_due_now(pending: Pending) -> bool:
     """Tell the same with the lock in hand: nobody is loading now."""
-    return not pending.loaded or pending.seconds_left <= 0
+    return not pending.confirmed and (not pending.loaded or pending.seconds_left <= 0)
 
 
 def _go_back(directory: Path, identity: str) -> int:

@@ -2,8 +2,9 @@
 
     armed    the way back is ready, the new rules are on their way
     loaded   the new rules are there; until the deadline somebody may confirm them
+    confirmed  they stay, and what is left over goes
 
-Taking the file away is the decision: whoever does it, under the lock, has confirmed or restored.
+Who takes the file away, under the lock, has decided.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Pending:
     loaded: bool = False
     asleep: tuple[TableName, ...] = ()
     persist: bool = False
+    confirmed: bool = False
 
     @property
     def seconds_left(self) -> float:
@@ -76,6 +78,11 @@ def mark_loaded(directory: Path, pending: Pending) -> Pending:
     found = replace(pending, loaded=True, deadline=seconds_since_boot() + pending.wait)
     write_pending(directory, found)
     return found
+
+
+def mark_confirmed(directory: Path, pending: Pending) -> None:
+    """Say that it stays. The file goes when all that follows from it is done, so that this can be taken up again."""
+    write_pending(directory, replace(pending, confirmed=True))
 
 
 def end_pending(directory: Path) -> None:
