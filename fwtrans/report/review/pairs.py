@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from fwtrans.ir.fields import NFPROTO
+from fwtrans.ir.ruleset import Hook
 from fwtrans.report.review.entries import category_of, joined, sorted_by_risk, witness_of
 from fwtrans.report.review.known import explained
 from fwtrans.report.review.model import Entry, RuleText, plain
@@ -21,30 +23,33 @@ if TYPE_CHECKING:
 
     from fwtrans.semantics.outcome import Difference, SideResult
 
+_FAMILIES: dict[object, str] = {2: "IPv4", 10: "IPv6"}
 _PORT = re.compile(r"(?:tap|veth)\d+i\d+")
 _GUEST_CHAIN = re.compile(r"guest-\d+")
 _HARDWARE = re.compile(r"\b[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}\b")
 _ADDRESS = re.compile(r"\b\d+\.\d+\.\d+\.\d+(?:/\d+)?\b|\b[0-9a-f]{1,4}(?::[0-9a-f]{0,4}){2,7}(?:/\d+)?")
 
 
-def entries_of_pairs(differences: Iterable[Difference]) -> tuple[Entry, ...]:
-    """Return the lines of a review, the riskiest first."""
-    return sorted_by_risk(joined(_entry(item) for item in differences))
+def entries_of_pairs(differences: Iterable[Difference], *, both_pve: bool = False) -> tuple[Entry, ...]:
+    """Return the lines of a review, the riskiest first; `both_pve` says that both sides are Proxmox VE's own firewalls."""
+    return sorted_by_risk(joined(_entry(item, both_pve=both_pve) for item in differences))
 
 
-def _entry(item: Difference) -> Entry:
+def _entry(item: Difference, *, both_pve: bool) -> Entry:
     passed, passes = (side.outcome.decision is Decision.ACCEPT for side in (item.old, item.new))
     category = category_of(item.kind, item.subject, passed=passed, passes=passes)
     way, guests = _way(item)
     before, now = (_rules(side) for side in (item.old, item.new))
-    known = explained(item)
+    known = explained(item) if both_pve else None
     old, new = (_told(side, rules) for side, rules in ((item.old, before), (item.new, now)))
     what = (known.what,) if known is not None else (f"{old}; now {new}",)
     cause = f"{old} -> {new}"
-    subject = f" ({plain(item.subject)})" if item.kind not in {DifferenceKind.VERDICT, DifferenceKind.LOG} else ""
+    subject = (
+        f" ({plain(_general(item.subject))})" if item.kind not in {DifferenceKind.VERDICT, DifferenceKind.LOG} else ""
+    )
     return Entry(
         category, way, guests, tuple(text + ("" if known else subject) for text in what), cause, before, now, (), "",
-        (item.path.name.split()[0],), (witness_of(item.path, item.packet, item.old, item.new, confirmed=item.confirmed),),
+        (_FAMILIES.get(item.packet.values.get(NFPROTO), "frames"),), (witness_of(item.path, item.packet, item.old, item.new, confirmed=item.confirmed),),
         explained=known.name if known is not None else "",
     )  # fmt: skip
 
@@ -53,8 +58,13 @@ def _way(item: Difference) -> tuple[str, tuple[str, ...]]:
     found = _PORT.search(item.path.name)
     port = guest_port(found[0]) if found is not None else None
     if port is None:
-        return item.path.name, ()
+        hook = item.path.visit.hook
+        return {Hook.INPUT: "to the host", Hook.OUTPUT: "from the host"}.get(hook, _over_bridges(item.path.name)), ()
     return ("from guest" if "from" in item.path.name else "to guest"), (str(port.vmid),)
+
+
+def _over_bridges(name: str) -> str:
+    return "between ports that are no guest's" if " over " in name else _general(name)
 
 
 def _rules(side: SideResult) -> tuple[RuleText, ...]:
