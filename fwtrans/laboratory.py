@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.diagnostics import Diagnostic
+from fwtrans.ir.effect import Log
+from fwtrans.ir.stateful import StatefulTest
 from fwtrans.lab.blame import deciding_rule
 from fwtrans.lab.derive import DEFAULT_BUDGET, Derived, derive, interfaces_of
 from fwtrans.lab.intended import intended
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from fwtrans.diagnostics import DiagnosticSink
+    from fwtrans.ir.ruleset import Ruleset
     from fwtrans.lab.kernels import Kernel
     from fwtrans.lab.probe import Observation, Probe
     from fwtrans.read import Files, Reading
@@ -123,10 +126,15 @@ def compare_in_lab(
         )
         return None
     by_id = {item.probe.id: item for item in derived}
+    limited = _limited_prefixes(before.ruleset) | _limited_prefixes(after.ruleset)
     meant: Counter[str] = Counter()
-    found = []
+    found: list[Disagreement] = []
+    by_limits = 0
     for form, answer in zip(forms, answers, strict=True):
         for item in answer.differences:
+            if _is_of_limits(item, limited):
+                by_limits += 1
+                continue
             name = intended(by_id[item.id].probe, item) if form.has_several_evaluations else ""
             if name:
                 meant[name] += 1
@@ -136,11 +144,32 @@ def compare_in_lab(
     for observation in answers[0].observed:
         verdicts[observation.verdict] += 1
     aims = {item.aim.origin for item in derived if item.aim.origin is not None}
-    unsteady = sum(answer.unsteady for answer in answers)
+    unsteady = by_limits + sum(answer.unsteady for answer in answers)
     return LabResult(
         chosen.kernel.name, chosen.passed_over, len(derived), verdicts, len(aims), tuple(found), unsteady,
         tuple(sorted(meant.items())),
     )  # fmt: skip
+
+
+def _limited_prefixes(ruleset: Ruleset) -> set[str]:
+    """Return the prefixes of logs that a limit stands before: which packets they tell of is a question of the moment."""
+    return {
+        step.prefix
+        for table in ruleset.tables
+        for chain in table.chains
+        for rule in chain.rules
+        if any(isinstance(step, StatefulTest) for step in rule.steps)
+        for step in rule.steps
+        if isinstance(step, Log)
+    }
+
+
+def _is_of_limits(difference: Difference, limited: set[str]) -> bool:
+    """Tell whether the only difference is whether a log with a limit spoke."""
+    if difference.what != ("logs",) or difference.old is None or difference.new is None:
+        return False
+    one, other = Counter(difference.old.logs), Counter(difference.new.logs)
+    return {*(one - other), *(other - one)} <= limited
 
 
 class _Form(NamedTuple):

@@ -169,7 +169,7 @@ def test_nothing_is_left_behind_when_it_is_interrupted(how: signal.Signals, tmp_
     scratch.mkdir()
     interfaces = Path("/proc/net/dev").read_text().count("\n")
     lab = subprocess.Popen(
-        [*LAB, str(HOST), str(SCRIPT), "--budget", "3000"], cwd=REPOSITORY, start_new_session=True,
+        [*LAB, str(HOST), str(SCRIPT), "--budget", "1500"], cwd=REPOSITORY, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, "FWTRANS_TEST_MARKER": str(tmp_path), "TMPDIR": str(scratch)},
     )  # fmt: skip
