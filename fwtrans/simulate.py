@@ -300,7 +300,13 @@ def check_ends(ruleset: Ruleset, probe: Probe, sink: DiagnosticSink) -> bool:
     unknown = [name for name in probe.ends or () if read_end(name, guests) is None]
     for name in unknown:
         sink.add(Diagnostic(code="FWT112", message=f"`{name}` is no end of a way", hints=(_ENDS,)))
-    return not unknown
+    if unknown or probe.ends is None:
+        return not unknown
+    start, goal = (read_end(name, guests) for name in probe.ends)
+    if start == goal:
+        message = f"from={probe.ends[0]} and to={probe.ends[1]} are one end: such a packet meets no bridge"
+        sink.add(Diagnostic(code="FWT117", message=message, hints=(_ENDS,)))
+    return start != goal
 
 
 def _way(ruleset: Ruleset, probe: Probe, host: Host) -> tuple[tuple[Hop, ...], dict[Field, int | str]]:

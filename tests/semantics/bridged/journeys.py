@@ -1,4 +1,3 @@
-
 """Random packets between random ends of a node, and their way through a ruleset by the concrete evaluator."""
 
 from __future__ import annotations
