@@ -35,8 +35,8 @@ ExecStart=%(nft)s -f %(rules)s
 WantedBy=sysinit.target
 """
 _BRIDGE = """\
-# bridged packets are judged by our bridge table, not by iptables; without br_netfilter there is nothing to set
-ExecStartPost=-/bin/sh -c 'for name in iptables ip6tables arptables; do echo 0 > /proc/sys/net/bridge/bridge-nf-call-$name; done'
+# Bridged packets are judged by our bridge table, not by iptables; without br_netfilter there is nothing to set
+ExecStartPost=-/bin/sh -c 'for name in iptables ip6tables arptables; do echo 0 > /proc/sys/net/bridge/bridge-nf-call-$$name; done'
 """
 
 
