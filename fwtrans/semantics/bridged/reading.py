@@ -83,6 +83,10 @@ ALWAYS = (
         "vlan-reject-is-drop",
         "a REJECT of a packet that comes in with a VLAN tag, to a guest directly on a bridge, is a drop",
     ),
+    Intended(
+        "guest-without-rules",
+        "a guest that no rule names is not judged; on a firewall bridge the rules for all guests applied to it (a card with a firewall whose guest has it switched off)",
+    ),
     Intended("malformed-judged", "malformed IP packets are judged by the rules, where br_netfilter dropped them"),
 )
 LIMITS_ONCE = Intended(
