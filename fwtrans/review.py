@@ -20,6 +20,7 @@ from fwtrans.report.review.structure import structure_of
 from fwtrans.semantics.changes import changes
 from fwtrans.semantics.outcome import Limits
 from fwtrans.semantics.regions import regions
+from fwtrans.semantics.side import table_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
     from fwtrans.source import SourceFile
 
 _UNKNOWN = Host()
-# With fewer rules alike the two sides are not one ruleset before and after a change.
+# With fewer rules alike the two sides are not one ruleset before and after a change; a few rules say nothing about that.
 _ALIKE = 0.5
+_FEW = 60
 # A review is no review if it leaves causes out; this many are a matter of a minute.
 _LIMITS = Limits(differences=1000, total=20_000)
 
@@ -58,7 +60,8 @@ def review(old: Ruleset, new: Ruleset, host: Host = _UNKNOWN, limits: Limits = _
     """Return the review of two rulesets."""
     found = changes(old, new)
     same_kind = asks_for_bridge_ports(old) == asks_for_bridge_ports(new)
-    if same_kind and found.alike >= _ALIKE:
+    shared = {table_name(table) for table in old.tables} & {table_name(table) for table in new.tables}
+    if same_kind and shared and (found.alike >= _ALIKE or found.total <= _FEW):
         split = regions(old, new, limits=limits, found=found)
         telling = [region.change for region in split.regions if region.change is not None]
         return Review(

@@ -106,13 +106,14 @@ class ChainChange(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """All that is not the same. `alike` is the share of rules that are, 0 to 1: with few, a comparison by rule says little."""
+    """All that is not the same. `alike` is the share of the `total` rules that both sides have, changed or not, 0 to 1."""
 
     rules: tuple[RuleChange, ...]
     sets: tuple[SetChange, ...]
     chains: tuple[ChainChange, ...]
     tables: tuple[tuple[str, bool], ...]
     alike: float
+    total: int
 
 
 def changes(old: Ruleset, new: Ruleset) -> Changes:
@@ -132,8 +133,8 @@ def changes(old: Ruleset, new: Ruleset) -> Changes:
         (name, name in after) for name in dict.fromkeys((*before, *after)) if (name in before) != (name in after)
     )
     total = _count(old) + _count(new)
-    apart = sum((item.old is not None) + (item.new is not None) for item in rules if not item.sets)
-    return Changes(tuple(rules), tuple(sets), tuple(chains), tables, 1 - apart / total if total else 1.0)
+    apart = sum(item.old is None or item.new is None for item in rules)
+    return Changes(tuple(rules), tuple(sets), tuple(chains), tables, 1 - apart / total if total else 1.0, total)
 
 
 def _count(ruleset: Ruleset) -> int:

@@ -54,6 +54,10 @@ def _is_no_ip(item: Difference) -> bool:
     return _value(item, known.NFPROTO) not in {2, 10}
 
 
+def _is_tagged(item: Difference) -> bool:
+    return _value(item, known.HAS_VLAN) == 1 or "tagged" in item.path.name or "VLAN" in item.path.name
+
+
 def _is_of(*kinds: DifferenceKind) -> Callable[[Difference], bool]:
     return lambda item: item.kind in kinds
 
@@ -69,6 +73,10 @@ _SIGNS = (
     _Sign(
         Known("log-lines", "what is denied is logged under other names, and with a rate limit of each rule's own"),
         also=_is_of(*_LOGS),
+    ),
+    _Sign(
+        Known("tagged-judged", "IP in frames that a guest sends or gets with a VLAN tag is judged by the guest's rules, where iptables never saw it"),
+        also=_is_tagged,
     ),
     _Sign(
         Known("dhcp-unmarked", "DHCP does not get the guest's connection mark"),

@@ -1,0 +1,172 @@
+"""Ten changes seeded into a real configuration of fifty guests: each gives its own line and nothing else."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from fwtrans.cli.inputs import FileAccess, read_paths
+from fwtrans.diagnostics import DiagnosticSink
+from fwtrans.review import review_sides
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from fwtrans.report.review.model import Review
+
+NEW = ", new connections"
+
+
+class Seed(NamedTuple):
+    """A change: the file, what stands there, what is put there instead."""
+
+    file: str
+    old: str
+    new: str
+
+
+@pytest.fixture
+def input_folder(shared: Path) -> Path:
+    return shared / "pve-corpus" / "s50" / "input"
+
+
+@pytest.fixture
+def reviewed(input_folder: Path, tmp_path: Path) -> Callable[..., Review]:
+    def seeded(*seeds: Seed, files: dict[str, str] | None = None) -> Review:
+        place = tmp_path / "input"
+        shutil.copytree(input_folder, place)
+        for seed in seeds:
+            text = (place / seed.file).read_text(encoding="utf-8")
+            assert text.count(seed.old) == 1
+            (place / seed.file).write_text(text.replace(seed.old, seed.new), encoding="utf-8")
+        for name, text in (files or {}).items():
+            (place / name).write_text(text, encoding="utf-8")
+        sink = DiagnosticSink()
+        paths = str(input_folder), str(place)
+        found = review_sides(*(read_paths([path], sink) for path in paths), sink, FileAccess(paths))
+        assert found is not None, sink.found
+        assert found.exact
+        assert found.by_rule
+        assert all(witness.confirmed for entry in found.entries for witness in entry.witnesses)
+        assert all(cut.boxes for entry in found.entries for cut in entry.cuts)
+        return found
+
+    return seeded
+
+
+def told(found: Review) -> list[tuple[str, str, str]]:
+    return [(entry.category.value, entry.where, entry.region) for entry in found.entries]
+
+
+def test_one_rule_widened(reviewed: Callable[..., Review]) -> None:
+    rule = "OUT ACCEPT -p udp -dport 51820 -dest vpn_pool"
+    found = reviewed(Seed("100.fw", rule, rule.replace("51820", "51820:51830")))
+    assert told(found) == [("newly allowed", "from guest 100", f"udp 51821-51830 to 10.99.0.0/20{NEW}")]
+    entry = found.entries[0]
+    assert entry.before[0].location.endswith("/100.fw:19")
+    assert entry.now[0].text == rule.replace("51820", "51820:51830")
+    assert entry.size == "4,096 destination addresses, 10 ports"
+
+
+def test_a_group_changed(reviewed: Callable[..., Review]) -> None:
+    rule = "IN SSH(REJECT)\n"
+    found = reviewed(Seed("cluster.fw", rule, f"{rule}IN ACCEPT -source 10.20.0.0/16 -p tcp -dport 8443\n"))
+    what = f"tcp 8443 from 10.20.0.0/16{NEW}"
+    assert told(found) == [
+        ("newly allowed", "to 39 guests with group ops", what),
+        ("newly allowed", "to the host", what),
+    ]
+
+
+def test_an_alias_moved(reviewed: Callable[..., Review]) -> None:
+    found = reviewed(Seed("cluster.fw", "monitor 10.10.0.5", "monitor 10.10.0.9"))
+    assert [line[:2] for line in told(found)] == [
+        ("newly allowed", "to 12 guests"),
+        ("newly allowed", "to the host"),
+        ("newly denied", "to 12 guests"),
+        ("newly denied", "to the host"),
+        ("logged differently", "to guests 113 and 192 with group webserver"),
+    ]
+    assert {entry.cause for entry in found.entries} == {"10.10.0.5 became 10.10.0.9"}
+    assert all("10.10.0.9" in text for entry in found.entries[:2] for text in entry.what)
+    assert all("10.10.0.5" in text for entry in found.entries[2:4] for text in entry.what)
+
+
+def test_a_nomatch_dropped(reviewed: Callable[..., Review]) -> None:
+    found = reviewed(Seed("cluster.fw", "!203.0.113.128/25 # guest wifi\n", ""))
+    assert [line[:2] for line in told(found)] == [("newly allowed", "to 41 guests"), ("newly allowed", "to the host")]
+    assert {entry.cause for entry in found.entries} == {"set admins: +203.0.113.128/25"}
+    assert all("from 203.0.113.128/25" in text for entry in found.entries for text in entry.what)
+    assert [(item.kind, item.action, item.before, item.now) for item in found.structure] == [
+        ("set", "changed", ("203.0.113.0/25",), ("203.0.113.0/24",))
+    ]
+
+
+def test_a_policy_flipped(reviewed: Callable[..., Review]) -> None:
+    found = reviewed(Seed("100.fw", "policy_out: REJECT", "policy_out: ACCEPT"))
+    assert told(found) == [("newly allowed", "from guest 100", f"everything that no earlier rule decides{NEW}")]
+    assert found.entries[0].cause == "rule changed: policy_out: REJECT -> policy_out: ACCEPT"
+
+
+def test_a_guest_added(reviewed: Callable[..., Review], input_folder: Path) -> None:
+    machine = (input_folder / "qemu-server" / "100.conf").read_text(encoding="utf-8").replace("2B:A2:72", "99:99:99")
+    rules = "[OPTIONS]\n\nenable: 1\n\n[RULES]\n\nIN SSH(ACCEPT)\nIN HTTP(ACCEPT) -source 10.0.0.0/8\n"
+    found = reviewed(files={"999.fw": rules, "qemu-server/999.conf": machine})
+    what = "everything that its own rules do not allow"
+    assert told(found) == [("newly denied", "from guest 999", what), ("newly denied", "to guest 999", what)]
+    assert {entry.cause for entry in found.entries} == {"guest 999 is new"}
+
+
+def test_a_hardware_address_changed(reviewed: Callable[..., Review]) -> None:
+    found = reviewed(Seed("qemu-server/103.conf", "BC:24:11:0F:9F:B6", "BC:24:11:0F:9F:EE"))
+    assert told(found) == [
+        ("newly allowed", "from guest 103", "from hardware address bc:24:11:0f:9f:ee"),
+        ("newly denied", "from guest 103", "from hardware address bc:24:11:0f:9f:b6"),
+    ]
+    assert found.entries[0].families == ("IPv4", "IPv6", "frames")
+
+
+def test_a_macro_added(reviewed: Callable[..., Review]) -> None:
+    found = reviewed(Seed("116.fw", "IN MDNS(DROP)\n", "IN MDNS(DROP)\nIN Mail(ACCEPT)\n"))
+    assert told(found) == [("newly allowed", "to guest 116", f"tcp 25; tcp 465; tcp 587{NEW}")]
+    assert found.entries[0].cause == "rule added: IN Mail(ACCEPT)"
+
+
+def test_a_log_level_changed(reviewed: Callable[..., Review]) -> None:
+    rule = "IN DROP -source 198.51.100.20-198.51.100.40 -log warning"
+    found = reviewed(Seed("cluster.fw", rule, rule.replace("warning", "err")))
+    assert [line[:2] for line in told(found)] == [("logged differently", "to the host")]
+    assert found.entries[0].region.startswith("from 198.51.100.20-198.51.100.40: `:0:4:PVEFW-HOST-IN: DROP: `")
+
+
+def test_a_reordering_without_effect_is_silent(reviewed: Callable[..., Review]) -> None:
+    one, other = "OUT NTP(ACCEPT) -dest dc_lan\n", "OUT ACCEPT -p icmp\n"
+    found = reviewed(Seed("116.fw", one + other, other + one))
+    assert found.equal
+    assert (found.entries, found.structure) == ((), ())
+
+
+def test_two_changes_at_once_are_two_lines(reviewed: Callable[..., Review]) -> None:
+    found = reviewed(
+        Seed("100.fw", "policy_out: REJECT", "policy_out: ACCEPT"),
+        Seed("100.fw", "-dport 51820 -dest vpn_pool", "-dport 51820:51830 -dest vpn_pool"),
+    )
+    assert {entry.cause.partition(":")[0] for entry in found.entries} == {"rule changed"}
+    assert len(found.entries) == 2
+
+
+def test_proxmox_firewall_against_pve_firewall(shared: Path) -> None:
+    place = shared / "proxmox-firewall-corpus" / "10"
+    paths = str(place / "input"), str(place / "ruleset.nft")
+    sink = DiagnosticSink()
+    found = review_sides(*(read_paths([path], sink) for path in paths), sink, FileAccess(paths))
+    assert found is not None
+    assert found.exact
+    names = {entry.explained for entry in found.entries}
+    assert "" not in names
+    assert {"ping-opens-both", "icmp-errors-first", "corosync-open", "no-link-local", "mark-leak"} <= names
+    assert "reject-is-drop" in {name for name, _ in found.intended}
+    assert len(found.entries) <= 40
