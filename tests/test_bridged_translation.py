@@ -257,3 +257,10 @@ def test_what_is_closed_is_no_translation_of_another_node() -> None:
 
 def test_no_other_corpus_leaks() -> None:
     assert [name for name in NAMES if any(item.code == "FWT210" for item in node(name).sink.found)] == []
+
+
+def test_limits_that_two_families_cannot_share_are_told() -> None:
+    (told,) = (item for item in compared(node("s10")).intended if item.name == "limits-apart")
+    lines = {origin.text for origin in told.origins}
+    assert lines >= {"protection_synflood: 1", "tcp_flags_log_level: notice", "smurf_log_level: warning"}
+    assert "limits-apart" not in {item.name for item in compared(node("f-log-off")).intended}

@@ -24,7 +24,7 @@ from fwtrans.ir.rename import rename_fields
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import BaseHook, Chain, Hook
 from fwtrans.ir.stateful import StatefulTest
-from fwtrans.ir.verdict import Dispatch, Reject
+from fwtrans.ir.verdict import Dispatch, Goto, Jump, Reject
 from fwtrans.ir.walk import flat_steps
 from fwtrans.semantics.bridged.paths import (
     answered_paths,
@@ -38,6 +38,7 @@ from fwtrans.semantics.bridged.paths import (
 from fwtrans.semantics.bridged.reading import (
     ALWAYS,
     IP_FAMILIES,
+    LIMITS_APART,
     LIMITS_ONCE,
     MARK_LEAK_CLOSED,
     REJECT_IS_DROP,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from fwtrans.semantics.bridged.reading import Intended, Reading
     from fwtrans.semantics.bridged.topology import GuestPort
     from fwtrans.semantics.path import Path
+    from fwtrans.source import Origin
 
 _ONES = (1 << known.MARK.width) - 1
 _SAME_STATE = "a packet's connection has the same state at every hop of its way"
@@ -72,6 +74,8 @@ _IPTABLES_NAMES = {
 }
 # The mark of a connection that dies with its first packet, which is rejected: what a guest gets is compared by itself.
 _UNBORN = ((known.CT_MARK, (1 << known.CT_MARK.width) - 1),)
+_OF_THE_HOST = frozenset({Hook.PREROUTING, Hook.INPUT, Hook.OUTPUT})
+_OF_BRIDGES = frozenset({Hook.PREROUTING, Hook.FORWARD, Hook.POSTROUTING})
 # Before every chain that a host can have.
 _FIRST = -(1 << 31)
 
@@ -124,7 +128,7 @@ def compare_bridged(old: Ruleset, new: Ruleset, setting: Setting) -> BridgedComp
         assumptions.append(_TO_ITS_GUEST)
     if carried:
         assumptions.append(_UNREAD.format(mask=carried))
-    intended = (*ALWAYS, *_limits_once(before), *reading.intended, *told, *closed)
+    intended = (*ALWAYS, *_limits_once(before), *_limits_apart(before), *reading.intended, *told, *closed)
     return BridgedComparison(_joined(parts, assumptions), intended)
 
 
@@ -168,6 +172,31 @@ def _answered(old: Ruleset, new: Ruleset, setting: Setting) -> tuple[list[GuestP
         text = f"{REJECT_IS_DROP.text}: {', '.join(mute)}"
         told.append(REJECT_IS_DROP._replace(text=text, origins=origins))
     return answered, tuple(told)
+
+
+def _limits_apart(old: Ruleset) -> tuple[Intended, ...]:
+    """Tell of limits that both the host's own packets and bridged ones come to."""
+    found: dict[Origin, None] = {}
+    for table in old.tables:
+        if table.family in IP_FAMILIES:
+            shared = _reached(table, _OF_THE_HOST) & _reached(table, _OF_BRIDGES)
+            rules = (rule for chain in table.chains if chain.name in shared for rule in chain.rules)
+            limited = (rule for rule in rules if any(isinstance(step, StatefulTest) for step in rule.steps))
+            found.update(dict.fromkeys(origin for rule in limited for origin in rule.origins))
+    return (LIMITS_APART._replace(origins=tuple(found)),) if found else ()
+
+
+def _reached(table: Table, hooks: frozenset[Hook]) -> set[str]:
+    """Return the chains that packets of the hooks come to."""
+    chains = {chain.name: chain for chain in table.chains}
+    waiting = [chain.name for chain in table.chains if chain.base is not None and chain.base.hook in hooks]
+    seen = set(waiting)
+    while waiting:
+        for rule in chains[waiting.pop()].rules:
+            if isinstance(rule.verdict, (Jump, Goto)) and rule.verdict.chain not in seen:
+                seen.add(rule.verdict.chain)
+                waiting.append(rule.verdict.chain)
+    return seen
 
 
 def _limits_once(old: Ruleset) -> tuple[Intended, ...]:

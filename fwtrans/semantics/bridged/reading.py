@@ -92,6 +92,10 @@ ALWAYS = (
 LIMITS_ONCE = Intended(
     "limits-once", "limits in PREROUTING are charged once for a packet between guests, not at each of three bridges"
 )
+LIMITS_APART = Intended(
+    "limits-apart",
+    "a limit that packets of the host and bridged ones share is counted for each of them apart: tables of two families have no object in common",
+)
 NO_ZONES = Intended("one-zone", "connection tracking zones of bridges are gone: there is one evaluation, in one zone")
 NO_NAT = Intended(
     "no-nat-on-bridges",
