@@ -24,7 +24,7 @@ from fwtrans.ir.names import NamePattern, NameSet
 from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump, Return
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from fwtrans.ir.match import ValueSet
     from fwtrans.ir.rule import Rule
@@ -89,6 +89,7 @@ class _Reaching:
         self._maps = {item.name: item for item in table.maps}
         self._chains = {chain.name: chain for chain in table.chains}
         self._coming_back: dict[str, bool] = {}
+        self._behind: dict[tuple[str, int | None], Mapping[str, frozenset[Part | None]]] = {}
         self._at_base: set[str] = set()
         self._reached: dict[str, _Ports] = {chain.name: None for chain in table.chains if chain.base is not None}
         waiting = list(self._reached)
@@ -149,11 +150,22 @@ class _Reaching:
             if isinstance(verdict, (Jump, Goto)):
                 yield _Way(verdict.chain, left)
             elif isinstance(verdict, Dispatch):
-                place = self._place(verdict)
-                for element in self._maps[verdict.map_name].elements:
-                    if isinstance(element.value, (Jump, Goto)):
-                        own = _exact(element, place)
-                        yield _Way(element.value.chain, left if own is None else frozenset((own,)))
+                for target, own in self._targets(verdict.map_name, self._place(verdict)).items():
+                    if None not in own:
+                        yield _Way(target, own)  # type: ignore[arg-type] # without None these are parts
+                    else:
+                        yield _Way(target, left if left is None else left | (own - {None}))
+
+    def _targets(self, name: str, place: int | None) -> Mapping[str, frozenset[Part | None]]:
+        """Return the chains that a map leads to, with the values that its elements for them ask for; None for any."""
+        found = self._behind.get((name, place))
+        if found is None:
+            values: dict[str, set[Part | None]] = {}
+            for element in self._maps[name].elements:
+                if isinstance(element.value, (Jump, Goto)):
+                    values.setdefault(element.value.chain, set()).add(_exact(element, place))
+            found = self._behind[name, place] = {chain: frozenset(parts) for chain, parts in values.items()}
+        return found
 
     def _place(self, verdict: Dispatch) -> int | None:
         parts = enumerate(verdict.key)

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 def with_tail_calls(table: Table) -> Table:
     """Return the table with jumps that need not come back as gotos."""
-    ending = _ending(table)
+    ending = ending_chains(table)
     chains = tuple(chain if chain.base is not None else _with_gotos(chain, ending) for chain in table.chains)
     return table if chains == table.chains else replace(table, chains=chains)
 
 
-def _ending(table: Table) -> set[str]:
+def ending_chains(table: Table) -> set[str]:
     """Return the chains in which every packet's way ends."""
     found: set[str] = set()
     for chain in reversed(callees_last(table, [chain.name for chain in table.chains])):

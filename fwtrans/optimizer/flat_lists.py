@@ -1,0 +1,143 @@
+"""A chain as one list of rules: what it jumps to stands in the place of the jump, each rule with the jump's tests in front.
+
+    tcp jump flags; jump group; drop        ->    tcp flags fin|syn drop; tcp dport 22 accept; drop
+
+A call stays as it is where that is not the same: a way back to the caller that cannot be put as a test of the rules behind
+it, a goto that may come back, effects that change what the call asks for, alternatives that would be multiplied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from fwtrans.ir.match import AnyOf, FieldTest
+from fwtrans.ir.rule import Rule, is_pure
+from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump, Return
+from fwtrans.ir.walk import fields_read
+from fwtrans.optimizer.clauses import Clauses, met, touches
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fwtrans.ir.match import ValueSet
+    from fwtrans.ir.rule import Step
+    from fwtrans.ir.ruleset import Table
+
+# A chain that would be longer than this, with all that it calls, is called as before.
+LONGEST = 200
+
+
+@dataclass(slots=True)
+class FlatLists:
+    """The flat lists of a table's chains. `ending` are the chains in which every packet's way ends."""
+
+    table: Table
+    clauses: Clauses
+    ending: set[str]
+    _known: dict[str, tuple[Rule, ...]] = field(default_factory=dict)
+    _rules: dict[str, tuple[Rule, ...]] = field(default_factory=dict)
+    _returning: dict[str, bool] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Take in what the table holds under names."""
+        self._rules = {chain.name: chain.rules for chain in self.table.chains}
+        self._returning = {
+            item.name: any(map(self._comes_back, (e.value for e in item.elements))) for item in self.table.maps
+        }
+
+    def of(self, name: str) -> tuple[Rule, ...]:
+        """Return the chain's rules with those of the chains that it calls in their places."""
+        known = self._known.get(name)
+        if known is None:
+            self._known[name] = rules = self._rules[name]  # a loop of jumps does not load anyway
+            found = tuple(part for rule in rules for part in self._in_place(rule))
+            known = found if len(found) <= LONGEST else rules
+            self._known[name] = known
+        return known
+
+    def _in_place(self, rule: Rule) -> tuple[Rule, ...]:
+        verdict = rule.verdict
+        if not isinstance(verdict, (Jump, Goto)) or not all(map(is_pure, rule.steps)):
+            return (rule,)
+        if isinstance(verdict, Goto) and verdict.chain not in self.ending:
+            return (rule,)
+        written = self.clauses.chain_writes(verdict.chain)
+        if any(touches(asked, written) for asked in fields_read(replace(rule, verdict=None))):
+            return (rule,)
+        called = self._without_returns(self.of(verdict.chain))
+        if called is None or any(map(self._leaves, called)):
+            return (rule,)
+        found: list[Rule] = []
+        for item in called:
+            steps = both(rule.steps, item.steps)
+            if steps is None:
+                return (rule,)
+            if not any(isinstance(step, FieldTest) and step.values.is_empty for step in steps):
+                origins = tuple(dict.fromkeys((*rule.origins, *item.origins)))
+                found.append(replace(item, steps=steps, origins=origins))
+        return tuple(found)
+
+    def _leaves(self, rule: Rule) -> bool:
+        """Tell whether the rule would lead elsewhere from the caller's list than from its own chain."""
+        if isinstance(rule.verdict, Dispatch):
+            return self._returning[rule.verdict.map_name]
+        return self._comes_back(rule.verdict)
+
+    def _comes_back(self, verdict: object) -> bool:
+        return isinstance(verdict, Return) or (isinstance(verdict, Goto) and verdict.chain not in self.ending)
+
+    def _without_returns(self, rules: Sequence[Rule]) -> tuple[Rule, ...] | None:
+        """Return the rules with other values to ask for in place of returns; None where that cannot be said.
+
+        A return on a field's values says that the rules behind it are for the others, if they ask for that field anyway.
+        """
+        found: list[Rule] = []
+        others: dict[object, ValueSet] = {}
+        for rule in rules:
+            if others:
+                tests = {step.field: step for step in rule.steps if isinstance(step, FieldTest)}
+                if any(asked not in tests for asked in others):
+                    return None
+                steps = tuple(
+                    replace(step, values=met(step.values, others[step.field]))
+                    if isinstance(step, FieldTest) and step.field in others
+                    else step
+                    for step in rule.steps
+                )
+                rule = replace(rule, steps=steps)  # noqa: PLW2901
+                if any(touches(asked, self.clauses.writes(rule)) for asked in others):  # type: ignore[arg-type]
+                    return None
+            if not isinstance(rule.verdict, Return):
+                found.append(rule)
+                continue
+            if len(rule.steps) != 1 or not isinstance(rule.steps[0], FieldTest):
+                return None
+            asked, rest = rule.steps[0].field, rule.steps[0].values.complement()
+            others[asked] = rest if asked not in others else met(others[asked], rest)
+        return tuple(found)
+
+
+def both(first: tuple[Step, ...], second: tuple[Step, ...]) -> tuple[Step, ...] | None:
+    """Return pure tests and the steps behind them as one list, each field asked once; None where both have alternatives."""
+    if any(isinstance(step, AnyOf) for step in first) and any(isinstance(step, AnyOf) for step in second):
+        return None
+    front: list[Step] = list(first)
+    rest: list[Step] = []
+    places = {step.field: place for place, step in enumerate(front) if isinstance(step, FieldTest)}
+    pure = True
+    for step in second:
+        pure = pure and is_pure(step)
+        if pure and isinstance(step, FieldTest) and step.field in places:
+            place = places[step.field]
+            known = front[place]
+            assert isinstance(known, FieldTest)  # noqa: S101 -- that is what `places` holds
+            front[place] = replace(known, values=met(known.values, step.values))
+        elif not pure or step not in front:
+            rest.append(step)
+    return (*front, *rest)
+
+
+def always_ends(rule: Rule) -> bool:
+    """Tell whether the rule ends the list for every packet."""
+    return not rule.steps and isinstance(rule.verdict, (*TERMINAL, Return, Goto))

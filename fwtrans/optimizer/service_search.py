@@ -1,0 +1,348 @@
+"""A chain of rules for services becomes a search: one look-up by protocol and port, then the few rules left for it.
+
+    before   jump group-ops; tcp dport 22 saddr 10/8 accept; udp dport 33434-33524 accept; jump policy; drop
+    after    meta l4proto . th dport vmap { tcp . 22 : goto chain-tcp-22, tcp . 113 : drop, ... }
+             meta l4proto vmap { icmp : goto chain-icmp, udp : goto chain-udp }
+             drop
+
+The chain is seen as one list, calls of others put in their places. Behind the look-up stands, for each key, what of the
+list a packet with it can still meet, in the old order and without the tests that are settled: rules for other ports are
+gone, so are rules behind one that takes all, and rules at the end that decide as the end does. Leaves are shared by
+content, among all chains of the table. A packet whose port nothing asks for finds the leaf of its protocol.
+
+Why it is safe: a leaf holds, in order, all rules that a packet with the key can match. It is entered by a goto, so its end
+is the chain's end. What stands in front of the first rule for a port stays where it is.
+
+It declines where the model says that the worst packet wins nothing, and where the leaves would have more rules than a
+multiple of the list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from fwtrans.ir.fields import DPORT, L4PROTO
+from fwtrans.ir.intervals import IntervalSet
+from fwtrans.ir.match import KeyPart
+from fwtrans.ir.rule import Rule, is_pure
+from fwtrans.ir.ruleset import Chain
+from fwtrans.ir.sets import MapElement, NamedMap
+from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Return
+from fwtrans.optimizer.base import Addition, Pass, Passed, each_table, with_additions
+from fwtrans.optimizer.clauses import Clause, Clauses, disjoint, met, settled_by, touches, without_settled
+from fwtrans.optimizer.depth import room_below
+from fwtrans.optimizer.flat_lists import FlatLists, always_ends
+from fwtrans.optimizer.keys import exact_values, guard
+from fwtrans.optimizer.names import Names, digest
+from fwtrans.optimizer.reached import callees_last, reached, rule_targets
+from fwtrans.optimizer.steps import NOTHING, ChainCosts, Price, rule_price
+from fwtrans.optimizer.tail_calls import ending_chains
+from fwtrans.optimizer.tracking import if_tracked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from fwtrans.ir.fields import Field
+    from fwtrans.ir.match import ValueSet
+    from fwtrans.ir.ruleset import Ruleset, Table
+    from fwtrans.ir.verdict import Verdict
+
+# Fewer keys than this are no search.
+FEWEST_KEYS = 3
+MOST_KEYS = 400
+MOST_GROWTH = 3
+
+Rules = tuple[Rule, ...]
+
+
+class _Service(NamedTuple):
+    """A rule of the list with the protocols and ports that it asks for; None where it asks for none, or not exactly."""
+
+    clause: Clause
+    protocols: IntervalSet | None
+    ports: IntervalSet | None
+    exact: frozenset[tuple[int, int]]
+
+
+class _Searched(NamedTuple):
+    """A chain's new form: what stays in front, what is found under keys, and what is left for all others."""
+
+    front: Rules
+    ports: Mapping[tuple[int, int], Rules]
+    protocols: Mapping[int, Rules]
+    rest: Rules
+
+
+def run(ruleset: Ruleset) -> Passed:
+    """Return the ruleset with searches in the place of chains of services."""
+    return if_tracked(ruleset, each_table(ruleset, _table))
+
+
+PASS = Pass("service-search", "a chain of rules for services becomes a look-up by protocol and port", run)
+
+
+def _table(table: Table, declined: list[str]) -> Table:
+    bases = [chain.name for chain in table.chains if chain.base is not None]
+    if not bases:
+        return table
+    searching = _Searching(table, declined)
+    maps = {item.name: item for item in table.maps}
+    wanted = set(bases)
+    for chain in callees_last(table, bases):
+        if chain.name not in wanted:
+            continue
+        addition = searching.chain(chain)
+        rules = chain.rules if addition is None else _rules_of(addition)
+        more = {item.name: item for item in addition.maps} if addition is not None else {}
+        wanted.update(target for rule in rules for target in rule_targets(rule, {**maps, **more} if more else maps))
+    if not searching.additions:
+        return table
+    return reached(with_additions(table, searching.additions), bases)
+
+
+def _rules_of(addition: Addition) -> Iterator[Rule]:
+    yield from addition.chain.rules
+    for chain in addition.chains:
+        yield from chain.rules
+
+
+@dataclass(slots=True)
+class _Searching:
+    """One table."""
+
+    table: Table
+    declined: list[str]
+    additions: list[Addition] = field(default_factory=list)
+    clauses: Clauses = field(init=False)
+    flat: FlatLists = field(init=False)
+    costs: ChainCosts = field(init=False)
+    names: Names = field(init=False)
+    room: dict[str, int] = field(init=False)
+    _leaves: dict[Rules, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Look at the table as a whole."""
+        self.clauses = Clauses(self.table)
+        self.flat = FlatLists(self.table, self.clauses, ending_chains(self.table))
+        self.costs = ChainCosts(self.table)
+        self.names = Names(self.table)
+        self.room = room_below(self.table)
+
+    def chain(self, chain: Chain) -> Addition | None:
+        """Return the chain's new form, if that is better."""
+        if self.room.get(chain.name, 0) < 1:
+            return None
+        searched = self._search(chain)
+        if searched is None:
+            return None
+        before = self.costs.worst(chain.name).any
+        after = self._worst(searched)
+        if after.steps >= before.steps or after.nanoseconds >= before.nanoseconds:
+            self.declined.append(f"chain {chain.name}: look-ups by port would be no cheaper")
+            return None
+        addition = self._applied(chain, searched)
+        self.additions.append(addition)
+        return addition
+
+    # --- the list and its parts ---
+
+    def _search(self, chain: Chain) -> _Searched | None:
+        rules = _reached(self.flat.of(chain.name))
+        services = [_service(self.clauses.of(rule)) for rule in rules]
+        start = next((place for place, item in enumerate(services) if item.exact), len(services))
+        front, services = rules[:start], services[start:]
+        keys = {key for item in services for key in item.exact}
+        if not FEWEST_KEYS <= len(keys) <= MOST_KEYS:
+            return None
+        if any(touches(asked, item.clause.writes) for item in services for asked in (DPORT, L4PROTO)):
+            return None
+        parts = _Parts(services)
+        named = sorted({protocol for item in services for protocol in _few(item.protocols)})
+        rest = parts.for_others(named)
+        protocols = {protocol: found for protocol in named if (found := parts.for_protocol(protocol)) != rest}
+        ports = {key: found for key in sorted(keys) if (found := parts.for_port(*key)) != protocols.get(key[0], rest)}
+        leaves = {*ports.values(), *protocols.values()}
+        if len(ports) < FEWEST_KEYS:
+            return None
+        if sum(map(len, leaves)) > MOST_GROWTH * (len(rules) + 8):
+            self.declined.append(
+                f"chain {chain.name}: leaves of a search by port would be more than {MOST_GROWTH} times as big"
+            )
+            return None
+        return _Searched(front, ports, protocols, rest)
+
+    def _worst(self, searched: _Searched) -> Price:
+        """Return what the dearest packet costs."""
+        front = self._price(searched.front)
+        look_up = Price(1, 75 + 16)
+        ports = max(map(self._price, searched.ports.values()), default=NOTHING)
+        protocols = max(
+            (self._price(found) for found in (*searched.protocols.values(), searched.rest)), default=NOTHING
+        )
+        if searched.protocols:
+            protocols = protocols.plus(look_up)
+        return front.plus(look_up).plus(max(ports, protocols))
+
+    def _price(self, rules: Rules) -> Price:
+        if not rules or (len(rules) == 1 and _value(rules) is not None):
+            return NOTHING
+        found = NOTHING
+        for rule in rules:
+            found = found.plus(rule_price(rule))
+            if isinstance(rule.verdict, (Jump, Goto)):
+                found = found.plus(self.costs.worst(rule.verdict.chain).any)
+        return found
+
+    # --- the new form ---
+
+    def _applied(self, chain: Chain, searched: _Searched) -> Addition:
+        chains: list[Chain] = []
+        maps: list[NamedMap] = []
+        rules = [*searched.front]
+        origins = tuple(dict.fromkeys(origin for rule in chain.rules for origin in rule.origins))
+        for fields, found in (((L4PROTO, DPORT), searched.ports), ((L4PROTO,), searched.protocols)):
+            if not found:
+                continue
+            elements = []
+            for key, leaf in found.items():
+                numbers = key if isinstance(key, tuple) else (key,)
+                value = self._led_to(chain, leaf, numbers, chains)
+                elements.append(MapElement(tuple((number, number) for number in numbers), value))
+            name = self.names.new(chain.name, "by", *(item.name for item in fields))
+            maps.append(NamedMap(name, fields, "verdict", tuple(elements), chain.origin))
+            rules.append(Rule(guard(fields), Dispatch(tuple(map(KeyPart, fields)), name), origins))
+        rules.extend(searched.rest)
+        return Addition(replace(chain, rules=tuple(rules)), tuple(chains), tuple(maps))
+
+    def _led_to(self, chain: Chain, leaf: Rules, numbers: Sequence[int], chains: list[Chain]) -> Verdict:
+        """Return what a map holds for a leaf: its verdict, or the way to it."""
+        if not leaf or (len(leaf) == 1 and not leaf[0].steps and isinstance(leaf[0].verdict, Return)):
+            if chain.base is None:
+                return Return()
+            return Accept() if chain.base.accepts else Drop()
+        value = _value(leaf)
+        if value is not None:
+            return value
+        name = self._leaves.get(leaf)
+        if name is None:
+            name = self.names.new(
+                "service", *map(str, numbers), digest(map(repr, ((r.steps, r.verdict) for r in leaf)))
+            )
+            self._leaves[leaf] = name
+            chains.append(Chain(name, leaf, origin=chain.origin))
+        return Goto(name)
+
+
+def _value(rules: Rules) -> Verdict | None:
+    """Return the verdict that a map can hold in the place of the rules."""
+    if len(rules) == 1 and not rules[0].steps and isinstance(rules[0].verdict, (Accept, Drop, Goto)):
+        return rules[0].verdict
+    return None
+
+
+def _service(clause: Clause) -> _Service:
+    protocols, ports = clause.tests.get(L4PROTO), clause.tests.get(DPORT)
+    found = [
+        exact_values(asked, values) for asked, values in ((L4PROTO, protocols), (DPORT, ports)) if values is not None
+    ]
+    exact: frozenset[tuple[int, int]] = frozenset()
+    if len(found) == 2 and all(found):
+        exact = frozenset((int(one[0]), int(other[0])) for one in found[0] or () for other in found[1] or ())
+    return _Service(clause, protocols, ports, exact)  # type: ignore[arg-type] # both are numbers
+
+
+def _few(values: IntervalSet | None) -> tuple[int, ...]:
+    parts = exact_values(L4PROTO, values) if values is not None else None
+    return tuple(int(part[0]) for part in parts or ())
+
+
+@dataclass(slots=True)
+class _Parts:
+    """The parts of one list."""
+
+    services: Sequence[_Service]
+    _known: dict[tuple[int, tuple[int, ...]], Rules] = field(default_factory=dict)
+
+    def for_port(self, protocol: int, port: int) -> Rules:
+        """Return what packets of a protocol to a port can match."""
+        kept = tuple(
+            place
+            for place, item in enumerate(self.services)
+            if (item.protocols is None or protocol in item.protocols) and (item.ports is None or port in item.ports)
+        )
+        key = (protocol, kept)
+        found = self._known.get(key)
+        if found is None:
+            known: dict[Field, ValueSet] = {
+                L4PROTO: IntervalSet.single(8, protocol),
+                DPORT: _common(self.services, kept),
+            }
+            found = self._known[key] = _left([self.services[place].clause for place in kept], settled_by(known))
+        return found
+
+    def for_protocol(self, protocol: int) -> Rules:
+        """Return what packets of a protocol can match whose port no rule asks for exactly."""
+        kept = [
+            item.clause
+            for item in self.services
+            if (item.protocols is None or protocol in item.protocols) and not item.exact
+        ]
+        return _left(kept, settled_by({L4PROTO: IntervalSet.single(8, protocol)}))
+
+    def for_others(self, named: Sequence[int]) -> Rules:
+        """Return what packets of other protocols can match."""
+        others = IntervalSet.values(8, named).complement()
+        kept = [
+            item.clause
+            for item in self.services
+            if (item.protocols is None or not met(item.protocols, others).is_empty) and not item.exact
+        ]
+        return _left(kept, {})
+
+
+def _common(services: Sequence[_Service], kept: Sequence[int]) -> IntervalSet:
+    """Return the ports that all kept rules for ports ask for: so much is known of all packets that come there."""
+    found = IntervalSet.full(16)
+    for place in kept:
+        ports = services[place].ports
+        if ports is not None:
+            found = found.intersection(ports)
+    return found
+
+
+def _left(clauses: Sequence[Clause], settled: Mapping[Field, ValueSet]) -> Rules:
+    """Return what is left of rules for packets of which so much is settled."""
+    found: list[tuple[Clause, Rule]] = []
+    for clause in clauses:
+        rule = without_settled(clause, settled)
+        found.append((clause, rule))
+        if always_ends(rule):
+            break
+    return _that_decide(found)
+
+
+def _that_decide(found: list[tuple[Clause, Rule]]) -> Rules:
+    """Leave out rules that end a packet's way as it would end behind them, if nothing more is done to it there."""
+    end: Verdict = Return()
+    kept: list[tuple[Clause, Rule]] = []
+    if found and always_ends(found[-1][1]):
+        *found, last = found
+        assert last[1].verdict is not None  # noqa: S101 -- that is what always_ends says
+        end = last[1].verdict
+        kept = [] if isinstance(end, Return) else [last]
+    behind: list[Clause] = []
+    for clause, rule in reversed(found):
+        plain = rule.verdict == end and all(map(is_pure, rule.steps))
+        if plain and all(disjoint(clause, other) for other in behind):
+            continue
+        behind.append(clause)
+        kept.append((clause, rule))
+    return tuple(rule for _, rule in reversed(kept))
+
+
+def _reached(rules: Rules) -> Rules:
+    for place, rule in enumerate(rules):
+        if always_ends(rule):
+            return rules[: place + 1]
+    return rules
