@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 # The host of `make demo` comes with the project; it needs no root and no nft.
-DEMO_HOST ?= fixtures/golden/hosts/10-nat-gateway/input
+DEMO_HOST ?= fixtures/golden/proxmox/10-small-node/input
 # More options for pytest, and the part of the tests to run: make test TESTS=tests/cli PYTEST_OPTIONS=-x
 PYTEST_OPTIONS ?=
 TESTS ?=
@@ -93,7 +93,7 @@ system: ## install the system's tools that tests use (as root; otherwise tell wh
 	if [ "$$(id -u)" != 0 ]; then echo "Not root: tests that need network namespaces are left out."; fi
 
 demo: venv ## translate a whole host that comes with the project
-	@for file in $(DEMO_HOST)/*; do echo "=== before: $$file"; cat "$$file"; done
+	@find $(DEMO_HOST) -type f | sort | while read -r file; do echo "=== before: $$file"; cat "$$file"; done
 	echo "=== after: fwtrans translate $(DEMO_HOST) --report"
 	$(BIN)/python -m fwtrans translate $(DEMO_HOST) --report
 

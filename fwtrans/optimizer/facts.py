@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Facts = dict["Field", "ValueSet"]
 
 # A fact in more parts than this is not made finer: each later test would be held against all of them.
-MOST_PARTS = 64
+MOST_PARTS = 16
 # A named set with more elements than this is not held against a fact.
 _MOST_ELEMENTS = 4096
 

@@ -65,7 +65,10 @@ def translate(
         typer.Option("--map", help="Write where each output line came from to this file (JSON)", show_default=False),
     ] = "",
     no_optimize: Annotated[
-        bool, typer.Option("--no-optimize", help="Print the rules one by one, as they stand in the input")
+        bool,
+        typer.Option(
+            "--no-optimize", help="Print the rules one by one, as they stand in the input (so does --counters)"
+        ),
     ] = False,
     no_verify: Annotated[
         bool, typer.Option("--no-verify", help="Do not read the result back and prove it equal to the input")
@@ -118,7 +121,7 @@ def translate(
         partial=partial,
         strict=strict,
         target=TARGETS[target.value],
-        optimize=not no_optimize,
+        optimize=not no_optimize and not counters,
         close_mark_leak=Fix.MARK_LEAK in (fix or ()),
         host=read_host_facts(paths).joined(
             Host(addresses=read_host_addresses(host_address or (), sink), bridged=_BRIDGED[bridged])
