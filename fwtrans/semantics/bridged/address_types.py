@@ -1,10 +1,10 @@
 """Broadcast and multicast addresses without a routing table: the bridge family has no fib.
 
-    fib daddr type broadcast          ->  ip daddr { 0.0.0.0/8, 10.0.0.255, 255.255.255.255 }
+    fib daddr type broadcast          ->  ip daddr { 0.0.0.0, 10.0.0.255, 255.255.255.255 }
     fib saddr type multicast          ->  ip saddr 224.0.0.0/4
 
 iptables' addrtype asks the host's own routing tables, also for packets that only pass its bridge (inet_addr_type): an
-address is a broadcast one if it is in 0.0.0.0/8, is 255.255.255.255, or is the broadcast address of a network that an
+address is a broadcast one if it is 0.0.0.0 or 255.255.255.255, or the broadcast address of a network that an
 interface of the host has. So the answer is known where the host's addresses are known, which is an assumption that goes
 with the result. Only the types named here have an answer; a rule that asks for another one keeps its question, and the
 printer refuses it.
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 _TYPES = dict(ADDRESS_TYPES)
 _ENDS = {"saddr": known.source_address, "daddr": known.destination_address}
-_THIS_NETWORK = (0, 0x00FFFFFF)
+# 0.0.0.0 alone: the rest of 0.0.0.0/8 is like any other address since Linux 5.3 (seen on 6.12)
+_NO_ADDRESS = (0, 0)
 _EVERYONE = (0xFFFFFFFF, 0xFFFFFFFF)
 _MULTICAST = {Family.IP: (0xE0000000, 0xEFFFFFFF), Family.IP6: (0xFF << 120, (1 << 128) - 1)}
 
@@ -73,7 +74,7 @@ def _asks(step: Step) -> bool:
 def _known_types(family: Family, broadcasts: tuple[int, ...]) -> dict[str, tuple[Interval, ...]]:
     broadcast: tuple[Interval, ...] = ()
     if family is Family.IP:
-        broadcast = (_THIS_NETWORK, *((address, address) for address in broadcasts), _EVERYONE)
+        broadcast = (_NO_ADDRESS, *((address, address) for address in broadcasts), _EVERYONE)
     return {"broadcast": broadcast, "multicast": (_MULTICAST[family],), "anycast": ()}
 
 
