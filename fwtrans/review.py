@@ -17,7 +17,7 @@ from fwtrans.report.review.entries import entries_of
 from fwtrans.report.review.model import Review
 from fwtrans.report.review.pairs import entries_of_pairs
 from fwtrans.report.review.structure import structure_of
-from fwtrans.semantics.changes import changes
+from fwtrans.semantics.changes import changes, with_same_objects
 from fwtrans.semantics.outcome import Limits
 from fwtrans.semantics.regions import regions
 from fwtrans.semantics.side import table_name
@@ -58,11 +58,12 @@ def review_sides(
 
 def review(old: Ruleset, new: Ruleset, host: Host = _UNKNOWN, limits: Limits = _LIMITS) -> Review:
     """Return the review of two rulesets."""
-    found = changes(old, new)
+    renamed = with_same_objects(old, new)
+    found = changes(old, renamed)
     same_kind = asks_for_bridge_ports(old) == asks_for_bridge_ports(new)
     shared = {table_name(table) for table in old.tables} & {table_name(table) for table in new.tables}
     if same_kind and shared and (found.alike >= _ALIKE or found.total <= _FEW):
-        split = regions(old, new, limits=limits, found=found)
+        split = regions(old, renamed, limits=limits, found=found)
         telling = [region.change for region in split.regions if region.change is not None]
         return Review(
             entries_of(split), structure_of(found, telling), True, split.exact, split.equal,

@@ -10,20 +10,22 @@ the same order; that is what `regions` rests on, and checks.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from difflib import SequenceMatcher
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir.effect import Assign, Count, Log
 from fwtrans.ir.match import FieldTest, MemberTest
+from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.walk import flat_steps
 from fwtrans.semantics.compiler import Spot
 from fwtrans.semantics.side import table_name
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
-    from fwtrans.ir.rule import Rule
+    from fwtrans.ir.rule import Rule, Step
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
     from fwtrans.ir.sets import NamedMap, NamedSet
 
@@ -154,6 +156,77 @@ def _nature(sited: Sited) -> Nature:
     if any(isinstance(step, Assign) and step.field.name == "mark" for step in steps):
         return Nature.DECIDES  # by a mark that later rules ask for
     return Nature.LOGS if any(isinstance(step, Log) for step in steps) else Nature.MARKS
+
+
+# --- stateful objects ---
+
+
+def with_same_objects(old: Ruleset, new: Ruleset) -> Ruleset:
+    """Return the new ruleset with its limits called as the old one calls them, where the rules around them are the same.
+
+    A limit that has no name of its own is called by its rule's place, which is another one as soon as a rule before it goes.
+    """
+    names = dict(_same_objects(old, new))
+    taken = {name for table in old.tables for chain in table.chains for rule in chain.rules for name in _objects(rule)}
+    if not taken:
+        return new
+
+    def called(name: str) -> str:
+        return names.get(name, f"new {name}" if name in taken else name)
+
+    def changed(rule: Rule) -> Rule:
+        if not any(called(name) != name for name in _objects(rule)):
+            return rule
+        return replace(rule, steps=tuple(_renamed(step, called) for step in rule.steps))
+
+    tables = tuple(
+        replace(
+            table,
+            chains=tuple(replace(chain, rules=tuple(map(changed, chain.rules))) for chain in table.chains),
+        )
+        for table in new.tables
+    )
+    return replace(new, tables=tables)
+
+
+def _renamed(step: Step, called: Callable[[str], str]) -> Step:
+    if not isinstance(step, StatefulTest):
+        return step
+    return replace(step, object=replace(step.object, identity=called(step.object.identity)))
+
+
+def _objects(rule: Rule) -> Iterator[str]:
+    return (step.object.identity for step in rule.steps if isinstance(step, StatefulTest))
+
+
+def _nameless(rule: Rule) -> Rule:
+    if not any(True for _ in _objects(rule)):
+        return rule
+    return replace(rule, steps=tuple(_renamed(step, lambda _: "") for step in rule.steps))
+
+
+def _same_objects(old: Ruleset, new: Ruleset) -> Iterator[tuple[str, str]]:
+    """Yield new names with the old ones, each old one once: rules that share a limit share it on both sides."""
+    used: dict[str, str] = {}
+    given: dict[str, str] = {}
+    for one, other in _same_rules(old, new):
+        for before, after in zip(_objects(one), _objects(other), strict=False):
+            if after not in given and before not in used:
+                given[after], used[before] = before, after
+    yield from given.items()
+
+
+def _same_rules(old: Ruleset, new: Ruleset) -> Iterator[tuple[Rule, Rule]]:
+    before = {(table_name(table), chain.name): chain for table in old.tables for chain in table.chains}
+    for table in new.tables:
+        for chain in table.chains:
+            was = before.get((table_name(table), chain.name))
+            if was is None or not any(True for rule in chain.rules for _ in _objects(rule)):
+                continue
+            one, other = ([_nameless(rule) for rule in side.rules] for side in (was, chain))
+            for kind, first, last, at, end in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
+                if kind == "equal" or last - first == end - at:
+                    yield from zip(was.rules[first:last], chain.rules[at:end], strict=True)
 
 
 # --- sets and chains ---

@@ -54,10 +54,14 @@ class Spot(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """What a marked rule records: in which stream, and by which name."""
+    """What a marked rule records: in which stream, and by which name.
+
+    An `early` mark also records packets that pass the tests and are stopped by a limit behind them, which they have charged.
+    """
 
     stream: Stream
     content: Hashable
+    early: bool = False
 
 
 USED = Mark(CAUSE, "used")
@@ -138,7 +142,10 @@ class Compiler:
                 steps.append(number)
             elif not isinstance(step, does.Count):
                 steps.extend(self._step(step))
-        mark = (Emit(*marked),) if marked is not None else ()
+        mark = (Emit(marked.stream, marked.content),) if marked is not None else ()
+        if marked is not None and marked.early:
+            tested = next((at for at, step in enumerate(steps) if not isinstance(step, int)), len(steps))
+            steps, mark = [*steps[:tested], *mark, *steps[tested:]], ()
         if isinstance(rule.verdict, verdicts.Dispatch):
             return self._program.rules.number(CompiledRule((*steps, self._dispatch(rule.verdict, mark))))
         more, verdict = self._verdict(rule.verdict)

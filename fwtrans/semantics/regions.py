@@ -23,7 +23,7 @@ from fwtrans.semantics.aspects import Comparer, describe
 from fwtrans.semantics.bdd import OutOfNodes
 from fwtrans.semantics.boxes import Boxes, boxes
 from fwtrans.semantics.bridged.topology import ACCEPT_MARK_CHAIN, guest_port
-from fwtrans.semantics.changes import Changes, Nature, RuleChange, Sited, changes
+from fwtrans.semantics.changes import Changes, Nature, RuleChange, Sited, changes, with_same_objects
 from fwtrans.semantics.compiler import Mark
 from fwtrans.semantics.outcome import DifferenceKind, Limits, SideResult, Undecided
 from fwtrans.semantics.path import visit_path
@@ -53,11 +53,11 @@ _MOST_BOXES = 200
 _STREAMS = {nature: Stream(f"change that {nature.value}") for nature in Nature}
 # Which changed rules can be behind a difference, those that are likeliest first.
 _BEHIND = {
-    DifferenceKind.VERDICT: (Nature.DECIDES,),
-    DifferenceKind.LOG: (Nature.LOGS, Nature.DECIDES),
-    DifferenceKind.LOG_ORDER: (Nature.LOGS, Nature.DECIDES),
+    DifferenceKind.VERDICT: (Nature.DECIDES, Nature.MARKS, Nature.LOGS),
+    DifferenceKind.LOG: (Nature.LOGS, Nature.DECIDES, Nature.MARKS),
+    DifferenceKind.LOG_ORDER: (Nature.LOGS, Nature.DECIDES, Nature.MARKS),
 }
-_ANY_NATURE = (Nature.MARKS, Nature.DECIDES)
+_ANY_NATURE = (Nature.MARKS, Nature.DECIDES, Nature.LOGS)
 _STATES = {1: "established or related", 3: "new", 2: "invalid", 0: "invalid", 4: "untracked"}
 
 
@@ -115,8 +115,13 @@ class Regions(NamedTuple):
 
 
 def regions(old: Ruleset, new: Ruleset, *, limits: Limits = _DEFAULT, found: Changes | None = None) -> Regions:
-    """Return what differs, by changed rule, at every hook where either ruleset has a base chain."""
-    found = found or changes(old, new)
+    """Return what differs, by changed rule, at every hook where either ruleset has a base chain.
+
+    `found` are the changes, if they are known, of a new ruleset `with_same_objects`.
+    """
+    if found is None:
+        new = with_same_objects(old, new)
+        found = changes(old, new)
     try:
         session = Session(old, new, limits.nodes)
     except OutOfNodes:
@@ -183,7 +188,7 @@ class _Splitting:
         for number, change in enumerate(self._changes):
             sited = change.old if which == "old" else change.new
             if sited is not None:
-                marks[sited.spot] = Mark(_STREAMS[change.nature], number)
+                marks[sited.spot] = Mark(_STREAMS[change.nature], number, early=True)
         summary = self._session.summary(side, hops, marks)  # type: ignore[arg-type]
         found: dict[Nature, Mapping[Hashable, Node]] = {}
         for nature, stream in _STREAMS.items():
