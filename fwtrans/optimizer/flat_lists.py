@@ -3,7 +3,8 @@
     tcp jump flags; jump group; drop        ->    tcp flags fin|syn drop; tcp dport 22 accept; drop
 
 A call stays as it is where that is not the same: a way back to the caller that cannot be put as a test of the rules behind
-it, a goto that may come back, effects that change what the call asks for, alternatives that would be multiplied.
+it, a goto that may come back, effects that change what the call asks for, alternatives that would be multiplied. So does one
+of a chain that logs all its packets and ends: it has no part in what others pass.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from fwtrans.ir.effect import Log
 from fwtrans.ir.match import AnyOf, FieldTest
 from fwtrans.ir.rule import Rule, is_pure
 from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump, Return
@@ -61,6 +63,8 @@ class FlatLists:
         if not isinstance(verdict, (Jump, Goto)) or not all(map(is_pure, rule.steps)):
             return (rule,)
         if isinstance(verdict, Goto) and verdict.chain not in self.ending:
+            return (rule,)
+        if verdict.chain in self.ending and _logs_all(self._rules[verdict.chain]):
             return (rule,)
         written = self.clauses.chain_writes(verdict.chain)
         if any(touches(asked, written) for asked in fields_read(replace(rule, verdict=None))):
@@ -116,6 +120,13 @@ class FlatLists:
             asked, rest = rule.steps[0].field, rule.steps[0].values.complement()
             others[asked] = rest if asked not in others else met(others[asked], rest)
         return tuple(found)
+
+
+def _logs_all(rules: Sequence[Rule]) -> bool:
+    """Tell whether the chain begins with a log for all packets: such stand off the way of others."""
+    return (
+        bool(rules) and any(isinstance(step, Log) for step in rules[0].steps) and not any(map(is_pure, rules[0].steps))
+    )
 
 
 def both(first: tuple[Step, ...], second: tuple[Step, ...]) -> tuple[Step, ...] | None:

@@ -151,10 +151,11 @@ class _Reaching:
                 yield _Way(verdict.chain, left)
             elif isinstance(verdict, Dispatch):
                 for target, own in self._targets(verdict.map_name, self._place(verdict)).items():
-                    if None not in own:
-                        yield _Way(target, own)  # type: ignore[arg-type] # without None these are parts
+                    exact = frozenset(part for part in own if part is not None)
+                    if len(exact) == len(own):
+                        yield _Way(target, exact)
                     else:
-                        yield _Way(target, left if left is None else left | (own - {None}))
+                        yield _Way(target, None if left is None else left | exact)
 
     def _targets(self, name: str, place: int | None) -> Mapping[str, frozenset[Part | None]]:
         """Return the chains that a map leads to, with the values that its elements for them ask for; None for any."""

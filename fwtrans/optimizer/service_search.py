@@ -22,13 +22,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from fwtrans.ir.fields import DPORT, L4PROTO
+from fwtrans.ir.fields import CT_STATE, DPORT, L4PROTO
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import KeyPart
+from fwtrans.ir.names import NamePattern
 from fwtrans.ir.rule import Rule, is_pure
 from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.sets import MapElement, NamedMap
 from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Return
+from fwtrans.optimizer import cost
 from fwtrans.optimizer.base import Addition, Pass, Passed, each_table, with_additions
 from fwtrans.optimizer.clauses import Clause, Clauses, disjoint, met, settled_by, touches, without_settled
 from fwtrans.optimizer.depth import room_below
@@ -36,7 +38,8 @@ from fwtrans.optimizer.flat_lists import FlatLists, always_ends
 from fwtrans.optimizer.keys import exact_values, guard
 from fwtrans.optimizer.names import Names, digest
 from fwtrans.optimizer.reached import callees_last, reached, rule_targets
-from fwtrans.optimizer.steps import NOTHING, ChainCosts, Price, rule_price
+from fwtrans.optimizer.sets import joined
+from fwtrans.optimizer.steps import NOTHING, ChainCosts, Price, Worst
 from fwtrans.optimizer.tail_calls import ending_chains
 from fwtrans.optimizer.tracking import if_tracked
 
@@ -52,6 +55,8 @@ if TYPE_CHECKING:
 FEWEST_KEYS = 3
 MOST_KEYS = 400
 MOST_GROWTH = 3
+# So many nanoseconds may be lost by the model for fewer steps: searches of one form can be one for all guests.
+MOST_LOST = cost.HASH
 
 Rules = tuple[Rule, ...]
 
@@ -118,6 +123,7 @@ class _Searching:
     flat: FlatLists = field(init=False)
     costs: ChainCosts = field(init=False)
     names: Names = field(init=False)
+    states: dict[str, IntervalSet] = field(init=False)
     room: dict[str, int] = field(init=False)
     _leaves: dict[Rules, str] = field(default_factory=dict)
 
@@ -127,6 +133,7 @@ class _Searching:
         self.flat = FlatLists(self.table, self.clauses, ending_chains(self.table))
         self.costs = ChainCosts(self.table)
         self.names = Names(self.table)
+        self.states = _states(self.table)
         self.room = room_below(self.table)
 
     def chain(self, chain: Chain) -> Addition | None:
@@ -138,7 +145,7 @@ class _Searching:
             return None
         before = self.costs.worst(chain.name).any
         after = self._worst(searched)
-        if after.steps >= before.steps or after.nanoseconds >= before.nanoseconds:
+        if after.steps >= before.steps or after.nanoseconds >= before.nanoseconds + MOST_LOST:
             self.declined.append(f"chain {chain.name}: look-ups by port would be no cheaper")
             return None
         addition = self._applied(chain, searched)
@@ -148,10 +155,10 @@ class _Searching:
     # --- the list and its parts ---
 
     def _search(self, chain: Chain) -> _Searched | None:
-        rules = _reached(self.flat.of(chain.name))
+        rules = _reached(self._possible(chain.name, self.flat.of(chain.name)))
         services = [_service(self.clauses.of(rule)) for rule in rules]
         start = next((place for place, item in enumerate(services) if item.exact), len(services))
-        front, services = rules[:start], services[start:]
+        front, services = joined(rules[:start], self.clauses), services[start:]
         keys = {key for item in services for key in item.exact}
         if not FEWEST_KEYS <= len(keys) <= MOST_KEYS:
             return None
@@ -172,27 +179,34 @@ class _Searching:
             return None
         return _Searched(front, ports, protocols, rest)
 
+    def _possible(self, name: str, rules: Rules) -> Rules:
+        """Leave out what no packet matches that comes to the chain, by the states that lead there."""
+        states = self.states.get(name)
+        if states is None or touches(CT_STATE, self.clauses.chain_writes(name)):
+            return rules
+        return tuple(
+            rule
+            for rule in rules
+            if (asked := self.clauses.of(rule).tests.get(CT_STATE)) is None or not met(asked, states).is_empty
+        )
+
     def _worst(self, searched: _Searched) -> Price:
         """Return what the dearest packet costs."""
-        front = self._price(searched.front)
-        look_up = Price(1, 75 + 16)
-        ports = max(map(self._price, searched.ports.values()), default=NOTHING)
-        protocols = max(
-            (self._price(found) for found in (*searched.protocols.values(), searched.rest)), default=NOTHING
-        )
+        front = self._worst_of(searched.front)
+        look_up = Price(1, cost.HASH + cost.JUMP)
+        ports = max(map(self._led_price, searched.ports.values()), default=NOTHING)
+        protocols = max(map(self._led_price, searched.protocols.values()), default=NOTHING)
+        others = max(protocols, self._worst_of(searched.rest).any)
         if searched.protocols:
-            protocols = protocols.plus(look_up)
-        return front.plus(look_up).plus(max(ports, protocols))
+            others = others.plus(look_up)
+        behind = look_up.plus(max(ports, others))
+        return max(front.through.plus(behind) if front.through is not None else NOTHING, front.ending or NOTHING)
 
-    def _price(self, rules: Rules) -> Price:
-        if not rules or (len(rules) == 1 and _value(rules) is not None):
-            return NOTHING
-        found = NOTHING
-        for rule in rules:
-            found = found.plus(rule_price(rule))
-            if isinstance(rule.verdict, (Jump, Goto)):
-                found = found.plus(self.costs.worst(rule.verdict.chain).any)
-        return found
+    def _led_price(self, rules: Rules) -> Price:
+        return NOTHING if not rules or _value(rules) is not None else self._worst_of(rules).any
+
+    def _worst_of(self, rules: Rules) -> Worst:
+        return self.costs.worst_of(Chain("", rules))
 
     # --- the new form ---
 
@@ -232,6 +246,28 @@ class _Searching:
             self._leaves[leaf] = name
             chains.append(Chain(name, leaf, origin=chain.origin))
         return Goto(name)
+
+
+def _states(table: Table) -> dict[str, IntervalSet]:
+    """Return the states of connections that lead to chains to which only maps lead that ask for them."""
+    found: dict[str, IntervalSet | None] = {}
+    for chain in table.chains:
+        for rule in chain.rules:
+            if isinstance(rule.verdict, (Jump, Goto)):
+                found[rule.verdict.chain] = None
+    for item in table.maps:
+        place = item.fields.index(CT_STATE) if CT_STATE in item.fields else None
+        for element in item.elements:
+            if not isinstance(element.value, (Jump, Goto)):
+                continue
+            name = element.value.chain
+            before = found.get(name, IntervalSet.empty(CT_STATE.width))
+            part = element.key[place] if place is not None else None
+            if before is None or not isinstance(part, tuple) or isinstance(part, NamePattern):
+                found[name] = None
+            else:
+                found[name] = before.union(IntervalSet(CT_STATE.width, (part,)))
+    return {name: states for name, states in found.items() if states is not None}
 
 
 def _value(rules: Rules) -> Verdict | None:

@@ -22,7 +22,9 @@ from fwtrans.ir.bits import BitSet
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest
 from fwtrans.ir.names import NameSet
-from fwtrans.ir.rule import Rule
+from fwtrans.ir.rule import Rule, is_pure
+from fwtrans.ir.ruleset import Chain
+from fwtrans.ir.verdict import TERMINAL, Goto, Return
 from fwtrans.optimizer import cost
 from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.clauses import Clause, Clauses, may_swap, met, touches
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from fwtrans.ir.fields import Field
     from fwtrans.ir.match import ValueSet
     from fwtrans.ir.rule import Step
-    from fwtrans.ir.ruleset import Chain, Ruleset, Table
+    from fwtrans.ir.ruleset import Ruleset, Table
 
 # How many rules a rule may be taken across: a bound on the time.
 MOST_SKIPPED = 24
@@ -60,6 +62,11 @@ def _table(table: Table, declined: list[str]) -> Table:
     clauses = Clauses(table)
     chains = tuple(_chain(chain, clauses, declined) for chain in table.chains)
     return replace(table, chains=chains) if chains != table.chains else table
+
+
+def joined(rules: tuple[Rule, ...], clauses: Clauses) -> tuple[Rule, ...]:
+    """Return a list of rules with those joined that differ in one field's values."""
+    return _chain(Chain("", rules), clauses, []).rules
 
 
 def _chain(chain: Chain, clauses: Clauses, declined: list[str]) -> Chain:
@@ -125,7 +132,7 @@ def _split(field: Field, numbers: Sequence[int], found: Sequence[Clause]) -> Ite
             if len(between) > MOST_SKIPPED:
                 break
             clause = found[number]
-            if not clause.is_plain and not met(values, clause.tests[field]).is_empty:
+            if not _only_leaves(clause) and not met(values, clause.tests[field]).is_empty:
                 continue
             both = _union(values, clause.tests[field])
             if both is not None and all(may_swap(found[other], clause) for other in between):
@@ -134,6 +141,12 @@ def _split(field: Field, numbers: Sequence[int], found: Sequence[Clause]) -> Ite
         if len(rules) > 1:
             yield _Joined(field, tuple(rules), values)
         left = [number for number in left if number not in rules]
+
+
+def _only_leaves(clause: Clause) -> bool:
+    """Tell whether the rule only tests and then takes the packet away, so that no packet can pass two of its kind."""
+    leaves = clause.is_plain or isinstance(clause.verdict, (*TERMINAL, Goto, Return))
+    return leaves and all(map(is_pure, clause.rest))
 
 
 def _union(left: ValueSet, right: ValueSet) -> ValueSet | None:

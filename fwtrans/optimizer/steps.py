@@ -124,10 +124,11 @@ class ChainCosts:
             self._known[name] = Worst(NOTHING, None)  # a loop of jumps does not load anyway
             chain = self._chains.get(name)
             if chain is not None:
-                self._known[name] = self._walk(chain)
+                self._known[name] = self.worst_of(chain)
         return self._known[name]
 
-    def _walk(self, chain: Chain) -> Worst:
+    def worst_of(self, chain: Chain) -> Worst:
+        """Return the dearest ways through a list of rules that may call chains of the table."""
         way = _Way(self._clauses.chain_writes(chain.name))
         for rule in chain.rules:
             price = rule_price(rule)
