@@ -46,22 +46,22 @@ class Run:
     def __init__(self, host: Host, **options: object) -> None:
         self.host = host
         reader, writer = os.pipe()
-        wanted = options.pop("wanted", None) or host.wanted()
+        wanted: Wanted = options.pop("wanted", None) or host.wanted()  # type: ignore[assignment]
         self.child = os.fork()
         if self.child == 0:
-            os.setsid()
-            sink = DiagnosticSink()
-            request = host.request(**options)  # type: ignore[arg-type]
-            found = apply(wanted, request, sink, FileAccess())  # type: ignore[arg-type]
-            told = {
-                **found.value,
-                "codes": [item.code for item in sink.found],
-                "said": [item.message for item in sink.found],
-            }
-            os.write(writer, json.dumps(told).encode())
-            os._exit(0)
+            try:
+                self.go(wanted, options, writer)
+            finally:
+                os._exit(1)  # else an exception would go on as a second pytest
         os.close(writer)
         self.reader = reader
+
+    def go(self, wanted: Wanted, options: dict[str, object], writer: int) -> None:
+        os.setsid()
+        sink = DiagnosticSink()
+        found = apply(wanted, self.host.request(**options), sink, FileAccess())  # type: ignore[arg-type]
+        said = {"codes": [item.code for item in sink.found], "said": [item.message for item in sink.found]}
+        os.write(writer, json.dumps({**found.value, **said}).encode())
 
     def wait_for_load(self) -> Run:
         deadline = time.monotonic() + 20
@@ -608,8 +608,10 @@ def test_a_confirm_that_was_killed_is_taken_up_again(host: Host, monkeypatch: py
     child = os.fork()
     if child == 0:
         monkeypatch.setattr("fwtrans.apply.finish._tidy", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-        confirm(host.state, DiagnosticSink(), host.boot_files)
-        os._exit(1)
+        try:
+            confirm(host.state, DiagnosticSink(), host.boot_files)
+        finally:
+            os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     assert going.result()["outcome"] == "confirmed"
     wait_until(lambda: not guard_is_alive(host.state))
