@@ -214,11 +214,11 @@ class _Work:
 
 def _wait(work: _Work, request: Request, sink: DiagnosticSink) -> Applied:
     """Wait until it is decided. An interrupt goes back at once: who presses it is in trouble."""
-    request.say(
-        f"loaded. Open a NEW connection to this host, look that all works, and run `fwtrans confirm` there within "
-        f"{request.confirm_within:.0f} seconds. Otherwise all is undone."
-    )
     try:
+        request.say(
+            f"loaded. Open a NEW connection to this host, look that all works, and run `fwtrans confirm` there within "
+            f"{request.confirm_within:.0f} seconds. Otherwise all is undone."
+        )
         while (pending := read_pending(request.directory)) is not None and pending.identity == work.identity:
             if pending.confirmed and not is_locked(request.directory):
                 break  # what was left to do was not done; whoever confirmed was told

@@ -20,7 +20,7 @@ from fwtrans.apply.request import Applied, Outcome
 from fwtrans.apply.run import apply
 from fwtrans.apply.tell import status_text, status_value
 from fwtrans.apply.wanted import Wanted, read_wanted
-from fwtrans.backend.loader.pending import Pending, guard_is_alive, lock, read_pending, write_pending
+from fwtrans.backend.loader.pending import Pending, guard_is_alive, is_locked, lock, read_pending, write_pending
 from fwtrans.backend.loader.programs import find
 from fwtrans.backend.loader.real import LibNft
 from fwtrans.backend.loader.state import read_state, this_host
@@ -506,6 +506,7 @@ def test_a_snapshot_that_was_damaged_is_told_and_nothing_is_taken_away(host: Hos
 def test_an_interrupt_goes_back_at_once(host: Host) -> None:
     before = host.listing()
     going = Run(host).wait_for_load()
+    wait_until(lambda: not is_locked(host.state))
     os.kill(going.child, signal.SIGINT)
     told = going.result()
     assert told["outcome"] == "restored"
