@@ -170,17 +170,28 @@ class _TableLowering:
         if identity not in self._object_names:
             kind = test.object.kind
             what = "limit" if isinstance(kind, Limit) else "quota"
-            name = self._object_names[identity] = self._own_name(f"{what}-{identity}".replace("/", "-"))
+            known = self._wanted_name(identity)
+            name = self._object_names[identity] = self._own_name(
+                known if known != identity.replace("/", "-") else f"{what}-{known}"
+            )
             if isinstance(kind, Limit):
                 self._objects[name] = nft.LimitObject(name=name, rate=rate(kind, over=test.over))
             elif isinstance(kind, Quota):
                 self._objects[name] = nft.QuotaObject(name=name, bytes=kind.amount, over=test.over)
         return self._object_names[identity]
 
+    def _wanted_name(self, identity: str) -> str:
+        """Return the name that an object has in the ruleset that it was read from, or one made of its identity."""
+        for what in ("set", "limit", "quota"):
+            own = f"{self.family.value}/{self.table.name}/{what}/"
+            if identity.startswith(own):
+                return identity.removeprefix(own)
+        return identity.replace("/", "-")
+
     def keyed_set(self, test: StatefulTest) -> str:
         identity = test.object.identity
         if identity not in self._object_names:
-            name = self._object_names[identity] = self._own_name(identity.replace("/", "-"), NameKind.SET)
+            name = self._object_names[identity] = self._own_name(self._wanted_name(identity), NameKind.SET)
             flags = [nft.SetFlag.DYNAMIC]
             timeout = test.object.timeout
             if timeout and not isinstance(test.object.kind, ConnectionCount):

@@ -23,6 +23,10 @@ def verify(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a Proxmox VE configuration with mistakes that PVE would skip")
     ] = False,
+    host_address: Annotated[
+        list[str] | None,
+        typer.Option("--host-address", help="An address of the host with its network, 10.0.0.1/24", show_default=False),
+    ] = None,
 ) -> Result:
     """Prove two rulesets equal, or show packets that differ.
 
@@ -39,18 +43,20 @@ def verify(
         return _lint(old)
     if new is None:
         raise typer.BadParameter("it is missing; `verify --lint` takes one ruleset", param_hint="NEW")
-    return _verify(old, new, strict=strict)
+    return _verify(old, new, strict=strict, addresses=host_address or [])
 
 
-def _verify(old: str, new: str, *, strict: bool) -> Result:
-    from fwtrans.cli.inputs import FileAccess, read_paths
+def _verify(old: str, new: str, *, strict: bool, addresses: list[str]) -> Result:
+    from fwtrans.cli.inputs import FileAccess, read_host_addresses, read_paths
     from fwtrans.diagnostics import DiagnosticSink
+    from fwtrans.ir.host import Host
     from fwtrans.report.equivalence import comparison_text, comparison_value
     from fwtrans.verify import verify_sides
 
     sink = DiagnosticSink()
     before, after = read_paths([old], sink), read_paths([new], sink)
-    found = verify_sides(before, after, sink, FileAccess((old, new)), strict=strict)
+    host = Host(addresses=read_host_addresses(addresses, sink))
+    found = verify_sides(before, after, sink, FileAccess((old, new)), strict=strict, host=host)
     if found is None:
         return Result(exit_code=ExitCode.UNREADABLE, diagnostics=tuple(sink.found))
     return Result(
