@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from fwtrans.ir import fields as known
 from fwtrans.ir.fields import CT_STATE, MARK, FieldKind
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, MemberTest
 from fwtrans.ir.names import NamePattern, NameSet
 from fwtrans.ir.pprint import print_rule, print_values
+from fwtrans.ir.rule import Rule
+from fwtrans.ir.verdict import Dispatch
 from fwtrans.report.packets import packet_text, packet_values
 from fwtrans.report.review.model import Category, Cut, Entry, RuleText, Step, Witness, counted, listed, plain
 from fwtrans.report.review.words import REST, rule_words, set_words, size_words, values_words
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.match import ValueSet
-    from fwtrans.ir.rule import Rule
     from fwtrans.semantics.boxes import Boxes
     from fwtrans.semantics.changes import RuleChange, SetChange, Sited
     from fwtrans.semantics.outcome import SideResult
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
     from fwtrans.source import Origin
 
 _MOST_STEPS = 60
+_TELLING = (
+    known.L4PROTO, known.ICMP_TYPE, known.ICMP6_TYPE, known.IP_SADDR, known.IP6_SADDR, known.IP_DADDR, known.IP6_DADDR,
+    known.SPORT, known.DPORT,
+)  # fmt: skip
 _MOST_WITNESSES = 3
 _GROUP = re.compile(r"GROUP-(.+)-(?:IN|OUT)")
 _FAMILIES = {"ip": "IPv4", "ip6": "IPv6", "bridge": "frames", "arp": "ARP", "netdev": "frames"}
@@ -167,8 +173,9 @@ class Causes:
         if kind == "set":
             return f"set {rest[0]}: {set_change_words([sets[name] for name in change.sets if name in sets])}"
         if kind == "guest":
-            what = f"guest {rest[0]}" if isinstance(rest[0], int) else f"chain {rest[0]}"
-            return f"{what} is {'new' if rest[1] else 'gone'}"
+            if not isinstance(rest[0], int):
+                return "rules in chains that are new" if rest[1] else "rules of chains that are gone"
+            return f"guest {rest[0]} is {'new' if rest[1] else 'gone'}"
         if kind == "value":
             return f"{rest[0]} became {rest[1]}"
         return _line_words(change)
@@ -366,6 +373,11 @@ def _what(line: _Line, alike: Sequence[_Line], sets: Mapping[str, SetChange]) ->
     rule, narrowed = _meant(line, alike, sets)
     if rule is None:
         return REST
+    if change.whole or isinstance(rule.verdict, Dispatch):
+        parts = [each.part for each in alike if each.region.change is change]
+        if not all(part.boxes.complete for part in parts):
+            return f"packets such as {packet_text(line.part.packet)}"
+        rule, narrowed = _hull(parts), {}
     words = rule_words(rule, narrowed)
     if line.category is Category.LOGGED:
         words = f"{words}: {_logs(alike, change)}"
@@ -376,6 +388,21 @@ def _what(line: _Line, alike: Sequence[_Line], sets: Mapping[str, SetChange]) ->
     if "new" in states and "established or related" not in states and not asks_state:
         words += ", new connections"
     return words
+
+
+def _hull(parts: Sequence[Part]) -> Rule:
+    """Return what all boxes of a region have in common, as a rule: how it is made of maps and chains says nothing to people."""
+    boxes = [box.values for part in parts for box in part.boxes.boxes]
+    tests: list[FieldTest] = []
+    for field in _TELLING:
+        found = [box[field] for box in boxes if field in box]
+        if len(found) == len(boxes) and found:
+            values = found[0]
+            for other in found[1:]:
+                values = values.union(other)  # type: ignore[arg-type] # of one field, so of one kind
+            if not values.is_full:
+                tests.append(FieldTest(field, values))
+    return Rule(tuple(tests))
 
 
 def _of_guest(line: _Line) -> str:
