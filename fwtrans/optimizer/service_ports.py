@@ -74,6 +74,15 @@ PASS = Pass("service-ports", "searches by service that differ in what they find 
 def _table(table: Table) -> Table:
     if not any(chain.base is not None for chain in table.chains):
         return table
+    before = None
+    while table is not before:
+        # what one search led to may now be led to by ports alone
+        before = table
+        table = _once(table)
+    return table
+
+
+def _once(table: Table) -> Table:
     groups: dict[tuple[Field, Rules], list[list[_Search]]] = {}
     for search in _searches(table):
         of_front = groups.setdefault((search.field, search.front), [])

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from fwtrans.ir.verdict import Verdict
 
 # Fewer keys than this are no search.
-FEWEST_KEYS = 3
+FEWEST_KEYS = 1
 MOST_KEYS = 400
 MOST_GROWTH = 3
 # So many nanoseconds may be lost by the model for fewer steps: searches of one form can be one for all guests.
