@@ -141,6 +141,8 @@ def probes_for(topology: PveTopology, ports: Ports = MANY, *, most_ends: int = 4
             if HOST in {source, target} or _near(places[source], places[target], uplinks & {source, target})
             else places[source][0]
         )
+        if routed and not topology.vlan_aware and any(places[name][1] is not None for name in (source, target)):
+            continue
         for probe in _between(source, target, topology, ports):
             if not routed:
                 found.append(probe)
@@ -201,92 +203,98 @@ def _families(source: str, target: str, topology: PveTopology) -> Sequence[bool]
     ]
 
 
+class _Guest(NamedTuple):
+    """What packets of one guest are made of."""
+
+    name: str
+    mac: str
+    base: Probe
+    """From the guest to nobody in particular."""
+    other: str
+    outside: str
+
+    def nobody(self, number: int) -> dict[str, str]:
+        """Return where nobody is, behind a hardware address of its own: bridges learn it when a REJECT answers for it."""
+        return {"target_address": "10.10.250.9", "target_mac": f"02:aa:{self.mac[-5:]}:00:{number:02x}"}
+
+    def named(self, name: str, **more: Any) -> Probe:
+        """Return a packet from the guest."""
+        return replace(self.base, id=f"{self.name}: {name}", **more)
+
+    def out(self, name: str, **more: Any) -> Probe:
+        """Return a packet from the guest to the outside."""
+        return self.named(name, target=self.outside, **more)
+
+    def to_it(self, name: str, **more: Any) -> Probe:
+        """Return a packet from the outside to the guest."""
+        return self.named(name, source=self.outside, target=self.name, **more)
+
+
 def _alone(guest: GuestNic, ends: Sequence[str], outside: str) -> Iterator[Probe]:
     other = next(name for name in ends if name != guest.name)
-    mine = guest.name
     has_ipv4 = any(":" not in address for address in guest.addresses)
-    base = Probe(id="", source=mine, kind=Kind.UDP, dport=53, ipv6=not has_ipv4)
-    out = replace(base, target=outside)
+    base = Probe(id="", source=guest.name, kind=Kind.UDP, dport=53, ipv6=not has_ipv4)
+    sender = _Guest(guest.name, guest.mac, base, other, outside)
+    yield from _spoofing(sender)
+    yield from _configuring(sender)
+    yield from _flooded(sender)
+    yield sender.named("other protocol", kind=Kind.ETHERTYPE, dport=0, protocol=0x88B5)
+    yield sender.named("tagged by itself", vlan=7, **sender.nobody(1))
+    yield sender.named("tagged by itself, tcp", kind=Kind.TCP, dport=60040, vlan=7, **sender.nobody(2))
+    yield sender.named("tagged by itself, spoofed", vlan=7, source_mac=_SPOOFED, **sender.nobody(3))
+    yield sender.named("tagged arp", target=other, kind=Kind.ARP_REQUEST, vlan=7)
+    known = {"kind": Kind.TCP, "dport": 25, "follow": _CONVERSATION, "settled": 2}
+    yield sender.out("known before", **known)
+    yield sender.to_it("known before, from outside", **known)
+
+
+def _spoofing(guest: _Guest) -> Iterator[Probe]:
+    spoofed, elsewhere = {"source_mac": _SPOOFED}, {"source_address": _ELSEWHERE}
+    yield guest.named("arp", target=guest.other, kind=Kind.ARP_REQUEST)
+    yield guest.named("arp for the host", target=HOST, kind=Kind.ARP_REQUEST)
+    yield guest.named("spoofed arp", target=guest.other, kind=Kind.ARP_REQUEST, **spoofed)
+    yield guest.named("another's arp", target=guest.other, kind=Kind.ARP_REQUEST, **elsewhere)
+    yield guest.out("arp answer", kind=Kind.ARP_REPLY)
+    yield guest.to_it("asked by arp", kind=Kind.ARP_REQUEST)
+    yield guest.named("spoofed mac", target=guest.other, **spoofed)
+    yield guest.out("spoofed mac, tcp", kind=Kind.TCP, dport=443, **spoofed)
+    yield guest.out("spoofed mac, ipv6", **{**spoofed, "ipv6": True})
+    yield guest.out("spoofed address", **elsewhere)
+    yield guest.out("spoofed address, tcp", kind=Kind.TCP, dport=443, **elsewhere)
+    yield guest.out("spoofed address, ipv6", source_address="2001:db8:77::77")
+    yield guest.named("spoofed address to the host", target=HOST, **elsewhere)
+    yield guest.to_it("from a broadcast address", source_address="255.255.255.255")
+
+
+def _configuring(guest: _Guest) -> Iterator[Probe]:
     spoofed = {"source_mac": _SPOOFED}
-    elsewhere = {"source_address": _ELSEWHERE}
-    group = {"target_address": "224.0.0.251", "target_mac": "01:00:5e:00:00:fb"}
-    group6 = {"target_address": "ff02::fb", "target_mac": "33:33:00:00:00:fb"}
+    yield guest.out("solicitation", kind=Kind.NEIGHBOUR_SOLICITATION)
+    yield guest.out("duplicate address detection", kind=Kind.NEIGHBOUR_SOLICITATION, source_address="::")
+    yield guest.out("spoofed solicitation", kind=Kind.NEIGHBOUR_SOLICITATION, **spoofed)
+    yield guest.out("advertisement", kind=Kind.NEIGHBOUR_ADVERTISEMENT)
+    yield guest.named("router advertisement", kind=Kind.ROUTER_ADVERTISEMENT)
+    yield guest.named("router solicitation", kind=Kind.ROUTER_SOLICITATION)
+    yield guest.to_it("solicited", kind=Kind.NEIGHBOUR_SOLICITATION)
+    yield guest.to_it("advertised", kind=Kind.ROUTER_ADVERTISEMENT)
+    yield guest.named("dhcp", kind=Kind.DHCP_DISCOVER, dport=0)
+    yield guest.named("dhcp6", kind=Kind.DHCP6_SOLICIT, dport=0)
+    yield guest.named("spoofed dhcp", kind=Kind.DHCP_DISCOVER, dport=0, **spoofed)
+    yield guest.named("offer by a guest", kind=Kind.DHCP_OFFER, dport=0)
+    yield guest.to_it("offer", kind=Kind.DHCP_OFFER, dport=0)
+    yield guest.to_it("dhcp6 answer", sport=547, dport=546, ipv6=True)
+    yield guest.named("mld", kind=Kind.MLD_REPORT, dport=0)
+    yield guest.named("igmp", kind=Kind.IGMP_REPORT, dport=0)
 
-    def named(name: str, probe: Probe, **more: Any) -> Probe:
-        return replace(probe, id=f"{mine}: {name}", **more)
 
-    yield named("arp", base, target=other, kind=Kind.ARP_REQUEST)
-    yield named("arp for the host", base, target=HOST, kind=Kind.ARP_REQUEST)
-    yield named("spoofed arp", base, target=other, kind=Kind.ARP_REQUEST, **spoofed)
-    yield named("another's arp", base, target=other, kind=Kind.ARP_REQUEST, **elsewhere)
-    yield named("arp answer", out, kind=Kind.ARP_REPLY)
-    yield named("asked by arp", base, source=outside, target=mine, kind=Kind.ARP_REQUEST)
-    yield named("spoofed mac", base, target=other, **spoofed)
-    yield named("spoofed mac, tcp", out, kind=Kind.TCP, dport=443, **spoofed)
-    yield named("spoofed mac, ipv6", out, ipv6=True, **spoofed)
-    yield named("spoofed address", out, **elsewhere)
-    yield named("spoofed address, tcp", out, kind=Kind.TCP, dport=443, **elsewhere)
-    yield named("spoofed address, ipv6", out, source_address="2001:db8:77::77")
-    yield named("spoofed address to the host", base, target=HOST, **elsewhere)
-    yield named("solicitation", out, kind=Kind.NEIGHBOUR_SOLICITATION)
-    yield named("duplicate address detection", out, kind=Kind.NEIGHBOUR_SOLICITATION, source_address="::")
-    yield named("spoofed solicitation", out, kind=Kind.NEIGHBOUR_SOLICITATION, **spoofed)
-    yield named("advertisement", out, kind=Kind.NEIGHBOUR_ADVERTISEMENT)
-    yield named("router advertisement", base, kind=Kind.ROUTER_ADVERTISEMENT)
-    yield named("router solicitation", base, kind=Kind.ROUTER_SOLICITATION)
-    yield named("dhcp", base, kind=Kind.DHCP_DISCOVER, dport=0)
-    yield named("dhcp6", base, kind=Kind.DHCP6_SOLICIT, dport=0)
-    yield named("spoofed dhcp", base, kind=Kind.DHCP_DISCOVER, dport=0, **spoofed)
-    yield named("offer by a guest", base, kind=Kind.DHCP_OFFER, dport=0)
-    yield named("offer", base, source=outside, target=mine, kind=Kind.DHCP_OFFER, dport=0)
-    yield named("dhcp6 answer", base, source=outside, target=mine, sport=547, dport=546, ipv6=True)
-    yield named("solicited", base, source=outside, target=mine, kind=Kind.NEIGHBOUR_SOLICITATION)
-    yield named("advertised", base, source=outside, target=mine, kind=Kind.ROUTER_ADVERTISEMENT)
-    yield named("unknown unicast", base, target_address="10.10.250.9", target_mac="02:aa:00:00:00:09")
-    yield named(
-        "unknown unicast, tcp", base, kind=Kind.TCP, target_address="10.10.250.9", target_mac="02:aa:00:00:00:09"
-    )
-    yield named(
-        "unknown unicast from outside",
-        base,
-        source=outside,
-        target_address="10.10.250.9",
-        target_mac="02:aa:00:00:00:09",
-    )
-    yield named("flooded to it", base, source=outside, target=mine, target_mac="02:aa:00:00:00:09")
-    yield named(
-        "flooded to it, tcp",
-        base,
-        source=outside,
-        target=mine,
-        target_mac="02:aa:00:00:00:09",
-        kind=Kind.TCP,
-        dport=113,
-    )
-    yield named("broadcast", base, target_address="255.255.255.255", target_mac="ff:ff:ff:ff:ff:ff")
-    yield named(
-        "broadcast from outside", base, source=outside, target_address="255.255.255.255", target_mac="ff:ff:ff:ff:ff:ff"
-    )
-    yield named("from a broadcast address", base, source=outside, target=mine, source_address="255.255.255.255")
-    yield named("multicast", base, dport=5353, **group)
-    yield named("multicast6", base, dport=5353, **group6)
-    yield named("multicast from outside", base, source=outside, dport=5353, **group)
-    yield named("multicast6 from outside", base, source=outside, dport=5353, **group6)
-    yield named("other protocol", base, kind=Kind.ETHERTYPE, dport=0, protocol=0x88B5)
-    yield named("mld", base, kind=Kind.MLD_REPORT, dport=0)
-    yield named("igmp", base, kind=Kind.IGMP_REPORT, dport=0)
-    yield named("tagged by itself", out, vlan=7)
-    yield named("tagged by itself, tcp", out, kind=Kind.TCP, dport=60040, vlan=7)
-    yield named("tagged by itself, spoofed", out, vlan=7, **spoofed)
-    yield named("tagged arp", out, kind=Kind.ARP_REQUEST, vlan=7)
-    yield named("known before", out, kind=Kind.TCP, dport=25, follow=_CONVERSATION, settled=2)
-    yield named(
-        "known before, from outside",
-        base,
-        source=outside,
-        target=mine,
-        kind=Kind.TCP,
-        dport=25,
-        follow=_CONVERSATION,
-        settled=2,
-    )
+def _flooded(guest: _Guest) -> Iterator[Probe]:
+    everybody = {"target_address": "255.255.255.255", "target_mac": "ff:ff:ff:ff:ff:ff"}
+    group = {"target_address": "224.0.0.251", "target_mac": "01:00:5e:00:00:fb", "dport": 5353}
+    group6 = {"target_address": "ff02::fb", "target_mac": "33:33:00:00:00:fb", "dport": 5353}
+    yield guest.named("unknown unicast", **guest.nobody(4))
+    yield guest.named("unknown unicast, tcp", kind=Kind.TCP, **guest.nobody(5))
+    yield guest.named("unknown unicast from outside", source=guest.outside, **guest.nobody(6))
+    yield guest.to_it("flooded to it", target_mac=guest.nobody(20)["target_mac"])
+    yield guest.to_it("flooded to it, tcp", target_mac=guest.nobody(21)["target_mac"], kind=Kind.TCP, dport=113)
+    for name, more in (("broadcast", everybody), ("multicast", group), ("multicast6", group6)):
+        yield guest.named(name, **more)
+        yield guest.named(f"{name} from outside", source=guest.outside, **more)
