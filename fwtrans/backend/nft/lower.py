@@ -15,6 +15,7 @@ from fwtrans.backend.nft import model as nft
 from fwtrans.backend.nft.effects import rate
 from fwtrans.backend.nft.expand import FlatRule, TooManyCopies, expand, settled_by
 from fwtrans.backend.nft.flat_rule import statements_of
+from fwtrans.backend.nft.link_protocols import on_link
 from fwtrans.backend.nft.names import NameKind, legal_name
 from fwtrans.backend.nft.set_objects import data_type, named_map, named_set
 from fwtrans.backend.nft.text import rule_text
@@ -236,6 +237,8 @@ class _TableLowering:
                 continue
             try:
                 copies = expand(rule, self.settled)
+                if self.family is Family.BRIDGE:
+                    copies = on_link(copies)
             except TooManyCopies:
                 self._report(
                     Refused("FWT200", "this rule's alternatives would make more than 512 nftables rules"), rule
