@@ -13,8 +13,8 @@ content, among all chains of the table. A packet whose port nothing asks for fin
 Why it is safe: a leaf holds, in order, all rules that a packet with the key can match. It is entered by a goto, so its end
 is the chain's end. What stands in front of the first rule for a port stays where it is.
 
-It declines where the model says that the worst packet wins nothing, and where the leaves would have more rules than a
-multiple of the list.
+It declines where the worst packet takes no fewer steps, or by the model more time (a little more is taken for chains of
+guests, so that they can share one search), and where the leaves would have more rules than a multiple of the list.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from fwtrans.ir.rule import Rule, is_pure
 from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.sets import MapElement, NamedMap
 from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Return
+from fwtrans.ir.walk import map_targets
 from fwtrans.optimizer import cost
 from fwtrans.optimizer.base import Addition, Pass, Passed, each_table, with_additions
 from fwtrans.optimizer.clauses import Clause, Clauses, disjoint, met, settled_by, touches, without_settled
@@ -51,11 +52,9 @@ if TYPE_CHECKING:
     from fwtrans.ir.ruleset import Ruleset, Table
     from fwtrans.ir.verdict import Verdict
 
-# Fewer keys than this are no search.
-FEWEST_KEYS = 1
 MOST_KEYS = 400
 MOST_GROWTH = 3
-# So many nanoseconds may be lost by the model for fewer steps: searches of one form can be one for all guests.
+# So many nanoseconds chains that maps lead to may lose by the model for fewer steps: one search is then for all guests.
 MOST_LOST = cost.HASH
 
 Rules = tuple[Rule, ...]
@@ -124,6 +123,7 @@ class _Searching:
     costs: ChainCosts = field(init=False)
     names: Names = field(init=False)
     states: dict[str, IntervalSet] = field(init=False)
+    led_to: frozenset[str] = field(init=False)
     room: dict[str, int] = field(init=False)
     _leaves: dict[Rules, str] = field(default_factory=dict)
 
@@ -134,6 +134,7 @@ class _Searching:
         self.costs = ChainCosts(self.table)
         self.names = Names(self.table)
         self.states = _states(self.table)
+        self.led_to = frozenset(name for item in self.table.maps for name in map_targets(self.table, item.name))
         self.room = room_below(self.table)
 
     def chain(self, chain: Chain) -> Addition | None:
@@ -145,7 +146,8 @@ class _Searching:
             return None
         before = self.costs.worst(chain.name).any
         after = self._worst(searched)
-        if after.steps >= before.steps or after.nanoseconds >= before.nanoseconds + MOST_LOST:
+        lost = MOST_LOST if chain.name in self.led_to else 0
+        if after.steps >= before.steps or after.nanoseconds >= before.nanoseconds + lost:
             self.declined.append(f"chain {chain.name}: look-ups by port would be no cheaper")
             return None
         addition = self._applied(chain, searched)
@@ -160,7 +162,7 @@ class _Searching:
         start = next((place for place, item in enumerate(services) if item.exact), len(services))
         front, services = joined(rules[:start], self.clauses), services[start:]
         keys = {key for item in services for key in item.exact}
-        if not FEWEST_KEYS <= len(keys) <= MOST_KEYS:
+        if not 0 < len(keys) <= MOST_KEYS:
             return None
         if any(touches(asked, item.clause.writes) for item in services for asked in (DPORT, L4PROTO)):
             return None
@@ -170,7 +172,7 @@ class _Searching:
         protocols = {protocol: found for protocol in named if (found := parts.for_protocol(protocol)) != rest}
         ports = {key: found for key in sorted(keys) if (found := parts.for_port(*key)) != protocols.get(key[0], rest)}
         leaves = {*ports.values(), *protocols.values()}
-        if len(ports) < FEWEST_KEYS:
+        if not ports:
             return None
         if sum(map(len, leaves)) > MOST_GROWTH * (len(rules) + 8):
             self.declined.append(

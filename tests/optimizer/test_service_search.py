@@ -1,0 +1,137 @@
+"""Chains of rules for services become look-ups by protocol and port, and those of guests one with the port in the key."""
+
+from __future__ import annotations
+
+from ipaddress import ip_interface
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fwtrans.cli.inputs import FileAccess
+from fwtrans.diagnostics import DiagnosticSink
+from fwtrans.ir.host import Host
+from fwtrans.optimizer import service_ports, service_search
+from fwtrans.optimizer.bridged.translation import bridged_translation
+from fwtrans.optimizer.pipeline import run_passes
+from fwtrans.optimizer.registry import PASSES
+from fwtrans.optimizer.steps import hook_costs
+from fwtrans.read import read_inputs
+from fwtrans.source import SourceFile
+from tests.optimizer.texts import after, assert_loads, read_nft
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+SERVICES = (22, 25, 53, 80, 110, 143, 443, 993)
+GROUP = (
+    "chain group { tcp dport 22 ip saddr 10.0.0.0/8 accept; tcp dport 113 reject with tcp reset; icmp type 8 accept; }"
+)
+POLICY = (
+    "chain policy { ip daddr 224.0.0.0/4 drop; icmp type 11 accept; udp dport { 135, 445 } drop; udp sport 53 drop; }"
+)
+
+
+def ruleset(*chains: str, base: str = "jump host") -> str:
+    hook = f"chain input {{ type filter hook input priority 0; policy accept; {base}; }}"
+    return "table ip fw {\n" + "\n".join([*chains, hook]) + "\n}\n"
+
+
+def chain(name: str, rules: Iterable[str]) -> str:
+    return f"chain {name} {{ {'; '.join(rules)}; }}"
+
+
+def services(ports: Iterable[int]) -> list[str]:
+    return [f"tcp dport {port} accept" for port in ports]
+
+
+def steps(text: str) -> int:
+    return max(item.worst.steps for item in hook_costs(read_nft(text)))
+
+
+HOST = ruleset(GROUP, POLICY, chain("host", ["jump group", *services(SERVICES), "jump policy", "drop"]))
+
+
+def test_a_packet_finds_what_is_left_for_its_port() -> None:
+    found = after(service_search.PASS, HOST)
+    assert "tcp . 443 : accept" in found
+    assert "tcp . 113 : goto service-6-113" in found
+    assert steps(HOST) > 15
+    assert steps(found) <= 6
+    assert_loads(found)
+
+
+def test_what_ends_as_the_policy_does_is_gone() -> None:
+    found = after(service_search.PASS, HOST)
+    assert "135" not in found
+    assert "th sport 53" not in found
+
+
+def test_a_rule_in_front_of_another_for_the_same_port_stays_in_front() -> None:
+    rules = ["tcp dport 22 ip saddr 10.0.0.1 drop", "ip saddr 10.0.0.0/8 accept", *services(SERVICES), "drop"]
+    found = after(service_search.PASS, ruleset(chain("host", rules)))
+    leaf = found.split("chain service-6-22")[1].split("}")[0]
+    assert leaf.split("\n")[1:3] == ["\t\tip saddr 10.0.0.1 drop", "\t\taccept"]
+
+
+def test_limits_stay_one() -> None:
+    limited = ["limit rate 3/second ip saddr 10.0.0.0/8 accept", "ip saddr 11.0.0.0/8 drop"]
+    found = after(service_search.PASS, ruleset(chain("host", [*services(SERVICES), *limited, "tcp dport 22 drop"])))
+    assert_loads(found)
+
+
+def test_few_rules_are_no_search() -> None:
+    few = ruleset(chain("host", ["tcp dport 22 accept", "udp dport 53 accept", "drop"]))
+    assert "vmap" not in after(service_search.PASS, few)
+
+
+def test_a_port_that_is_written_is_no_key() -> None:
+    rules = ["tcp dport 22 tcp dport set 2222", *services(SERVICES), "drop"]
+    assert "vmap" not in after(service_search.PASS, ruleset(chain("host", rules)))
+
+
+def guests(sets: Iterable[tuple[str, Iterable[int]]]) -> str:
+    found = list(sets)
+    chains = [chain(f"guest-{name}", [*services(ports), "drop"]) for name, ports in found]
+    entry = ", ".join(f'"{name}" : goto guest-{name}' for name, _ in found)
+    return ruleset(*chains, base=f"iifname vmap {{ {entry} }}")
+
+
+def test_guests_with_other_services_share_a_chain() -> None:
+    text = guests([("t1", SERVICES), ("t2", SERVICES[2:]), ("t3", (*SERVICES, 8006))])
+    searched = after(service_search.PASS, text)
+    found = after(service_ports.PASS, searched)
+    assert found.count("chain ") == 2
+    assert '"t3" . tcp . 8006 : accept' in found
+    assert '"t2" . tcp . 22' not in found
+    assert_loads(found)
+
+
+def test_a_chain_with_another_caller_stays() -> None:
+    text = guests([("t1", SERVICES), ("t2", SERVICES[2:])]).replace(
+        "iifname vmap", "udp dport 1 jump guest-t1; iifname vmap"
+    )
+    found = after(service_ports.PASS, after(service_search.PASS, text))
+    assert "chain guest-t1" in found
+    assert "chain guest-t2" in found
+
+
+@pytest.mark.parametrize(
+    ("node", "most"),
+    [
+        ("s10", {"out-FORWARD": 18, "in-FORWARD": 25, "reject-in": 17}),
+        ("s200", {"out-FORWARD": 22, "in-FORWARD": 20, "reject-in": 26}),
+    ],
+)
+def test_worst_steps_for_guests_of_a_node(shared: Path, node: str, most: dict[str, int]) -> None:
+    folder = shared / "pve-corpus" / node
+    names = ("iptables-save", "ip6tables-save", "ipset-save", "ebtables-save")
+    sink = DiagnosticSink()
+    reading = read_inputs([SourceFile(name, (folder / name).read_text()) for name in names], sink, FileAccess())
+    assert reading is not None
+    host = Host(addresses=(ip_interface("10.0.0.1/24"),))
+    before = bridged_translation(reading.ruleset, host).ruleset
+    costs = run_passes(before, PASSES, prove=False).costs_after
+    found = {item.chain: item.worst.steps for item in costs if item.chain in most}
+    assert {chain: steps for chain, steps in found.items() if steps > most[chain]} == {}
+    assert found.keys() == most.keys()
