@@ -90,9 +90,10 @@ def translate(sources: Sequence[SourceFile], settings: Settings, sink: Diagnosti
     if left_out and not _forbids(sink, left_out):
         original = _part(original, sink)
     host = reading.host.joined(settings.host)
-    shaped = _shaped(original, host, settings, sink)
+    faulty = bool(verify(original))  # loops of jumps, told when it is printed; nobody may follow them before
+    shaped = original if faulty else _shaped(original, host, settings, sink)
     work = _Work(sources, settings, files, original, host, reading.read, left_out, shaped is not original)
-    if not settings.optimize or sink.errors:
+    if faulty or not settings.optimize or sink.errors:
         return _finished(work, shaped, sink)
     return _optimized(work, shaped, sink)
 

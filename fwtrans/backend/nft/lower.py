@@ -24,7 +24,7 @@ from fwtrans.ir.effect import Count, SetHelper, SetSecmark, SetTimeoutPolicy
 from fwtrans.ir.fields import Family
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.stateful import ConnectionCount, Limit, Quota, StatefulTest
-from fwtrans.ir.verdict import Drop, Goto, Return, Verdict
+from fwtrans.ir.verdict import Dispatch, Drop, Goto, Return, Verdict
 from fwtrans.ir.walk import uses_conntrack
 from fwtrans.source import Span
 
@@ -253,6 +253,7 @@ class _TableLowering:
 
     def _chain(self, chain: Chain, flat: list[tuple[Rule, tuple[FlatRule, ...]]]) -> nft.Chain:
         drops = chain.base is not None and not chain.base.accepts
+        apart = drops and any(self._may_slip_out(rule.verdict) for rule, _ in flat)
         rules: list[nft.Rule] = []
         for rule, copies in flat:
             for number, (steps, verdict) in enumerate(copies):
@@ -260,7 +261,7 @@ class _TableLowering:
                     counter = self._counter(rule, first=number == 0)
                     if counter is None and verdict is None and steps and all(_only_tests(step) for step in steps):
                         counter = nft.Counter()
-                    end = self._explicit(verdict) if drops else verdict
+                    end = self._explicit(verdict) if drops and not apart else verdict
                     statements = statements_of(steps, end, self, counter)
                     if not statements:
                         continue
@@ -272,6 +273,8 @@ class _TableLowering:
                     self._report(refused, rule)
                     break
         base = None
+        if apart:
+            rules = [nft.Rule((nft.Verdict(nft.VerdictKind.JUMP, self._rules_apart(chain, tuple(rules))),))]
         if chain.base is not None:
             if drops:
                 rules.append(self._policy_drop(chain))
@@ -282,6 +285,20 @@ class _TableLowering:
                 devices=(chain.base.device,) if chain.base.device else (),
             )
         return nft.Chain(name=self._chains[chain.name], base=base, rules=tuple(rules))
+
+    def _may_slip_out(self, verdict: Verdict | None) -> bool:
+        """Tell whether a look-up may end in a `return` or `goto`, which would pass by the drop at a base chain's end."""
+        if not isinstance(verdict, Dispatch):
+            return False
+        elements = next(item.elements for item in self.table.maps if item.name == verdict.map_name)
+        return any(isinstance(element.value, (Return, Goto)) for element in elements)
+
+    def _rules_apart(self, chain: Chain, rules: tuple[nft.Rule, ...]) -> str:
+        """Return the name of a chain of its own for a base chain's rules; what comes back from it is dropped."""
+        name = legal_name(f"{self._chains[chain.name]}-rules", self._taken_chains, NameKind.CHAIN)
+        self._taken_chains.add(name)
+        self._helpers.append(nft.Chain(name=name, rules=rules))
+        return name
 
     def _explicit(self, verdict: Verdict | None) -> Verdict | None:
         """Return what a verdict means in a base chain whose policy is a drop at its end."""
