@@ -149,6 +149,31 @@ def test_a_reordering_without_effect_is_silent(reviewed: Callable[..., Review]) 
     assert (found.entries, found.structure) == ((), ())
 
 
+def test_guests_that_are_gone_are_one_line_for_each_direction(
+    reviewed: Callable[..., Review],
+) -> None:
+    found = reviewed(
+        Seed("103.fw", "enable: 1", "enable: 0"),
+        Seed("106.fw", "enable: 1", "enable: 0"),
+    )
+    what = "everything that its rules denied"
+    assert told(found) == [
+        ("newly allowed", "from guests 103 and 106", what),
+        ("newly allowed", "to guests 103 and 106", what),
+    ]
+    assert {entry.cause for entry in found.entries} == {"2 guests are gone"}
+
+
+def test_a_dump_says_the_same_as_its_configuration(shared: Path) -> None:
+    place = shared / "pve-corpus" / "s50"
+    paths = str(place), str(place / "input")
+    sink = DiagnosticSink()
+    found = review_sides(*(read_paths([path], sink) for path in paths), sink, FileAccess(paths))
+    assert found is not None
+    assert found.equal
+    assert found.structure == ()
+
+
 def test_two_changes_at_once_are_two_lines(reviewed: Callable[..., Review]) -> None:
     found = reviewed(
         Seed("100.fw", "policy_out: REJECT", "policy_out: ACCEPT"),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir.effect import Assign, Count, Log
 from fwtrans.ir.match import FieldTest, MemberTest
+from fwtrans.ir.rule import is_pure
 from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.walk import flat_steps
 from fwtrans.semantics.compiler import Spot
@@ -297,7 +298,7 @@ def _of_chain(old: tuple[Table, Chain], new: tuple[Table, Chain], sets: set[str]
     before = [at for at, rule in enumerate(old[1].rules) if _matters(rule)]
     after = [at for at, rule in enumerate(new[1].rules) if _matters(rule)]
     matcher = SequenceMatcher(
-        None, [old[1].rules[at] for at in before], [new[1].rules[at] for at in after], autojunk=False
+        None, [meaning(old[1].rules[at]) for at in before], [meaning(new[1].rules[at]) for at in after], autojunk=False
     )
     removed: list[int] = []
     added: list[int] = []
@@ -320,6 +321,19 @@ def _of_chain(old: tuple[Table, Chain], new: tuple[Table, Chain], sets: set[str]
         yield RuleChange(Sited(*old, -1), Sited(*new, -1))
 
 
+def meaning(rule: Rule) -> Hashable:
+    """Return what a rule does, whatever the order of tests that change nothing is."""
+    found: list[Hashable] = []
+    run: set[Hashable] = set()
+    for step in rule.steps:
+        if is_pure(step):
+            run.add(step)
+            continue
+        found.extend((frozenset(run), step))
+        run = set()
+    return (*found, frozenset(run), rule.verdict)
+
+
 def _policy(chain: Chain) -> Hashable:
     return chain.base and (chain.base.hook, chain.base.priority, chain.base.kind, chain.base.accepts)
 
@@ -328,10 +342,10 @@ def _single(
     old: tuple[Table, Chain], new: tuple[Table, Chain], removed: Sequence[int], added: Sequence[int]
 ) -> Iterator[RuleChange]:
     """Yield what stands alone; a rule that went in one place and came in another has moved."""
-    gone = {old[1].rules[at] for at in removed}
-    come = {new[1].rules[at] for at in added}
-    yield from (RuleChange(Sited(*old, at), None, moved=old[1].rules[at] in come) for at in removed)
-    yield from (RuleChange(None, Sited(*new, at), moved=new[1].rules[at] in gone) for at in added)
+    gone = {meaning(old[1].rules[at]) for at in removed}
+    come = {meaning(new[1].rules[at]) for at in added}
+    yield from (RuleChange(Sited(*old, at), None, moved=meaning(old[1].rules[at]) in come) for at in removed)
+    yield from (RuleChange(None, Sited(*new, at), moved=meaning(new[1].rules[at]) in gone) for at in added)
 
 
 def _paired(old: Chain, new: Chain, gone: Sequence[int], come: Sequence[int]) -> list[tuple[int, int]]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fwtrans.semantics.regions import Part, Region, Regions
     from fwtrans.source import Origin
 
+_GUEST = re.compile(r"^guest \d+")
 _MOST_STEPS = 60
 _TELLING = (
     known.L4PROTO, known.ICMP_TYPE, known.ICMP6_TYPE, known.IP_SADDR, known.IP6_SADDR, known.IP_DADDR, known.IP6_DADDR,
@@ -104,7 +105,7 @@ def joined(entries: Iterable[Entry]) -> list[Entry]:
     """Return entries with those that say the same of several guests as one."""
     alike: dict[Hashable, list[Entry]] = {}
     for entry in entries:
-        cause = entry.cause if not entry.explained else ""
+        cause = _GUEST.sub("guest", entry.cause) if not entry.explained else ""
         alike.setdefault((entry.category, entry.way, entry.what, cause, entry.group, entry.explained), []).append(entry)
     return [_together(group) for group in alike.values()]
 
@@ -113,7 +114,11 @@ def _together(group: Sequence[Entry]) -> Entry:
     if len(group) == 1:
         return group[0]
     first = group[0]
+    causes = list(dict.fromkeys(entry.cause for entry in group))
+    guests = {guest for entry in group for guest in entry.guests}
+    of_many = _GUEST.sub(f"{counted(len(guests), 'guest')}", first.cause).replace(" is ", " are ")
     return first._replace(
+        cause=first.cause if len(causes) == 1 or first.explained else of_many,
         guests=tuple(sorted({guest for entry in group for guest in entry.guests}, key=_by_number)),
         before=tuple(dict.fromkeys(text for entry in group for text in entry.before)),
         now=tuple(dict.fromkeys(text for entry in group for text in entry.now)),
