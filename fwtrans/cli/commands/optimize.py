@@ -25,7 +25,7 @@ def optimize(
         list[str] | None, typer.Option("--skip", help="Leave out a pass, by its name", show_default=False)
     ] = None,
 ) -> Result:
-    """Make an nftables ruleset faster, and prove that it still does the same.
+    """Make an nftables ruleset faster, proved to do the same.
 
     Every pass is proved; one that is not is left out and told. Rules that fwtrans does not understand stay as they are.
 
