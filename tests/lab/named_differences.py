@@ -269,10 +269,14 @@ def _own_fragments_pass(judged: Judged) -> bool:
 
 
 def _has_no_rules(judged: Judged) -> bool:
-    """Tell whether a guest gets what the rules for all guests deny, because no rule names it."""
-    found = (guest.name for guest in judged.topology.guests if guest.firewalled)
+    """Tell whether a guest gets, or sends with a tag, what the rules for all guests deny, because no rule names it.
+
+    Without a tag the rules at forward still hold for what it sends.
+    """
+    unnamed = {guest.name for guest in judged.topology.guests if guest.firewalled} - judged.named
+    sends = judged.before.sender in unnamed and judged.is_direct(judged.before.sender) and judged.has_tag
     return (
-        judged.receiver in {*found} - judged.named
+        (judged.receiver in unnamed or sends)
         and judged.what <= {"arrival", "logs", "ct_mark"}
         and judged.after.seen_at == (judged.receiver,)
         and not judged.before.seen_at

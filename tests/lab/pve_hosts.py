@@ -141,7 +141,9 @@ def probes_for(topology: PveTopology, ports: Ports = MANY, *, most_ends: int = 4
             if HOST in {source, target} or _near(places[source], places[target], uplinks & {source, target})
             else places[source][0]
         )
-        if routed and not topology.vlan_aware and any(places[name][1] is not None for name in (source, target)):
+        is_tagged = any(places[name][1] is not None for name in (source, target) if name != HOST)
+        if routed and is_tagged and (not topology.vlan_aware or uplinks & {source, target}):
+            # the host is not in that VLAN: bridges flood such frames as far as they have learned its address
             continue
         for probe in _between(source, target, topology, ports):
             if not routed:
@@ -170,7 +172,9 @@ def _between(source: str, target: str, topology: PveTopology, ports: Ports) -> I
             yield replace(base, id=f"{way}: udp{sign} {port}", dport=port, follow=_CONVERSATION)
         yield replace(base, id=f"{way}: echo{sign}", kind=Kind.ECHO, dport=0, follow=(Follow.REPLY,))
         yield replace(base, id=f"{way}: related{sign}", follow=(Follow.RELATED,))
-        yield replace(tcp, id=f"{way}: reset{sign}", follow=(Follow.RESET,))
+        if target != HOST:
+            # the host has answered by itself by then
+            yield replace(tcp, id=f"{way}: reset{sign}", follow=(Follow.RESET,))
         yield replace(tcp, id=f"{way}: never asked{sign}", flags=0x12)
         yield replace(tcp, id=f"{way}: all flags{sign}", flags=0x29)
         yield replace(tcp, id=f"{way}: no flags{sign}", flags=0)
