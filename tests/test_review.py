@@ -46,7 +46,7 @@ def reviewed(input_folder: Path, tmp_path: Path) -> Callable[..., Review]:
             (place / name).write_text(text, encoding="utf-8")
         sink = DiagnosticSink()
         paths = str(input_folder), str(place)
-        found = review_sides(*(read_paths([path], sink) for path in paths), sink, FileAccess(paths))
+        found = review_sides(read_paths([paths[0]], sink), read_paths([paths[1]], sink), sink, FileAccess(paths))
         assert found is not None, sink.found
         assert found.exact
         assert found.by_rule
@@ -168,7 +168,7 @@ def test_a_dump_says_the_same_as_its_configuration(shared: Path) -> None:
     place = shared / "pve-corpus" / "s50"
     paths = str(place), str(place / "input")
     sink = DiagnosticSink()
-    found = review_sides(*(read_paths([path], sink) for path in paths), sink, FileAccess(paths))
+    found = review_sides(read_paths([paths[0]], sink), read_paths([paths[1]], sink), sink, FileAccess(paths))
     assert found is not None
     assert found.equal
     assert found.structure == ()
@@ -187,7 +187,7 @@ def test_proxmox_firewall_against_pve_firewall(shared: Path) -> None:
     place = shared / "proxmox-firewall-corpus" / "10"
     paths = str(place / "input"), str(place / "ruleset.nft")
     sink = DiagnosticSink()
-    found = review_sides(*(read_paths([path], sink) for path in paths), sink, FileAccess(paths))
+    found = review_sides(read_paths([paths[0]], sink), read_paths([paths[1]], sink), sink, FileAccess(paths))
     assert found is not None
     assert found.exact
     names = {entry.explained for entry in found.entries}

@@ -83,7 +83,11 @@ def _interfaces(collection: Collection, root: Path) -> None:
     collection.add("interfaces", "/etc/network/interfaces", _without_secrets(collection, "interfaces", text))
     for path in sorted(top.rglob("*")):
         name = str(path.relative_to(top))
-        if name != "interfaces" and path.is_file() and (name.startswith("interfaces.d/") or f"/etc/network/{name}" in text):
+        if (
+            name != "interfaces"
+            and path.is_file()
+            and (name.startswith("interfaces.d/") or f"/etc/network/{name}" in text)
+        ):
             found = _read(path)
             if found is None:
                 collection.miss(f"/etc/network/{name}", "it cannot be read", matters=True)

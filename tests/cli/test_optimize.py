@@ -16,7 +16,7 @@ from fwtrans.optimizer.registry import PASSES
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from click.testing import Result
+    from typer.testing import Result
 
 RULES = "\n  ".join(f"tcp dport {port} accept" for port in (22, 25, 80, 110, 143, 443, 993))
 RULESET = (

@@ -10,12 +10,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from fwtrans.lab.kernels import SETTING
 from tests.places import FIXTURES, REPOSITORY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 pytestmark = pytest.mark.netns
 
@@ -42,7 +46,9 @@ table ip t {
 LAB = [sys.executable, "-m", "fwtrans", "lab"]
 
 
-def run(*words: str, cwd: Path = REPOSITORY, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(
+    *words: str, cwd: Path = REPOSITORY, environment: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*LAB, *words], capture_output=True, text=True, check=False, cwd=cwd, timeout=300,
         env={**os.environ, **environment},
@@ -186,11 +192,12 @@ def test_nothing_is_left_behind_when_it_is_interrupted(how: signal.Signals, tmp_
         assert lab.returncode == 130
     if how is signal.SIGKILL:
         # nobody was there to clean up: the next run does it
-        run(str(HOST), str(SCRIPT), "--kernel", "uml", TMPDIR=str(scratch), **{SETTING: "/bin/false"})
+        other = {"TMPDIR": str(scratch), SETTING: "/bin/false"}
+        run(str(HOST), str(SCRIPT), "--kernel", "uml", environment=other)
     assert not list(scratch.iterdir())
 
 
 def test_other_kernels_are_set_by_a_variable(small: str) -> None:
-    done = run(small, small, "--kernel", "uml", **{SETTING: ""})
+    done = run(small, small, "--kernel", "uml", environment={SETTING: ""})
     assert done.returncode == 3
     assert SETTING in done.stderr

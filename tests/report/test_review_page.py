@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from playwright.sync_api import sync_playwright
@@ -88,7 +88,7 @@ def browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def opened(browser: Browser, place: Path, found: Review, **options: object) -> Iterator[Opened]:
+def opened(browser: Browser, place: Path, found: Review, **options: Any) -> Iterator[Opened]:
     file = place / "review.html"
     file.write_text(review_html(found, f"old {HOSTILE}", "new"), encoding="utf-8")
     context = browser.new_context(**options)
