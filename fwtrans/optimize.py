@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fwtrans.optimizer import cuts
 from fwtrans.optimizer.pipeline import Optimized, run_passes
 from fwtrans.optimizer.registry import PASSES
+from fwtrans.optimizer.size import size_of
 
 if TYPE_CHECKING:
     from fwtrans.ir.ruleset import Ruleset
@@ -14,9 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the caller may choose. `skip` are names of passes to leave out."""
+    """What the caller may choose. `skip` are names of passes to leave out.
+
+    `size_factor` is how many times as big a long list may become as a search.
+    """
 
     verify: bool = True
+    size_factor: float = cuts.MOST_GROWTH
     skip: frozenset[str] = frozenset()
 
 
@@ -25,5 +31,6 @@ _DEFAULT = Settings()
 
 def optimize_ruleset(ruleset: Ruleset, settings: Settings = _DEFAULT) -> Optimized:
     """Return the optimised ruleset; every pass is proved unless the settings say otherwise."""
-    passes = (item for item in PASSES if item.name not in settings.skip)
+    sized = cuts.sized(settings.size_factor, size_of(ruleset).entries)
+    passes = (sized if item is cuts.PASS else item for item in PASSES if item.name not in settings.skip)
     return run_passes(ruleset, passes, prove=settings.verify)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence
 
     from fwtrans.ir.fields import Field
+    from fwtrans.ir.match import ValueSet
     from fwtrans.ir.names import NamePattern
     from fwtrans.optimizer.clauses import Clause
 
@@ -97,7 +98,7 @@ class Boxes:
     """The boxes of a list of clauses. `names` are the interface names behind the numbers of an axis of names.
 
     Rules of one class in `classes` decide alike, so that their order is all the same; `split` are the rules that a box
-    does not say whole.
+    does not say whole. `always` is what all packets of the table have in common.
     """
 
     clauses: Sequence[Clause]
@@ -107,9 +108,10 @@ class Boxes:
     names: Mapping[Field, tuple[NamePattern, ...]]
     classes: tuple[int, ...]
     split: frozenset[int]
+    always: Mapping[Field, ValueSet]
 
     @classmethod
-    def of(cls, clauses: Sequence[Clause]) -> Boxes:
+    def of(cls, clauses: Sequence[Clause], always: Mapping[Field, ValueSet] | None = None) -> Boxes:
         """Return the boxes of clauses whose order may matter wherever they are not plain and of one verdict."""
         fields = in_order({field for clause in clauses for field in clause.tests if _is_axis(field)})
         names = {field: _names(field, clauses) for field in fields if field.kind is FieldKind.NAME}
@@ -117,7 +119,7 @@ class Boxes:
         boxes = tuple(
             box for number, clause in enumerate(clauses) for box in _boxes(number, clause, fields, full, names)
         )
-        return cls(clauses, fields, boxes, full, names, _classes(clauses), _split(clauses, boxes, fields))
+        return cls(clauses, fields, boxes, full, names, _classes(clauses), _split(clauses, boxes, fields), always or {})
 
 
 class Overlaps:

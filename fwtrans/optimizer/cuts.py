@@ -18,6 +18,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fwtrans.ir.effect import Log
+from fwtrans.ir.fields import NFPROTO, Family
+from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import KeyPart
 from fwtrans.ir.names import NamePattern
 from fwtrans.ir.rule import Rule, is_pure
@@ -31,12 +33,15 @@ from fwtrans.optimizer.clauses import Clause, Clauses
 from fwtrans.optimizer.depth import room_below
 from fwtrans.optimizer.keys import guard
 from fwtrans.optimizer.names import Names, digest
-from fwtrans.optimizer.search import Cut, Effort, Leaf, Node, Search, is_verdict
+from fwtrans.optimizer.search import Cut, Effort, Leaf, Node, Row, Search, is_verdict
+from fwtrans.optimizer.size import size_of
 from fwtrans.optimizer.steps import rule_price
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from fwtrans.ir.fields import Field
+    from fwtrans.ir.match import ValueSet
     from fwtrans.ir.ruleset import Ruleset, Table
     from fwtrans.ir.sets import Part
     from fwtrans.ir.verdict import Verdict
@@ -44,20 +49,37 @@ if TYPE_CHECKING:
 
 SHORTEST = 24
 MOST_GROWTH = 4
-# Longer runs are searched with less effort: the time grows faster than the run.
-MANY_RULES = 2000
-_EFFORTS = (Effort(8, 2, 4, 1), Effort(5, 2, 4, 2), Effort(5, 2, 8, 3), Effort(3, 3, 8, 4))
+# A search that takes more than half the steps is not worth its size.
+LEAST_GAIN = 2
+# What a rule of a run takes that turns a packet away at its first or second test.
+NANOSECONDS_A_RULE = 16
+# So many rules may stand in tables in front of the search.
+FIRST_RULES = (6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192)
+_EFFORTS = (Effort(6, 2, 4, 1.5), Effort(6, 2, 8, 2), Effort(6, 2, 16, 3), Effort(6, 2, 32, 4))
 
 
-def run(ruleset: Ruleset) -> Passed:
-    """Return the ruleset with searches in the place of long runs."""
-    return each_table(ruleset, _table)
+def sized(factor: float = MOST_GROWTH, entries: int = 0) -> Pass:
+    """Return the pass with a limit of its own: a search has no more rules and elements than so many times the run's.
+
+    `entries` is the size of a ruleset before other passes; what they saved may be spent here.
+    """
+
+    def run(ruleset: Ruleset) -> Passed:
+        spare = max(factor * (entries - size_of(ruleset).entries), 0)
+        longest = max((chain for table in ruleset.tables for chain in table.chains), key=_length, default=None)
+        return each_table(ruleset, lambda table, declined: _table(table, declined, factor, longest, spare))
+
+    return Pass("cuts", "a long run of rules becomes look-ups that lead to a few rules each", run)
 
 
-PASS = Pass("cuts", "a long run of rules becomes look-ups that lead to a few rules each", run)
+def _length(chain: Chain) -> int:
+    return len(chain.rules)
 
 
-def _table(table: Table, declined: list[str]) -> Table:
+PASS = sized()
+
+
+def _table(table: Table, declined: list[str], factor: float, longest: Chain | None, spare: float) -> Table:
     clauses = Clauses(table)
     names = Names(table)
     room: dict[str, int] | None = None
@@ -66,7 +88,9 @@ def _table(table: Table, declined: list[str]) -> Table:
         if len(chain.rules) < SHORTEST:
             continue
         room = room_below(table) if room is None else room
-        addition = _Cutting(chain, clauses, names, room[chain.name], declined).run()
+        addition = _Cutting(
+            chain, clauses, names, room[chain.name], declined, table.family, factor, spare if chain is longest else 0
+        ).run()
         if addition is not None:
             additions.append(addition)
     return with_additions(table, additions) if additions else table
@@ -81,6 +105,9 @@ class _Cutting:
     names: Names
     room: int
     declined: list[str]
+    family: Family
+    factor: float
+    spare: float
     _chains: list[Chain] = field(default_factory=list)
     _maps: list[NamedMap] = field(default_factory=list)
     _made: dict[tuple[Rule, ...], str] = field(default_factory=dict)
@@ -94,9 +121,9 @@ class _Cutting:
             if clause is not None and _decides_for_good(clause):
                 waiting.append(clause)
                 continue
-            found = self._search(waiting)
+            found = self._search(waiting, at_end=rule is None)
             changed = changed or found is not None
-            rules.extend([item.rule for item in waiting] if found is None else self._root(found))
+            rules.extend([item.rule for item in waiting] if found is None else self._root(found, at_end=rule is None))
             waiting = []
             if rule is not None:
                 rules.append(rule)
@@ -104,22 +131,31 @@ class _Cutting:
             return None
         return Addition(replace(self.chain, rules=tuple(rules)), tuple(self._chains), tuple(self._maps))
 
-    def _search(self, run_: Sequence[Clause]) -> Node | None:
+    def most(self, count: int) -> float:
+        """Return how many rules and elements may stand in the place of so many rules."""
+        return self.factor * count + self.spare
+
+    def _search(self, run_: Sequence[Clause], *, at_end: bool) -> Node | None:
         if len(run_) < SHORTEST:
             return None
         where = f"chain {self.chain.name}, {len(run_)} rules"
-        boxes = Boxes.of(run_)
+        always = _always(self.family)
+        boxes = Boxes.of(run_, always)
         best: Node | None = None
-        for effort in _EFFORTS if len(run_) <= MANY_RULES else _EFFORTS[:2]:
+        for effort in _EFFORTS:
             node = Search(boxes, effort).build()
-            if node.size > MOST_GROWTH * len(run_) or depth_of(node) + 1 > self.room:
+            if node.size > self.most(len(run_)):
                 break
-            if best is None or node.steps < best.steps:
+            found = _behind_first(run_, node, effort, always, at_end=at_end)
+            if found is None or found.size > self.most(len(run_)) or depth_of(found) + 1 > self.room:
+                continue
+            node = found
+            if best is None or (node.steps, node.size) < (best.steps, best.size):
                 best = node
         if best is None:
-            self.declined.append(f"{where}: a search would be more than {MOST_GROWTH} times as big, or too deep")
+            self.declined.append(f"{where}: a search would be more than {self.factor:g} times as big, or too deep")
             return None
-        if time_of(best) >= sum(10 for _ in run_):
+        if best.steps * LEAST_GAIN >= len(run_) or time_of(best) >= NANOSECONDS_A_RULE * len(run_):
             self.declined.append(f"{where}: look-ups would be no cheaper")
             return None
         return best
@@ -130,19 +166,31 @@ class _Cutting:
         if isinstance(node, Leaf):
             return node.rules
         rest = self._rules(node.rest)
+        if isinstance(node, Row):
+            return (*node.rules, *rest)
+        return (self._look_up(node), *rest)
+
+    def _look_up(self, node: Cut) -> Rule:
         leads = Goto if node.whole else Jump
         values = {id(branch): self._value(branch, leads) for _, branch in node.branches}
         elements = tuple(MapElement(key, values[id(branch)]) for key, branch in node.branches)
         name = self.names.new(self.chain.name, "by", *(item.name for item in node.key))
         self._maps.append(NamedMap(name, node.key, "verdict", elements, self.chain.origin))
         origins = tuple(dict.fromkeys(_origins(node)))
-        return (Rule(guard(node.key), Dispatch(tuple(map(KeyPart, node.key)), name), origins), *rest)
+        return Rule(guard(node.key), Dispatch(tuple(map(KeyPart, node.key)), name), origins)
 
-    def _root(self, node: Node) -> tuple[Rule, ...]:
-        """Return the rules that stand in the run's place: the search, or where it uses goto, a jump to it."""
+    def _root(self, node: Node, *, at_end: bool) -> tuple[Rule, ...]:
+        """Return the rules that stand in the run's place.
+
+        A goto would leave the rules behind the run out: where there are any, what uses it is reached by a jump.
+        """
+        if at_end or not _has_whole(node):
+            return self._rules(node)
+        if isinstance(node, Row):
+            return (*node.rules, *self._root(node.rest, at_end=False))
+        if isinstance(node, Cut) and not node.whole:
+            return (self._look_up(node), *self._root(node.rest, at_end=False))
         rules = self._rules(node)
-        if not _has_whole(node):
-            return rules
         name = self.names.new(self.chain.name, "cut")
         self._chains.append(Chain(name, rules, origin=self.chain.origin))
         return (Rule((), Jump(name), tuple(dict.fromkeys(_origins(node)))),)
@@ -164,6 +212,47 @@ class _Cutting:
         return leads(self._made[rules])
 
 
+def _always(family: Family) -> dict[Field, ValueSet]:
+    """Return what all packets of a table have in common, as far as addresses need it."""
+    protocol = {Family.IP: 2, Family.IP6: 10}.get(family)
+    return {} if protocol is None else {NFPROTO: IntervalSet.single(8, protocol)}
+
+
+def _behind_first(
+    run_: Sequence[Clause], node: Node, effort: Effort, always: Mapping[Field, ValueSet], *, at_end: bool
+) -> Node | None:
+    """Return the search behind tables for the first rules, so that no packet takes more steps than before.
+
+    Whoever comes to the search then has passed as many rules before as the whole costs; None where that is nowhere so.
+    """
+    if node.steps <= 1:
+        return node
+    for count in FIRST_RULES:
+        if count >= len(run_) or count < node.steps:
+            continue
+        front = Search(Boxes.of(run_[:count], always), effort).tables(count)
+        if front is None or front.steps + node.steps > count + 1:
+            continue
+        rest = Search(Boxes.of(run_[count:], always), effort).build()
+        jump = int(_has_whole(rest) and not at_end)
+        if front.steps + rest.steps + jump <= count + 1:
+            return _joined(front, rest)
+    return None
+
+
+def _joined(front: Node, rest: Node) -> Node:
+    """Return tables with a search behind the last of them."""
+    if isinstance(front, Leaf):
+        return Row(front.rules, rest) if front.rules else rest
+    behind = _joined(front.rest, rest)
+    if isinstance(front, Row):
+        return Row(front.rules, behind)
+    most = front.steps - 1 - front.rest.steps
+    return front._replace(
+        rest=behind, steps=1 + max(most, behind.steps), size=front.size - front.rest.size + behind.size
+    )
+
+
 def _decides_for_good(clause: Clause) -> bool:
     """Tell whether a rule, once its tests hold, ends the packet, and before that does nothing but log."""
     if not isinstance(clause.verdict, TERMINAL) or clause.writes:
@@ -179,19 +268,27 @@ def _origins(node: Node) -> Iterator[Origin]:
         for rule in node.rules:
             yield from rule.origins
         return
+    if isinstance(node, Row):
+        yield from _origins(Leaf(node.rules))
+        yield from _origins(node.rest)
+        return
     for branch in {id(branch): branch for _, branch in node.branches}.values():
         yield from _origins(branch)
     yield from _origins(node.rest)
 
 
 def _has_whole(node: Node) -> bool:
-    return isinstance(node, Cut) and (node.whole or _has_whole(node.rest))
+    if isinstance(node, Leaf):
+        return False
+    return (isinstance(node, Cut) and node.whole) or _has_whole(node.rest)
 
 
 def depth_of(node: Node) -> int:
     """Return how many jumps lead to the lowest branch."""
     if isinstance(node, Leaf):
         return 0
+    if isinstance(node, Row):
+        return depth_of(node.rest)
     branches = {id(branch): branch for _, branch in node.branches}.values()
     return max(1 + max(map(depth_of, branches)), depth_of(node.rest))
 
@@ -200,10 +297,18 @@ def time_of(node: Node) -> float:
     """Return what the worst packet takes, by the model."""
     if isinstance(node, Leaf):
         return sum(rule_price(rule).nanoseconds for rule in node.rules)
-    exact = all(_is_exact(part) for key, _ in node.branches for part in key)
-    look_up = cost.HASH if exact else cost.interval_cost(len(node.branches))
+    if isinstance(node, Row):
+        return time_of(Leaf(node.rules)) + time_of(node.rest)
     branches = {id(branch): branch for _, branch in node.branches}.values()
-    return look_up + cost.JUMP + max(map(time_of, branches)) + time_of(node.rest)
+    return _look_up_time(node) + cost.JUMP + max(map(time_of, branches)) + time_of(node.rest)
+
+
+def _look_up_time(node: Cut) -> float:
+    if all(_is_exact(part) for key, _ in node.branches for part in key):
+        return cost.HASH
+    if len(node.key) > 1:
+        return cost.pipapo_cost(len(node.key), len(node.branches))
+    return cost.interval_cost(len(node.branches))
 
 
 def _is_exact(part: Part) -> bool:

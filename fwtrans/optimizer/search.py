@@ -25,8 +25,9 @@ from fwtrans.ir.names import NameSet
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.verdict import Accept, Drop, Goto, Jump, Return
 from fwtrans.optimizer.boxes import Overlaps, met_range, numbers_of
-from fwtrans.optimizer.clauses import narrowed, settled_by, without_settled
+from fwtrans.optimizer.clauses import narrowed, settled_by, within, without_settled
 from fwtrans.optimizer.steps import rule_price
+from fwtrans.optimizer.tuples import RANGED, Entry, layers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from fwtrans.ir.sets import Part
     from fwtrans.optimizer.boxes import Box, Boxes, Range
     from fwtrans.optimizer.clauses import Clause
+    from fwtrans.optimizer.tuples import Layer
 
 Region = tuple["Range", ...]
 
@@ -71,6 +73,23 @@ class Cut(NamedTuple):
     whole: bool = False
 
 
+class Row(NamedTuple):
+    """Rules, and what is tried behind them."""
+
+    rules: tuple[Rule, ...]
+    rest: Node
+
+    @property
+    def steps(self) -> int:
+        """Return the steps of a packet that passes all."""
+        return Leaf(self.rules).steps + self.rest.steps
+
+    @property
+    def size(self) -> int:
+        """Return how many rules and elements stand here."""
+        return len(self.rules) + self.rest.size
+
+
 # How many of the likeliest cuts are looked at closely.
 TRIED = 6
 # What a rule of a branch needs of the budget at least, so that the branch is not left as it is for want of room.
@@ -78,8 +97,11 @@ LEAST_ROOM = 1.3
 # In lists of no more rules than this each is held against all before it.
 MOST_COMPARED = 64
 
-Node = Leaf | Cut
+Node = Leaf | Cut | Row
 NOTHING_LEFT = Leaf(())
+# Longer lists are not tried as tables, and of more tables than this a search is made.
+MOST_IN_TABLES = 256
+MOST_TABLES = 24
 
 
 class Effort(NamedTuple):
@@ -87,13 +109,14 @@ class Effort(NamedTuple):
 
     `leaf` is the longest leaf that stays, `copies` how often a rule may stand in branches of one cut, `conflicts` how many
     rules may be taken in front of one because they come before it and decide otherwise, and `growth` the size that whole
-    cuts aim at, as a multiple of the list's.
+    cuts aim at, as a multiple of the list's. A list that needs no more than `tables` is not cut any more.
     """
 
     leaf: int
     copies: float
     conflicts: int
     growth: float
+    tables: int = 1
 
 
 class _Candidate(NamedTuple):
@@ -134,11 +157,101 @@ class Search:
         leaf = self._leaf(boxes, region, known)
         if leaf.steps <= self.effort.leaf:
             return leaf
+        tables = self._tables(boxes, region, known)
+        other = tables if tables is not None and tables.steps < leaf.steps else leaf
+        if other is tables and other.steps <= self.effort.tables:
+            return other
         best = self._best(boxes, region, budget)
         if best is None:
-            return leaf
+            return other
         found = self._whole_cut(best, region, known, budget) if best.cells else self._cut(best, region, known, budget)
-        return found if found.steps < leaf.steps else leaf
+        return found if (found.steps, found.size) < (other.steps, other.size) else other
+
+    # --- tables ---
+
+    def tables(self, most: int) -> Node | None:
+        """Return the whole list as tables, no more than so many."""
+        for number, group in groupby(self.boxes.boxes, key=lambda box: box.rule):
+            self._of_rule[number] = tuple(group)
+        return self._tables(self.boxes.boxes, self.boxes.full, 0, most)
+
+    def _tables(self, boxes: Sequence[Box], region: Region, known: int, most: int = MOST_TABLES) -> Node | None:
+        if len(boxes) > MOST_IN_TABLES:
+            return None
+        there = {known: self._there(known)}
+        entries: list[Entry] = []
+        for place, box in enumerate(boxes):
+            asked = box.asked | known
+            if asked not in there:
+                there[asked] = self._there(asked)
+            entries.append(self._entry(place, box, region, known, there[asked]))
+        layers = layers_of(entries, most)
+        if layers is None:
+            return None
+        node: Node = NOTHING_LEFT
+        for layer in reversed(layers):
+            node = self._layer(layer, boxes, region, known, node)
+        return node
+
+    def _there(self, asked: int) -> int:
+        """Return the axes of which every packet has a value that has one in the asked axes."""
+        settled = settled_by({self.boxes.fields[at]: full_values(self.boxes.fields[at]) for at in numbers_of(asked)})
+        settled = {**self.boxes.always, **settled}
+        found = asked
+        for at, wanted in enumerate(self.boxes.fields):
+            needed = settled_by({wanted: full_values(wanted)})
+            if wanted in RANGED and all(
+                item in settled and within(settled[item], values)
+                for item, values in needed.items()
+                if item is not wanted
+            ):
+                found |= 1 << at
+        return found
+
+    def _entry(self, place: int, box: Box, region: Region, known: int, there: int) -> Entry:
+        ranges = tuple(map(met_range, box.ranges, region))
+        exact = ranged = 0
+        for at in numbers_of(box.asked):
+            if known >> at & 1 and ranges[at] == region[at]:
+                continue
+            if self.boxes.fields[at] in RANGED:
+                ranged |= 1 << at
+            else:
+                exact |= 1 << at
+        strong = self._only_axes(box.rule, known | box.asked) and all(
+            ranges[at][0] == ranges[at][1] for at in numbers_of(exact)
+        )
+        direct = strong and is_verdict(self._deciding(box, region, known))
+        return Entry(place, ranges, self.boxes.classes[box.rule], exact, ranged, there, strong, direct)
+
+    def _deciding(self, box: Box, region: Region, known: int) -> Rule:
+        """Return what is left of a rule for packets that are in its box."""
+        asked = known | box.asked
+        ranges = tuple(map(met_range, box.ranges, region))
+        facts = {self.boxes.fields[at]: self._values(at, ranges[at]) for at in range(len(region)) if asked >> at & 1}
+        return without_settled(self.boxes.clauses[box.rule], settled_by(facts))
+
+    def _layer(self, layer: Layer, boxes: Sequence[Box], region: Region, known: int, rest: Node) -> Node:
+        if not layer.pieces:
+            return rest
+        if layer.closed or (len(layer.pieces) == 1 and layer.axes):
+            rules = self._leaf([boxes[layer.pieces[0][1].number]], region, known).rules
+            return Row((*rules, *rest.rules), rest.rest) if isinstance(rest, Row) else Row(rules, rest)
+        axes = tuple(numbers_of(layer.axes))
+        if not axes:
+            return self._leaf([boxes[layer.pieces[0][1].number]], region, known)
+        branches = [
+            (tuple(ranges[at] for at in axes), Leaf((self._deciding(boxes[entry.number], region, known),)))
+            for ranges, entry in sorted(layer.pieces)
+        ]
+        most = max(_branch_steps(node) for _, node in branches)
+        return Cut(
+            tuple(self.boxes.fields[at] for at in axes),
+            tuple((self._parts_of(axes, key), node) for key, node in branches),
+            rest,
+            1 + max(most, rest.steps),
+            1 + len(branches) + sum({node: _branch_size(node) for _, node in branches}.values()) + rest.size,
+        )
 
     def _leaf(self, boxes: Sequence[Box], region: Region, known: int) -> Leaf:
         settled = settled_by(

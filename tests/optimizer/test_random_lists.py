@@ -12,11 +12,12 @@ from fwtrans.ir.fields import Family
 from fwtrans.ir.verify import verify
 from fwtrans.optimizer import cost, cuts, dispatch, nat_maps, sets
 from fwtrans.optimizer.pipeline import run_passes
+from fwtrans.optimizer.search import Effort
 from fwtrans.semantics.equivalence import compare
 from tests.optimizer.random_lists import random_lists
 from tests.optimizer.texts import assert_equal, assert_loads, printed
 
-PASSES = (sets.PASS, dispatch.PASS, nat_maps.PASS, cuts.PASS)
+PASSES = (sets.PASS, dispatch.PASS, nat_maps.PASS, cuts.sized(50))
 
 
 @pytest.fixture
@@ -25,7 +26,9 @@ def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cost, "HASH", 5)
     monkeypatch.setattr(cost, "JUMP", 0)
     monkeypatch.setattr(cuts, "SHORTEST", 2)
-    monkeypatch.setattr(cuts, "MOST_GROWTH", 50)
+    monkeypatch.setattr(cuts, "LEAST_GAIN", 0)
+    monkeypatch.setattr(cuts, "_EFFORTS", (Effort(1, 2, 4, 3),))
+    monkeypatch.setattr(cuts, "_behind_first", lambda _run, node, _effort, _always, **_more: node)
     monkeypatch.setattr(cuts, "time_of", lambda _node: 0.0)
 
 

@@ -24,6 +24,9 @@ def optimize(
     skip: Annotated[
         list[str] | None, typer.Option("--skip", help="Leave out a pass, by its name", show_default=False)
     ] = None,
+    size_factor: Annotated[
+        float, typer.Option("--size-factor", min=1, help="How many times as big a long list may become as a search")
+    ] = 4,
 ) -> Result:
     """Make an nftables ruleset faster, proved to do the same.
 
@@ -45,7 +48,7 @@ def optimize(
             message = f"there is no pass `{name}`; there are {', '.join(sorted(known))}"
             raise typer.BadParameter(message, param_hint="--skip")
     sink = DiagnosticSink()
-    settings = Settings(verify=not no_verify, skip=frozenset(skip or ()))
+    settings = Settings(verify=not no_verify, skip=frozenset(skip or ()), size_factor=size_factor)
     result = optimize_texts(read_paths([path], sink), settings, sink, FileAccess([path]))
     exit_code = exit_code_of(sink.found)
     if output and exit_code is ExitCode.DONE:
