@@ -121,7 +121,10 @@ def _optimized(work: _Work, shaped: Ruleset, sink: DiagnosticSink) -> Translatio
     """
     for each in (False, True):
         trial = DiagnosticSink(list(sink.found))
-        optimized = optimize_ruleset(shaped, OptimizerSettings(verify=each))
+        try:
+            optimized = optimize_ruleset(shaped, OptimizerSettings(verify=each))
+        except RecursionError:  # jumps nested so deep that no kernel takes them, which is told below
+            return _finished(work, shaped, sink)
         for stage in optimized.refused:
             message = f"pass `{stage.name}` was left out: its result was not proved equal"
             trial.add(Diagnostic(code="FWT403", message=message, notes=stage.faults[:5]))

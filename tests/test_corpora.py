@@ -57,14 +57,7 @@ def test_every_dump_prints_back_to_the_same_text(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", DIRECTORIES, ids=lambda path: f"{path.parent.name[:7]}-{path.name}")
-def test_physdev_is_the_only_thing_refused(folder: Path) -> None:
+def test_nothing_is_refused(folder: Path) -> None:
     result, found = translated(folder, Settings(verify=False))
-    errors = [item for item in found if item.severity is Severity.ERROR]
-    assert {item.code for item in errors} == {"FWT201"}
-    for item in errors:
-        assert item.span is not None
-        assert "-m physdev" in item.span.source.line(item.span.line)
-    refused = {key for key in result.coverage.counts if "not translated" in key}
-    assert sum(result.coverage.counts[key] for key in refused) == len(
-        {(i.span.source.name, i.span.line) for i in errors if i.span}
-    )
+    assert not [item for item in found if item.severity is Severity.ERROR]
+    assert not [key for key in result.coverage.counts if "not translated" in key]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,9 @@ from tests.hosts import translated
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from fwtrans.ir.ruleset import Ruleset
+    from fwtrans.semantics.outcome import Comparison
 
 DUMP = "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n"
 
@@ -79,7 +81,11 @@ def test_a_proof_that_needs_more_memory_than_there_is_is_told(monkeypatch: pytes
         f"-j {draw.choice(['ACCEPT', 'DROP'])}\n"
         for _ in range(400)
     )
-    monkeypatch.setattr("fwtrans.comparing.compare", partial(compare, limits=Limits(nodes=2_000)))
+
+    def cramped(old: Ruleset, new: Ruleset, **_: object) -> Comparison:
+        return compare(old, new, limits=Limits(nodes=2_000))
+
+    monkeypatch.setattr("fwtrans.comparing.compare", cramped)
     assert codes(DUMP.replace("-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n", rules)) == ["FWT401"]
 
 

@@ -50,7 +50,7 @@ def ask(folder: Path, *options: str, **files: bytes) -> Answer:
         path = folder / name.replace("_", "-")
         path.write_bytes(data)
         paths.append(str(path))
-    done = CliRunner().invoke(APP, ["translate", *paths, "--json", *options])
+    done = CliRunner().invoke(APP, ["translate", *paths, "--json", "--no-optimize", *options])
     assert done.exit_code in ORDINARY, f"exit {done.exit_code}: {done.output[-2000:]}"
     envelope = json.loads(done.stdout)
     found = Answer(done.exit_code, envelope["result"]["ruleset"] or "", envelope["diagnostics"])

@@ -176,7 +176,7 @@ def routed_types(pool: Pool, family: Family, values: Values) -> Iterator[tuple[F
 def kind_of(family: Family, address: int, broadcasts: tuple[int, ...]) -> str:
     if family is Family.IP6:
         return "multicast" if address >> 120 == 0xFF else "unicast"
-    if address >> 24 == 0 or address in (*broadcasts, 0xFFFFFFFF):
+    if address in (0, *broadcasts, 0xFFFFFFFF):
         return "broadcast"
     return "multicast" if address >> 28 == 0xE else "unicast"
 
