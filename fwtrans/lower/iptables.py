@@ -15,16 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
 from fwtrans.ir.fields import (
-    IIFNAME,
-    IP_FRAGMENT,
-    L4PROTO,
-    OIFNAME,
     Family,
-    destination_address,
-    source_address,
 )
 from fwtrans.ir.intervals import IntervalSet
-from fwtrans.ir.match import FieldTest, bits, negated_if
 from fwtrans.ir.rule import Rule, never_matches
 from fwtrans.ir.ruleset import BaseHook, Chain, Hook, Table
 from fwtrans.ir.sets import NamedSet
@@ -33,14 +26,16 @@ from fwtrans.ir.untranslated import untranslated
 from fwtrans.ir.verdict import Accept, Drop, Goto, Jump, Queue, Return, Verdict
 from fwtrans.lower.extensions.base import Match, Outcome, Place, Target, Use
 from fwtrans.lower.extensions.registry import find_match, find_target
+from fwtrans.lower.general_options import lower_option
 from fwtrans.lower.late_conntrack import with_tracked_chains
-from fwtrans.lower.values import address_width, network_set, read_interface, read_network, read_protocol
+from fwtrans.lower.subroutines import Call, Piece, Subroutine, cut
 from fwtrans.parsers.iptables_save.spans import word_span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from fwtrans.ir.intervals import Interval
+    from fwtrans.ir.match import FieldTest
     from fwtrans.ir.rule import Step
     from fwtrans.parsers.iptables_save.syntax import (
         ChainSyntax,
@@ -50,6 +45,7 @@ if TYPE_CHECKING:
         RuleSyntax,
         TableSyntax,
     )
+    from fwtrans.source import Origin
 
 # iptables' built-in chains: nftables type, hook, priority (include/uapi/linux/netfilter_ipv4.h).
 _PRIORITY = {"raw": -300, "mangle": -150, "filter": 0, "security": 50}
@@ -100,8 +96,6 @@ _DROPS_SHORT = frozenset(
 _ONLY_TELLS = frozenset({"LOG", "NFLOG", "ULOG", "AUDIT", "LED", "IDLETIMER", "RATEEST"})
 # What fills lists that other rules, and later packets, are judged by: nothing can stand for one that is not translated.
 _REMEMBERS = frozenset({"recent", "SET", "hashlimit"})
-# Headers that ip6tables skips when it looks for the protocol (ipv6_find_hdr without IP6_FH_F_AUTH): no -p names them.
-_SKIPPED_HEADERS = frozenset({43, 44, 51, 60})
 
 
 def _drops_short_headers(dump: IptablesDump) -> bool:
@@ -152,7 +146,7 @@ def lower_dump(
     names = _chain_names(dump)
     assumed: list[str] = [text for text, holds in _ASSUMED if holds(dump)]
     shared: dict[str, object] = {}
-    known = _Known({}, {}, {})
+    known = _Known({}, {}, {}, {}, {})
     chains: list[Chain] = []
     for table in dump.tables:
         reached = _reached_from(table)
@@ -162,6 +156,7 @@ def lower_dump(
                 left_out=left_out,
             )  # fmt: skip
             chains.append(lowering.run())
+    chains.extend(known.made.values())
     made = {item.name: item for item in shared.values() if isinstance(item, NamedSet)}
     used = _used_sets(chains, {**sets, **made})
     return LoweredTable(Table(family, name, with_tracked_chains(tuple(chains), sink), used), tuple(assumed))
@@ -220,9 +215,12 @@ _OptionKey = tuple[str, tuple[str, ...], bool]
 class _Known(NamedTuple):
     """What uses that do not depend on their place mean, as far as this dump has had them."""
 
-    matches: dict[_UseKey, tuple[Step, ...]]
+    matches: dict[_UseKey, tuple[Step | Call, ...]]
     targets: dict[_UseKey, Outcome]
     options: dict[_OptionKey, tuple[FieldTest, ...]]
+    # Chains that no line of the dump names, by their names; and those of subroutines, by the subroutine's name.
+    made: dict[str, Chain]
+    subroutines: dict[str, str]
 
 
 _NO_PROTOCOL = IntervalSet.full(8)
@@ -268,7 +266,7 @@ class _ChainLowering:
         except Refused as refused:
             self._report(refused, syntax, None)
             return
-        steps: list[Step] = []
+        steps: list[Step | Call] = []
         comment = ""
         complete = True
         for use in syntax.matches:
@@ -296,12 +294,43 @@ class _ChainLowering:
             behind = (*steps, *outcome.steps)
             if number:
                 behind = tuple(self._of_part(step, number) for step in behind)
-            rule = Rule((*head, *behind), outcome.verdict, origin, syntax.counters, comment)
-            if never_matches(rule):
-                self._note_never(syntax)
-            yield rule
+            try:
+                pieces = self._pieces((*head, *behind), outcome.verdict, origin)
+            except Refused as refused:
+                self._report(refused, syntax, None)
+                return
+            for piece in pieces:
+                counters = syntax.counters if piece is pieces[-1] else None
+                rule = Rule(piece.steps, piece.verdict, origin, counters, comment)
+                if never_matches(rule):
+                    self._note_never(syntax)
+                yield rule
 
-    def _of_part(self, step: Step, number: int) -> Step:
+    def _pieces(self, steps: tuple[Step | Call, ...], verdict: Verdict | None, origin: tuple[Origin]) -> list[Piece]:
+        """Cut a rule where it calls a subroutine."""
+
+        def enter(called: Subroutine) -> str:
+            known = self.known.subroutines.get(called.name)
+            if known is None:
+                rules = tuple(replace(rule, origins=origin) for rule in called.rules)
+                known = self.known.subroutines[called.name] = self._make_chain(called.name, rules, origin)
+            return known
+
+        def rest(pieces: list[Piece]) -> str:
+            rules = tuple(Rule(piece.steps, piece.verdict, origin) for piece in pieces)
+            return self._make_chain(f"{self.names[self.table.name, self.chain.name]}-{self.number}", rules, origin)
+
+        return cut(steps, verdict, enter, rest)
+
+    def _make_chain(self, wanted: str, rules: tuple[Rule, ...], origin: tuple[Origin]) -> str:
+        taken = {*self.names.values(), *self.known.made}
+        name, number = wanted, 2
+        while name in taken:
+            name, number = f"{wanted}-{number}", number + 1
+        self.known.made[name] = Chain(name, rules, None, *origin)
+        return name
+
+    def _of_part(self, step: Step | Call, number: int) -> Step | Call:
         """Give each rule that `-s a,b` stands for a bucket of its own, as iptables does."""
         own = f"{self.family.value}/{self.table.name}/{self.chain.name}/{self.number}/"
         if isinstance(step, StatefulTest) and step.object.identity.startswith(own):
@@ -339,16 +368,15 @@ class _ChainLowering:
         return tuple(product(*columns)), protocols
 
     def _option(self, option: OptionUse) -> tuple[FieldTest, ...]:
-        """Return the alternatives of one option: more than one only for `-s a,b`, which is one rule for each."""
         key = option[:3]
         found = self.known.options.get(key)
         if found is None:
-            found = self.known.options[key] = _lower_option(option, self.family)
+            found = self.known.options[key] = lower_option(option, self.family)
         return found
 
     # --- extensions ---
 
-    def _match(self, use: ExtensionUse, protocols: IntervalSet) -> tuple[Step, ...]:
+    def _match(self, use: ExtensionUse, protocols: IntervalSet) -> tuple[Step | Call, ...]:
         match = find_match(use.name, self.family)
         if match is None:
             raise Refused("FWT104", f"unknown match `{use.name}`", option=use.name)
@@ -442,54 +470,3 @@ def _blamed_word(option: str, syntax: RuleSyntax, use: ExtensionUse | None) -> i
 
 def _use_key(use: ExtensionUse, protocols: IntervalSet) -> _UseKey:
     return (use.name, protocols.ranges, tuple([option[:3] for option in use.options]))
-
-
-def _lower_option(option: OptionUse, family: Family) -> tuple[FieldTest, ...]:
-    name, text = option.name, option.values[0] if option.values else ""
-    if name in {"-s", "-d"}:
-        field_of = source_address if name == "-s" else destination_address
-        return _addresses(field_of(family).name, text, option, family)
-    if name in {"-i", "-o"}:
-        names = read_interface(text, name)
-        if names.is_full and not option.negated:
-            return ()
-        return (negated_if(FieldTest(IIFNAME if name == "-i" else OIFNAME, names), option.negated),)
-    if name == "-p":
-        return _protocol(text, option, family)
-    if name == "-f":
-        first = bits(IP_FRAGMENT, 0x1FFF, 0)
-        return (negated_if(first, not option.negated),)
-    if name in {"-4", "-6"}:
-        return ()
-    raise Refused("FWT103", f"option `{name}` is not understood here", option=name)
-
-
-def _addresses(field_name: str, text: str, option: OptionUse, family: Family) -> tuple[FieldTest, ...]:
-    from fwtrans.ir.fields import FIELDS  # noqa: PLC0415
-
-    width = address_width(family)
-    parts = text.split(",")
-    if len(parts) > 1 and option.negated:
-        raise Refused(
-            "FWT110", f"`! {option.name}` takes one address: iptables refuses a list here", option=option.name
-        )
-    tests = []
-    for part in parts:
-        address, mask = read_network(part, option.name, family)
-        if mask == 0 and not option.negated and len(parts) == 1:
-            continue
-        values = network_set(address, mask, width)
-        tests.append(negated_if(FieldTest(FIELDS[field_name], values), option.negated))
-    return tuple(tests)
-
-
-def _protocol(text: str, option: OptionUse, family: Family) -> tuple[FieldTest, ...]:
-    number = read_protocol(text, "-p", family)
-    if number == 0:
-        if option.negated:
-            raise Refused("FWT110", "`! -p all` would never match: iptables refuses it", option="-p")
-        return ()
-    values = IntervalSet.single(8, number)
-    if family is Family.IP6 and number in _SKIPPED_HEADERS:
-        values = IntervalSet.empty(8)
-    return (negated_if(FieldTest(L4PROTO, values), option.negated),)

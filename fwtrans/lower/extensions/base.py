@@ -1,6 +1,6 @@
 """What an extension file states: its options, the families it exists in, and what a use of it means.
 
-`lower` of a match returns steps; of a target, an `Outcome`. Whatever cannot be said exactly raises `Refused` with a
+`lower` of a match returns steps (and calls, see `lower/subroutines.py`); of a target, an `Outcome`. Whatever cannot be said exactly raises `Refused` with a
 code, naming the option; the driver knows the line. A use means the same wherever it stands, unless `in_context` says
 that the place matters (a bucket of its own, a set, the chain's table): only then is it lowered again each time.
 """
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fwtrans.ir.rule import Step
     from fwtrans.ir.sets import NamedSet
     from fwtrans.ir.verdict import Verdict
+    from fwtrans.lower.subroutines import Call
     from fwtrans.parsers.iptables_save.options import Option
     from fwtrans.parsers.iptables_save.syntax import ExtensionUse, IptablesDump, OptionUse
 
@@ -132,7 +133,7 @@ class Match:
     name: str
     families: frozenset[Family]
     options: tuple[Option, ...]
-    lower: Callable[[Use, Place], tuple[Step, ...]]
+    lower: Callable[[Use, Place], tuple[Step | Call, ...]]
     in_context: bool = False
     hooks: frozenset[str] = frozenset()
     tables: frozenset[str] = frozenset()

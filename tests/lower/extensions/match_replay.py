@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEADLINE = 30.0
+# "wait 1.5" among the frames: what is asked is how much time has passed.
+WAIT = "wait "
 SETUP = """
 ip link set lo up
 ip link add v0 address 02:00:00:00:00:02 type veth peer name v1 address 02:00:00:00:00:01
@@ -105,7 +107,10 @@ def send(frames: list[str]) -> None:
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:
         sender.bind(("v0", 0))
         for frame in frames:
-            sender.send(bytes.fromhex(frame))
+            if frame.startswith(WAIT):
+                time.sleep(float(frame.removeprefix(WAIT)))
+            else:
+                sender.send(bytes.fromhex(frame))
         sender.send(LAST)
     wait_until(
         lambda: "packets 0" not in run("nft", "list", "table", "netdev", "sentinel"), "the last packet is missing"

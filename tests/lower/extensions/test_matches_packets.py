@@ -6,6 +6,7 @@ Each rule jumps to a chain of its own that counts; a rule that became several an
 from __future__ import annotations
 
 import json
+import random
 import re
 import socket
 import struct
@@ -350,6 +351,47 @@ def test_counting_matches() -> None:
     packets = [ethernet(v4(udp(data=b""), 17, identification=number)) for number in range(25)]
     counts = compare({"ip": {"mangle": matches}}, packets)
     assert_telling(counts["ip"])
+
+
+def hits(seconds: int) -> list[tuple[str, str]]:
+    """Return rules that ask lists for several hits, in all the ways that are translated."""
+    return prerouting(
+        "-p udp --dport 1 -m recent --set --name a",
+        f"-m recent --rcheck --name a --seconds {seconds} --hitcount 4",
+        f"-m recent ! --rcheck --name a --seconds {seconds} --hitcount 2",
+        f"-p udp --dport 2 -m recent --update --name a --seconds {seconds} --hitcount 2",
+        "-m recent --rcheck --name a --hitcount 6",
+        "-p udp --dport 3 -m recent --remove --name a",
+        "-p udp --dport 1:2 -m recent --update --name b --hitcount 3 -m recent --set --name c",
+        "-m recent --set --name b -m recent --rcheck --name c --hitcount 2",
+        "-m statistic --mode nth --every 3 --packet 0 -m recent --set --name d --mask 255.255.255.0 --rdest -p udp --dport 1",
+        "-m recent --rcheck --name d --mask 255.255.255.0 --rdest --hitcount 20",
+    )  # fmt: skip
+
+
+def test_hits_are_counted_as_recent_counts_them() -> None:
+    chosen = random.Random(11)  # noqa: S311 -- a repeatable choice
+    packets = [
+        ethernet(v4(udp(port), 17, source=f"10.9.0.{10 + source}", identification=number))
+        for number, source, port in (
+            (number, chosen.randrange(3), chosen.choices((1, 2, 3, 9), (5, 4, 1, 3))[0]) for number in range(300)
+        )
+    ]
+    counts = compare({"ip": {"mangle": hits(600)}}, packets)
+    assert_telling(counts["ip"])
+
+
+def test_hits_are_forgotten_one_by_one() -> None:
+    # Within the two seconds of a window entries come at 0, 0.7 and 1.4 seconds, so at each check some have left it.
+    packets = []
+    for number in range(10):
+        packets += [
+            ethernet(v4(udp(port), 17, source="10.9.0.10", identification=10 * number + port))
+            for port in ((1, 9) if number < 6 else (9, 2))
+        ]
+        packets.append(f"wait {0.7 if number < 7 else 0.9}")
+    counts = compare({"ip": {"mangle": hits(2)[:6]}}, packets)
+    assert_telling(counts["ip"], never=("--hitcount 4", "--remove --name a"))
 
 
 def test_lists_of_recent_addresses() -> None:

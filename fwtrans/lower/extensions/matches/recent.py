@@ -1,8 +1,8 @@
 """`-m recent`: lists of addresses that rules fill while packets pass, and ask.
 
 net/netfilter/xt_recent.c keeps for each address of a list the times it was entered. In nftables a list becomes dynamic
-sets, one for each span of time that some rule asks for: an element lives as long as its address counts as recent. The
-sets of a list are its views: whatever enters the address enters it into all of them.
+sets, for each question that some rule asks: an element lives as long as its entry counts as recent. The sets of a list
+are its views: whatever enters the address enters it into all of them.
 
     --rcheck --seconds 60     the element is in the view of 60 seconds
     --rcheck, --remove        it is in the view without an end
@@ -10,22 +10,29 @@ sets of a list are its views: whatever enters the address enters it into all of 
     --update                  asks like --rcheck, and then renews it in all views
     --remove                  asks, and then takes it out of all views
 
-So what a use means depends on every rule that names the list. What is not in a set: how often an address was entered
-(`--hitcount` above 1), and the TTL it had (`--rttl`). What a rule does although it does not match (`! --set`,
-`! --remove`, `! --update --seconds`) has no place in a rule of nftables either.
+A view that asks for several hits (`--seconds 60 --hitcount 4`) has as many sets, the places. An entry goes to the place
+where the oldest one was, so all places hold the address exactly if the last four entries are within 60 seconds. Which
+place is next is told by further sets (`-next2`: it is the second). Finding it takes several rules: a subroutine.
+
+So what a use means depends on every rule that names the list. What is not in a set: the TTL that an address had
+(`--rttl`). What a rule does although it does not match (`! --set`, `! --remove`, `! --update --seconds`) has no place in
+a rule of nftables either.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.diagnostics import Refused
 from fwtrans.ir.effect import SetOperation, SetUpdate
 from fwtrans.ir.fields import Family, destination_address, source_address
-from fwtrans.ir.match import KeyPart, MemberTest
+from fwtrans.ir.match import AnyOf, KeyPart, MemberTest
+from fwtrans.ir.rule import Rule
 from fwtrans.ir.sets import NamedSet
+from fwtrans.ir.verdict import Return
 from fwtrans.lower.extensions.base import BOTH, Match, Place, Use, no_exact_form
+from fwtrans.lower.subroutines import Call, Subroutine
 from fwtrans.lower.values import address_width, bad_value, read_address, read_number
 from fwtrans.parsers.iptables_save.options import Option
 
@@ -41,8 +48,21 @@ _MOST_HITS = 0xFFFF
 _SIZE = 65535
 _SHARED = "lists of recent"
 
-# A view: how many seconds an entry counts, None for ever.
-View = int | None
+# A rule of nftables holds 128 expressions (NFT_RULE_MAXEXPRS), and asking for one place takes two.
+_MOST_PLACES = 32
+_Key = tuple[KeyPart, ...]
+
+
+class View(NamedTuple):
+    """A question: entered so often (or once), within so many seconds (or ever)."""
+
+    seconds: int | None
+    hits: int
+
+    @property
+    def order(self) -> tuple[bool, int, int]:
+        """Return what views are sorted by: the shortest first."""
+        return self.seconds is None, self.seconds or 0, self.hits
 
 
 class Entry(NamedTuple):
@@ -52,7 +72,6 @@ class Entry(NamedTuple):
     command: str
     inverted: bool
     view: View
-    hits: int
     reaps: bool
     by_ttl: bool
     of_destination: bool
@@ -87,8 +106,7 @@ def read_entry(use: Use, family: Family) -> Entry:
         name=_read_name(use.value("--name", "DEFAULT")),
         command=command,
         inverted=use.negated(command),
-        view=seconds,
-        hits=read_number(use.value("--hitcount", "0"), "--hitcount", high=_MOST_HITS),
+        view=View(seconds, max(1, read_number(use.value("--hitcount", "0"), "--hitcount", high=_MOST_HITS))),
         reaps=use.has("--reap"),
         by_ttl=use.has("--rttl"),
         of_destination=bool(sides) and sides[-1] == "--rdest",
@@ -147,12 +165,12 @@ def _gather(entries: Iterator[Entry] | list[Entry]) -> dict[str, List]:
         masks.setdefault(entry.name, set()).add(entry.mask)
         if entry.command != "--set":
             views[entry.name].add(entry.view)
-        if entry.reaps and entry.view is not None:
-            reaped.setdefault(entry.name, set()).add(entry.view)
+        if entry.reaps and entry.view.seconds is not None:
+            reaped.setdefault(entry.name, set()).add(entry.view.seconds)
     return {
         name: List(
             # A list that is only filled is kept as well: somebody may look at it.
-            tuple(sorted(found, key=lambda view: (view is None, view or 0))) or (None,),
+            tuple(sorted(found, key=lambda view: view.order)) or (View(None, 1),),
             frozenset(masks[name]),
             tuple(sorted(reaped.get(name, ()))),
         )
@@ -164,11 +182,10 @@ def _gather(entries: Iterator[Entry] | list[Entry]) -> dict[str, List]:
 
 
 def _check(entry: Entry, found: List) -> None:
-    if entry.hits > 1:
+    if entry.view.hits > _MOST_PLACES:
         raise no_exact_form(
-            "recent", "a set does not hold how often an address was entered, and a limit counts with a bucket that "
-            "refills, not in a window of time", option="--hitcount",
-            hint="`-m hashlimit` says nearly the same and can be translated",
+            "recent", f"each hit that is asked for takes two of the 128 expressions of a rule, so {_MOST_PLACES} are the most",
+            option="--hitcount", hint="`-m hashlimit` says nearly the same and can be translated",
         )  # fmt: skip
     if entry.by_ttl:
         raise no_exact_form(
@@ -179,40 +196,96 @@ def _check(entry: Entry, found: List) -> None:
             "recent", f"rules use list `{entry.name}` with different masks, and the kernel takes the one that it "
             "happens to load first", option="--mask",
         )  # fmt: skip
-    if any(view is None or view > least for least in found.reaped_after[:1] for view in found.views):
+    if any(view.seconds is None or view.seconds > least for least in found.reaped_after[:1] for view in found.views):
         raise no_exact_form(
             "recent", f"other rules of list `{entry.name}` look at older entries than `--reap` leaves there, and it takes "
             "away one at a time", option="--reap",
         )  # fmt: skip
-    if entry.inverted and (entry.command in {"--set", "--remove"} or (entry.command == "--update" and entry.view)):
+    if entry.inverted and (
+        entry.command in {"--set", "--remove"} or (entry.command == "--update" and entry.view != View(None, 1))
+    ):
         raise no_exact_form(
             "recent", f"`! {entry.command}` changes the list where the rule does not match", option=entry.command
         )
 
 
-def _set_name(name: str, view: View) -> str:
-    return f"recent-{name}" if view is None else f"recent-{name}-{view}s"
+# --- the sets of a view ---
+
+
+def _stem(name: str, view: View) -> str:
+    ending = "" if view.seconds is None else f"-{view.seconds}s"
+    return f"recent-{name}{ending}"
+
+
+def _places(name: str, view: View) -> tuple[str, ...]:
+    stem = _stem(name, view)
+    if view.hits == 1:
+        return (stem,)
+    return tuple(f"{stem}-{place}of{view.hits}" for place in range(1, view.hits + 1))
+
+
+def _pointers(name: str, view: View) -> tuple[str, ...]:
+    """Name the sets that tell which place is next, from the second on: an address in none of them goes to the first."""
+    return tuple(f"{_stem(name, view)}-next{place}of{view.hits}" for place in range(2, view.hits + 1))
 
 
 def _declare(entry: Entry, found: List, place: Place) -> None:
     field = source_address(place.family)
     for view in found.views:
-        name = _set_name(entry.name, view)
-        if place.shared is not None and name not in place.shared:
-            place.shared[name] = NamedSet(name, (field,), dynamic=True, timeout=view, size=_SIZE)
+        for name in (*_places(entry.name, view), *_pointers(entry.name, view)):
+            if place.shared is not None and name not in place.shared:
+                place.shared[name] = NamedSet(name, (field,), dynamic=True, timeout=view.seconds, size=_SIZE)
     place.assume(
         f"list `{entry.name}` of -m recent never holds more addresses than the module's ip_list_tot (100 unless set), "
         "where iptables forgets the oldest, and nobody writes to it in /proc/net/xt_recent"
     )
 
 
-def _touch(entry: Entry, found: List, key: tuple[KeyPart, ...]) -> Iterator[SetUpdate]:
+# --- what is done to them ---
+
+
+def _touch(entry: Entry, found: List, key: _Key) -> Iterator[SetUpdate | Call]:
     for view in found.views:
-        operation = SetOperation.ADD if view is None else SetOperation.UPDATE
-        yield SetUpdate(_set_name(entry.name, view), key, operation)
+        if view.hits == 1:
+            yield _enter(_stem(entry.name, view), key, view)
+        else:
+            yield Call(_next_place(entry, view, key))
 
 
-def _lower(use: Use, place: Place) -> tuple[Step, ...]:
+def _enter(set_name: str, key: _Key, view: View) -> SetUpdate:
+    return SetUpdate(set_name, key, SetOperation.ADD if view.seconds is None else SetOperation.UPDATE)
+
+
+def _next_place(entry: Entry, view: View, key: _Key) -> Subroutine:
+    """Return what enters the address into the place whose turn it is, and moves the turn on."""
+    places, pointers = _places(entry.name, view), _pointers(entry.name, view)
+    rules = []
+    for number, pointer in enumerate(pointers, 1):
+        following = (_enter(pointers[number], key, view),) if number < len(pointers) else ()
+        steps = (
+            MemberTest(key, pointer, dynamic=True),
+            SetUpdate(pointer, key, SetOperation.DELETE),
+            _enter(places[number], key, view),
+            *following,
+        )
+        rules.append(Rule(steps, Return()))
+    rules.append(Rule((_enter(places[0], key, view), _enter(pointers[0], key, view))))
+    side = "-dst" if entry.of_destination else ""
+    return Subroutine("recent", f"{_stem(entry.name, view)}-hit{side}-of{view.hits}", tuple(rules))
+
+
+def _asks(entry: Entry, key: _Key) -> tuple[MemberTest | AnyOf, ...]:
+    """Return the tests that the address is in all places of the view, or that it is not."""
+    tests = tuple(MemberTest(key, name, dynamic=True) for name in _places(entry.name, entry.view))
+    if not entry.inverted:
+        return tests
+    missing = tuple(replace(test, inside=False) for test in tests)
+    if len(missing) == 1:
+        return missing
+    return (AnyOf(tuple((*tests[:index], test) for index, test in enumerate(missing))),)
+
+
+def _lower(use: Use, place: Place) -> tuple[Step | Call, ...]:
     entry = read_entry(use, place.family)
     found = _lists(place, entry)[entry.name]
     _check(entry, found)
@@ -222,13 +295,13 @@ def _lower(use: Use, place: Place) -> tuple[Step, ...]:
     key = (KeyPart(field, entry.mask if entry.mask != ones else None),)
     if entry.command == "--set":
         return tuple(_touch(entry, found, key))
-    member = MemberTest(key, _set_name(entry.name, entry.view), inside=not entry.inverted, dynamic=True)
+    asked = _asks(entry, key)
     if entry.inverted or entry.command == "--rcheck":
-        return (member,)
+        return asked
     if entry.command == "--update":
-        return (member, *_touch(entry, found, key))
-    names = (_set_name(entry.name, view) for view in found.views)
-    return (member, *(SetUpdate(name, key, SetOperation.DELETE) for name in names))
+        return (*asked, *_touch(entry, found, key))
+    sets = (name for view in found.views for name in (*_places(entry.name, view), *_pointers(entry.name, view)))
+    return (*asked, *(SetUpdate(name, key, SetOperation.DELETE) for name in sets))
 
 
 EXTENSION = Match(
