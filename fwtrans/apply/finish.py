@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from fwtrans.backend.loader.image import Image
+    from fwtrans.backend.loader.image import Image, TableName
     from fwtrans.backend.loader.pending import Pending
 
 CONFIRMED, ROLLED_BACK = "confirmed", "rolled back"
+_PREFIX = "fwtrans"
+"""What the names of tables begin with that `translate` makes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +159,12 @@ def _newest_confirmed(directory: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How things stand."""
+    """How things stand. `booted` are tables of ours that a boot has loaded, with the number of their rules."""
 
     pending: Pending | None
     guarded: bool
     tables: tuple[tuple[str, int], ...]
+    booted: tuple[tuple[str, int], ...]
     foreign: tuple[str, ...]
     boots: bool
     history: tuple[dict[str, Any], ...]
@@ -177,13 +180,13 @@ def status(directory: Path, sink: DiagnosticSink, files: boot.BootFiles) -> Stat
     try:
         state = read_state(directory)
         found = assess(client, state, ())
-        there = set(client.tables())
+        there = client.tables()
+        known = {table.name: table.size for table in (state.image if state is not None else ())}
+        tables = tuple((str(name), known[name]) for name in there if name in known)
+        booted = tuple(_rules_of(client, name) for name in there if name not in known and name.name.startswith(_PREFIX))
     finally:
         client.close()
     pending = read_pending(directory)
-    tables = tuple(
-        (str(table.name), table.size) for table in (state.image if state is not None else ()) if table.name in there
-    )
     guarded = pending is not None and guard_is_alive(directory)
     for text in found.foreign:
         sink.add(Diagnostic(code="FWT616", message=text))
@@ -193,8 +196,15 @@ def status(directory: Path, sink: DiagnosticSink, files: boot.BootFiles) -> Stat
     elif pending is not None and not guarded:
         message = f"apply {pending.identity} is not confirmed, and the process that would go back is gone"
         sink.add(Diagnostic(code="FWT610", message=message, hints=("run `fwtrans confirm` or `fwtrans rollback`",)))
-    if any(table.name.family == "bridge" for table in (state.image if state is not None else ())):
+    if any(name.startswith("bridge ") for name, _ in (*tables, *booted)):
         for name in (name for name, value in old_rules.read_bridge_settings().items() if value != "0"):
             message = f"net.bridge.{name} is 1 again, so bridged packets pass iptables too: pve-firewall sets it"
             sink.add(Diagnostic(code="FWT619", message=message))
-    return Status(pending, guarded, tables, found.foreign, boot.kept(files) is not None, snapshot.history(directory))
+    return Status(
+        pending, guarded, tables, booted, found.foreign, boot.kept(files) is not None, snapshot.history(directory)
+    )
+
+
+def _rules_of(client: LibNft, table: TableName) -> tuple[str, int]:
+    handles = client.handles(table)
+    return str(table), sum(map(len, handles.rules.values())) if handles is not None else 0

@@ -22,6 +22,8 @@ from fwtrans.backend.loader.state import State, read_state
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from fwtrans.apply.request import Request
     from fwtrans.backend.loader.client import Fault
     from fwtrans.backend.loader.image import TableName
@@ -191,8 +193,8 @@ def tell_faults(faults: tuple[Fault, ...], wanted: Wanted, sink: DiagnosticSink)
         sink.add(Diagnostic(code="FWT603", message=f"{where}nft refuses this: {fault.message}", notes=notes))
 
 
-def plan_text(looked: Looked, request: Request) -> str:
-    """Return what is going to happen, for whoever has to agree."""
+def plan_text(looked: Looked, request: Request, found: Iterable[Diagnostic]) -> str:
+    """Return what is going to happen and what was found, for whoever has to agree."""
     counts = looked.plan.counts
     lines = [
         "fwtrans will",
@@ -206,6 +208,7 @@ def plan_text(looked: Looked, request: Request) -> str:
         lines.append(f"  take out of the way: {', '.join(out)}")
     if request.persist:
         lines.append(f"  load it at every boot once it is confirmed ({request.boot_files.unit})")
+    lines.extend(f"  although {item.message}" for item in found)
     lines.append(f"  undo all of it unless `fwtrans confirm` is run within {request.confirm_within:.0f} seconds")
     return "\n".join(lines)
 

@@ -101,7 +101,7 @@ class _Work:
             self.request.step("checked")
             if looked.changes_nothing and not self.request.persist:
                 return Applied(Outcome.UNCHANGED)
-            if not self.request.ask(plan_text(looked, self.request)):
+            if not self.request.ask(plan_text(looked, self.request, self.sink.found)):
                 return Applied(Outcome.DECLINED)
             self.request.step("agreed")
             saved = self._save(looked)

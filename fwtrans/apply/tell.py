@@ -19,9 +19,9 @@ def status_text(found: Status) -> str:
             lines.append(f"apply {found.pending.identity} is confirmed; run `fwtrans confirm` again to end it")
         else:
             lines.append(f"apply {found.pending.identity} waits for `fwtrans confirm`: {left}, {guard}")
-    if found.tables:
-        lines.extend(f"table {name}: {size} rules and elements" for name, size in found.tables)
-    else:
+    lines.extend(f"table {name}: {size} rules and elements" for name, size in found.tables)
+    lines.extend(f"table {name}: {size} rules, loaded by a boot" for name, size in found.booted)
+    if not (found.tables or found.booted):
         lines.append("no table of fwtrans is loaded")
     lines.append("the next boot loads our rules" if found.boots else "the next boot loads none of our rules")
     if found.history:
@@ -43,6 +43,7 @@ def status_value(found: Status) -> dict[str, object]:
             "way_back_ready": found.guarded,
         },
         "tables": [{"name": name, "size": size} for name, size in found.tables],
+        "tables_of_boot": [{"name": name, "rules": size} for name, size in found.booted],
         "foreign_changes": list(found.foreign),
         "loaded_at_boot": found.boots,
         "snapshots": [{key: item.get(key) for key in ("id", "made", "outcome")} for item in found.history],

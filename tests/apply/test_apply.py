@@ -307,6 +307,7 @@ def test_who_says_no_changes_nothing(host: Host) -> None:
     assert found.outcome is Outcome.DECLINED
     assert host.listing() == before
     assert "take out of the way: iptables-legacy, ip6 filter" in plans[0]
+    assert "although table inet monitoring also judges packets at input: a packet passes if both" in plans[0]
 
 
 def test_without_root_it_says_so(host: Host) -> None:
@@ -570,6 +571,45 @@ def test_where_the_way_back_is_gone_apply_itself_goes_back(host: Host, monkeypat
     told = going.result()
     assert (told["outcome"], told["codes"]) == ("restored", ["FWT618", "FWT610", "FWT613"])
     assert host.listing() == before
+
+
+def test_what_an_earlier_boot_left_behind_is_not_what_was_there_before(host: Host) -> None:
+    """A host that was switched off after a confirmed apply, and whose next apply nobody confirms."""
+    going = Run(host).wait_for_load()
+    confirmed(host)
+    going.result()
+    with namespace():
+        run("ip", "link", "set", "lo", "up")
+        run("iptables-legacy-restore", given="*filter\n:INPUT DROP [0:0]\n-A INPUT -i lo -j ACCEPT\nCOMMIT\n")
+        assert read_state(host.state) is None
+        sink = DiagnosticSink()
+        found = status(host.state, sink, host.boot_files)
+        assert found is not None
+        assert (found.pending, found.tables, sink.found) == (None, (), [])
+        (host.dumps / "iptables-save").write_text(run("iptables-legacy-save"))
+        for name in ("ip6tables-save", "ipset-save"):
+            (host.dumps / name).unlink()
+        before = host.listing()
+        told = Run(host, confirm_within=0.2).wait_for_load().result()
+        assert told["outcome"] == "restored"
+        assert host.listing() == before
+
+
+def test_tables_that_a_boot_has_loaded_are_told_and_rolled_back(host: Host) -> None:
+    before = run("iptables-legacy-save"), run("ip6tables-nft-save")
+    going = Run(host, persist=True).wait_for_load()
+    confirmed(host)
+    going.result()
+    with namespace():
+        run("nft", "-f", str(host.boot_files.rules))
+        found = status(host.state, DiagnosticSink(), host.boot_files)
+        assert found is not None
+        assert [name for name, _ in found.booted] == ["ip fwtrans", "ip6 fwtrans"]
+        assert "table ip fwtrans: " in status_text(found)
+        rolled_back(host)
+        assert "fwtrans" not in run("nft", "list", "tables")
+        after = run("iptables-legacy-save"), run("ip6tables-nft-save")
+        assert [sorted(without_times(text)) for text in after] == [sorted(without_times(text)) for text in before]
 
 
 def test_what_lies_in_an_unsafe_folder_is_not_loaded(host: Host) -> None:

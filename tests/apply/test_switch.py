@@ -60,7 +60,7 @@ def test_no_packet_slips_through_between_iptables_and_nft(
     wanted = host.wanted()
     client = LibNft()
     with Traffic(DENIED, ALLOWED) as traffic:
-        for _ in range(100 if lab_long else 10):
+        for _ in range(200 if lab_long else 30):
             identity = apply(wanted, host.request(), DiagnosticSink(), FileAccess())
             assert isinstance(identity, str), identity
             assert identity not in {Outcome.REFUSED, ""}

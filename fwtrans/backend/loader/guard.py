@@ -47,6 +47,7 @@ def arm(directory: Path, identity: str) -> None:
                 "--quiet",
                 "--collect",
                 "--property=Restart=on-failure",
+                "--property=TimeoutStopSec=1",  # a reboot, which leads back by itself, need not wait for it
                 f"--unit={unit}",
                 f"--setenv=PYTHONPATH={package_root}",
                 *words,
@@ -97,6 +98,8 @@ def main(arguments: Sequence[str]) -> int:
         signal.signal(number, signal.SIG_IGN)
     from fwtrans.backend.loader import restore  # noqa: F401, PLC0415 -- read from the disk while there is one
 
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("-1000", encoding="ascii")  # the last to go where memory is short
     hold_guard(directory)
     while (pending := _mine(directory, identity)) is not None and not pending.confirmed:
         if _is_due(directory, pending):

@@ -39,6 +39,8 @@ _TYPE_MASK = 0x3FFF
 _FAMILIES = {"inet": 1, "ip": 2, "arp": 3, "netdev": 5, "bridge": 7, "ip6": 10}
 _FAMILY_NAMES = {number: name for name, number in _FAMILIES.items()}
 _TRIES = 8
+_HEADER = struct.Struct("=HH")
+_LASTING = frozenset({1, 2, 3, 10})  # NFTA_SET_ELEM_KEY, _DATA, _FLAGS, _KEY_END
 
 
 class TableHandles(NamedTuple):
@@ -133,8 +135,7 @@ class Netlink:
         wanted = _attribute(1, table.name) + _attribute(2, name)
         for body in self._dump(_GET_ELEMENTS, _FAMILIES[table.family], wanted):
             for element in _each(_attributes(body).get(3, b"")):
-                parts = _attributes(element, start=0)
-                total += crc32(b"|".join(parts.get(number, b"") for number in (1, 10, 2, 3)))
+                total += _sum_of(element)
                 count += 1
         return count, total
 
@@ -191,16 +192,27 @@ def _attribute(number: int, text: str) -> bytes:
     return struct.pack("=HH", 4 + len(value), number) + value + b"\0" * (-len(value) % 4)
 
 
-def _attributes(body: bytes, up_to: int = 0, *, start: int = 4) -> dict[int, bytes]:
+def _attributes(body: bytes, up_to: int = 0) -> dict[int, bytes]:
     """Return the attributes behind the header of four bytes, by number; with `up_to` the walk ends there."""
     found = {}
-    at, end = start, len(body)
+    at, end = 4, len(body)
     while at + 4 <= end:
         length, kind = struct.unpack_from("=HH", body, at)
         number = kind & _TYPE_MASK
         found[number] = body[at + 4 : at + length]
         if number == up_to:
             break
+        at += (length + 3) & ~3
+    return found
+
+
+def _sum_of(element: bytes) -> int:
+    """Return a checksum of an element's keys, value and flags, without its times and counters. There may be thousands."""
+    found, at, end = 0, 0, len(element)
+    while at + 4 <= end:
+        length, kind = _HEADER.unpack_from(element, at)
+        if kind & _TYPE_MASK in _LASTING:
+            found = crc32(element[at : at + length], found)
         at += (length + 3) & ~3
     return found
 

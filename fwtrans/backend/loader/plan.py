@@ -12,6 +12,7 @@ to a chain that was empty before, nor may a set vanish under a rule that it stil
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -131,10 +132,15 @@ class _Steps:
     tidy: list[Command] = field(default_factory=list)
     switched: TableImage | None = None
     tidied: TableImage | None = None
-    counts: Counts = Counts()
+    counted: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def counts(self) -> Counts:
+        """Return the numbers; a ruleset has thousands of chains, so while they grow they are no Counts yet."""
+        return Counts(**self.counted)
 
     def count(self, **more: int) -> None:
-        self.counts = self.counts.plus(Counts(**more))
+        self.counted.update(more)
 
 
 def _table_steps(present: Present | None, wanted: TableImage) -> _Steps:
@@ -291,7 +297,9 @@ class _TableChange:
         self.steps.removals.extend(change.removals)
         self.steps.rules.extend(change.additions)
         removed = len(old.rules) - change.kept
-        self.steps.count(rules_added=len(change.additions), rules_removed=removed, rules_kept=change.kept)
+        if change.removals or change.additions:
+            self.steps.count(rules_added=len(change.additions), rules_removed=removed)
+        self.kept += change.kept
         self.final_chains[chain.name] = replace(chain, rules=change.rules)
 
     def _add_base(self, chain: ChainImage) -> None:

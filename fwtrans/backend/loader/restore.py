@@ -84,11 +84,10 @@ def _restore_ours(client: NftClient, snapshot: Snapshot, directory: Path) -> lis
     state = read_state(directory)
     wanted = {table.name for table in snapshot.image}
     unknown = [name for name in client.tables() if name in snapshot.loads and name not in wanted]
-    known = {table.image.name for table in state.tables} if state is not None else set()
     answer = load(client, snapshot.image, state)
     if answer.faults:
         return [f"our own tables cannot be put back: {fault.message}" for fault in answer.faults[:3]]
-    left = [name for name in unknown if name not in known and name in client.tables()]
+    left = [name for name in unknown if name in client.tables()]
     if left and (faults := client.run(Transaction(tuple(tx.DeleteTable(name) for name in left)))):
         return [f"our new tables cannot be removed: {fault.message}" for fault in faults[:3]]
     try:

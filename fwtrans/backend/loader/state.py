@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from fwtrans.backend.loader.image import ChainImage, Image, Kind, ObjectImage, T
 
 FORMAT = 1
 STATE_FILE = "loaded.json"
+_NETNS_COOKIE = 71  # SO_NETNS_COOKIE, which Python's socket does not name
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +55,29 @@ class State:
 
 
 def this_host() -> str:
-    """Return what tells this boot and this network namespace from all others."""
+    """Return what tells this boot and this network namespace from all others.
+
+    The number of /proc/self/ns/net would not do: the kernel gives it to the next namespace when one goes, as it does when a
+    container starts again. The cookie (Linux 5.14) it gives only once.
+    """
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return f"{boot} {Path('/proc/thread-self/ns/net').stat().st_ino}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as any_socket:
+        cookie = any_socket.getsockopt(socket.SOL_SOCKET, _NETNS_COOKIE, 8)
+    return f"{boot} {int.from_bytes(cookie, sys.byteorder)}"
 
 
 def read_state(directory: Path) -> State | None:
-    """Return the state, None where there is none that can be trusted."""
+    """Return the state, None where there is none that can be trusted, or only one of an earlier boot."""
     path = directory / STATE_FILE
     try:
         with path.open("rb") as stream:
             about = os.fstat(stream.fileno())
             if about.st_uid not in {0, os.geteuid()} or about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 return None
-            return _state(json.loads(stream.read()))
-    except (OSError, ValueError, KeyError, TypeError):
+            found = _state(json.loads(stream.read()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+    return found if found is not None and found.host == this_host() else None
 
 
 def write_state(directory: Path, state: State) -> None:
