@@ -107,6 +107,7 @@ CODES: dict[str, Code] = {
     "FWT205": Code("jump loop"),
     "FWT206": Code("set is used by no rule", _NOTE),
     "FWT207": Code("what stands for a rule in a partial translation", _NOTE),
+    "FWT208": Code("extension from outside of Linux"),
     "FWT210": Code("guest's accept mark reaches the host's rules", _WARNING),
     "FWT211": Code("REJECT towards a guest is a drop", _NOTE),
     # 3xx

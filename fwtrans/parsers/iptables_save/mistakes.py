@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from fwtrans.parsers.iptables_save import general
+from fwtrans.parsers.iptables_save.out_of_tree import unknown_to_linux
 from fwtrans.parsers.iptables_save.steps import known_options, spellings, word_number
 from fwtrans.parsers.iptables_save.words import BadLine
 
@@ -57,6 +58,9 @@ def unknown_match(options: OptionTable, name: str, family: str, word: int) -> Ba
     other = _FAMILIES.get(family, "")
     if other and options.match_options(name, other) is not None:
         return BadLine("FWT104", f"match `{name}` exists in {_TOOLS[other]} alone, not in {tool}", word=word)
+    foreign = unknown_to_linux("match", name, word)
+    if foreign is not None:
+        return foreign
     near = name.lower() if options.match_options(name.lower(), family) is not None else ""
     return BadLine("FWT104", f"match `{name}` is not known", word=word, hint=f"did you mean `{near}`?" if near else "")
 
@@ -149,7 +153,10 @@ def _unknown_option(classifier: Classifier, line: Line) -> BadLine:
         position = sum(step.take for step in line.shape[: line.shape.index(to_chain[0])]) + 1
         number = word_number(line.shape[: line.shape.index(to_chain[0])]) + 1
         name = line.words[position]
-        return BadLine("FWT105", f"target `{name}` is not known, so neither is its option `{option}`", word=number)
+        foreign = unknown_to_linux("target", name, number)
+        return foreign or BadLine(
+            "FWT105", f"target `{name}` is not known, so neither is its option `{option}`", word=number
+        )
     if len(_meanings(classifier, line, option)) > 1:
         several = ", ".join(f"`{name}`" for name in _meanings(classifier, line, option))
         return BadLine("FWT103", f"`{option}` may stand for {several}", word=line.number)

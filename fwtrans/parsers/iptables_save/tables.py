@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from fwtrans.parsers.iptables_save.general import BUILT_IN, LONGEST_NAME
 from fwtrans.parsers.iptables_save.mistakes import MOST_HINTS
+from fwtrans.parsers.iptables_save.out_of_tree import unknown_to_linux
 from fwtrans.parsers.iptables_save.same_rule import rule_key
 from fwtrans.parsers.iptables_save.syntax import ChainSyntax, RuleSyntax, TableSyntax
 from fwtrans.parsers.iptables_save.words import BadLine
@@ -228,6 +229,9 @@ class Table:
         if target.name in BUILT_IN[self.name]:
             raise BadLine("FWT109", f"`{target.name}` is a built-in chain; no rule can jump to it", word=target.word)
         if target.name not in self.chains:
+            foreign = None if rule.goto else unknown_to_linux("target", target.name, target.word)
+            if foreign is not None:
+                raise foreign
             is_target = rule.goto and self._is_target(target.name)
             near = self._near(target.name, () if rule.goto else _VERDICTS)
             hint = f"`-g` goes to a chain; use `-j {target.name}`" if is_target else near

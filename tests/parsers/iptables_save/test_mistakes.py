@@ -34,6 +34,9 @@ HINTED = [
     ("-A INPUT -j RETRUN", "FWT109", "RETRUN", "did you mean `RETURN`?"),
     ("-A INPUT -g LOG", "FWT109", "LOG", "`-g` goes to a chain; use `-j LOG`"),
     ("-A FORWARD -ieth0", "FWT112", "-ieth0", "write a blank: `-i eth0`"),
+    ("-A INPUT -m psd -j DROP", "FWT208", "psd", "`-m recent --hitcount` can be translated"),
+    ("-A INPUT -p tcp -j STEAL", "FWT208", "STEAL", "`-j DROP` does the same to the sender"),
+    ("-A INPUT -j ULOG --ulog-nlgroup 1", "FWT208", "ULOG", "`-j NFLOG` has taken its place"),
     (":FORWARD", "FWT102", ":FORWARD", "a user chain has `-` there: `:FORWARD -`"),
 ]
 
