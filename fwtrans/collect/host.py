@@ -11,9 +11,10 @@ import os
 import platform
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fwtrans.backend.loader.programs import find, run
+from fwtrans.collect.sdn import NotSdn, sets_of_sdn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
     from fwtrans.collect.files import Collection
 
 _SECRET = re.compile(
-    r"(?i)^(\s*\S*(?:psk|passw|secret|private-?key|wep-?key|wireless-key|token|identity-key)\S*\s+)\S.*$"
-    r"|((?:private-key|preshared-key|password|secret|psk)[ =])\S+"
+    r"(?i)^(\s*\S*(?:psk|passw|passphrase|secret|private-?key|preshared-?key|wep-?key|wireless-key|token|identity-key)\S*\s+)\S.*$"
+    r"|((?:private-?key|preshared-?key|passw(?:or)?d|passphrase|secret|psk|token|api-?key)\s*[ =]\s*)\S+"
+    r"|(://)[^/\s@]+(?=@)"  # a user and a password in a URL
+    r"|(\s)(?:0x[0-9a-f]{16,}|[0-9a-f]{32,})(?=\s|$)"  # keys of ipsec and macsec; a mark has eight digits at most
+    r"|([\s\"'=])[A-Za-z0-9+/]{43}=(?=[\s\"']|$)"  # keys of WireGuard
 )
 _GUEST_LINE = re.compile(r"(?:net\d+|name|hostname|template):|\[")
 _COROSYNC_LINE = re.compile(
@@ -49,6 +53,7 @@ def collect_host(collection: Collection, root: Path = Path("/")) -> None:
     _interfaces(collection, root)
     _proxmox(collection, root)
     _networks(collection)
+    collection.facts["programs"] = _programs()
     collection.facts["settings"] = _settings(root)
     collection.facts["kernel"] = os.uname().release
     collection.facts["machine"] = platform.machine()
@@ -98,7 +103,7 @@ def _interfaces(collection: Collection, root: Path) -> None:
 def _without_secrets(collection: Collection, name: str, text: str) -> str:
     lines = text.split("\n")
     for index, line in enumerate(lines):
-        clean = _SECRET.sub(lambda found: f"{found[1] or found[2]}left-out", line)
+        clean = _SECRET.sub(lambda found: f"{next(filter(None, found.groups()), '')}left-out", line)
         if clean != line:
             lines[index] = clean
             collection.left_out.append(f"{name}:{index + 1}: a value that may be secret")
@@ -122,13 +127,25 @@ def _proxmox(collection: Collection, root: Path) -> None:
         _copy(collection, root, str(host.relative_to(root)), f"pve/nodes/{node}/host.fw")
     for path in sorted(top.glob("sdn/firewall/*.fw")):
         _copy(collection, root, str(path.relative_to(root)), f"pve/sdn/firewall/{path.name}")
-    for name in ("zones.cfg", "vnets.cfg", "subnets.cfg"):
-        if (top / "sdn" / name).exists():
-            _copy(collection, root, f"etc/pve/sdn/{name}", f"pve/sdn/{name}")
+    _sdn(collection, top)
     corosync = _read(top / "corosync.conf")
     if corosync is not None:
         kept = _kept_lines(corosync, _COROSYNC_LINE)
         collection.add("pve/corosync.conf", "/etc/pve/corosync.conf, addresses and names only", kept)
+
+
+def _sdn(collection: Collection, top: Path) -> None:
+    """Add the sets that the firewall has from SDN. They are in no file: PVE makes them of the running configuration."""
+    running = _read(top / "sdn/.running-config")
+    leases = _read(top / "sdn/pve-ipam-state.json") or _read(top / "priv/ipam.db")  # the second up to PVE 8.2
+    try:
+        sets = sets_of_sdn(running or "", leases or "")
+    except NotSdn as fault:
+        collection.miss("the sets of SDN", str(fault), matters=True)
+        return
+    if sets:
+        source = "/etc/pve/sdn/.running-config and its addresses of guests, the sets that Proxmox VE makes of them"
+        collection.add("pve/sdn.json", source, json.dumps({"ipset": sets}, indent=1) + "\n")
 
 
 def _node_name(top: Path, root: Path) -> str:
@@ -178,6 +195,7 @@ def _networks(collection: Collection) -> None:
         for link in links
         if link.get("linkinfo", {}).get("info_kind") == "bridge"
     }
+    collection.facts["vlans"] = _vlans(links)
     collection.facts["interfaces"] = [
         {
             "name": link.get("ifname"),
@@ -191,6 +209,38 @@ def _networks(collection: Collection) -> None:
         }
         for link in links
     ]
+
+
+def _vlans(links: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
+    """Return the tags of each port of a bridge that looks at tags, as `bridge vlan` shows them."""
+    aware = {
+        link["ifname"]
+        for link in links
+        if link.get("linkinfo", {}).get("info_data", {}).get("vlan_filtering") and find("bridge")
+    }
+    done = run(["bridge", "-json", "vlan", "show"]) if aware else None
+    try:
+        ports = json.loads(done.text) if done is not None else []
+    except ValueError:
+        ports = []
+    masters = {link["ifname"]: link.get("master", link["ifname"]) for link in links}
+    return {
+        port["ifname"]: [_tags(tag) for tag in port.get("vlans", ())]
+        for port in ports
+        if masters.get(port["ifname"]) in aware
+    }
+
+
+def _tags(tag: dict[str, Any]) -> str:
+    """Return `10 pvid untagged` or `100-200`."""
+    numbers = f"{tag['vlan']}-{tag['vlanEnd']}" if "vlanEnd" in tag else str(tag["vlan"])
+    return " ".join([numbers, *(flag.removeprefix("Egress ").lower() for flag in tag.get("flags", ()))])
+
+
+def _programs() -> dict[str, str]:
+    """Return what stands behind the common names: which variant `iptables` is on this host. Nothing is run for it."""
+    found = {name: find(name) for name in ("iptables", "ip6tables", "ebtables", "arptables")}
+    return {name: Path(path).resolve().name for name, path in found.items() if path is not None}
 
 
 def _settings(root: Path) -> dict[str, str]:

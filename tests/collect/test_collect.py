@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fwtrans.backend.loader.programs import Done
 from fwtrans.cli.inputs import FileAccess, read_host_facts, read_paths
 from fwtrans.collect.files import Collection, is_collected
-from fwtrans.collect.host import collect_host
+from fwtrans.collect.host import _vlans, collect_host
 from fwtrans.collect.modules import is_loaded
 from fwtrans.collect.run import Taken, collect
 from fwtrans.diagnostics import DiagnosticSink
@@ -24,7 +25,7 @@ from tests.namespaces import assert_inside, namespace
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SECRETS = ("hunter2", "cafebabe", "topsecret", "AAAAkey")
+SECRETS = ("hunter2", "cafebabe", "topsecret", "AAAAkey", "2ZkV2", "0a1b2c3d", "d00dfeed", "s3same")
 INTERFACES = """\
 auto lo
 iface lo inet loopback
@@ -35,6 +36,11 @@ iface vmbr0 inet static
 	wpa-psk hunter2
 	post-up wg set wg0 private-key cafebabe peer x
 	post-up iptables -t nat -A POSTROUTING -s 10.0.0.0/8 -o vmbr0 -j MASQUERADE
+	post-up echo 2ZkV2bQTiLWEJ5ZbQhX5qFqLPsdGPY2eHqVQm2ZkV2s= | wg set wg0 peer 2ZkV2bQTiLWEJ5ZbQhX5qFqLPsdGPY2eHqVQm2ZkV2s= endpoint 192.0.2.9:51820
+	post-up ip macsec add macsec0 tx sa 0 pn 1 on key 00 0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d
+	post-up ip xfrm state add src 192.0.2.1 dst 192.0.2.9 proto esp spi 7 enc aes 0xd00dfeedd00dfeedd00dfeedd00dfeed
+	post-up curl https://admin:s3same@192.0.2.9/up?token=s3same
+	post-up iptables -A INPUT -m mark --mark 0x80000000/0x80000000 -m comment --comment 0123456789abcdef -j ACCEPT
 
 source /etc/network/interfaces.d/*
 """
@@ -45,12 +51,20 @@ iface vmbr1 inet manual
 GUEST = """\
 name: vm101
 cipassword: topsecret
+args: -fw_cfg name=opt/x,string=topsecret -vnc 0.0.0.0:77,password=on
+smbios1: uuid=topsecret
 sshkeys: AAAAkey
 net0: virtio=BC:24:11:A7:35:6C,bridge=vmbr0,firewall=1
 description: topsecret
 
 [before]
 net0: virtio=BC:24:11:A7:35:6C,bridge=vmbr9
+"""
+CONTAINER = """\
+hostname: ct103
+features: mount=cifs
+lxc.environment: PASSWORD=topsecret
+net0: name=eth0,bridge=vmbr0,firewall=1,hwaddr=BC:24:11:A7:35:6E,ip=dhcp
 """
 CLUSTER = "[OPTIONS]\nenable: 1\n"
 
@@ -78,6 +92,13 @@ def root(tmp_path: Path) -> Path:
         "etc/pve/nodes/pve1/qemu-server/101.conf": GUEST,
         "etc/pve/nodes/pve2/qemu-server/102.conf": GUEST,
         "etc/pve/priv/shadow.cfg": "topsecret\n",
+        "etc/pve/priv/authkey.key": "topsecret\n",
+        "etc/pve/priv/storage/cifs.pw": "topsecret\n",
+        "etc/pve/sdn/ipams.cfg": "netbox: x\n\ttoken topsecret\n",
+        "etc/pve/nodes/pve1/pve-ssl.key": "topsecret\n",
+        "etc/pve/nodes/pve1/lxc/103.conf": CONTAINER,
+        "etc/network/wg0.conf": "[Interface]\nPrivateKey = topsecret\n",
+        "etc/wireguard/wg0.conf": "[Interface]\nPrivateKey = topsecret\n",
         "etc/pve/user.cfg": "topsecret\n",
         "etc/pve/corosync.conf": "totem {\n  version: 2\n  secauth: topsecret\n}\nnodelist {\n  node {\n    name: pve1\n    ring0_addr: 192.0.2.1\n  }\n}\n",
     }
@@ -114,6 +135,7 @@ def test_secrets_are_not_collected(root: Path) -> None:
         "pve/firewall/101.fw",
         "pve/nodes/pve1/host.fw",
         "pve/nodes/pve1/qemu-server/101.conf",
+        "pve/nodes/pve1/lxc/103.conf",
         "pve/corosync.conf",
     }
 
@@ -123,11 +145,12 @@ def test_what_is_kept_of_a_guest_keeps_its_line(root: Path) -> None:
     collect_host(collection, root)
     (guest,) = [item.content for item in collection.files if item.name.endswith("101.conf")]
     lines = guest.split("\n")
-    assert (lines[0], lines[3]) == ("name: vm101", "net0: virtio=BC:24:11:A7:35:6C,bridge=vmbr0,firewall=1")
-    assert not any(line for index, line in enumerate(lines) if index not in {0, 3})
+    assert (lines[0], lines[5]) == ("name: vm101", "net0: virtio=BC:24:11:A7:35:6C,bridge=vmbr0,firewall=1")
+    assert not any(line for index, line in enumerate(lines) if index not in {0, 5})
     (interfaces,) = [item.content for item in collection.files if item.name == "interfaces"]
     assert interfaces.count("\n") == INTERFACES.count("\n")
-    assert "post-up iptables -t nat" in interfaces
+    assert "post-up iptables -t nat -A POSTROUTING -s 10.0.0.0/8 -o vmbr0 -j MASQUERADE\n" in interfaces
+    assert "--mark 0x80000000/0x80000000 -m comment --comment 0123456789abcdef -j ACCEPT\n" in interfaces
 
 
 def test_a_host_without_any_of_it_is_collected_too(tmp_path: Path) -> None:
@@ -135,6 +158,27 @@ def test_a_host_without_any_of_it_is_collected_too(tmp_path: Path) -> None:
     collect_host(collection, tmp_path)
     assert collection.files == []
     assert {"/etc/hostname", "/etc/network/interfaces"} <= {gap.what for gap in collection.gaps}
+
+
+def test_tags_of_ports_are_those_of_bridges_that_look_at_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = [
+        {
+            "ifname": "port7",
+            "vlans": [{"vlan": 1, "flags": ["PVID", "Egress Untagged"]}, {"vlan": 100, "vlanEnd": 110}],
+        },
+        {"ifname": "br7", "vlans": [{"vlan": 1, "flags": ["PVID", "Egress Untagged"]}]},
+        {"ifname": "port8", "vlans": [{"vlan": 1}]},
+    ]
+    monkeypatch.setattr("fwtrans.collect.host.find", lambda name: f"/sbin/{name}")
+    monkeypatch.setattr("fwtrans.collect.host.run", lambda _: Done(0, json.dumps(shown).encode(), ""))
+    links: list[dict[str, Any]] = [
+        {"ifname": "br7", "linkinfo": {"info_kind": "bridge", "info_data": {"vlan_filtering": 1}}},
+        {"ifname": "br8", "linkinfo": {"info_kind": "bridge", "info_data": {"vlan_filtering": 0}}},
+        {"ifname": "port7", "master": "br7"},
+        {"ifname": "port8", "master": "br8"},
+    ]
+    assert _vlans(links) == {"port7": ["1 pvid untagged", "100-110"], "br7": ["1 pvid untagged"]}
+    assert _vlans(links[1:2]) == {}
 
 
 def test_a_module_is_looked_for_without_asking_the_kernel(tmp_path: Path) -> None:
@@ -235,6 +279,8 @@ def test_everything_that_filters_is_collected_and_nothing_changes(inside: None, 
     assert dumps <= set(found.files)
     facts = json.loads((folder / "facts.json").read_text())
     assert facts["bridges"] == {"br7": ["port7"]}
+    assert facts["vlans"] == {}
+    assert facts["programs"].keys() == {"iptables", "ip6tables", "ebtables", "arptables"}
     assert [chain["table"] for chain in facts["base_chains"]] == ["inet mine"]
     assert facts["nft"] == run("nft", "--version").split()[1].removeprefix("v")
     assert facts["settings"]["net.ipv4.ip_forward"] == "1"

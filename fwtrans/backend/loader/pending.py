@@ -63,7 +63,7 @@ def read_pending(directory: Path) -> Pending | None:
     try:
         value = json.loads((directory / PENDING_FILE).read_bytes())
         found = Pending(**{**value, "asleep": tuple(TableName(*name) for name in value["asleep"])})
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return found if found.host == this_host() else None
 
