@@ -255,6 +255,15 @@ def test_what_is_closed_is_no_translation_of_another_node() -> None:
     assert "mark-leak-closed" not in {item.name for item in found.intended}
 
 
+def test_a_leak_is_told_though_another_rule_of_its_line_does_not_leak() -> None:
+    """GROUP stands in the host's OUT chain as well, where the mark stays in use and comes from the group alone."""
+    cluster = "[OPTIONS]\n\nenable: 1\n\n[group ops]\n\nOUT ACCEPT -log err\nOUT REJECT -p tcp -dport 22\n"
+    host = "[OPTIONS]\n\nenable: 1\nlog_level_out: crit\n\n[RULES]\n\nGROUP ops -i vmbr1\n"
+    found = translated(pve_node(cluster, host, {100: (OPEN_GUEST, "virtio=BC:24:11:00:00:64,bridge=vmbr0,firewall=1")}))
+    assert "n/host.fw:8" in leak_told(found)
+    assert compared(found).comparison.equal
+
+
 def test_no_other_corpus_leaks() -> None:
     assert [name for name in NAMES if any(item.code == "FWT210" for item in node(name).sink.found)] == []
 
