@@ -173,14 +173,13 @@ class _Entering:
     def _merged(self, changed: dict[str, tuple[Rule, ...]]) -> dict[str, str]:
         """Give what is left for wrong addresses chains of their own, each for all ports with the same; tell which it is."""
         found: dict[str, str] = {}
-        names: dict[tuple[Rule, ...], str] = {}
         for name in sorted(changed):
             rules = changed[name]
             if name in self._own and rules != self._chains[name].rules:
-                if rules not in names:
-                    names[rules] = self._names.new("wrong-address", content_hash(map(print_rule, rules)))
-                    self._made[rules] = Chain(names[rules], rules, None, self._chains[name].origin)
-                found[name] = names[rules]
+                if rules not in self._made:
+                    own = self._names.new("wrong-address", content_hash(map(print_rule, rules)))
+                    self._made[rules] = Chain(own, rules, None, self._chains[name].origin)
+                found[name] = self._made[rules].name
                 del changed[name]
         return found
 

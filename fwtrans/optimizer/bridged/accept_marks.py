@@ -71,29 +71,35 @@ def without_accept_mark(bridge: Table, local: Sequence[Table], *, close_leak: bo
     mask = accept_bits(bridge)
     if not mask:
         return Marked(bridge, tuple(local), ())
-    done: list[Table] = []
-    leaks: dict[Origin, None] = {}
-    for table in local:
-        found, origins = _local(table, mask, close_leak=close_leak)
-        done.append(found)
-        leaks.update(dict.fromkeys(origins))
+    found = [_local(table, mask, close_leak=close_leak) for table in local]
+    leaks = tuple(dict.fromkeys(origin for _, origins in found for origin in origins))
     kept = bool(leaks) and not close_leak
+    if kept:
+        # what the host sends may come to a guest, whose rules are judged with the mark that it has
+        found = [_local(table, mask, close_leak=False, kept=True) for table in local]
+    done = tuple(table for table, _ in found)
     readers = _readers(bridge, mask)
     entries = [MarkEntry(name, None, kept and base.hook is not Hook.POSTROUTING) for name, base in readers]
     result = without_marks(_only(bridge, readers), entries, mask)
     if result.leaks or result.kept:
         # what one bridge chain leaves in the mark another one reads: all of them keep it
-        return Marked(bridge, tuple(local), tuple(leaks))
-    return Marked(_with(bridge, result.table), tuple(done), tuple(leaks))
+        return Marked(bridge, tuple(local), leaks)
+    return Marked(_with(bridge, result.table), done, leaks)
 
 
-def _local(table: Table, mask: int, *, close_leak: bool) -> tuple[Table, Iterable[Origin]]:
+def _local(table: Table, mask: int, *, close_leak: bool, kept: bool = False) -> tuple[Table, Iterable[Origin]]:
+    """Return one table of the host's own hooks without the mark where nobody reads it, and the lines that leak."""
     readers = _readers(table, mask)
     if not readers:
         return table, ()
     hooks = [reader.base for reader in readers]
     entries = [
-        MarkEntry(reader.chain, None, any(_comes_later(other, reader.base) for _, other in readers))
+        MarkEntry(
+            reader.chain,
+            None,
+            any(_comes_later(other, reader.base) for _, other in readers)
+            or (kept and reader.base.hook is not Hook.INPUT),
+        )
         for reader in readers
     ]
     result = without_marks(_only(table, readers), entries, mask)
