@@ -39,12 +39,19 @@ _DEEPEST = 5
 """How many folders deep a Proxmox VE configuration goes: pve/nodes/NAME/qemu-server in a copy of /etc, and one more."""
 
 STANDARD_INPUT = "-"
+LIVE_RULES = "live"
 
 
 def read_paths(paths: Iterable[str], sink: DiagnosticSink) -> tuple[SourceFile, ...]:
-    """Return the files, those of a directory included; what cannot be read goes to the sink."""
+    """Return the files, those of a directory included; what cannot be read goes to the sink.
+
+    `live` is the ruleset that runs on this host; a file of that name is `./live`.
+    """
     found: list[SourceFile] = []
     for path in paths:
+        if path == LIVE_RULES:
+            found.extend(_read_live(sink))
+            continue
         if path == STANDARD_INPUT:
             found.append(_standard_input())
             continue
@@ -89,6 +96,12 @@ def read_lines(path: str, sink: DiagnosticSink) -> tuple[str, ...]:
     """Return the lines of a file or of standard input."""
     found = read_paths([path], sink)
     return tuple(line for source in found for line in source.text.splitlines())
+
+
+def _read_live(sink: DiagnosticSink) -> tuple[SourceFile, ...]:
+    from fwtrans.collect.live import read_live  # here, because it loads libnftables
+
+    return read_live(sink)
 
 
 def _standard_input() -> SourceFile:

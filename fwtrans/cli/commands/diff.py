@@ -33,7 +33,9 @@ class FailOn(Enum):
 def diff(
     old: Annotated[
         str,
-        typer.Argument(help="A dump, a directory (collected, or of Proxmox VE), or an nft ruleset", show_default=False),
+        typer.Argument(
+            help="A dump, a directory (collected, or of Proxmox VE), an nft ruleset, or `live`", show_default=False
+        ),
     ],
     new: Annotated[str, typer.Argument(help="The same, of any kind", show_default=False)],
     *,
@@ -52,6 +54,7 @@ def diff(
 
     Example:
         fwtrans diff monday/ today/
+        fwtrans diff monday/ live
         fwtrans diff --format markdown --fail-on allowed old.nft new.nft
         fwtrans diff --format html /etc/pve ruleset.nft > review.html
     """

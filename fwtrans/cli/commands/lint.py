@@ -20,7 +20,9 @@ class Form(Enum):
 def lint(
     ruleset: Annotated[
         str,
-        typer.Argument(help="A dump, a directory (collected, or of Proxmox VE), or an nft ruleset", show_default=False),
+        typer.Argument(
+            help="A dump, a directory (collected, or of Proxmox VE), an nft ruleset, or `live`", show_default=False
+        ),
     ],
     *,
     form: Annotated[Form, typer.Option("--format", help="How the findings are written")] = Form.TEXT,

@@ -9,7 +9,7 @@ from fwtrans.cli.output import Result
 
 
 def simulate(
-    ruleset: Annotated[str, typer.Argument(help="A dump, a directory, or an nft ruleset", show_default=False)],
+    ruleset: Annotated[str, typer.Argument(help="A dump, a directory, an nft ruleset, or `live`", show_default=False)],
     packet: Annotated[
         list[str] | None, typer.Argument(metavar="KEY=VALUE...", help="The packet, in words", show_default=False)
     ] = None,

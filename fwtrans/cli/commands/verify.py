@@ -11,7 +11,9 @@ from fwtrans.cli.output import Result
 def verify(
     old: Annotated[
         str,
-        typer.Argument(help="A dump, a directory (collected, or of Proxmox VE), or an nft ruleset", show_default=False),
+        typer.Argument(
+            help="A dump, a directory (collected, or of Proxmox VE), an nft ruleset, or `live`", show_default=False
+        ),
     ],
     new: Annotated[
         str | None, typer.Argument(help="The same, of any kind; none with --lint", show_default=False)
