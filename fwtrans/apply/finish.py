@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,9 @@ def roll_back(directory: Path, identity: str, sink: DiagnosticSink, files: boot.
 
 
 def _locked(directory: Path, sink: DiagnosticSink, work: Callable[[LibNft], Finished]) -> Finished:
+    if os.geteuid():
+        sink.add(Diagnostic(code="FWT601", message="the kernel lets only root read and change its rules"))
+        return Finished(done=False)
     if not directory.is_dir():
         sink.add(Diagnostic(code="FWT615", message=f"nothing was ever applied here: there is no {directory}"))
         return Finished(done=False)
@@ -91,15 +95,18 @@ def _confirm(client: LibNft, directory: Path, sink: DiagnosticSink, files: boot.
         return Finished(done=False)
     mark_confirmed(directory, pending)
     snapshot.note_outcome(directory, pending.identity, CONFIRMED)
-    image = _new_tables(directory, pending.identity)
     try:
+        image = _new_tables(directory, pending.identity)
         _tidy(client, directory, image, pending)
         if pending.persist:
             boot.persist(files, image)
-    except OSError as fault:
+    except (OSError, ValueError, KeyError, TypeError) as fault:
         what = "the rules are confirmed, but not kept for the next boot"
-        hint = "make room, and run `fwtrans confirm` again"
-        sink.add(Diagnostic(code="FWT611", message=f"{what}: {fault.filename or ''}: {fault.strerror}", hints=(hint,)))
+        if isinstance(fault, OSError):
+            why, hint = f"{fault.filename or ''}: {fault.strerror}", "make room, and run `fwtrans confirm` again"
+        else:
+            why, hint = f"{NEW_TABLES} of the snapshot is damaged", "go back with `fwtrans rollback`"
+        sink.add(Diagnostic(code="FWT611", message=f"{what}: {why}", hints=(hint,)))
         return Finished(done=True, identity=pending.identity)
     end_pending(directory)
     return Finished(done=True, identity=pending.identity)

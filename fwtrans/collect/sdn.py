@@ -77,7 +77,7 @@ def _range(text: str) -> Iterator[IPv4Network | IPv6Network]:
     parts = dict(part.split("=", 1) for part in text.split(","))
     first, last = ip_address(parts["start-address"]), ip_address(parts["end-address"])
     # of two versions it makes a TypeError
-    yield from summarize_address_range(first, last)  # type: ignore[type-var]
+    yield from summarize_address_range(first, last)
 
 
 def _leases(state: Mapping[str, Any]) -> Iterator[tuple[int, IPv4Address | IPv6Address]]:

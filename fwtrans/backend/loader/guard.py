@@ -16,7 +16,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fwtrans.backend.loader.pending import Locked, end_pending, guard_is_alive, hold_guard, lock, read_pending
+from fwtrans.backend.loader.pending import (
+    PENDING_FILE,
+    Locked,
+    end_pending,
+    guard_is_alive,
+    hold_guard,
+    lock,
+    read_pending,
+)
 from fwtrans.backend.loader.programs import find, run
 
 if TYPE_CHECKING:
@@ -101,17 +109,21 @@ def main(arguments: Sequence[str]) -> int:
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("-1000", encoding="ascii")  # the last to go where memory is short
     hold_guard(directory)
-    while (pending := _mine(directory, identity)) is not None and not pending.confirmed:
+    pending: Pending | None = None
+    while (pending := _mine(directory, identity, pending)) is not None and not pending.confirmed:
         if _is_due(directory, pending):
             with lock(directory, wait=3600.0):
-                if (pending := _mine(directory, identity)) is not None and _is_due_now(pending):
+                if (pending := _mine(directory, identity, pending)) is not None and _is_due_now(pending):
                     return _go_back(directory, identity)
         time.sleep(_POLL)
     return 0
 
 
-def _mine(directory: Path, identity: str) -> Pending | None:
+def _mine(directory: Path, identity: str, last: Pending | None) -> Pending | None:
+    """Return what is pending; a file that is there and cannot be read any more says what it said last."""
     found = read_pending(directory)
+    if found is None and (directory / PENDING_FILE).exists():
+        return last
     return found if found is not None and found.identity == identity else None
 
 
@@ -162,7 +174,8 @@ def _restore(directory: Path, identity: str) -> int:
     except Exception as fault:  # noqa: BLE001 -- nobody is there to see a traceback
         problems = (f"{type(fault).__name__}: {fault}",)
     if problems:
-        log.write_text("".join(f"{identity}: {problem}\n" for problem in problems))
+        with suppress(OSError):
+            log.write_text("".join(f"{identity}: {problem}\n" for problem in problems))
     return 6 if problems else 0
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import stat
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -62,7 +63,16 @@ def read_pending(directory: Path) -> Pending | None:
     """Return what is pending on this boot and in this network namespace."""
     try:
         value = json.loads((directory / PENDING_FILE).read_bytes())
-        found = Pending(**{**value, "asleep": tuple(TableName(*name) for name in value["asleep"])})
+        found = Pending(
+            identity=str(value["identity"]),
+            host=str(value["host"]),
+            deadline=float(value["deadline"]),
+            wait=float(value["wait"]),
+            loaded=value["loaded"] is True,
+            asleep=tuple(TableName(str(family), str(name)) for family, name in value["asleep"]),
+            persist=value["persist"] is True,
+            confirmed=value["confirmed"] is True,
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return found if found.host == this_host() else None
@@ -147,11 +157,24 @@ def hold_guard(directory: Path) -> int:
 
 
 def unsafe(directory: Path) -> str:
-    """Return why what lies in the folder must not be loaded as root, or nothing."""
-    about = directory.stat()
+    """Return why what lies in the folder must not be loaded as root, or nothing.
+
+    Who may write to a folder above it could put another one in its place, unless that is as /tmp, where everybody's things
+    are their own.
+    """
+    if directory.is_symlink() and directory.lstat().st_uid not in {0, os.geteuid()}:
+        return f"{directory} is a link that another user made"
+    place = directory.resolve()
+    about = place.stat()
     if about.st_uid != os.geteuid():
         return f"{directory} belongs to another user"
-    return f"{directory} may be written by others than root" if about.st_mode & 0o022 else ""
+    if about.st_mode & 0o022:
+        return f"{directory} may be written by others than root"
+    for folder in place.parents:
+        about = folder.stat()
+        if about.st_uid not in {0, os.geteuid()} or (about.st_mode & 0o022 and not about.st_mode & stat.S_ISVTX):
+            return f"{folder} may be written by others than root"
+    return ""
 
 
 def state_folder_obstacle(directory: Path) -> str:

@@ -35,6 +35,7 @@ MANIFEST = "manifest.json"
 _TABLES = "tables.json"
 _SETS = "ipset-save"
 FORMAT = 1
+_LATEST = 1e11  # seconds: no clock says that
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +155,10 @@ def read_manifest(directory: Path, identity: str) -> dict[str, Any] | None:
     """Return what a snapshot says of itself, None where there is none of that name that is whole."""
     try:
         value = json.loads((directory / FOLDER / identity / MANIFEST).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) and value.get("format") == FORMAT else None
+    is_whole = isinstance(value, dict) and value.get("format") == FORMAT and value.get("id") == identity
+    return value if is_whole and isinstance(made := value.get("made"), int | float) and 0 <= made < _LATEST else None
 
 
 def read_snapshot(directory: Path, identity: str) -> Snapshot | None:
@@ -181,11 +183,13 @@ def read_snapshot(directory: Path, identity: str) -> Snapshot | None:
             for item in manifest["owners"]
         )
         image = image_of_value(json.loads(files[_TABLES]))
-    except (OSError, ValueError, KeyError, TypeError):
+        dormant, loads = (tuple(TableName(*map(str, name)) for name in manifest[key]) for key in ("dormant", "loads"))
+        settings = {str(name): str(value) for name, value in manifest["settings"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    dormant, loads = (tuple(TableName(*name) for name in manifest[key]) for key in ("dormant", "loads"))
-    sets, made = _text(files.get(_SETS, b"")), float(manifest["made"])
-    return Snapshot(identity, made, image, old, sets, dict(manifest["settings"]), dormant, loads)
+    return Snapshot(
+        identity, float(manifest["made"]), image, old, _text(files.get(_SETS, b"")), settings, dormant, loads
+    )
 
 
 def note_outcome(directory: Path, identity: str, outcome: str) -> None:

@@ -136,13 +136,28 @@ def image_of_value(value: list[dict[str, Any]]) -> Image:
     """Return the image that `image_value` wrote; raises KeyError, TypeError or ValueError for anything else."""
     return tuple(
         TableImage(
-            TableName(str(table["family"]), str(table["name"])),
-            tuple(table["head"]),
-            tuple(ObjectImage(Kind(kind), name, tuple(body), tuple(elements)) for kind, name, body, elements in table["objects"]),
-            tuple(ChainImage(name, tuple(head), tuple(rules)) for name, head, rules in table["chains"]),
+            TableName(_text(table["family"]), _text(table["name"])),
+            _texts(table["head"]),
+            tuple(
+                ObjectImage(Kind(kind), _text(name), _texts(body), _texts(elements))
+                for kind, name, body, elements in table["objects"]
+            ),
+            tuple(ChainImage(_text(name), _texts(head), _texts(rules)) for name, head, rules in table["chains"]),
         )
         for table in value
-    )  # fmt: skip
+    )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(type(value).__name__)
+    return value
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise TypeError(type(value).__name__)
+    return tuple(value)
 
 
 def _state_value(state: State) -> dict[str, Any]:
@@ -171,9 +186,9 @@ def _state(value: dict[str, Any]) -> State | None:
         HeldTable(
             image,
             int(handles["table"]),
-            dict(handles["chains"]),
-            dict(handles["sets"]),
-            {chain: tuple(rules) for chain, rules in handles["rules"].items()},
+            {name: int(handle) for name, handle in handles["chains"].items()},
+            {name: int(handle) for name, handle in handles["sets"].items()},
+            {chain: tuple(map(int, rules)) for chain, rules in handles["rules"].items()},
             {name: (int(count), int(total)) for name, (count, total) in handles["sums"].items()},
         )
         for image, handles in zip(image_of_value(value["tables"]), value["handles"], strict=True)
