@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def _is_late(row: dict[str, object]) -> bool:
-    seconds, most = row["with proof s"], row["MiB with proof"]
+    seconds, most = row["cpu s with proof"], row["MiB with proof"]
     limit = PROMISED.get(str(row["input"]).partition(",")[0])
     return limit is not None and isinstance(seconds, float) and (seconds > limit or float(str(most)) > MOST_MEMORY)
 
@@ -70,6 +70,8 @@ def _figures(what: str, plain: Measured, proof: Measured | None, theirs: Measure
         "translate s": plain.wall,
         "MiB": plain.memory,
         "with proof s": proof.wall if proof else "-",
+        "cpu s with proof": proof.cpu if proof else "-",
+        "promised s": PROMISED.get(what.partition(",")[0], "-"),
         "MiB with proof": proof.memory if proof else "-",
         "iptables-restore-translate s": theirs.wall if theirs else "-",
     }
