@@ -105,8 +105,8 @@ check: venv ## lint, formatting, types
 	$(BIN)/python -m ruff format --check
 	$(BIN)/python -m mypy
 
-bench: system venv ## measure; every bench/bench_*.py in turn
-	@for file in bench/bench_*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+bench: system venv ## measure everything that is claimed, write docs/benchmarks and the README's figures
+	@$(BIN)/python bench/run.py
 
 lab-long: system venv ## all tests, the random ones at full length
 	$(BIN)/python -m pytest --lab-long --numprocesses=$(PROCESSES) --dist=worksteal --durations=15 $(PYTEST_OPTIONS) $(TESTS)

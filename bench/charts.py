@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-WIDTH, HEIGHT = 760, 420
-LEFT, RIGHT, TOP, BOTTOM = 70, 230, 44, 48
+WIDTH, HEIGHT = 830, 420
+LEFT, RIGHT, TOP, BOTTOM = 70, 300, 44, 48
 COLOURS = ("#c0392b", "#e08a00", "#7f8c8d", "#1e8449", "#2471a3", "#7d3c98", "#17202a")
 _LABEL_HEIGHT = 15
 
