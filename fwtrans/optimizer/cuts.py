@@ -21,31 +21,38 @@ from fwtrans.ir.effect import Log
 from fwtrans.ir.fields import NFPROTO, Family
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import KeyPart
-from fwtrans.ir.names import NamePattern
 from fwtrans.ir.rule import Rule, is_pure
 from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.sets import MapElement, NamedMap
 from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump
-from fwtrans.optimizer import cost
 from fwtrans.optimizer.base import Addition, Pass, Passed, each_table, with_additions
 from fwtrans.optimizer.boxes import Boxes
 from fwtrans.optimizer.clauses import Clause, Clauses
 from fwtrans.optimizer.depth import room_below
 from fwtrans.optimizer.keys import guard
 from fwtrans.optimizer.names import Names, digest
-from fwtrans.optimizer.search import Cut, Effort, Leaf, Node, Row, Search, is_verdict
+from fwtrans.optimizer.search import Effort, Search
+from fwtrans.optimizer.search_nodes import (
+    Cut,
+    Leaf,
+    Node,
+    Row,
+    depth_of,
+    has_whole,
+    is_verdict,
+    joined,
+    origins_of,
+    time_of,
+)
 from fwtrans.optimizer.size import size_of
-from fwtrans.optimizer.steps import rule_price
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.match import ValueSet
     from fwtrans.ir.ruleset import Ruleset, Table
-    from fwtrans.ir.sets import Part
     from fwtrans.ir.verdict import Verdict
-    from fwtrans.source import Origin
 
 SHORTEST = 24
 MOST_GROWTH = 4
@@ -176,7 +183,7 @@ class _Cutting:
         elements = tuple(MapElement(key, values[id(branch)]) for key, branch in node.branches)
         name = self.names.new(self.chain.name, "by", *(item.name for item in node.key))
         self._maps.append(NamedMap(name, node.key, "verdict", elements, self.chain.origin))
-        origins = tuple(dict.fromkeys(_origins(node)))
+        origins = tuple(dict.fromkeys(origins_of(node)))
         return Rule(guard(node.key), Dispatch(tuple(map(KeyPart, node.key)), name), origins)
 
     def _root(self, node: Node, *, at_end: bool) -> tuple[Rule, ...]:
@@ -184,7 +191,7 @@ class _Cutting:
 
         A goto would leave the rules behind the run out: where there are any, what uses it is reached by a jump.
         """
-        if at_end or not _has_whole(node):
+        if at_end or not has_whole(node):
             return self._rules(node)
         if isinstance(node, Row):
             return (*node.rules, *self._root(node.rest, at_end=False))
@@ -193,7 +200,7 @@ class _Cutting:
         rules = self._rules(node)
         name = self.names.new(self.chain.name, "cut")
         self._chains.append(Chain(name, rules, origin=self.chain.origin))
-        return (Rule((), Jump(name), tuple(dict.fromkeys(_origins(node)))),)
+        return (Rule((), Jump(name), tuple(dict.fromkeys(origins_of(node)))),)
 
     def _value(self, node: Node, leads: type[Jump | Goto]) -> Verdict:
         """Return what the map holds for a branch: its verdict, or the way to a chain with its rules.
@@ -234,23 +241,10 @@ def _behind_first(
         if front is None or front.steps + node.steps > count + 1:
             continue
         rest = Search(Boxes.of(run_[count:], always), effort).build()
-        jump = int(_has_whole(rest) and not at_end)
+        jump = int(has_whole(rest) and not at_end)
         if front.steps + rest.steps + jump <= count + 1:
-            return _joined(front, rest)
+            return joined(front, rest)
     return None
-
-
-def _joined(front: Node, rest: Node) -> Node:
-    """Return tables with a search behind the last of them."""
-    if isinstance(front, Leaf):
-        return Row(front.rules, rest) if front.rules else rest
-    behind = _joined(front.rest, rest)
-    if isinstance(front, Row):
-        return Row(front.rules, behind)
-    most = front.steps - 1 - front.rest.steps
-    return front._replace(
-        rest=behind, steps=1 + max(most, behind.steps), size=front.size - front.rest.size + behind.size
-    )
 
 
 def _decides_for_good(clause: Clause) -> bool:
@@ -261,55 +255,3 @@ def _decides_for_good(clause: Clause) -> bool:
     while steps and isinstance(steps[-1], Log):
         steps.pop()
     return all(map(is_pure, steps))
-
-
-def _origins(node: Node) -> Iterator[Origin]:
-    if isinstance(node, Leaf):
-        for rule in node.rules:
-            yield from rule.origins
-        return
-    if isinstance(node, Row):
-        yield from _origins(Leaf(node.rules))
-        yield from _origins(node.rest)
-        return
-    for branch in {id(branch): branch for _, branch in node.branches}.values():
-        yield from _origins(branch)
-    yield from _origins(node.rest)
-
-
-def _has_whole(node: Node) -> bool:
-    if isinstance(node, Leaf):
-        return False
-    return (isinstance(node, Cut) and node.whole) or _has_whole(node.rest)
-
-
-def depth_of(node: Node) -> int:
-    """Return how many jumps lead to the lowest branch."""
-    if isinstance(node, Leaf):
-        return 0
-    if isinstance(node, Row):
-        return depth_of(node.rest)
-    branches = {id(branch): branch for _, branch in node.branches}.values()
-    return max(1 + max(map(depth_of, branches)), depth_of(node.rest))
-
-
-def time_of(node: Node) -> float:
-    """Return what the worst packet takes, by the model."""
-    if isinstance(node, Leaf):
-        return sum(rule_price(rule).nanoseconds for rule in node.rules)
-    if isinstance(node, Row):
-        return time_of(Leaf(node.rules)) + time_of(node.rest)
-    branches = {id(branch): branch for _, branch in node.branches}.values()
-    return _look_up_time(node) + cost.JUMP + max(map(time_of, branches)) + time_of(node.rest)
-
-
-def _look_up_time(node: Cut) -> float:
-    if all(_is_exact(part) for key, _ in node.branches for part in key):
-        return cost.HASH
-    if len(node.key) > 1:
-        return cost.pipapo_cost(len(node.key), len(node.branches))
-    return cost.interval_cost(len(node.branches))
-
-
-def _is_exact(part: Part) -> bool:
-    return isinstance(part, NamePattern) or part[0] == part[1]

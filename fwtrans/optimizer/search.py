@@ -13,95 +13,28 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from dataclasses import dataclass, field
-from itertools import accumulate, groupby, pairwise
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from math import sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir.fields import FieldKind
-from fwtrans.ir.intervals import IntervalSet
-from fwtrans.ir.match import full_values
-from fwtrans.ir.names import NameSet
-from fwtrans.ir.rule import is_pure
-from fwtrans.ir.verdict import Accept, Drop, Goto, Jump, Return
 from fwtrans.optimizer.boxes import Overlaps, met_range, numbers_of
-from fwtrans.optimizer.clauses import narrowed, settled_by, within, without_settled
-from fwtrans.optimizer.steps import rule_price
-from fwtrans.optimizer.tuples import RANGED, Entry, layers_of
+from fwtrans.optimizer.leaves import Leaves
+from fwtrans.optimizer.search_nodes import NOTHING_LEFT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from fwtrans.ir.fields import Field
-    from fwtrans.ir.match import ValueSet
-    from fwtrans.ir.rule import Rule
-    from fwtrans.ir.sets import Part
-    from fwtrans.optimizer.boxes import Box, Boxes, Range
-    from fwtrans.optimizer.clauses import Clause
-    from fwtrans.optimizer.tuples import Layer
-
-Region = tuple["Range", ...]
-
-
-class Leaf(NamedTuple):
-    """Rules one after the other, without the tests that are settled."""
-
-    rules: tuple[Rule, ...]
-
-    @property
-    def steps(self) -> int:
-        """Return the steps of a packet that passes all."""
-        return sum(rule_price(rule).steps for rule in self.rules)
-
-    @property
-    def size(self) -> int:
-        """Return how many rules stand here."""
-        return len(self.rules)
-
-
-class Cut(NamedTuple):
-    """A look-up by key. Branches of one content are one object. `steps` and `size` hold all that is below.
-
-    A `whole` cut has in each branch all rules that can decide there: who finds nothing in it need not try the rest.
-    """
-
-    key: tuple[Field, ...]
-    branches: tuple[tuple[tuple[Part, ...], Node], ...]
-    rest: Node
-    steps: int
-    size: int
-    whole: bool = False
-
-
-class Row(NamedTuple):
-    """Rules, and what is tried behind them."""
-
-    rules: tuple[Rule, ...]
-    rest: Node
-
-    @property
-    def steps(self) -> int:
-        """Return the steps of a packet that passes all."""
-        return Leaf(self.rules).steps + self.rest.steps
-
-    @property
-    def size(self) -> int:
-        """Return how many rules and elements stand here."""
-        return len(self.rules) + self.rest.size
-
+    from fwtrans.optimizer.boxes import Box, Range
+    from fwtrans.optimizer.leaves import Region
+    from fwtrans.optimizer.search_nodes import Cut, Node
 
 # How many of the likeliest cuts are looked at closely.
 TRIED = 6
 # What a rule of a branch needs of the budget at least, so that the branch is not left as it is for want of room.
 LEAST_ROOM = 1.3
-# In lists of no more rules than this each is held against all before it.
-MOST_COMPARED = 64
-
-Node = Leaf | Cut | Row
-NOTHING_LEFT = Leaf(())
-# Longer lists are not tried as tables, and of more tables than this a search is made.
-MOST_IN_TABLES = 256
-MOST_TABLES = 24
 
 
 class Effort(NamedTuple):
@@ -138,18 +71,13 @@ class _Chosen(NamedTuple):
 
 
 @dataclass(slots=True)
-class Search:
+class Search(Leaves):
     """Builds the search for one list of boxes."""
 
-    boxes: Boxes
     effort: Effort
-    _plain: dict[tuple[int, int], bool] = field(default_factory=dict)
-    _of_rule: dict[int, tuple[Box, ...]] = field(default_factory=dict)
 
     def build(self) -> Node:
         """Return the search for the whole list."""
-        for number, group in groupby(self.boxes.boxes, key=lambda box: box.rule):
-            self._of_rule[number] = tuple(group)
         return self._solve(self.boxes.boxes, self.boxes.full, 0, self.effort.growth * len(self.boxes.clauses))
 
     def _solve(self, boxes: Sequence[Box], region: Region, known: int, budget: float) -> Node:
@@ -166,165 +94,6 @@ class Search:
             return other
         found = self._whole_cut(best, region, known, budget) if best.cells else self._cut(best, region, known, budget)
         return found if (found.steps, found.size) < (other.steps, other.size) else other
-
-    # --- tables ---
-
-    def tables(self, most: int) -> Node | None:
-        """Return the whole list as tables, no more than so many."""
-        for number, group in groupby(self.boxes.boxes, key=lambda box: box.rule):
-            self._of_rule[number] = tuple(group)
-        return self._tables(self.boxes.boxes, self.boxes.full, 0, most)
-
-    def _tables(self, boxes: Sequence[Box], region: Region, known: int, most: int = MOST_TABLES) -> Node | None:
-        if len(boxes) > MOST_IN_TABLES:
-            return None
-        there = {known: self._there(known)}
-        entries: list[Entry] = []
-        for place, box in enumerate(boxes):
-            asked = box.asked | known
-            if asked not in there:
-                there[asked] = self._there(asked)
-            entries.append(self._entry(place, box, region, known, there[asked]))
-        layers = layers_of(entries, most)
-        if layers is None:
-            return None
-        node: Node = NOTHING_LEFT
-        for layer in reversed(layers):
-            node = self._layer(layer, boxes, region, known, node)
-        return node
-
-    def _there(self, asked: int) -> int:
-        """Return the axes of which every packet has a value that has one in the asked axes."""
-        settled = settled_by({self.boxes.fields[at]: full_values(self.boxes.fields[at]) for at in numbers_of(asked)})
-        settled = {**self.boxes.always, **settled}
-        found = asked
-        for at, wanted in enumerate(self.boxes.fields):
-            needed = settled_by({wanted: full_values(wanted)})
-            if wanted in RANGED and all(
-                item in settled and within(settled[item], values)
-                for item, values in needed.items()
-                if item is not wanted
-            ):
-                found |= 1 << at
-        return found
-
-    def _entry(self, place: int, box: Box, region: Region, known: int, there: int) -> Entry:
-        ranges = tuple(map(met_range, box.ranges, region))
-        exact = ranged = 0
-        for at in numbers_of(box.asked):
-            if known >> at & 1 and ranges[at] == region[at]:
-                continue
-            if self.boxes.fields[at] in RANGED:
-                ranged |= 1 << at
-            else:
-                exact |= 1 << at
-        strong = self._only_axes(box.rule, known | box.asked) and all(
-            ranges[at][0] == ranges[at][1] for at in numbers_of(exact)
-        )
-        direct = strong and is_verdict(self._deciding(box, region, known))
-        return Entry(place, ranges, self.boxes.classes[box.rule], exact, ranged, there, strong, direct)
-
-    def _deciding(self, box: Box, region: Region, known: int) -> Rule:
-        """Return what is left of a rule for packets that are in its box."""
-        asked = known | box.asked
-        ranges = tuple(map(met_range, box.ranges, region))
-        facts = {self.boxes.fields[at]: self._values(at, ranges[at]) for at in range(len(region)) if asked >> at & 1}
-        return without_settled(self.boxes.clauses[box.rule], settled_by(facts))
-
-    def _layer(self, layer: Layer, boxes: Sequence[Box], region: Region, known: int, rest: Node) -> Node:
-        if not layer.pieces:
-            return rest
-        if layer.closed or (len(layer.pieces) == 1 and layer.axes):
-            rules = self._leaf([boxes[layer.pieces[0][1].number]], region, known).rules
-            return Row((*rules, *rest.rules), rest.rest) if isinstance(rest, Row) else Row(rules, rest)
-        axes = tuple(numbers_of(layer.axes))
-        if not axes:
-            return self._leaf([boxes[layer.pieces[0][1].number]], region, known)
-        branches = [
-            (tuple(ranges[at] for at in axes), Leaf((self._deciding(boxes[entry.number], region, known),)))
-            for ranges, entry in sorted(layer.pieces)
-        ]
-        most = max(_branch_steps(node) for _, node in branches)
-        return Cut(
-            tuple(self.boxes.fields[at] for at in axes),
-            tuple((self._parts_of(axes, key), node) for key, node in branches),
-            rest,
-            1 + max(most, rest.steps),
-            1 + len(branches) + sum({node: _branch_size(node) for _, node in branches}.values()) + rest.size,
-        )
-
-    def _leaf(self, boxes: Sequence[Box], region: Region, known: int) -> Leaf:
-        settled = settled_by(
-            {self.boxes.fields[at]: self._values(at, region[at]) for at in range(len(region)) if known >> at & 1}
-        )
-        found: list[Rule] = []
-        for number, group in groupby(boxes, key=lambda box: box.rule):
-            found.extend(without_settled(clause, settled) for clause in self._clauses_of(number, tuple(group), region))
-        return Leaf(tuple(dict.fromkeys(found)))
-
-    def _clauses_of(self, number: int, boxes: tuple[Box, ...], region: Region) -> Iterator[Clause]:
-        """Yield clauses that say boxes of one rule: the rule itself, where all of it that is in the region is there."""
-        if set(self._here(self._of_rule[number], region)) <= set(boxes):
-            yield self.boxes.clauses[number]
-        else:
-            yield from map(self._clause, boxes)
-
-    def _clause(self, box: Box) -> Clause:
-        clause = self.boxes.clauses[box.rule]
-        if not box.added:
-            return clause
-        tests = {self.boxes.fields[at]: self._values(at, box.ranges[at]) for at in numbers_of(box.added)}
-        return narrowed(clause, tests)
-
-    def _values(self, at: int, values: Range) -> ValueSet:
-        wanted = self.boxes.fields[at]
-        names = self.boxes.names.get(wanted)
-        if names is None:
-            return IntervalSet(wanted.width, (values,))
-        if values == self.boxes.full[at]:
-            return NameSet.full()
-        return NameSet.of((names[values[0]],))
-
-    # --- what is left in a region ---
-
-    def _reduced(self, boxes: Sequence[Box], region: Region, known: int) -> Sequence[Box]:
-        """Leave out what cannot decide: behind a rule that takes every packet, or one that takes all of a rule's own."""
-        kept: list[Box] = []
-        check = len(boxes) <= MOST_COMPARED
-        for box in boxes:
-            if check:
-                mine = tuple(map(met_range, box.ranges, region))
-                if any(self._covers(other, box.asked, mine, known) for other in kept):
-                    continue
-            kept.append(box)
-            if self._covers(box, 0, region, known):
-                break
-        return kept
-
-    def _covers(self, box: Box, asked: int, ranges: Sequence[Range], known: int) -> bool:
-        """Tell whether a box takes all packets of the ranges, in which `asked` and known fields are there."""
-        if box.asked & ~(known | asked):
-            return False
-        for (low, high), (first, last) in zip(box.ranges, ranges, strict=True):
-            if low > first or last > high:
-                return False
-        return self._only_axes(box.rule, known | asked)
-
-    def _only_axes(self, rule: int, there: int) -> bool:
-        """Tell whether a rule asks only for ranges of fields that are there, and for what follows from that."""
-        key = (rule, there)
-        found = self._plain.get(key)
-        if found is None:
-            clause = self.boxes.clauses[rule]
-            facts = {
-                wanted: clause.tests.get(wanted, full_values(wanted))
-                for at, wanted in enumerate(self.boxes.fields)
-                if there >> at & 1
-            }
-            plain = without_settled(clause, settled_by(facts))
-            found = rule not in self.boxes.split and not any(map(is_pure, plain.steps))
-            self._plain[key] = found
-        return found
 
     # --- which cut ---
 
@@ -462,20 +231,6 @@ class Search:
         rest = self._solve(best.wide, region, known, room * len(best.wide)) if best.wide else NOTHING_LEFT
         return self._made(best.axes, tuple(_merged(branches)), rest, whole=True)
 
-    def _made(
-        self, axes: tuple[int, ...], branches: tuple[tuple[tuple[Range, ...], Node], ...], rest: Node, *, whole: bool
-    ) -> Cut:
-        distinct = {id(node): node for _, node in branches}.values()
-        most = max(map(_branch_steps, distinct), default=0)
-        return Cut(
-            tuple(self.boxes.fields[at] for at in axes),
-            tuple((self._parts_of(axes, key), node) for key, node in branches),
-            rest,
-            1 + (max(most, rest.steps) if whole else most + rest.steps),
-            1 + len(branches) + sum(map(_branch_size, distinct)) + rest.size,
-            whole,
-        )
-
     def _cut(self, best: _Chosen, region: Region, known: int, budget: float) -> Cut:
         there = known
         for at in best.axes:
@@ -507,13 +262,6 @@ class Search:
         rest = self._solve(best.wide, region, known, room * len(best.wide)) if best.wide else NOTHING_LEFT
         return self._made(best.axes, merged, rest, whole=False)
 
-    def _here(self, boxes: Sequence[Box], region: Region) -> Iterator[Box]:
-        for box in boxes:
-            if all(
-                low <= last and first <= high for (low, high), (first, last) in zip(box.ranges, region, strict=True)
-            ):
-                yield box
-
     def _parts(self, best: _Chosen, region: Region) -> Iterator[tuple[tuple[Range, ...], list[Box]]]:
         """Yield each key with the boxes of the cut that it meets."""
         if len(best.axes) > 1 or all(box.ranges[best.axes[0]][0] == box.ranges[best.axes[0]][1] for box in best.inside):
@@ -534,28 +282,9 @@ class Search:
             if current:
                 yield ((low, following - 1),), list(current)
 
-    def _parts_of(self, axes: tuple[int, ...], key: tuple[Range, ...]) -> tuple[Part, ...]:
-        names = [self.boxes.names.get(self.boxes.fields[at]) for at in axes]
-        return tuple(range_ if known is None else known[range_[0]] for known, range_ in zip(names, key, strict=True))
-
 
 def _spans(box: Box, region: Region, axes: tuple[int, ...]) -> bool:
     return all(box.ranges[at][0] <= region[at][0] and region[at][1] <= box.ranges[at][1] for at in axes)
-
-
-def _branch_steps(node: Node) -> int:
-    if isinstance(node, Leaf) and len(node.rules) == 1 and is_verdict(node.rules[0]):
-        return 0
-    return node.steps
-
-
-def _branch_size(node: Node) -> int:
-    return node.size if _branch_steps(node) else 0
-
-
-def is_verdict(rule: Rule) -> bool:
-    """Tell whether a map can hold what is left of the rule."""
-    return not rule.steps and isinstance(rule.verdict, (Accept, Drop, Jump, Goto, Return))
 
 
 def _merged(branches: Sequence[tuple[tuple[Range, ...], Node]]) -> Iterator[tuple[tuple[Range, ...], Node]]:

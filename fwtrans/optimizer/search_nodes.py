@@ -1,0 +1,153 @@
+"""What a long list becomes: rules one after the other, and look-ups that lead to more of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from fwtrans.ir.names import NamePattern
+from fwtrans.ir.verdict import Accept, Drop, Goto, Jump, Return
+from fwtrans.optimizer import cost
+from fwtrans.optimizer.steps import rule_price
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fwtrans.ir.fields import Field
+    from fwtrans.ir.rule import Rule
+    from fwtrans.ir.sets import Part
+    from fwtrans.source import Origin
+
+
+class Leaf(NamedTuple):
+    """Rules one after the other, without the tests that are settled."""
+
+    rules: tuple[Rule, ...]
+
+    @property
+    def steps(self) -> int:
+        """Return the steps of a packet that passes all."""
+        return sum(rule_price(rule).steps for rule in self.rules)
+
+    @property
+    def size(self) -> int:
+        """Return how many rules stand here."""
+        return len(self.rules)
+
+
+class Cut(NamedTuple):
+    """A look-up by key. Branches of one content are one object. `steps` and `size` hold all that is below.
+
+    A `whole` cut has in each branch all rules that can decide there: who finds nothing in it need not try the rest.
+    """
+
+    key: tuple[Field, ...]
+    branches: tuple[tuple[tuple[Part, ...], Node], ...]
+    rest: Node
+    steps: int
+    size: int
+    whole: bool = False
+
+
+class Row(NamedTuple):
+    """Rules, and what is tried behind them."""
+
+    rules: tuple[Rule, ...]
+    rest: Node
+
+    @property
+    def steps(self) -> int:
+        """Return the steps of a packet that passes all."""
+        return Leaf(self.rules).steps + self.rest.steps
+
+    @property
+    def size(self) -> int:
+        """Return how many rules and elements stand here."""
+        return len(self.rules) + self.rest.size
+
+
+Node = Leaf | Cut | Row
+NOTHING_LEFT = Leaf(())
+
+
+def branch_steps(node: Node) -> int:
+    """Return what a branch takes behind the look-up: nothing where the map holds its verdict."""
+    if isinstance(node, Leaf) and len(node.rules) == 1 and is_verdict(node.rules[0]):
+        return 0
+    return node.steps
+
+
+def branch_size(node: Node) -> int:
+    """Return how many rules and elements a branch has besides its element."""
+    return node.size if branch_steps(node) else 0
+
+
+def is_verdict(rule: Rule) -> bool:
+    """Tell whether a map can hold what is left of the rule."""
+    return not rule.steps and isinstance(rule.verdict, (Accept, Drop, Jump, Goto, Return))
+
+
+def joined(front: Node, rest: Node) -> Node:
+    """Return tables with a search behind the last of them."""
+    if isinstance(front, Leaf):
+        return Row(front.rules, rest) if front.rules else rest
+    behind = joined(front.rest, rest)
+    if isinstance(front, Row):
+        return Row(front.rules, behind)
+    most = front.steps - 1 - front.rest.steps
+    return front._replace(
+        rest=behind, steps=1 + max(most, behind.steps), size=front.size - front.rest.size + behind.size
+    )
+
+
+def origins_of(node: Node) -> Iterator[Origin]:
+    """Yield where the rules come from."""
+    if isinstance(node, Leaf):
+        for rule in node.rules:
+            yield from rule.origins
+        return
+    if isinstance(node, Row):
+        yield from origins_of(Leaf(node.rules))
+        yield from origins_of(node.rest)
+        return
+    for branch in {id(branch): branch for _, branch in node.branches}.values():
+        yield from origins_of(branch)
+    yield from origins_of(node.rest)
+
+
+def has_whole(node: Node) -> bool:
+    """Tell whether a whole cut stands in the list itself."""
+    if isinstance(node, Leaf):
+        return False
+    return (isinstance(node, Cut) and node.whole) or has_whole(node.rest)
+
+
+def depth_of(node: Node) -> int:
+    """Return how many jumps lead to the lowest branch."""
+    if isinstance(node, Leaf):
+        return 0
+    if isinstance(node, Row):
+        return depth_of(node.rest)
+    branches = {id(branch): branch for _, branch in node.branches}.values()
+    return max(1 + max(map(depth_of, branches)), depth_of(node.rest))
+
+
+def time_of(node: Node) -> float:
+    """Return what the worst packet takes, by the model."""
+    if isinstance(node, Leaf):
+        return sum(rule_price(rule).nanoseconds for rule in node.rules)
+    if isinstance(node, Row):
+        return time_of(Leaf(node.rules)) + time_of(node.rest)
+    branches = {id(branch): branch for _, branch in node.branches}.values()
+    return _look_up_time(node) + cost.JUMP + max(map(time_of, branches)) + time_of(node.rest)
+
+
+def _look_up_time(node: Cut) -> float:
+    if all(_is_exact(part) for key, _ in node.branches for part in key):
+        return cost.HASH
+    if len(node.key) > 1:
+        return cost.pipapo_cost(len(node.key), len(node.branches))
+    return cost.interval_cost(len(node.branches))
+
+
+def _is_exact(part: Part) -> bool:
+    return isinstance(part, NamePattern) or part[0] == part[1]
