@@ -6,6 +6,7 @@ Where one side does the one and the other side the other, hooks cannot be compar
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir.fields import Family
@@ -24,10 +25,14 @@ if TYPE_CHECKING:
 
 
 class Compared(NamedTuple):
-    """A comparison, and the differences that are meant: none where rulesets are compared hook by hook."""
+    """A comparison, and the differences that are meant: none where rulesets are compared hook by hook.
+
+    `both_pve` says that both sides are Proxmox VE's own firewalls, whose differences have names.
+    """
 
     comparison: Comparison
     intended: tuple[Intended, ...] = ()
+    both_pve: bool = False
 
 
 _DEFAULT = Limits()
@@ -37,11 +42,25 @@ def compare_on(host: Host, old: Ruleset, new: Ruleset, limits: Limits = _DEFAULT
     """Return whether two rulesets do the same on a host."""
     if asks_for_bridge_ports(old) and not asks_for_bridge_ports(new):
         hardware = {**host.hardware, **hardware_addresses(old)}
+        both_pve = _is_pve_firewall(old) and _is_proxmox_firewall(new)
+        if both_pve:  # the known differences are there for each guest; none of them may be cut off
+            limits = replace(limits, differences=max(limits.differences, 1000), total=max(limits.total, 20_000))
         setting = Setting(
-            guests=guest_ports(old), hardware=hardware, broadcasts=host_broadcasts(host.addresses), limits=limits
-        )
-        return Compared(*compare_bridged(old, new, setting))
+            guests=guest_ports(old), hardware=hardware, broadcasts=host_broadcasts(host.addresses), limits=limits,
+            own=not _is_proxmox_firewall(new),
+        )  # fmt: skip
+        return Compared(*compare_bridged(old, new, setting), both_pve)
     return Compared(compare(old, new, limits=limits))
+
+
+def _is_pve_firewall(ruleset: Ruleset) -> bool:
+    """Tell whether pve-firewall has made the rules."""
+    return any(chain.name == "PVEFW-FORWARD" for table in ruleset.tables for chain in table.chains)
+
+
+def _is_proxmox_firewall(ruleset: Ruleset) -> bool:
+    """Tell whether proxmox-firewall has made the rules."""
+    return any(table.name.startswith("proxmox-firewall") for table in ruleset.tables)
 
 
 def asks_for_bridge_ports(ruleset: Ruleset) -> bool:

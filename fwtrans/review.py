@@ -73,7 +73,8 @@ def review(old: Ruleset, new: Ruleset, host: Host = _UNKNOWN, limits: Limits = _
     comparison = compared.comparison
     structure = structure_of(found) if same_kind else ()
     return Review(
-        entries_of_pairs(comparison.differences, both_pve=_is_pve(old) and _is_pve_nft(new)), structure, False, not comparison.omitted and not comparison.undecided,
+        entries_of_pairs(comparison.differences, both_pve=compared.both_pve), structure, False,
+        not comparison.omitted and not comparison.undecided,
         comparison.equal, _undecided(comparison.undecided), comparison.assumptions,
         tuple((item.name, item.text) for item in compared.intended), comparison.omitted,
     )  # fmt: skip
@@ -83,13 +84,3 @@ def _undecided(found: Iterable[Undecided]) -> tuple[tuple[str, str], ...]:
     return tuple(
         (item.path.name, item.reason + (f" ({', '.join(item.names[:5])})" if item.names else "")) for item in found
     )
-
-
-def _is_pve(ruleset: Ruleset) -> bool:
-    """Tell whether pve-firewall has made the rules."""
-    return any(chain.name == "PVEFW-FORWARD" for table in ruleset.tables for chain in table.chains)
-
-
-def _is_pve_nft(ruleset: Ruleset) -> bool:
-    """Tell whether proxmox-firewall has made the rules."""
-    return any(table.name.startswith("proxmox-firewall") for table in ruleset.tables)

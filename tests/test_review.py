@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from typer.testing import CliRunner
 
+from fwtrans.cli.app import build
 from fwtrans.cli.inputs import FileAccess, read_paths
 from fwtrans.diagnostics import DiagnosticSink
 from fwtrans.review import review_sides
@@ -183,15 +186,59 @@ def test_two_changes_at_once_are_two_lines(reviewed: Callable[..., Review]) -> N
     assert len(found.entries) == 2
 
 
-def test_proxmox_firewall_against_pve_firewall(shared: Path) -> None:
-    place = shared / "proxmox-firewall-corpus" / "10"
-    paths = str(place / "input"), str(place / "ruleset.nft")
+@pytest.fixture
+def node(shared: Path, tmp_path: Path) -> Path:
+    """A node with both firewalls, to be changed: pve-firewall's input, and what proxmox-firewall has made of it."""
+    place = tmp_path / "node"
+    shutil.copytree(shared / "proxmox-firewall-corpus" / "10", place)
+    return place
+
+
+def compared(place: Path) -> Review:
     sink = DiagnosticSink()
+    paths = str(place / "input"), str(place / "ruleset.nft")
     found = review_sides(read_paths([paths[0]], sink), read_paths([paths[1]], sink), sink, FileAccess(paths))
     assert found is not None
     assert found.exact
-    names = {entry.explained for entry in found.entries}
-    assert "" not in names
-    assert {"ping-opens-both", "icmp-errors-first", "corosync-open", "no-link-local", "mark-leak"} <= names
-    assert "reject-is-drop" in {name for name, _ in found.intended}
-    assert len(found.entries) <= 40
+    return found
+
+
+# Each was looked up in both rulesets: what it says is so, and there is no other difference.
+KNOWN = {
+    "arp-sender-checked", "arp-without-address", "corosync-open", "dhcp-behind-filters", "dhcp-first", "dhcp-unmarked",
+    "drop-of-windows-noise", "icmp-errors-first", "invalid-passes", "log-lines", "mac-filter-established", "mark-leak",
+    "neighbour-discovery-first", "no-flag-check", "no-link-local", "no-smurf-check", "other-protocols-dropped",
+    "ping-opens-both", "reject-is-drop", "router-advertisements", "tagged-judged",
+}  # fmt: skip
+
+
+def test_proxmox_firewall_against_pve_firewall(node: Path) -> None:
+    found = compared(node)
+    assert {entry.explained for entry in found.entries} == KNOWN
+    assert len(found.entries) <= 45
+    rejected = next(entry for entry in found.entries if entry.explained == "reject-is-drop")
+    assert (rejected.where, rejected.witnesses[0].values["dport"]) == ("to 10 guests", "43")
+    assert "reject-is-drop" not in {name for name, _ in found.intended}
+    unfiltered = next(entry for entry in found.entries if entry.explained == "mac-filter-established")
+    assert unfiltered.witnesses[0].values["mac-src"] != "bc:24:11:00:00:64"
+
+
+def test_a_longer_prefix_inside_an_exception_of_a_set(node: Path) -> None:
+    """nft's sets hold the same with it: it is inside 10.20.0.0/16, and what is excepted is a set of its own."""
+    place = node / "input" / "100.fw"
+    text = place.read_text(encoding="utf-8")
+    place.write_text(text.replace("!10.20.7.0/24\n", "!10.20.7.0/24\n10.20.7.128/25\n"), encoding="utf-8")
+    found = compared(node)
+    assert {entry.explained for entry in found.entries} == KNOWN | {"nomatch"}
+    assert [
+        (entry.category.value, entry.where, entry.witnesses[0].values["dport"])
+        for entry in found.entries
+        if entry.explained == "nomatch"
+    ] == [("newly denied", "to guest 100", "9000")]
+
+
+def test_verify_names_what_is_known_between_the_two_firewalls(node: Path) -> None:
+    found = CliRunner().invoke(build(), ["verify", str(node / "input"), str(node / "ruleset.nft")])
+    assert found.exit_code == 1
+    assert set(re.findall(r"^\d+\. [a-z ]+ \[([a-z-]+)\]", found.stdout, re.MULTILINE)) == KNOWN
+    assert len(re.findall(r"^\d+\. ", found.stdout, re.MULTILINE)) <= 45

@@ -7,19 +7,30 @@ from typing import TYPE_CHECKING
 from fwtrans.ir.pprint import print_step
 from fwtrans.report.intended import intended_text, intended_value
 from fwtrans.report.packets import packet_text, packet_values
+from fwtrans.report.review.known import explained
+from fwtrans.report.review.model import plain
+from fwtrans.report.review.pairs import entries_of_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fwtrans.report.review.model import Entry
     from fwtrans.semantics.bridged.reading import Intended
     from fwtrans.semantics.outcome import Comparison, Difference, Place, SideResult
 
 
-def comparison_text(found: Comparison, intended: Sequence[Intended] = ()) -> str:
-    """Return the answer first, then each difference with its packet, then what the answer rests on."""
+def comparison_text(found: Comparison, intended: Sequence[Intended] = (), *, both_pve: bool = False) -> str:
+    """Return the answer first, then each difference with its packet, then what the answer rests on.
+
+    Where both sides are Proxmox VE's own firewalls, the differences that are known between them are told by name, each once.
+    """
     lines = [_headline(found)]
-    for number, item in enumerate(found.differences, 1):
-        lines.extend(["", *_difference_lines(number, item)])
+    if both_pve:
+        for number, entry in enumerate(entries_of_pairs(found.differences, both_pve=True), 1):
+            lines.extend(["", *_entry_lines(number, entry)])
+    else:
+        for number, item in enumerate(found.differences, 1):
+            lines.extend(["", *_difference_lines(number, item)])
     if found.omitted:
         lines.extend(["", f"and more: {found.omitted} hooks hold more differences than are shown"])
     for unknown in found.undecided:
@@ -51,6 +62,17 @@ def _difference_lines(number: int, item: Difference) -> list[str]:
     ]
 
 
+def _entry_lines(number: int, entry: Entry) -> list[str]:
+    name = f" [{entry.explained}]" if entry.explained else ""
+    witness = entry.witnesses[0]
+    return [
+        f"{number}. {entry.category.value}{name} {entry.where}: {plain(entry.region)}",
+        f"   {witness.hook}, packet: {plain(witness.packet)}",
+        f"   old: {plain(witness.old)}",
+        f"   new: {plain(witness.new)}",
+    ]
+
+
 def difference_text(item: Difference) -> str:
     """Return a difference in one line: where, which packet, and what each side does."""
     where = item.path.name
@@ -78,8 +100,10 @@ def place_text(place: Place) -> str:
     return f"{what} of {place.chain}{origin}"
 
 
-def comparison_value(found: Comparison, intended: Sequence[Intended] = ()) -> dict[str, object]:
-    """Return the comparison for the JSON envelope."""
+def comparison_value(
+    found: Comparison, intended: Sequence[Intended] = (), *, both_pve: bool = False
+) -> dict[str, object]:
+    """Return the comparison for the JSON envelope; `known` is the name of a known difference, empty where it has none."""
     return {
         "equal": found.equal,
         "undecided": [
@@ -91,6 +115,7 @@ def comparison_value(found: Comparison, intended: Sequence[Intended] = ()) -> di
                 "hook": item.path.name,
                 "kind": item.kind.value,
                 "subject": item.subject,
+                "known": name.name if both_pve and (name := explained(item)) is not None else "",
                 "lesser": item.is_lesser,
                 "confirmed": item.confirmed,
                 "packet": packet_values(item.packet),

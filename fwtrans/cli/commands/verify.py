@@ -63,8 +63,8 @@ def _verify(old: str, new: str, *, strict: bool, addresses: list[str]) -> Result
         return Result(exit_code=ExitCode.UNREADABLE, diagnostics=tuple(sink.found))
     return Result(
         exit_code=ExitCode.DONE if found.comparison.equal else ExitCode.FINDINGS,
-        data=comparison_text(found.comparison, found.intended),
-        value=comparison_value(found.comparison, found.intended),
+        data=comparison_text(found.comparison, found.intended, both_pve=found.both_pve),
+        value=comparison_value(found.comparison, found.intended, both_pve=found.both_pve),
         diagnostics=tuple(sink.found),
     )
 

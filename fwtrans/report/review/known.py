@@ -26,6 +26,10 @@ class Known(NamedTuple):
     what: str
 
 
+# A set in a rule of a .fw file: `-source +guest/peers`.
+_SET = re.compile(r"\+(?:dc/|guest/)?([\w-]+)")
+
+
 class _Sign(NamedTuple):
     """How a difference is recognised: patterns of what decides before and now, and a look at the rest."""
 
@@ -58,6 +62,20 @@ def _is_tagged(item: Difference) -> bool:
     return _value(item, known.HAS_VLAN) == 1 or "tagged" in item.path.name or "VLAN" in item.path.name
 
 
+def _is_of_excepted_set(item: Difference) -> bool:
+    """Tell whether iptables decides by a set whose exceptions keep the same rule of nft from holding."""
+    named = _SET.search(_said(item.old))
+    if named is None:
+        return False
+    exceptions = f"/{named[1]}-nomatch"
+    passed = (step for step in item.new.outcome.trace if not step.held)
+    return any(exceptions in origin.text for step in passed for origin in step.rule.origins)
+
+
+def _is_to_guest(item: Difference) -> bool:
+    return " to " in f" {item.path.name}"
+
+
 def _is_of(*kinds: DifferenceKind) -> Callable[[Difference], bool]:
     return lambda item: item.kind in kinds
 
@@ -70,6 +88,14 @@ def _is_accept_mark(item: Difference) -> bool:
 _LOGS = (DifferenceKind.LOG, DifferenceKind.LOG_ORDER, DifferenceKind.STATEFUL)
 # The first that fits is taken: what a packet is comes before which check it misses.
 _SIGNS = (
+    _Sign(
+        Known("mac-filter-established", "the MAC filter is not applied to packets of established connections; iptables' side drops such frames where they have a VLAN tag"),
+        old=r"^drop (tap|veth)\S+-OUT: (net\d|hwaddr)", new=r"^accept .*established",
+    ),
+    _Sign(
+        Known("reject-is-drop", "a REJECT towards a guest drops: the sender waits until it gives up, where it was told at once"),
+        old=r"^reject ", new=r"^drop ", also=_is_to_guest,
+    ),
     _Sign(
         Known("log-lines", "what is denied is logged under other names, and with a rate limit of each rule's own"),
         also=_is_of(*_LOGS),
@@ -114,10 +140,6 @@ _SIGNS = (
         old=r"^accept", new=r"^drop guest-\d+-out: .*ip6 saddr != .*ipfilter",
     ),
     _Sign(
-        Known("mac-filter-established", "the MAC filter is not applied to packets of established connections"),
-        old=r"^drop (tap|veth)\S+-OUT: (net\d|hwaddr)", new=r"^accept .*established",
-    ),
-    _Sign(
         Known("ip-filter-established", "the IP filter is not applied to packets of established connections"),
         old=r"^drop (tap|veth)\S+-OUT: .*ipfilter", new=r"^accept .*established",
     ),
@@ -155,6 +177,10 @@ _SIGNS = (
     _Sign(
         Known("nomatch", "exceptions of a set (nomatch) take away all that they name, also where a longer prefix puts it back"),
         new=r"nomatch",
+    ),
+    _Sign(
+        Known("nomatch", "exceptions of a set (nomatch) take away all that they name, also where a longer prefix puts it back"),
+        also=_is_of_excepted_set,
     ),
     _Sign(
         Known("invalid-passes", "packets in state invalid pass where no guest's own chain looks at them"),

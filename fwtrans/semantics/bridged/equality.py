@@ -25,7 +25,7 @@ from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import BaseHook, Chain, Hook
 from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.verdict import Dispatch, Goto, Jump, Reject
-from fwtrans.ir.walk import flat_steps
+from fwtrans.ir.walk import flat_steps, map_targets
 from fwtrans.semantics.bridged.paths import (
     answered_paths,
     any_bridge_paths,
@@ -82,12 +82,17 @@ _FIRST = -(1 << 31)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """The host: its guests, their hardware addresses by port, and the broadcast addresses of its networks."""
+    """The host: its guests, their hardware addresses by port, and the broadcast addresses of its networks.
+
+    `own` says that the new rules were made by fwtrans, which drops on purpose where nobody can answer. Of anybody else's rules
+    a REJECT towards a guest that is a drop is a difference like any other.
+    """
 
     guests: Sequence[GuestPort]
     hardware: Mapping[str, int] = field(default_factory=dict)
     broadcasts: tuple[int, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    own: bool = True
 
 
 class _Bits(NamedTuple):
@@ -116,8 +121,8 @@ def compare_bridged(old: Ruleset, new: Ruleset, setting: Setting) -> BridgedComp
     answered, told = _answered(before, new, setting)
     paths = [
         *_looking_away(out_paths(setting.guests), unread),
-        *_looking_away(middle_paths(names, setting.guests), unread, answers=False),
-        *_looking_away(in_paths(setting.guests), carried, answers=False),
+        *_looking_away(middle_paths(names, setting.guests), unread, answers=not setting.own),
+        *_looking_away(in_paths(setting.guests), carried, answers=not setting.own),
         *_looking_away(answered_paths(answered, setting.hardware), carried, _UNBORN),
     ]
     parts = [compare(before, new, limits=setting.limits, paths=paths)] if paths else []
@@ -161,7 +166,7 @@ def _with_iptables_names(ruleset: Ruleset) -> Ruleset:
 def _answered(old: Ruleset, new: Ruleset, setting: Setting) -> tuple[list[GuestPort], tuple[Intended, ...]]:
     """Return the guests whose packets the new ruleset looks at by hardware address, and what that means."""
     rejects = [rule for rule in _rules(old) if isinstance(rule.verdict, Reject)]
-    if not rejects:
+    if not rejects or not setting.own:
         return [], ()
     known_addresses = _destinations(new)
     answered = [guest for guest in setting.guests if setting.hardware.get(guest.name) in known_addresses]
@@ -193,10 +198,17 @@ def _reached(table: Table, hooks: frozenset[Hook]) -> set[str]:
     seen = set(waiting)
     while waiting:
         for rule in chains[waiting.pop()].rules:
-            if isinstance(rule.verdict, (Jump, Goto)) and rule.verdict.chain not in seen:
-                seen.add(rule.verdict.chain)
-                waiting.append(rule.verdict.chain)
+            for target in _targets(table, rule):
+                if target not in seen:
+                    seen.add(target)
+                    waiting.append(target)
     return seen
+
+
+def _targets(table: Table, rule: Rule) -> Iterable[str]:
+    if isinstance(rule.verdict, Dispatch):
+        return map_targets(table, rule.verdict.map_name)
+    return (rule.verdict.chain,) if isinstance(rule.verdict, (Jump, Goto)) else ()
 
 
 def _limits_once(old: Ruleset) -> tuple[Intended, ...]:
@@ -231,13 +243,13 @@ def _local(
 ) -> tuple[Comparison, tuple[Intended, ...]]:
     """Compare what the host itself does; where only a mark from before makes a difference, the leak has been closed."""
     found = _compared_locally(old, new, paths, bits, setting)
-    if found.equal or found.undecided or not bits.unread:
+    if found.equal or found.undecided or not bits.carried:
         return found, ()
-    closed = _compared_locally(_with_cleared_mark(old, bits.unread), new, paths, bits, setting)
+    closed = _compared_locally(_with_cleared_mark(old, bits.carried), new, paths, bits, setting)
     if not closed.equal:
         return found, ()
     passed = (step for item in found.differences for step in item.old.outcome.trace if step.held)
-    origins = (origin for step in passed if _read([step.rule]) & bits.unread for origin in step.rule.origins)
+    origins = (origin for step in passed if _read([step.rule]) & bits.carried for origin in step.rule.origins)
     return closed, (MARK_LEAK_CLOSED._replace(origins=tuple(dict.fromkeys(origins))),)
 
 
@@ -348,5 +360,11 @@ def _read(rules: Iterable[Rule]) -> int:
 
 
 def _used(ruleset: Ruleset) -> int:
-    """Return the bits of the mark that rules look at or write."""
-    return _written(_rules(ruleset)) | _read(_rules(ruleset))
+    """Return the bits of the mark that rules look at or write where a guest's packet may come: never in OUTPUT."""
+    found = 0
+    for table in ruleset.tables:
+        for name in _reached(table, frozenset(Hook) - {Hook.OUTPUT}):
+            chain = table.chain(name)
+            rules = chain.rules if chain is not None else ()
+            found |= _written(rules) | _read(rules)
+    return found
