@@ -138,6 +138,5 @@ def main(before: Image, after: Image) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    print(
-        json.dumps(main(*(image_of_value(json.loads(Path(name).read_bytes())) for name in sys.argv[1:3])), default=str)
-    )
+    images = [image_of_value(json.loads(Path(name).read_bytes())) for name in sys.argv[1:3]]
+    json.dump(main(*images), sys.stdout, default=str)
