@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fwtrans.apply.finish import confirm
 from fwtrans.apply.run import apply
-from fwtrans.backend.loader.pending import guard_is_alive, read_pending
+from fwtrans.backend.loader.pending import end_pending, guard_is_alive, read_pending
 from fwtrans.backend.loader.real import LibNft
+from fwtrans.backend.loader.restore import restore
+from fwtrans.backend.loader.snapshot import read_snapshot
 from fwtrans.cli.inputs import FileAccess
 from fwtrans.diagnostics import DiagnosticSink
+from tests.apply.conftest import run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.apply.conftest import Host
 
 pytestmark = pytest.mark.netns
@@ -114,3 +120,87 @@ def test_all_steps_are_tried(host: Host) -> None:
     assert tuple(apply_and_die(host, "loaded", confirm_within=0.2)) == STEPS
     wait_until("the way back did not fire", 20, lambda: read_pending(host.state) is None)
     assert len(STEPS) >= 12
+
+
+# --- the way back, and the confirmation ---
+
+RESTORED = ("sets", "old rules", "dormant tables", "bridge settings", "tables")
+
+
+def loaded_without_a_guard(host: Host, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Apply without the process that goes back, and without waiting; return the snapshot's name."""
+    monkeypatch.setattr("fwtrans.apply.run.arm", lambda *_: None)
+    monkeypatch.setattr("fwtrans.apply.run._wait", lambda work, *_: work.identity)
+    identity: object = apply(host.wanted(), host.request(), DiagnosticSink(), FileAccess())
+    assert isinstance(identity, str), identity
+    return identity
+
+
+def killed_in_a_child(work: Callable[[], object]) -> None:
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+def is_old(host: Host) -> bool:
+    """Tell whether the rules of both variants judge packets."""
+    return (
+        "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT" in run("iptables-legacy-save")
+        and "-A guests -s 198.51.100.7/32 -j DROP" in run("iptables-legacy-save")
+        and "dormant" not in run("nft", "list", "table", "ip6", "filter")
+        and host.state.is_dir()
+    )
+
+
+@pytest.mark.parametrize("step", RESTORED)
+def test_going_back_may_be_killed_between_two_steps_and_done_again(
+    host: Host, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = host.listing()
+    identity = loaded_without_a_guard(host, monkeypatch)
+    saved = read_snapshot(host.state, identity)
+    assert saved is not None
+
+    def until(name: str) -> None:
+        if name == f"restored {step}":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    killed_in_a_child(lambda: restore(LibNft(), saved, host.state, until))
+    assert is_old(host) or is_new(host), "neither is there in full"
+    client = LibNft()
+    assert restore(client, saved, host.state) == ()
+    client.close()
+    end_pending(host.state)
+    assert host.listing() == before
+
+
+@pytest.mark.parametrize("place", ["mark_confirmed", "snapshot.note_outcome", "_tidy", "boot.persist", "end_pending"])
+def test_a_confirmation_may_be_killed_and_is_the_old_or_the_new(
+    host: Host, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed just before each of its parts: before the first it is not confirmed, after it nothing goes back."""
+    monkeypatch.setattr("fwtrans.apply.run._wait", lambda work, *_: work.identity)
+    before = host.listing()
+    apply(host.wanted(), host.request(confirm_within=1.5, persist=True), DiagnosticSink(), FileAccess())
+
+    def interrupted() -> None:
+        monkeypatch.setattr(f"fwtrans.apply.finish.{place}", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        confirm(host.state, DiagnosticSink(), host.boot_files)
+
+    killed_in_a_child(interrupted)
+    assert is_new(host)
+    wait_until("the process that goes back is still there", 20, lambda: not guard_is_alive(host.state))
+    if place == "mark_confirmed":
+        assert host.listing() == before
+        assert not host.boot_files.rules.exists()
+        return
+    assert is_new(host)
+    sink = DiagnosticSink()
+    assert confirm(host.state, sink, host.boot_files).done, sink.found
+    assert is_new(host)
+    assert host.boot_files.rules.exists()
+    assert "table ip6 filter" not in run("nft", "list", "tables").splitlines()

@@ -10,7 +10,6 @@ import re
 import shutil
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,8 +23,11 @@ from fwtrans.diagnostics import DiagnosticSink
 from fwtrans.lab.kernels import SETTING, Kernel, choose, run_script
 from fwtrans.translate import Settings
 from tests.places import REPOSITORY
+from tests.stock_kernel import stock_kernel
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fwtrans.backend.loader.image import Image, TableImage
 
 pytestmark = [pytest.mark.kernel, pytest.mark.netns]
@@ -126,15 +128,6 @@ def uml(shared: Path) -> Kernel:
     return kernel._replace(command=(*kernel.command, "-m", "2500")) if kernel.timed else kernel
 
 
-@pytest.fixture
-def stock(shared: Path) -> Kernel:
-    """The newest of Debian's own kernels that is installed, under emulation."""
-    if shutil.which("qemu-system-x86_64") is None or not list(Path("/boot").glob("vmlinuz-*")):
-        pytest.skip("needs qemu-system-x86_64 and a kernel in /boot (Debian: qemu-system-x86, linux-image-amd64)")
-    launcher = shared / "lab" / "run-qemu"
-    return Kernel(f"Debian's kernel ({launcher})", (str(launcher),), ("-m", "2000", "-t"))
-
-
 def test_a_small_node(uml: Kernel, shared: Path, tmp_path: Path) -> None:
     before, after = with_one_more(tmp_path, shared / "pve-corpus" / "s10" / "input", "109")
     images = without_helpers(translated(before)), without_helpers(translated(after))
@@ -184,28 +177,28 @@ def without_port(image: Image, port: str) -> Image:
 
 
 @pytest.mark.lab_long
-def test_the_loader_in_debians_own_kernel(stock: Kernel) -> None:
+def test_the_loader_in_debians_own_kernel(shared: Path) -> None:
     """The oldest kernel that fwtrans promises to work with."""
     tests = ("tests/backend/loader/test_clients.py", "tests/backend/loader/test_load.py")
     quick = "--deselect=tests/backend/loader/test_load.py::test_a_change_is_quick_whatever_the_number_of_guests"
-    answer = run_script(stock, STOCK, (str(REPOSITORY), sys.executable, quick, *tests), seconds=600)
+    answer = run_script(stock_kernel(shared), STOCK, (str(REPOSITORY), sys.executable, quick, *tests), seconds=600)
     assert answer.status == 0, answer.output
     assert " passed" in answer.output
 
 
 @pytest.mark.lab_long
-def test_applying_and_being_killed_in_debians_own_kernel(stock: Kernel) -> None:
+def test_applying_and_being_killed_in_debians_own_kernel(shared: Path) -> None:
     tests = ("tests/apply/test_killed.py", "tests/apply/test_commands.py")
-    answer = run_script(stock, STOCK, (str(REPOSITORY), sys.executable, *tests), seconds=1500)
+    answer = run_script(stock_kernel(shared), STOCK, (str(REPOSITORY), sys.executable, *tests), seconds=1500)
     assert answer.status == 0, answer.output
     assert " passed" in answer.output
 
 
 @pytest.mark.lab_long
-def test_a_small_node_in_debians_own_kernel(stock: Kernel, shared: Path, tmp_path: Path) -> None:
+def test_a_small_node_in_debians_own_kernel(shared: Path, tmp_path: Path) -> None:
     """With all helpers of connection tracking, which that kernel has as modules."""
     before, after = with_one_more(tmp_path, shared / "pve-corpus" / "s10" / "input", "109")
-    found = in_kernel(stock, tmp_path, translated(before), translated(after), seconds=600)
+    found = in_kernel(stock_kernel(shared), tmp_path, translated(before), translated(after), seconds=600)
     assert found["kernel"].startswith("6.")
     assert_loads(found)
     assert found["one more guest"]["only_elements"]
