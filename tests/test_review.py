@@ -91,7 +91,9 @@ def test_an_alias_moved(reviewed: Callable[..., Review]) -> None:
         ("newly allowed", "to the host"),
         ("newly denied", "to 12 guests"),
         ("newly denied", "to the host"),
-        ("logged differently", "to guests 113 and 192 with group webserver"),
+    ]
+    assert [(entry.category.value, entry.guests) for entry in found.entries[0].also] == [
+        ("logged differently", ("113", "192"))
     ]
     assert {entry.cause for entry in found.entries} == {"10.10.0.5 became 10.10.0.9"}
     assert all("10.10.0.9" in text for entry in found.entries[:2] for text in entry.what)

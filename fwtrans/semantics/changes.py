@@ -224,10 +224,20 @@ def _same_rules(old: Ruleset, new: Ruleset) -> Iterator[tuple[Rule, Rule]]:
             was = before.get((table_name(table), chain.name))
             if was is None or not any(True for rule in chain.rules for _ in _objects(rule)):
                 continue
-            one, other = ([_nameless(rule) for rule in side.rules] for side in (was, chain))
-            for kind, first, last, at, end in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
+            ones, others = ([_nameless(rule) for rule in side.rules] for side in (was, chain))
+            gone: list[int] = []
+            come: list[int] = []
+            for kind, first, last, at, end in SequenceMatcher(None, ones, others, autojunk=False).get_opcodes():
                 if kind == "equal" or last - first == end - at:
                     yield from zip(was.rules[first:last], chain.rules[at:end], strict=True)
+                else:
+                    gone.extend(range(first, last))
+                    come.extend(range(at, end))
+            for at in gone:  # a rule that was moved keeps its limit
+                to = next((other for other in come if others[other] == ones[at]), None)
+                if to is not None:
+                    come.remove(to)
+                    yield was.rules[at], chain.rules[to]
 
 
 # --- sets and chains ---

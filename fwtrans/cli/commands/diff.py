@@ -85,7 +85,7 @@ def _exit_code(found: "Review", fail_on: FailOn) -> ExitCode:
         FailOn.ANY: tuple(Category),
     }
     # what could not be compared may be what is asked for
-    fails = bool(found.of(*wanted[fail_on])) or bool(found.undecided) or bool(found.omitted)
+    fails = found.has(*wanted[fail_on]) or bool(found.undecided) or bool(found.omitted)
     return ExitCode.FINDINGS if fails else ExitCode.DONE
 
 

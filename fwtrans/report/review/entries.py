@@ -11,8 +11,8 @@ from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, MemberTest
 from fwtrans.ir.names import NamePattern, NameSet
 from fwtrans.ir.pprint import print_rule, print_values
-from fwtrans.ir.rule import Rule
-from fwtrans.ir.verdict import Dispatch
+from fwtrans.ir.rule import Rule, is_pure
+from fwtrans.ir.verdict import Dispatch, Goto, Jump
 from fwtrans.report.packets import packet_text, packet_values
 from fwtrans.report.review.model import Category, Cut, Entry, RuleText, Step, Witness, counted, listed, plain
 from fwtrans.report.review.words import REST, rule_words, set_words, size_words, values_words
@@ -40,6 +40,7 @@ _TELLING = (
 )  # fmt: skip
 _MOST_WITNESSES = 3
 _GROUP = re.compile(r"GROUP-(.+)-(?:IN|OUT)")
+_COUNTERS = re.compile(r"^\[\d+:\d+\] ")
 _FAMILIES = {"ip": "IPv4", "ip6": "IPv6", "bridge": "frames", "arp": "ARP", "netdev": "frames"}
 _KINDS = {
     DifferenceKind.LOG: Category.LOGGED,
@@ -84,13 +85,23 @@ def entries_of(found: Regions) -> tuple[Entry, ...]:
         )
         for part in region.parts
     ]
-    by_cause: dict[Hashable, list[_Line]] = {}
+    by_cause: dict[tuple[Hashable, Hashable, str], list[_Line]] = {}
     for line in lines:
         whole = line.cause if isinstance(line.cause, tuple) and line.cause[:1] == ("guest",) else None
-        key = (line.cause, whole or line.category, line.part.way.text)
-        by_cause.setdefault(key, []).append(line)
-    entries = [_entry(alike, causes, sets) for alike in by_cause.values()]
-    return sorted_by_risk(joined(entries))
+        by_cause.setdefault((line.cause, whole or line.category, line.part.way.text), []).append(line)
+    by_way: dict[Hashable, list[Entry]] = {}
+    for (cause, _, way), alike in by_cause.items():
+        by_way.setdefault((cause, way), []).append(_entry(alike, causes, sets))
+    return sorted_by_risk(joined(entry for alike in by_way.values() for entry in _folded(alike)))
+
+
+def _folded(entries: Sequence[Entry]) -> Iterator[Entry]:
+    """Yield what one cause brings about on one way as lines: what is let through, what no longer is, and the rest with them."""
+    ordered = sorted(entries, key=lambda entry: list(Category).index(entry.category))
+    leading = [entry for entry in ordered if entry.category in {Category.ALLOWED, Category.DENIED}] or ordered[:1]
+    lesser = tuple(entry for entry in ordered if entry not in leading)
+    yield leading[0]._replace(also=lesser)
+    yield from leading[1:]
 
 
 def sorted_by_risk(entries: Iterable[Entry]) -> tuple[Entry, ...]:
@@ -126,7 +137,16 @@ def _together(group: Sequence[Entry]) -> Entry:
         families=tuple(dict.fromkeys(text for entry in group for text in entry.families)),
         witnesses=tuple(witness for entry in group for witness in entry.witnesses)[:_MOST_WITNESSES],
         cuts=tuple(cut for entry in group for cut in entry.cuts),
+        also=tuple(_alike_also(group)),
     )
+
+
+def _alike_also(group: Sequence[Entry]) -> Iterator[Entry]:
+    """Yield the lesser consequences of lines that become one: one for each kind, as they name what is a guest's own."""
+    for category in Category:
+        found = [entry for line in group for entry in line.also if entry.category is category]
+        if found:
+            yield _together(found)._replace(what=tuple(dict.fromkeys(text for entry in found for text in entry.what)))
 
 
 def _by_number(guest: str) -> tuple[int, str]:
@@ -141,16 +161,20 @@ class Causes:
 
     def __init__(self, found: Regions) -> None:
         self._became: dict[tuple[str, str], str] = {}
+        self._leads: dict[tuple[str, str], list[RuleChange]] = {}
         for change in found.changes.rules:
             if change.old is not None and change.new is not None:
                 old, new = _location(change.old), _location(change.new)
                 if old and new:
                     self._became[change.old.chain.name, old] = new
+            elif isinstance(verdict := getattr(change.sited.rule, "verdict", None), (Jump, Goto)):
+                self._leads.setdefault((change.sited.spot.table, verdict.chain), []).append(change)
 
     def of(self, change: RuleChange | None) -> tuple[Hashable, ...]:
         """Return what is the same for changed rules of one cause."""
         if change is None:
             return ("unknown",)
+        change = self._behind(change)
         if change.sets:
             return ("set", set_words(change.sets[0]))
         guest = guest_port(change.sited.chain.name.partition("-")[0])
@@ -160,6 +184,19 @@ class Causes:
         if values is not None:
             return ("value", *values)
         return ("line", self._line(change))
+
+    def _behind(self, change: RuleChange) -> RuleChange:
+        """Return the rule with which a chain came or went, if it is of one line of the input; else the change itself."""
+        seen: set[str] = set()
+        while change.whole and change.sited.chain.name not in seen:
+            seen.add(change.sited.chain.name)
+            if guest_port(change.sited.chain.name.partition("-")[0]) is not None:
+                return change
+            leads = self._leads.get((change.sited.spot.table, change.sited.chain.name), [])
+            if len({self._line(lead) for lead in leads}) != 1:
+                return change
+            change = leads[0]
+        return change
 
     def _line(self, change: RuleChange) -> Hashable:
         if change.new is not None and _location(change.new):
@@ -173,6 +210,7 @@ class Causes:
         """Return the cause as a person would tell it."""
         if change is None:
             return "no changed rule was found behind this: a fault of fwtrans"
+        change = self._behind(change)
         cause = self.of(change)
         kind, rest = cause[0], cause[1:]
         if kind == "set":
@@ -187,7 +225,7 @@ class Causes:
 
 
 def _line_words(change: RuleChange) -> str:
-    old, new = (_text(sited) if sited is not None else "" for sited in (change.old, change.new))
+    old, new = (rule_text(sited) if sited is not None else "" for sited in (change.old, change.new))
     if change.moved:
         return f"rule moved: {new or old}"
     if old and new:
@@ -195,11 +233,12 @@ def _line_words(change: RuleChange) -> str:
     return f"rule added: {new}" if new else f"rule removed: {old}"
 
 
-def _text(sited: Sited) -> str:
+def rule_text(sited: Sited) -> str:
+    """Return a rule as it stands in its file, without counters."""
     if sited.rule is None:
         base = sited.chain.base
         return f"policy {'accept' if base is not None and base.accepts else 'drop'} of {sited.chain.name}"
-    return plain(sited.rule.origins[0].text) if sited.rule.origins else print_rule(sited.rule)
+    return _COUNTERS.sub("", plain(sited.rule.origins[0].text)) if sited.rule.origins else print_rule(sited.rule)
 
 
 def _origin(sited: Sited) -> Origin | None:
@@ -351,7 +390,9 @@ def _of_all(lines: Sequence[_Line], causes: Causes, sets: Mapping[str, SetChange
     if len(words) == 1:
         return words[0]
     old, new = (
-        list(dict.fromkeys(_text(sited) for line in lines if (sited := _side(line.region.change, side)) is not None))
+        list(
+            dict.fromkeys(rule_text(sited) for line in lines if (sited := _side(line.region.change, side)) is not None)
+        )
         for side in ("old", "new")
     )
     if old and new:
@@ -366,7 +407,7 @@ def _side(change: RuleChange | None, side: str) -> Sited | None:
 def _rule_text(sited: Sited | None) -> RuleText:
     assert sited is not None  # noqa: S101 -- asked for where there is one
     origin = _origin(sited)
-    return RuleText(_text(sited), origin.location if origin is not None else "", sited.chain.name)
+    return RuleText(rule_text(sited), origin.location if origin is not None else "", sited.chain.name)
 
 
 def _what(line: _Line, alike: Sequence[_Line], sets: Mapping[str, SetChange]) -> str:
@@ -375,6 +416,9 @@ def _what(line: _Line, alike: Sequence[_Line], sets: Mapping[str, SetChange]) ->
         return packet_text(line.part.packet)
     if change.whole and guest_port(change.sited.chain.name.partition("-")[0]) is not None:
         return _of_guest(line)
+    called = _called(change)
+    if called:
+        return _what_called_does(called, line, alike)
     rule, narrowed = _meant(line, alike, sets)
     if rule is None:
         return REST
@@ -389,10 +433,49 @@ def _what(line: _Line, alike: Sequence[_Line], sets: Mapping[str, SetChange]) ->
     if line.category is Category.MARKED:
         words = f"{words}: {line.region.subject}"
     asks_state = any(isinstance(step, FieldTest) and step.field is CT_STATE for step in rule.steps)
+    return words + ("" if asks_state else _of_new_connections(change, alike))
+
+
+def _of_new_connections(change: RuleChange, alike: Sequence[_Line]) -> str:
     states = {state for each in alike if each.region.change is change for state in each.part.states}
-    if "new" in states and "established or related" not in states and not asks_state:
-        words += ", new connections"
-    return words
+    return _NEW if "new" in states and "established or related" not in states else ""
+
+
+def _called(change: RuleChange) -> str:
+    """Return the group or chain whose rules a changed rule calls, where it asks for nothing itself.
+
+    PVE calls a group by two rules: a jump, and one for the mark that the group's rules accept with.
+    """
+    sited = change.sited
+    rule = sited.rule
+    if change.whole:
+        return _chain_words(sited.chain.name)
+    if rule is None or (change.old is not None and change.new is not None):
+        return ""
+    if isinstance(rule.verdict, (Jump, Goto)):
+        return "" if any(map(is_pure, rule.steps)) else _chain_words(rule.verdict.chain)
+    if len(rule.steps) != 1 or not isinstance(rule.steps[0], FieldTest) or rule.steps[0].field is not MARK:
+        return ""
+    near = (sited.chain.rules[at] for at in (sited.number - 1, sited.number + 1) if 0 <= at < len(sited.chain.rules))
+    targets = (each.verdict.chain for each in near if isinstance(each.verdict, Jump))
+    return next((_chain_words(target) for target in targets if _GROUP.fullmatch(target)), "")
+
+
+def _chain_words(name: str) -> str:
+    group = _GROUP.fullmatch(name)
+    return f"group {group[1]}" if group is not None else "" if name.startswith("PVEFW-") else f"chain {name}"
+
+
+def _what_called_does(called: str, line: _Line, alike: Sequence[_Line]) -> str:
+    change = line.region.change
+    assert change is not None  # noqa: S101 -- `called` is of it
+    verb = "accept" if line.category is Category.ALLOWED else "deny" if line.category is Category.DENIED else "decide"
+    is_there = change.new is not None
+    if not is_there:  # what it did is undone
+        verb = {"accept": "denied", "deny": "accepted", "decide": "decided"}[verb]
+    else:
+        verb = {"accept": "accepts", "deny": "denies", "decide": "decides"}[verb]
+    return f"what {called} {verb}{_of_new_connections(change, alike)}"
 
 
 def _hull(parts: Sequence[Part]) -> Rule:

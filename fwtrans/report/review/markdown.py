@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fwtrans.report.review.model import plain
-from fwtrans.report.review.text import headline, summary_of_structure
+from fwtrans.report.review.text import also_words, headline, summary_of_structure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,6 +62,7 @@ def _details(number: int, entry: Entry) -> Iterator[str]:
     yield f"- {_cell(entry.cause)}" + (f" ({_cell(entry.size)})" if entry.size else "")
     if entry.context:
         yield f"- after {_cell(', '.join(entry.context))}"
+    yield from (f"- also {_cell(also_words(entry, lesser))}" for lesser in entry.also)
     yield from _rules("before", entry.before)
     yield from _rules("now", entry.now)
     for witness in entry.witnesses[:1]:

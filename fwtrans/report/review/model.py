@@ -72,7 +72,10 @@ class Cut(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One line of the review: one cause, one consequence, one way; for all guests with whom it is the same."""
+    """One line of the review: one cause, one way; for all guests with whom it is the same.
+
+    `also` are lesser consequences of the same cause on the same way, which are no lines of their own.
+    """
 
     category: Category
     way: str
@@ -88,6 +91,7 @@ class Entry(NamedTuple):
     cuts: tuple[Cut, ...] = ()
     group: str = ""
     explained: str = ""
+    also: tuple[Entry, ...] = ()
 
     @property
     def region(self) -> str:
@@ -143,6 +147,10 @@ class Review(NamedTuple):
     def of(self, *categories: Category) -> tuple[Entry, ...]:
         """Return the entries of some categories."""
         return tuple(entry for entry in self.entries if entry.category in categories)
+
+    def has(self, *categories: Category) -> bool:
+        """Tell whether some packets have such a consequence, be it a lesser one of its line."""
+        return any(entry.category in categories for line in self.entries for entry in (line, *line.also))
 
 
 def counted(number: int, thing: str, things: str = "") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fwtrans.report.review.text import also_words
 from fwtrans.report.sarif import Found, Kind, sarif_text
 
 if TYPE_CHECKING:
@@ -26,5 +27,6 @@ def review_sarif(found: Review) -> str:
 def _found(entry: Entry) -> Found:
     kind = Kind(entry.category.value.replace(" ", "-"), f"Traffic is {entry.category.value}")
     text = f"{entry.category.value} {entry.where}: {entry.region} ({entry.cause})"
+    text += "".join(f"; also {also_words(entry, lesser)}" for lesser in entry.also)
     locations = (*(rule.location for rule in entry.now), *(rule.location for rule in entry.before))
     return Found(kind, _LEVELS[entry.category.severity], text, locations)

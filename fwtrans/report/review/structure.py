@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.names import NamePattern
 from fwtrans.ir.pprint import print_rule, print_values
-from fwtrans.report.review.model import StructureItem, plain
+from fwtrans.report.review.entries import rule_text
+from fwtrans.report.review.model import StructureItem, counted, plain
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -38,6 +39,22 @@ def _items(found: Changes, telling: Collection[RuleChange] | None) -> Iterator[S
         )
     for item in found.sets:
         yield _set_item(item)
+    yield from _joined(_rule_items(found, telling))
+
+
+def _joined(items: Iterator[StructureItem]) -> Iterator[StructureItem]:
+    """Yield rules, those of one line of the input once: PVE makes some for each guest, each family and each of its services."""
+    alike: dict[object, list[StructureItem]] = {}
+    for item in items:
+        key = (item.action, item.before, item.now, item.locations) if item.locations else id(item)
+        alike.setdefault(key, []).append(item)
+    for group in alike.values():
+        names = list(dict.fromkeys(item.name for item in group))
+        name = names[0] if len(names) == 1 else f"{names[0]} and {counted(len(names) - 1, 'more chain')}"
+        yield group[0]._replace(name=name)
+
+
+def _rule_items(found: Changes, telling: Collection[RuleChange] | None) -> Iterator[StructureItem]:
     moved: set[tuple[str, str, object]] = set()
     for change in found.rules:
         if change.sets or change.whole or (change.moved and telling is not None and change not in telling):
@@ -81,18 +98,19 @@ def _rule_item(change: RuleChange) -> StructureItem:
     )
     sides = (change.old, change.new)
     locations = tuple(dict.fromkeys(text for sited in sides if sited is not None and (text := _location(sited))))
+    old, new = (_text(sited) if sited is not None else "" for sited in sides)
+    if old == new and not change.moved:  # the line says the same, and means something else
+        old, new = (plain(print_rule(sited.rule)) if sited is not None and sited.rule else "" for sited in sides)
     return StructureItem(
         "rule", action, f"{change.sited.spot.table} {change.sited.chain.name}",
-        (_text(change.old),) if change.old is not None and not change.moved else (),
-        (_text(change.new or change.old),) if change.new is not None or change.moved else (), locations,
+        (old,) if old and not change.moved else (), (new or old,) if new or change.moved else (), locations,
     )  # fmt: skip
 
 
-def _text(sited: Sited | None) -> str:
-    if sited is None or sited.rule is None:
-        base = sited.chain.base if sited is not None else None
-        return f"policy {'accept' if base is not None and base.accepts else 'drop'}"
-    return plain(print_rule(sited.rule))
+def _text(sited: Sited) -> str:
+    if sited.rule is None:
+        return f"policy {'accept' if sited.chain.base is not None and sited.chain.base.accepts else 'drop'}"
+    return rule_text(sited)
 
 
 def _location(sited: Sited) -> str:

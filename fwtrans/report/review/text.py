@@ -66,6 +66,8 @@ def _entry(number: int, entry: Entry, *, color: bool) -> Iterator[str]:
     yield f"   {plain(entry.cause)} ({'; '.join(notes)})"
     if entry.context:
         yield f"   after {plain(listed(entry.context))}"
+    for lesser in entry.also:
+        yield f"   also {plain(also_words(entry, lesser))}"
     yield from _rules("before", entry.before)
     yield from _rules("now", entry.now)
     for witness in entry.witnesses[:1]:
@@ -74,6 +76,17 @@ def _entry(number: int, entry: Entry, *, color: bool) -> Iterator[str]:
         yield f"     new: {plain(witness.new)}"
         if not witness.confirmed:
             yield "     the concrete evaluator does not see this difference: a fault of fwtrans"
+
+
+def also_words(entry: Entry, lesser: Entry) -> str:
+    """Return a lesser consequence of a line in a few words."""
+    some = (
+        ""
+        if lesser.guests == entry.guests
+        else f" for {counted(len(lesser.guests), 'guest')} ({listed(lesser.guests, 8)})"
+    )
+    what = "" if lesser.what == entry.what else f": {listed(lesser.what, _MOST_RULES)}"
+    return f"{lesser.category.value}{some if lesser.guests else ''}{what}"
 
 
 def _rules(word: str, rules: Sequence[RuleText]) -> Iterator[str]:

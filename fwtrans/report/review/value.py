@@ -55,6 +55,7 @@ def _entry(entry: Entry) -> dict[str, object]:
             {"hook": cut.hook, "complete": cut.complete, "boxes": [dict(box) for box in cut.boxes]}
             for cut in entry.cuts
         ],
+        "also": [_entry(lesser) for lesser in entry.also],
     }
 
 
