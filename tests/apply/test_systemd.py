@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from fwtrans.backend.loader.guard import NotArmed, _systemd_is_ours, arm
+from fwtrans.backend.loader.pending import Pending, end_pending, guard_is_alive, seconds_since_boot, write_pending
+from fwtrans.backend.loader.state import this_host
 from fwtrans.lab.kernels import SETTING, choose, run_script
 from tests.namespaces import namespace
 from tests.places import REPOSITORY
@@ -202,3 +205,21 @@ def test_in_another_network_namespace_systemd_is_not_asked() -> None:
     """What it starts would see, and restore, the rules of its own namespace."""
     with namespace():
         assert not _systemd_is_ours()
+
+
+@pytest.mark.netns
+def test_a_folder_that_is_given_from_where_one_is_is_found_from_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "state").mkdir(mode=0o700)
+    monkeypatch.chdir(tmp_path)
+    with namespace():
+        pending = Pending(identity="near", host=this_host(), deadline=seconds_since_boot() + 60, wait=60.0, loaded=True)
+        write_pending(Path("state"), pending)
+        arm(Path("state"), "near")
+        assert guard_is_alive(tmp_path / "state")
+        end_pending(Path("state"))
+        deadline = time.monotonic() + 20
+        while guard_is_alive(tmp_path / "state"):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)

@@ -45,7 +45,7 @@ class NotArmed(Exception):  # noqa: N818 -- it is an answer
 
 def arm(directory: Path, identity: str) -> None:
     """Start the process that goes back, and return when it is ready; raises NotArmed."""
-    words = [sys.executable, "-m", __name__, str(directory), identity]
+    words = [sys.executable, "-m", __name__, str(directory.absolute()), identity]
     package_root = str(Path(__file__).resolve().parents[3])
     if _systemd_is_ours():
         unit = f"fwtrans-way-back-{identity}"
