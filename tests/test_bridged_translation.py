@@ -264,6 +264,20 @@ def test_a_leak_is_told_though_another_rule_of_its_line_does_not_leak() -> None:
     assert compared(found).comparison.equal
 
 
+@pytest.mark.parametrize("close", [False, True])
+def test_a_leak_through_a_group_that_accepts_everything(*, close: bool) -> None:
+    """The test behind the jump stays, because the group always sets the mark; with a clearing in front it is no leak."""
+    cluster = "[OPTIONS]\n\nenable: 1\npolicy_in: DROP\n\n[group all]\n\nIN ACCEPT\nOUT ACCEPT\n"
+    host = "[OPTIONS]\n\nenable: 1\n\n[RULES]\n\nGROUP all -i vmbr1\n"
+    network = "virtio=BC:24:11:00:00:64,bridge=vmbr0,firewall=1"
+    settings = Settings(verify=False, close_mark_leak=close)
+    found = translated(pve_node(cluster, host, {100: (OPEN_GUEST, network)}), settings)
+    assert leak_told(found)[1:]
+    proof = compared(found)
+    assert proof.comparison.equal
+    assert ("mark-leak-closed" in {item.name for item in proof.intended}) is close
+
+
 def test_no_other_corpus_leaks() -> None:
     assert [name for name in NAMES if any(item.code == "FWT210" for item in node(name).sink.found)] == []
 

@@ -20,7 +20,7 @@ mark elsewhere. Such rules are named in `kept`. Rules that read bits which the p
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir.bits import BitSet
 from fwtrans.ir.effect import Assign
@@ -30,11 +30,11 @@ from fwtrans.ir.rule import Rule
 from fwtrans.ir.verdict import Accept, Drop
 from fwtrans.ir.walk import flat_steps
 from fwtrans.optimizer.base import Pass, Passed, each_table
-from fwtrans.optimizer.bridged.reach import reached
 from fwtrans.optimizer.depth import room_below
 from fwtrans.optimizer.inlining import inlined_verdicts
 from fwtrans.optimizer.leaving import Leaving
 from fwtrans.optimizer.mark_bits import bits_read
+from fwtrans.optimizer.mark_leaks import brought_along, places_of
 from fwtrans.optimizer.mark_plan import MarkInterpreter
 from fwtrans.optimizer.mark_writes import without_dead_writes
 from fwtrans.optimizer.specialise import Entry, specialise_entries
@@ -46,15 +46,10 @@ if TYPE_CHECKING:
 
     from fwtrans.ir.ruleset import BaseHook, Chain, Ruleset, Table
     from fwtrans.optimizer.facts import Facts
-    from fwtrans.source import Origin
 
 # A pass tries no more masks than this, and takes a result only up to this growth.
 _MOST_MASKS = 4
 _MOST_GROWTH = 1.25
-
-
-# A base chain, and a line of the input or, where that is not known, a rule.
-_Place: TypeAlias = "tuple[str, Origin | Rule]"
 
 
 class MarkEntry(NamedTuple):
@@ -94,32 +89,21 @@ def without_marks(table: Table, entries: Sequence[MarkEntry], mask: int) -> With
     left = _reading(found, mask)
     if not left:
         return WithoutMarks(found)
-    known = _without(table, [entry if entry.entry is not None else entry._replace(entry=0) for entry in entries], mask)
-    decided = _told_apart(known, entries, mask)
-    leaks = [kept for kept, place in zip(left, _places(found, entries, left), strict=True) if not place <= decided]
+    seen = brought_along(table, [entry.chain for entry in entries if entry.entry is None], mask)
+    leaks = [
+        kept
+        for kept, places in zip(
+            left,
+            places_of(found, [entry.chain for entry in entries], [(kept.chain, kept.rule) for kept in left]),
+            strict=True,
+        )
+        if places & seen
+    ]
     return WithoutMarks(
         found,
         tuple(kept._replace(reason="the packet may have brought the bits along") for kept in leaks),
         tuple(kept for kept in left if kept not in leaks),
     )
-
-
-def _told_apart(table: Table, entries: Sequence[MarkEntry], mask: int) -> set[_Place]:
-    left = _reading(table, mask)
-    return {place for places in _places(table, entries, left) for place in places}
-
-
-def _places(table: Table, entries: Sequence[MarkEntry], left: Sequence[KeptRule]) -> list[set[_Place]]:
-    """Return for each rule where it stands: each base chain that leads to it with each line that it was made of.
-
-    One line of a configuration may have become rules below several base chains.
-    """
-    chains = {chain.name: chain for chain in table.chains}
-    bases: dict[str, list[str]] = {name: [] for name in chains}
-    for entry in entries:
-        for name in reached(chains, entry.chain):
-            bases[name].append(entry.chain)
-    return [{(base, line) for base in bases[kept.chain] for line in kept.rule.origins or (kept.rule,)} for kept in left]
 
 
 def _without(table: Table, entries: Sequence[MarkEntry], mask: int) -> Table:

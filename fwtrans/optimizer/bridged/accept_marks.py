@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import fields as known
 from fwtrans.ir.effect import Assign
+from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import Hook
 from fwtrans.ir.verdict import Goto, Jump
 from fwtrans.ir.walk import flat_steps
@@ -25,7 +26,6 @@ from fwtrans.semantics.bridged.topology import ACCEPT_MARK_CHAIN
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import BaseHook, Chain, Table
     from fwtrans.source import Origin
 
@@ -73,10 +73,10 @@ def without_accept_mark(bridge: Table, local: Sequence[Table], *, close_leak: bo
         return Marked(bridge, tuple(local), ())
     found = [_local(table, mask, close_leak=close_leak) for table in local]
     leaks = tuple(dict.fromkeys(origin for _, origins in found for origin in origins))
-    kept = bool(leaks) and not close_leak
+    kept = (bool(leaks) and not close_leak) or any(_is_seen(table, mask) for table, _ in found)
     if kept:
         # what the host sends may come to a guest, whose rules are judged with the mark that it has
-        found = [_local(table, mask, close_leak=False, kept=True) for table in local]
+        found = [_local(table, mask, close_leak=close_leak, kept=True) for table in local]
     done = tuple(table for table, _ in found)
     readers = _readers(bridge, mask)
     entries = [MarkEntry(name, None, kept and base.hook is not Hook.POSTROUTING) for name, base in readers]
@@ -103,15 +103,44 @@ def _local(table: Table, mask: int, *, close_leak: bool, kept: bool = False) -> 
         for reader in readers
     ]
     result = without_marks(_only(table, readers), entries, mask)
-    leaks = [origin for leak in result.leaks for origin in leak.rule.origins]
+    met = _met_by_guests(result.table, mask)
+    leaks = tuple(origin for leak in result.leaks if leak.chain in met for origin in leak.rule.origins)
     if leaks and close_leak:
         # forgotten is what guests brought along, not what one chain of the host tells another
-        closed = [
-            entry if any(_comes_later(reader.base, other) for other in hooks) else entry._replace(entry=0)
+        first = [
+            entry.chain
             for entry, reader in zip(entries, readers, strict=True)
+            if not any(_comes_later(reader.base, other) for other in hooks)
         ]
+        closed = [entry._replace(entry=0) if entry.chain in first else entry for entry in entries]
         result = without_marks(_only(table, readers), closed, mask)
+        if _is_seen(result.table, mask):
+            # a test that stays for what the host's own rules write must not find what was there before
+            return _with(table, _clearing(result.table, first, mask, leaks)), leaks
     return _with(table, result.table), leaks
+
+
+def _clearing(table: Table, bases: Sequence[str], mask: int, origins: tuple[Origin, ...]) -> Table:
+    clear = Rule((Assign(known.MARK, _ONES & ~mask, 0),), None, origins)
+    return replace(
+        table,
+        chains=tuple(
+            replace(chain, rules=(clear, *chain.rules)) if chain.name in bases else chain for chain in table.chains
+        ),
+    )
+
+
+def _met_by_guests(table: Table, mask: int) -> set[str]:
+    """Return the chains with rules on the bits to which a guest's packet may come: not those of OUTPUT alone."""
+    chains = {chain.name: chain for chain in table.chains}
+    bases = [name for name, base in _readers(table, mask) if base.hook is not Hook.OUTPUT]
+    return set(reached(chains, *bases)) if bases else set()
+
+
+def _is_seen(table: Table, mask: int) -> bool:
+    """Tell whether rules look at the bits where a guest's packet may come."""
+    met = _met_by_guests(table, mask)
+    return any(bits_read(rule) & mask for chain in table.chains if chain.name in met for rule in chain.rules)
 
 
 def _comes_later(base: BaseHook, other: BaseHook) -> bool:

@@ -245,7 +245,10 @@ def _local(
     found = _compared_locally(old, new, paths, bits, setting)
     if found.equal or found.undecided or not bits.carried:
         return found, ()
-    closed = _compared_locally(_with_cleared_mark(old, bits.carried), new, paths, bits, setting)
+    # behind OUTPUT stand the bridge's own rules; where these never look, it does not matter what a packet brings there
+    asked = _read(rule for table in new.tables if table.family is Family.BRIDGE for rule in _rules_of(table))
+    away = bits._replace(unread=bits.carried & ~asked)
+    closed = _compared_locally(_with_cleared_mark(old, bits.carried), new, paths, away, setting)
     if not closed.equal:
         return found, ()
     passed = (step for item in found.differences for step in item.old.outcome.trace if step.held)
@@ -278,19 +281,27 @@ def _joined(parts: Iterable[Comparison], assumptions: Iterable[str]) -> Comparis
 def _with_cleared_mark(ruleset: Ruleset, mask: int) -> Ruleset:
     """Return a ruleset that forgets bits of the mark before the host's own rules."""
 
-    def first(table: Table) -> Chain:
+    def first(table: Table) -> tuple[Chain, ...]:
         clear = Rule((Assign(known.MARK, _ONES & ~mask, 0),))
-        return Chain(f"clear mark {table.family.value}", (clear,), BaseHook("filter", Hook.INPUT, _FIRST))
+        hooks = (Hook.INPUT, Hook.OUTPUT)
+        return tuple(
+            Chain(f"clear mark {table.family.value} {hook.value}", (clear,), BaseHook("filter", hook, _FIRST))
+            for hook in hooks
+        )
 
     tables = tuple(
-        replace(table, chains=(first(table), *table.chains)) if table.family in IP_FAMILIES else table
+        replace(table, chains=(*first(table), *table.chains)) if table.family in IP_FAMILIES else table
         for table in ruleset.tables
     )
     return replace(ruleset, tables=tables)
 
 
 def _rules(ruleset: Ruleset) -> Iterator[Rule]:
-    return (rule for table in ruleset.tables for chain in table.chains for rule in chain.rules)
+    return (rule for table in ruleset.tables for rule in _rules_of(table))
+
+
+def _rules_of(table: Table) -> Iterator[Rule]:
+    return (rule for chain in table.chains for rule in chain.rules)
 
 
 def _steps(ruleset: Ruleset) -> Iterator[Step]:
