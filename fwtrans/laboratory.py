@@ -24,7 +24,7 @@ from fwtrans.lab.on_bridges import OnBridges, is_about_bridge_ports, topology_of
 from fwtrans.lab.realise import realise
 from fwtrans.lab.sides import Variant, side_of
 from fwtrans.lab.topology import HOST, PveTopology, RouterTopology
-from fwtrans.read import read_inputs
+from fwtrans.read import as_dumps, read_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -99,9 +99,10 @@ def compare_in_lab(
     told: Callable[[Stage], None] = lambda _stage: None,
 ) -> LabResult | None:
     """Return what the kernel says of the two sides; None where it could not be asked (the sink says why)."""
-    readings = [read_inputs(sources, sink, files) for sources in (old, new)]
-    sides = [side_of(name, sources, settings.variant, sink) for name, sources in (("old", old), ("new", new))]
-    before, after = readings
+    before, after = (read_inputs(sources, sink, files) for sources in (old, new))
+    if sink.errors:
+        return None
+    sides = [_side(name, sources, settings.variant, sink, files) for name, sources in (("old", old), ("new", new))]
     if before is None or after is None or sides[0] is None or sides[1] is None or sink.errors:
         return None
     loaded = (sides[0], sides[1])
@@ -149,6 +150,18 @@ def compare_in_lab(
         chosen.kernel.name, chosen.passed_over, len(derived), verdicts, len(aims), tuple(found), unsteady,
         tuple(sorted(meant.items())),
     )  # fmt: skip
+
+
+def _side(
+    name: str, sources: Sequence[SourceFile], variant: Variant, sink: DiagnosticSink, files: Files
+) -> Side | None:
+    """Return how a side is loaded; what no tool loads, as dumps of what it leaves behind."""
+    loaded = as_dumps(sources, files)
+    written = [one.name for one in loaded if not any(one is source for source in sources)]
+    if written:
+        message = f"the {name} side is loaded as fwtrans reads it: {', '.join(written)} written from what was given"
+        sink.add(Diagnostic(code="FWT703", message=message))
+    return side_of(name, loaded, variant, sink)
 
 
 def _limited_prefixes(ruleset: Ruleset) -> set[str]:

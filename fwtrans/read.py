@@ -23,13 +23,16 @@ from fwtrans.lower.nft.ruleset import lower_nft
 from fwtrans.lower.wellknown import PROTOCOLS, SERVICES
 from fwtrans.parsers.ebtables_save.dialect import ARPTABLES, EBTABLES
 from fwtrans.parsers.ebtables_save.parse import parse_bridge_dump
+from fwtrans.parsers.ebtables_save.unparse import unparse_bridge_dump
 from fwtrans.parsers.interfaces.parse import parse_interfaces
 from fwtrans.parsers.ipset_save.parse import parse_ipset_save
 from fwtrans.parsers.ipset_save.syntax import IPV6, MemberPart
+from fwtrans.parsers.ipset_save.unparse import unparse
 from fwtrans.parsers.ipset_save.values import Names
 from fwtrans.parsers.iptables_save.command_lines import parse_script
 from fwtrans.parsers.iptables_save.dump import parse_dump, refuse_what_is_no_text
 from fwtrans.parsers.iptables_save.sniff import families_named, sections, sniff_family
+from fwtrans.parsers.iptables_save.unparse import unparse_dump
 from fwtrans.parsers.nft_json.parse import parse_nft_json
 from fwtrans.parsers.nft_text.parse import parse_nft_text
 from fwtrans.parsers.pve.complaints import refuse_mistakes
@@ -95,6 +98,20 @@ def read_inputs(
     reading = reader.lower()  # in any case, so that the findings of every stage are told in one run
     sink.found[start:] = [at_its_origin(item) for item in sink.found[start:]]
     return reading if readable else None
+
+
+def as_dumps(sources: Sequence[SourceFile], files: Files) -> tuple[SourceFile, ...]:
+    """Return inputs as tools load them: in place of calls and configurations, the dumps of what these leave behind.
+
+    What is wrong with the inputs is for `read_inputs` to say.
+    """
+    reader = _Reader(DiagnosticSink(), files)
+    parted = part_sources(sources)
+    for source in parted.others:
+        reader.take(source)
+    reader.carry_out(parted.pve)
+    kept = [source for source in parted.others if recognise(source.text, source.name) in _LOADED]
+    return (*kept, *reader.written({id(source) for source in kept}))
 
 
 @dataclass(slots=True)
@@ -226,6 +243,19 @@ class _Reader:
         if found is not None:
             self.rulesets.append(found)
 
+    def written(self, kept: set[int]) -> Iterator[SourceFile]:
+        """Yield as dumps what was read, without what came from sources of these identities."""
+        sets = [item for item in self.ipsets if id(item.create.source) not in kept]
+        if sets:
+            elements = (element for item in sets for element in item.elements)
+            yield SourceFile("ipset-save", unparse([*(item.create for item in sets), *elements]) + "\n")
+        for dump in self.dumps:
+            if id(dump.source) not in kept:
+                yield SourceFile(f"{_PROGRAMS[dump.family]}-save", unparse_dump(dump))
+        for bridge in self.bridge_dumps:
+            if id(bridge.source) not in kept:
+                yield SourceFile(f"{bridge.program}-save", unparse_bridge_dump(bridge))
+
     def lower(self) -> Reading:
         """Return everything as one ruleset."""
         tables: list[Table] = []
@@ -297,6 +327,11 @@ class _Reader:
 
 
 _PROGRAMS = {"ip": "iptables", "ip6": "ip6tables"}
+_LOADED = {
+    Format.IPTABLES_SAVE, Format.IP6TABLES_SAVE, Format.IPSET_SAVE, Format.EBTABLES_SAVE, Format.ARPTABLES_SAVE,
+    Format.NFT_TEXT, Format.NFT_JSON,
+}  # fmt: skip
+"""What a tool loads as it is."""
 
 _READERS: dict[Format, Callable[[_Reader, SourceFile], None]] = {
     Format.IPTABLES_SAVE: lambda reader, source: reader.dump(source, Family.IP),

@@ -151,4 +151,5 @@ CODES: dict[str, Code] = {
     "FWT700": Code("no kernel can load both sides"),
     "FWT701": Code("input cannot be loaded as it is"),
     "FWT702": Code("kernel could not be asked"),
+    "FWT703": Code("loaded as fwtrans reads it", _NOTE),
 }

@@ -21,6 +21,8 @@ from tests.places import FIXTURES, REPOSITORY
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fwtrans.lab.kernels import Kernel
+
 pytestmark = pytest.mark.netns
 
 HOST = FIXTURES / "lab" / "host"
@@ -136,12 +138,71 @@ def test_where_no_kernel_loads_both_sides_each_says_why(small: str, tmp_path: Pa
     assert "this kernel panics" in done.stderr
 
 
-def test_a_script_is_not_run(small: str, tmp_path: Path) -> None:
+SCRIPT_CALLS = """\
+#!/bin/sh
+touch {marker}
+ipset create near hash:net
+ipset add near 10.0.0.0/8
+iptables -P INPUT DROP
+iptables -A INPUT -p tcp --dport 25 -j REJECT --reject-with tcp-reset
+PORT=22
+iptables -I INPUT -p tcp -m set --match-set near src --dport "$PORT" -j ACCEPT
+"""
+
+
+def test_a_script_is_not_run_but_what_it_leaves_behind_is_loaded(small: str, tmp_path: Path) -> None:
     script = tmp_path / "firewall.sh"
-    script.write_text("#!/bin/sh\niptables -P INPUT DROP\niptables -A INPUT -p tcp --dport 22 -j ACCEPT\n")
-    done = run(str(script), small)
+    marker = tmp_path / "was run"
+    script.write_text(SCRIPT_CALLS.format(marker=marker))
+    found = envelope(str(script), small, "--budget", "60")
+    assert found["result"]["same"], found["result"]["differences"][:2]
+    assert [item["code"] for item in found["diagnostics"]].count("FWT703") == 1
+    assert not marker.exists()
+    script.write_text(script.read_text().replace("PORT=22", "PORT=23"))
+    found = envelope(str(script), small, "--budget", "60")
+    assert not found["result"]["same"]
+
+
+def test_what_lies_beside_dumps_is_not_in_the_way(small: str, tmp_path: Path) -> None:
+    folder = tmp_path / "collected"
+    folder.mkdir()
+    (folder / "iptables-save").write_text(SMALL)
+    (folder / "interfaces").write_text("auto eth0\niface eth0 inet dhcp\n\tpost-up iptables -P INPUT DROP\n")
+    found = envelope(str(folder), small, "--budget", "30")
+    assert found["result"]["same"]
+    assert not any(item["code"] == "FWT703" for item in found["diagnostics"])
+
+
+def test_firewall_calls_of_interfaces_are_loaded_as_a_dump(tmp_path: Path) -> None:
+    place = tmp_path / "interfaces"
+    rules = "\tpost-up iptables -A INPUT -p tcp --dport 25 -j REJECT --reject-with tcp-reset\n"
+    place.write_text(f"auto eth0\niface eth0 inet dhcp\n{rules}")
+    script = "table ip t {\n\tchain c {\n\t\ttype filter hook input priority 0;\n\t\ttcp dport 25 reject with tcp reset\n\t}\n}\n"
+    assert envelope(str(place), nft(tmp_path, script), "--budget", "30")["result"]["same"]
+
+
+NODE = FIXTURES / "golden" / "proxmox" / "10-small-node"
+
+
+@pytest.mark.kernel
+def test_a_configuration_of_proxmox_is_compared_with_its_translation(bridge_kernel: Kernel) -> None:
+    launcher = {SETTING: bridge_kernel.command[0]} if bridge_kernel.timed else {}
+    done = run(
+        str(NODE / "input"), str(NODE / "expected.nft"), "--budget", "120", "--json",
+        "--kernel", "uml" if launcher else "running", environment=launcher,
+    )  # fmt: skip
+    found = json.loads(done.stdout)
+    assert found["result"]["same"], found["result"]["differences"][:2]
+    assert found["result"]["verdicts"]["delivered"] > 5
+    assert "FWT703" in [item["code"] for item in found["diagnostics"]]
+
+
+def test_what_no_reader_knows_is_refused(small: str, tmp_path: Path) -> None:
+    other = tmp_path / "notes"
+    other.write_text("the firewall is in the cellar\n")
+    done = run(str(other), small)
     assert done.returncode == 3
-    assert "FWT701" in done.stderr
+    assert "FWT101" in done.stderr
 
 
 def test_a_kernel_that_ends_in_the_middle_is_told(small: str, tmp_path: Path) -> None:

@@ -17,7 +17,11 @@ _ALWAYS_QUOTED = {"--log-prefix", "--nflog-prefix", "--ulog-prefix"}
 
 def unparse_bridge_dump(dump: BridgeDump, *, with_counters: bool = False) -> str:
     """Return the text. A `!` stands where the program puts it: ebtables behind the option, arptables in front."""
-    numbered = sorted([*dump.comments, *_lines(dump, with_counters=with_counters)])
+    numbered = list(_lines(dump, with_counters=with_counters))
+    if (
+        dump.comments
+    ):  # between the lines where they stood; calls, which have none, leave rules in an order of their own
+        numbered = sorted([*dump.comments, *numbered])
     return "".join(f"{text}\n" for _, text in numbered)
 
 
@@ -26,6 +30,7 @@ def _lines(dump: BridgeDump, *, with_counters: bool) -> Iterator[tuple[int, str]
         yield table.line, f"*{table.name}"
         for chain in table.chains:
             yield chain.line, f":{chain.name} {chain.policy}"
+        for chain in table.chains:
             for rule in chain.rules:
                 head = "[{}:{}] ".format(*rule.counters) if with_counters and rule.counters is not None else ""
                 yield rule.line, f"{head}-A {chain.name} {_rule(rule, dump.program)}".rstrip()
