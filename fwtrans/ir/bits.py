@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from fwtrans.ir.remembering import Hashed, remembers_hash
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -44,8 +46,9 @@ def _canonical(cubes: Iterable[Cube], *, wanted: bool = True) -> tuple[Cube, ...
     return tuple(sorted(_cover(frozenset(cubes), wanted=wanted)))
 
 
+@remembers_hash
 @dataclass(frozen=True, slots=True)
-class BitSet:
+class BitSet(Hashed):
     """A union of cubes over numbers of `width` bits. Build with `of`, `cube`, `exact`, `empty` or `full`."""
 
     width: int

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from fwtrans.ir.remembering import Hashed, remembers_hash
+
 if TYPE_CHECKING:
     from fwtrans.ir.fields import Field
     from fwtrans.ir.match import KeyPart
@@ -50,8 +52,9 @@ class AssignFromTable:
     table: tuple[tuple[int, int], ...]
 
 
+@remembers_hash
 @dataclass(frozen=True, slots=True)
-class Log:
+class Log(Hashed):
     """A line for the kernel's log (`group` None) or a message to a netlink group.
 
     `snaplen` None is what the listener asked for; 0 sends nothing of the packet itself.

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fwtrans.ir.remembering import Hashed, remembers_hash
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -26,8 +28,9 @@ def _normalised(ranges: Iterable[Interval]) -> tuple[Interval, ...]:
     return tuple(merged)
 
 
+@remembers_hash
 @dataclass(frozen=True, slots=True)
-class IntervalSet:
+class IntervalSet(Hashed):
     """Numbers of `width` bits. Build with `of`, `single`, `empty` or `full`, which keep the canonical form."""
 
     width: int
@@ -108,18 +111,24 @@ class IntervalSet:
 
     def intersection(self, other: IntervalSet) -> IntervalSet:
         """Return what is in both."""
+        mine, theirs = self.ranges, other.ranges
+        if mine == theirs:
+            return self
         found: list[Interval] = []
-        mine, theirs = 0, 0
-        while mine < len(self.ranges) and theirs < len(other.ranges):
-            low = max(self.ranges[mine][0], other.ranges[theirs][0])
-            high = min(self.ranges[mine][1], other.ranges[theirs][1])
+        at, there, ends, their_ends = 0, 0, len(mine), len(theirs)
+        while at < ends and there < their_ends:
+            low, high = mine[at]
+            first, last = theirs[there]
+            if high < last:
+                at += 1
+            else:
+                there += 1
+                high = last
+            low = max(low, first)
             if low <= high:
                 found.append((low, high))
-            if self.ranges[mine][1] < other.ranges[theirs][1]:
-                mine += 1
-            else:
-                theirs += 1
-        return IntervalSet(self.width, tuple(found))
+        both = tuple(found)
+        return self if both == mine else other if both == theirs else IntervalSet(self.width, both)
 
     def difference(self, other: IntervalSet) -> IntervalSet:
         """Return what is here and not in the other."""

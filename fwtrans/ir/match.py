@@ -9,12 +9,14 @@ from fwtrans.ir.bits import BitSet
 from fwtrans.ir.fields import FIELDS, Field, FieldKind
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.names import NameSet
+from fwtrans.ir.remembering import Hashed, remembers_hash
 
 ValueSet = IntervalSet | BitSet | NameSet
 
 
+@remembers_hash
 @dataclass(frozen=True, slots=True)
-class FieldTest:
+class FieldTest(Hashed):
     """The field is there and its value is in the set."""
 
     field: Field
@@ -28,8 +30,9 @@ class KeyPart(NamedTuple):
     mask: int | None = None
 
 
+@remembers_hash
 @dataclass(frozen=True, slots=True)
-class MemberTest:
+class MemberTest(Hashed):
     """The key (all its fields there) is in the named set, or is not (`inside` False).
 
     With a set that rules change while packets pass, the test is a stateful one: see `fwtrans.ir.rule.is_pure`.
@@ -53,8 +56,9 @@ class OpaqueTest:
     holds: bool = True
 
 
+@remembers_hash
 @dataclass(frozen=True, slots=True)
-class AnyOf:
+class AnyOf(Hashed):
     """At least one branch holds, each a conjunction of tests. Branches may overlap."""
 
     branches: tuple[tuple[PureTest, ...], ...]

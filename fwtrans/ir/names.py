@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from fwtrans.ir.remembering import Hashed, remembers_hash
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -39,8 +41,9 @@ def _decide(entries: Iterable[tuple[NamePattern, bool]], pattern: NamePattern) -
     return answer
 
 
+@remembers_hash
 @dataclass(frozen=True, slots=True)
-class NameSet:
+class NameSet(Hashed):
     """Patterns with in or out, sorted, without those that only repeat what a wider one says."""
 
     entries: tuple[tuple[NamePattern, bool], ...]

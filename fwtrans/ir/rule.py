@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from fwtrans.ir.effect import Effect
 from fwtrans.ir.match import AnyOf, FieldTest, MemberTest, OpaqueTest, PureTest
+from fwtrans.ir.remembering import Remembering, remembers_hash
 from fwtrans.ir.stateful import StatefulFromMap, StatefulTest
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 Step = PureTest | StatefulTest | StatefulFromMap | Effect
 
 
+@remembers_hash
 @dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Remembering):
     """One rule. Origins, counters and comment do not take part in equality: equal meaning is equal value."""
 
     steps: tuple[Step, ...]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fwtrans.ir.effect import Assign, AssignFromMap, Nat, SetHelper, SetTimeoutPolicy, SetUpdate
 from fwtrans.ir.match import AnyOf, FieldTest, MemberTest
+from fwtrans.ir.remembering import once
 from fwtrans.ir.stateful import ConnectionCount, StatefulFromMap, StatefulTest
 from fwtrans.ir.verdict import Dispatch, Goto, Jump, SynProxy
 
@@ -27,20 +28,23 @@ def flat_steps(steps: Iterable[Step]) -> Iterator[Step]:
             yield step
 
 
-def set_names(rule: Rule) -> Iterator[str]:
-    """Yield the names of sets that the rule reads or changes."""
-    for step in flat_steps(rule.steps):
-        if isinstance(step, (MemberTest, SetUpdate)):
-            yield step.set_name
+@once
+def set_names(rule: Rule) -> tuple[str, ...]:
+    """Return the names of sets that the rule reads or changes."""
+    return tuple(step.set_name for step in flat_steps(rule.steps) if isinstance(step, (MemberTest, SetUpdate)))
 
 
-def map_names(rule: Rule) -> Iterator[str]:
-    """Yield the names of maps that the rule reads."""
-    for step in rule.steps:
-        if isinstance(step, (AssignFromMap, StatefulFromMap)) or (isinstance(step, Nat) and step.map_name):
-            yield step.map_name
+@once
+def map_names(rule: Rule) -> tuple[str, ...]:
+    """Return the names of maps that the rule reads."""
+    found = [
+        step.map_name
+        for step in rule.steps
+        if isinstance(step, (AssignFromMap, StatefulFromMap)) or (isinstance(step, Nat) and step.map_name)
+    ]
     if isinstance(rule.verdict, Dispatch):
-        yield rule.verdict.map_name
+        found.append(rule.verdict.map_name)
+    return tuple(found)
 
 
 def fields_read(rule: Rule) -> Iterator[Field]:

@@ -15,6 +15,7 @@ from fwtrans.ir.bits import BitSet
 from fwtrans.ir.fields import CT_STATE, FIELDS, HAS_CONNTRACK, L4PROTO, MARK, FieldKind
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest
+from fwtrans.ir.remembering import once
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.verdict import TERMINAL, Accept, Dispatch, Drop, Goto, Jump, Reject, SynProxy, TransparentProxy
 from fwtrans.ir.walk import map_targets
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
 _PLAIN_ENDS = (Accept, Drop, Reject)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Clause:
-    """A rule taken apart. `tests` are field tests at its pure front, one for each field; `rest` are all other steps."""
+    """A rule taken apart; nobody changes one, but there are too many for freezing each. `tests` are field tests at its pure front, one for each field; `rest` are all other steps."""
 
     rule: Rule
     tests: Mapping[Field, ValueSet]
@@ -59,27 +60,19 @@ class Clauses:
         self._table = table
         self._chains = {chain.name: chain for chain in table.chains}
         self._written: dict[str, frozenset[Field]] = {}
+        self._behind: dict[str, tuple[str, ...]] = {}
 
     def of(self, rule: Rule) -> Clause:
         """Return a rule's clause."""
-        tests: dict[Field, ValueSet] = {}
-        rest: list[Step] = []
-        at_front = True
-        for step in rule.steps:
-            at_front = at_front and is_pure(step)
-            if at_front and isinstance(step, FieldTest):
-                known = tests.get(step.field)
-                tests[step.field] = step.values if known is None else met(known, step.values)
-            else:
-                rest.append(step)
-        return Clause(rule, tests, tuple(rest), self.writes(rule))
+        tests, rest = _parts(rule)
+        return Clause(rule, tests, rest, self.writes(rule))
 
     def writes(self, rule: Rule) -> frozenset[Field]:
         """Return the fields that the rule may write, by itself or in chains that it leads to."""
-        found = set(_written_by(rule))
-        for name in self._targets(rule):
-            found |= self.chain_writes(name)
-        return frozenset(found)
+        own = _written_by(rule)
+        if not isinstance(rule.verdict, (Jump, Goto, Dispatch)):
+            return own
+        return own.union(*map(self.chain_writes, self._targets(rule)))
 
     def chain_writes(self, name: str) -> frozenset[Field]:
         """Return the fields that a chain and those below it may write."""
@@ -94,17 +87,39 @@ class Clauses:
         if isinstance(rule.verdict, (Jump, Goto)):
             yield rule.verdict.chain
         elif isinstance(rule.verdict, Dispatch):
-            yield from map_targets(self._table, rule.verdict.map_name)
+            name = rule.verdict.map_name
+            if name not in self._behind:
+                self._behind[name] = tuple(dict.fromkeys(map_targets(self._table, name)))
+            yield from self._behind[name]
 
 
-def _written_by(rule: Rule) -> Iterator[Field]:
+@once
+def _parts(rule: Rule) -> tuple[Mapping[Field, ValueSet], tuple[Step, ...]]:
+    """Return the tests at a rule's pure front by field, and all other steps."""
+    tests: dict[Field, ValueSet] = {}
+    rest: list[Step] = []
+    at_front = True
+    for step in rule.steps:
+        at_front = at_front and is_pure(step)
+        if at_front and isinstance(step, FieldTest):
+            known = tests.get(step.field)
+            tests[step.field] = step.values if known is None else met(known, step.values)
+        else:
+            rest.append(step)
+    return tests, tuple(rest)
+
+
+@once
+def _written_by(rule: Rule) -> frozenset[Field]:
+    found: set[Field] = set()
     for step in rule.steps:
         if isinstance(step, (does.Assign, does.AssignFromMap, does.AssignFromTable)):
-            yield step.field
+            found.add(step.field)
         elif isinstance(step, does.NoTrack):
-            yield from (CT_STATE, HAS_CONNTRACK)
+            found |= {CT_STATE, HAS_CONNTRACK}
     if isinstance(rule.verdict, TransparentProxy):
-        yield MARK
+        found.add(MARK)
+    return frozenset(found)
 
 
 def met(left: ValueSet, right: ValueSet) -> ValueSet:
@@ -158,6 +173,8 @@ def without_settled(clause: Clause, settled: Mapping[Field, ValueSet]) -> Rule:
     front = sum(1 for _ in takewhile(is_pure, clause.rule.steps))
     named = names_protocol(clause.rule)
     kept = [step for step in clause.rule.steps[:front] if not _holds(step, settled) or (named and _is_protocol(step))]
+    if len(kept) == front:
+        return clause.rule
     return replace(clause.rule, steps=(*kept, *clause.rule.steps[front:]))
 
 

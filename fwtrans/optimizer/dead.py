@@ -17,9 +17,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations, takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import effect as does
+from fwtrans.ir.remembering import once
 from fwtrans.ir.rule import is_pure, never_matches
 from fwtrans.ir.verdict import TERMINAL, Accept, Drop, Goto, Jump, Return
 from fwtrans.ir.walk import fields_read
@@ -74,20 +75,35 @@ def _without_empty(rule: Rule, empty: set[str]) -> Rule | None:
 # --- rules that no packet comes to ---
 
 
+class _Front(NamedTuple):
+    """The tests that a rule begins with, what they ask for, and whether all packets that pass them end there."""
+
+    tests: tuple[Step, ...]
+    fields: tuple[Field, ...]
+    ends: bool
+
+
+@once
+def _front(rule: Rule) -> _Front:
+    tests = tuple(takewhile(is_pure, rule.steps))
+    ends = isinstance(rule.verdict, _LEAVES) and all(map(always_goes_on, rule.steps[len(tests) :]))
+    return _Front(tests, tuple(fields_read(replace(rule, steps=tests, verdict=None))), ends)
+
+
 def _that_are_reached(rules: Sequence[Rule], clauses: Clauses) -> list[Rule]:
     found: list[Rule] = []
     taken: dict[frozenset[int], tuple[Field, ...]] = {}
     numbers: dict[Step, int] = {}
     for rule in rules:
-        front = tuple(takewhile(is_pure, rule.steps))
-        tests = frozenset(numbers.setdefault(step, len(numbers)) for step in front)
+        front = _front(rule)
+        tests = frozenset(numbers.setdefault(step, len(numbers)) for step in front.tests)
         if _is_taken(tests, taken):
             continue
         found.append(rule)
-        if isinstance(rule.verdict, _LEAVES) and all(map(always_goes_on, rule.steps[len(front) :])):
+        if front.ends:
             if not tests:
                 break
-            taken[tests] = tuple(fields_read(replace(rule, steps=front, verdict=None)))
+            taken[tests] = front.fields
         elif written := clauses.writes(rule):
             taken = {
                 asked: fields for asked, fields in taken.items() if not any(touches(field, written) for field in fields)

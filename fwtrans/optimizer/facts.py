@@ -12,6 +12,7 @@ out only where the field is known to be there.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from fwtrans.ir.bits import BitSet
@@ -63,6 +64,7 @@ def single(field: Field, value: int) -> ValueSet:
     return BitSet.exact(field.width, value) if field.kind is FieldKind.BITS else IntervalSet.single(field.width, value)
 
 
+@lru_cache(maxsize=4096)
 def _names_in_both(left: NameSet, right: NameSet) -> NameSet:
     """Return the same as `intersection`, which takes time with the square of the names where none is a pattern."""
     mine, theirs = _exact(left), _exact(right)
@@ -151,13 +153,15 @@ class Decider:
         known = True
         for need in needs:
             fact = facts.get(need.field)
+            if fact is need.values:
+                continue
             if fact is None:
                 known = False
                 continue
-            both = meet(need.values, fact)
+            both = meet(fact, need.values)
             if both.is_empty:
                 return False
-            known = known and both == fact
+            known = known and (both is fact or both == fact)
         return known or None
 
     def _field_test(self, test: FieldTest, facts: Facts) -> tuple[PureTest, ...] | None:
@@ -169,10 +173,10 @@ class Decider:
         fact = facts.get(test.field)
         if fact is None:
             return () if there and test.values.is_full else (test,)
-        both = meet(test.values, fact)
+        both = fact if fact is test.values else meet(fact, test.values)
         if both.is_empty:
             return None
-        if both == fact:
+        if both is fact or both == fact:
             return () if there else (test,)
         simpler = _simpler(test.values, both, fact)
         return (test,) if simpler is test.values else (FieldTest(test.field, simpler),)
@@ -242,8 +246,10 @@ class Decider:
         for test in tests:
             for held in self._implied(test):
                 fact = found.get(held.field)
-                values = held.values if fact is None else meet(held.values, fact)
-                if fact is not values and parts(values) <= MOST_PARTS:
+                if fact is held.values:
+                    continue
+                values = held.values if fact is None else meet(fact, held.values)
+                if values is not fact and parts(values) <= MOST_PARTS:
                     if found is facts:
                         found = dict(facts)
                     found[held.field] = values

@@ -48,9 +48,10 @@ def inlined_verdicts(table: Table) -> Table:
             (rule,) = chain.rules
             if not rule.steps and isinstance(rule.verdict, TERMINAL):
                 ends[chain.name] = rule
-    return _with(
-        table, [replace(chain, rules=tuple(_said(rule, ends) for rule in chain.rules)) for chain in table.chains]
-    )
+    if not ends:
+        return table
+    said = ((chain, tuple(_said(rule, ends) for rule in chain.rules)) for chain in table.chains)
+    return _with(table, [chain if rules == chain.rules else replace(chain, rules=rules) for chain, rules in said])
 
 
 def _said(rule: Rule, ends: dict[str, Rule]) -> Rule:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from operator import is_
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import verdict as verdicts
 from fwtrans.ir.fields import MARK
-from fwtrans.ir.rule import Rule
+from fwtrans.ir.remembering import once
 from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.walk import fields_read, flat_steps
 from fwtrans.optimizer.facts import Decider, meet, values_of
@@ -26,9 +27,15 @@ if TYPE_CHECKING:
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.match import KeyPart
+    from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Table
     from fwtrans.ir.sets import MapElement, MapValue, NamedMap
+    from fwtrans.ir.verdict import Verdict
+    from fwtrans.optimizer.facts import Facts
     from fwtrans.optimizer.leaving import BitClass
+    from fwtrans.source import Origin
+
+    Origins = tuple[Origin, ...]
 
 
 class Exits(NamedTuple):
@@ -82,6 +89,7 @@ class Interpreter:
         self._maps = {mapping.name: mapping for mapping in table.maps}
         self._touched: dict[str, _Touched] = {}
         self._visited: dict[object, Visited] = {}
+        self._given: dict[object, tuple[Facts, Visited]] = {}
         self._taken = set(names)
         self._callers = _callers(table)
         self._wanted: dict[str, str] = {}
@@ -100,14 +108,23 @@ class Interpreter:
 
     def visit(self, name: str, state: State, leaving: Leaving | None = None) -> Visited:
         """Return what a chain is for packets of a state; what only single callers may hand over is for them alone."""
-        if self._callers[name] > 1:
-            state = State(state.given, state.given)
+        if self._callers[name] <= 1:
+            return self._visit(name, state, leaving)
+        # calls by the hundred are made with one and the same dictionary, which is never changed
+        short = (name, id(state.given), leaving)
+        known = self._given.get(short)
+        if known is None:
+            known = self._given[short] = state.given, self._visit(name, State(state.given, state.given), leaving)
+        return known[1]
+
+    def _visit(self, name: str, state: State, leaving: Leaving | None) -> Visited:
         state = state.restricted(self.touched(name).relevant)
         key = (name, key_of(state), leaving)
-        if key not in self._visited:
+        found = self._visited.get(key)
+        if found is None:
             rules, exits = self._walk(self.original(name), state, leaving)
-            self._visited[key] = Visited(self.named(name, name, rules) if rules else None, exits)
-        return self._visited[key]
+            found = self._visited[key] = Visited(self.named(name, name, rules) if rules else None, exits)
+        return found
 
     def called(self, name: str, state: State, leaving: Leaving | None = None) -> Visited:
         """Return the same, with all that is known where the call comes back."""
@@ -131,7 +148,10 @@ class Interpreter:
             self._taken.add(found)
             self._wanted[found] = wanted
             self._by_content[wanted, rules] = found
-            self._new.setdefault(original, []).append(Chain(found, rules, origin=self._chains[original].origin))
+            chain = self._chains[original]
+            if chain.rules is not rules or chain.name != found or chain.base is not None or chain.counters is not None:
+                chain = Chain(found, rules, origin=chain.origin)
+            self._new.setdefault(original, []).append(chain)
         return found
 
     def touched(self, name: str) -> _Touched:
@@ -139,17 +159,17 @@ class Interpreter:
         if name not in self._touched:
             relevant: set[Field] = set()
             written: set[Field] = set()
+            targets: dict[str, None] = {}
             for rule in self._chains[name].rules:
-                relevant.update(fields_read(rule))
-                for step in flat_steps(rule.steps):
-                    written.update(written_fields(step))
-                if isinstance(rule.verdict, verdicts.TransparentProxy):
-                    written.add(MARK)
-                for target in self.targets(rule):
-                    more = self.touched(target)
-                    relevant |= more.relevant
-                    written |= more.written
-            needed = {test.field for field in (*relevant, *written) for test in self.decider.needs(field) or ()}
+                own = _touched_by(rule)
+                relevant |= own.relevant
+                written |= own.written
+                targets.update(dict.fromkeys(self.targets(rule)))
+            for target in targets:
+                more = self.touched(target)
+                relevant |= more.relevant
+                written |= more.written
+            needed = {test.field for field in relevant | written for test in self.decider.needs(field) or ()}
             self._touched[name] = _Touched(frozenset(relevant | written | needed), frozenset(written))
         return self._touched[name]
 
@@ -179,12 +199,14 @@ class Interpreter:
             if isinstance(value, (verdicts.Jump, verdicts.Goto)):
                 found = self.called(value.chain, state)
                 visited.append(found)
-                value = replace(value, chain=found.name or self.named(value.chain, value.chain, ()))
-            elements.append(element._replace(value=value))
+                name = found.name or self.named(value.chain, value.chain, ())
+                if name != value.chain:
+                    element = element._replace(value=replace(value, chain=name))  # noqa: PLW2901 -- the same element
+            elements.append(element)
         if not elements:
             return None, visited
-        name = self._named_map(mapping, tuple(elements))
-        return (verdict if name == verdict.map_name else replace(verdict, map_name=name)), visited
+        new_name = self._named_map(mapping, tuple(elements))
+        return (verdict if new_name == verdict.map_name else replace(verdict, map_name=new_name)), visited
 
     def _may_fit(self, key: tuple[KeyPart, ...], element: MapElement, state: State) -> bool:
         for part, wanted in zip(key, element.key, strict=True):
@@ -253,6 +275,8 @@ class ChainWalk:
             ending = self._leave(self._state)
             if ending is not None:
                 rules.append(ending)
+        if len(rules) == len(self.chain.rules) and all(map(is_, rules, self.chain.rules)):
+            return self.chain.rules, Exits(tuple(self._states.items()), falls, self.lacks)
         return tuple(rules), Exits(tuple(self._states.items()), falls, self.lacks)
 
     def class_of(self, state: State) -> BitClass:
@@ -274,48 +298,53 @@ class ChainWalk:
 
     def _rule(self, at: int, rule: Rule, state: State) -> Rule | None:
         walked = walk_steps(self.interpreter.decider, rule, state, learn=self.interpreter.learn)
-        ending, onward = Rule(()), None
+        verdict: Verdict | None = None
+        said_by: Origins = ()
+        onward: State | None = None
         if walked.held is not None:
-            ending, onward = self._verdict(at, rule.verdict, walked.held)
+            verdict, said_by, onward = self._verdict(at, rule.verdict, walked.held)
         self._state = joined_states(walked.failed, onward)
-        steps = walked.steps if ending.verdict is not None else without_last_tests(walked.steps)
-        if ending.verdict is None and not steps:
+        steps = walked.steps if verdict is not None else without_last_tests(walked.steps)
+        if verdict is None and not steps:
             return None
-        if steps == rule.steps and ending.verdict == rule.verdict:
+        if steps == rule.steps and (verdict is rule.verdict or verdict == rule.verdict):
             return rule
-        origins = tuple(dict.fromkeys((*rule.origins, *ending.origins)))
-        return replace(rule, steps=steps, verdict=ending.verdict, origins=origins)
+        origins = tuple(dict.fromkeys((*rule.origins, *said_by))) if said_by else rule.origins
+        return replace(rule, steps=steps, verdict=verdict, origins=origins)
 
-    def _verdict(self, at: int, verdict: verdicts.Verdict | None, held: State) -> tuple[Rule, State | None]:
-        """Return what is left of a verdict, as a rule without steps, and the state of packets that go on behind it."""
-        if isinstance(verdict, verdicts.Return):
-            return self._leave(held) or Rule((), verdict), None
+    def _verdict(self, at: int, verdict: Verdict | None, held: State) -> tuple[Verdict | None, Origins, State | None]:
+        """Return what is left of a verdict, who says so if not the rule, and the state of packets that go on behind it."""
+        if verdict is None:
+            return None, (), held
         if isinstance(verdict, verdicts.Jump):
             found = self.interpreter.jumped(self, at + 1, verdict.chain, held)
-            return Rule((), None if found.name is None else replace(verdict, chain=found.name)), found.exits.after
+            return _going(verdict, found.name), (), found.exits.after
+        if isinstance(verdict, verdicts.Return):
+            return *_said(self._leave(held), verdict), None
         if isinstance(verdict, verdicts.Goto):
-            return self._goto(verdict, held), None
+            return *self._goto(verdict, held), None
         if isinstance(verdict, verdicts.Dispatch):
-            return self._dispatch(verdict, held)
-        return Rule((), verdict), held if verdict is None else None
+            left, onward = self._dispatch(verdict, held)
+            return left, (), onward
+        return verdict, (), None
 
-    def _goto(self, verdict: verdicts.Goto, held: State) -> Rule:
+    def _goto(self, verdict: verdicts.Goto, held: State) -> tuple[Verdict | None, Origins]:
         found = self.interpreter.called(verdict.chain, held, self.leaving)
         self.lacks = self.lacks or found.exits.lacks
         if found.name is None:
-            return self._leave(found.exits.after or held) or Rule((), verdicts.Return())
+            return _said(self._leave(found.exits.after or held), verdicts.Return())
         for bits, state in found.exits.states:
             self._come_back(bits, state)
-        return Rule((), replace(verdict, chain=found.name))
+        return _going(verdict, found.name), ()
 
-    def _dispatch(self, verdict: verdicts.Dispatch, held: State) -> tuple[Rule, State | None]:
+    def _dispatch(self, verdict: verdicts.Dispatch, held: State) -> tuple[Verdict | None, State | None]:
         left, visited = self.interpreter.dispatched(verdict, held)
         onward: State | None = held
         for found in visited:
             onward = joined_states(onward, found.exits.after)
         if any(isinstance(value, (verdicts.Return, verdicts.Goto)) for value in self.interpreter.map_values(verdict)):
             self._come_back(None, onward or held)
-        return Rule((), left), onward
+        return left, onward
 
 
 def _free(wanted: str, taken: set[str]) -> str:
@@ -323,6 +352,26 @@ def _free(wanted: str, taken: set[str]) -> str:
     while found in taken:
         found, number = f"{wanted}-{number}", number + 1
     return found
+
+
+def _said(ending: Rule | None, otherwise: Verdict) -> tuple[Verdict | None, Origins]:
+    return (otherwise, ()) if ending is None else (ending.verdict, ending.origins)
+
+
+def _going(verdict: verdicts.Jump | verdicts.Goto, name: str | None) -> Verdict | None:
+    """Return the verdict that leads to a chain; none where that has no name."""
+    if name is None:
+        return None
+    return verdict if name == verdict.chain else replace(verdict, chain=name)
+
+
+@once
+def _touched_by(rule: Rule) -> _Touched:
+    """Return the fields that a rule itself reads and writes."""
+    written = {field for step in flat_steps(rule.steps) for field in written_fields(step)}
+    if isinstance(rule.verdict, verdicts.TransparentProxy):
+        written.add(MARK)
+    return _Touched(frozenset(fields_read(rule)), frozenset(written))
 
 
 def _callers(table: Table) -> Counter[str]:

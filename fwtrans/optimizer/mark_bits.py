@@ -8,6 +8,7 @@ from fwtrans.ir import effect as does
 from fwtrans.ir.bits import BitSet
 from fwtrans.ir.fields import MARK
 from fwtrans.ir.match import FieldTest, MemberTest
+from fwtrans.ir.remembering import once
 from fwtrans.ir.stateful import StatefulFromMap, StatefulTest
 from fwtrans.ir.verdict import Dispatch
 from fwtrans.ir.walk import flat_steps
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 ALL = (1 << MARK.width) - 1
 
 
+@once
 def bits_read(rule: Rule) -> int:
     """Return the bits of the mark that a rule's tests, keys and copies look at."""
     found = 0

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Chain, Table
-    from fwtrans.ir.sets import NamedMap
+    from fwtrans.ir.sets import MapElement, NamedMap
 
 _Value = TypeVar("_Value")
 
@@ -23,12 +23,20 @@ def reached(table: Table, entries: Sequence[str]) -> Table:
     chains = {chain.name: chain for chain in table.chains}
     maps = {mapping.name: mapping for mapping in table.maps}
     found: set[str] = set()
+    led: set[str] = set()
     waiting = list(entries)
     while waiting:
         name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting.extend(target for rule in chains[name].rules for target in rule_targets(rule, maps))
+        if name in found:
+            continue
+        found.add(name)
+        for rule in chains[name].rules:
+            verdict = rule.verdict
+            if isinstance(verdict, (verdicts.Jump, verdicts.Goto)):
+                waiting.append(verdict.chain)
+            elif isinstance(verdict, verdicts.Dispatch) and verdict.map_name not in led:
+                led.add(verdict.map_name)
+                waiting.extend(rule_targets(rule, maps))
     return with_what_is_named(replace(table, chains=tuple(chain for chain in table.chains if chain.name in found)))
 
 
@@ -50,25 +58,27 @@ def renamed_chains(table: Table, names: Mapping[str, str]) -> Table:
         return table
 
     def renamed(value: _Value) -> _Value:
-        if isinstance(value, (verdicts.Jump, verdicts.Goto)):
-            return replace(value, chain=names.get(value.chain, value.chain))
+        if isinstance(value, (verdicts.Jump, verdicts.Goto)) and names.get(value.chain, value.chain) != value.chain:
+            return replace(value, chain=names[value.chain])
         return value
 
-    def of_map(mapping: NamedMap) -> NamedMap:
-        return replace(mapping, elements=tuple(item._replace(value=renamed(item.value)) for item in mapping.elements))
+    def of_element(element: MapElement) -> MapElement:
+        value = renamed(element.value)
+        return element if value is element.value else element._replace(value=value)
 
-    chains = (
-        replace(
-            chain,
-            name=names.get(chain.name, chain.name),
-            rules=tuple(
-                rule if (verdict := renamed(rule.verdict)) is rule.verdict else replace(rule, verdict=verdict)
-                for rule in chain.rules
-            ),
+    def of_map(mapping: NamedMap) -> NamedMap:
+        elements = tuple(map(of_element, mapping.elements))
+        return mapping if elements == mapping.elements else replace(mapping, elements=elements)
+
+    def of_chain(chain: Chain) -> Chain:
+        rules = tuple(
+            rule if (verdict := renamed(rule.verdict)) is rule.verdict else replace(rule, verdict=verdict)
+            for rule in chain.rules
         )
-        for chain in table.chains
-    )
-    return replace(table, chains=tuple(chains), maps=tuple(map(of_map, table.maps)))
+        name = names.get(chain.name, chain.name)
+        return chain if name == chain.name and rules == chain.rules else replace(chain, name=name, rules=rules)
+
+    return replace(table, chains=tuple(map(of_chain, table.chains)), maps=tuple(map(of_map, table.maps)))
 
 
 def rule_targets(rule: Rule, maps: Mapping[str, NamedMap]) -> Iterator[str]:

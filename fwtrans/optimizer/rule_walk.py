@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fwtrans.ir import effect as does
 from fwtrans.ir.fields import FieldKind
 from fwtrans.ir.match import AnyOf, FieldTest, MemberTest, OpaqueTest
+from fwtrans.ir.verdict import TERMINAL
 from fwtrans.optimizer.facts import keeps_all
 from fwtrans.optimizer.state import State, behind, joined_states
 
@@ -24,7 +25,7 @@ NEVER_END = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Walked:
     """What is left of a rule's steps, and the states in which packets come out of them.
 
@@ -38,7 +39,11 @@ class Walked:
 
 def walk_steps(decider: Decider, rule: Rule, state: State, *, learn: bool) -> Walked:
     """Return what is left of the steps of a rule for packets of a state."""
+    if not rule.steps:
+        return Walked((), state, None)
     walk = _Walk(decider, state, learn)
+    # nobody asks what is known of packets that a rule ends
+    walk.last = rule.steps[-1] if isinstance(rule.verdict, TERMINAL) else None
     for step in rule.steps:
         if not walk.step(step):
             return Walked(without_last_tests(walk.kept), None, joined_states(walk.skipped, walk.base))
@@ -57,11 +62,16 @@ def without_last_tests(steps: list[Step] | tuple[Step, ...]) -> tuple[Step, ...]
 class _Walk:
     """Goes through the steps. `base` is what is known whether tests have held or not."""
 
+    __slots__ = (
+        "_asked", "_decider", "_learn", "_only_test", "_start", "base", "held", "kept", "last", "same", "skipped", "sure",
+    )  # fmt: skip
+
     def __init__(self, decider: Decider, state: State, learn: bool) -> None:
         self._decider = decider
         self._learn = learn
         self._start = state
         self.kept: list[Step] = []
+        self.last: Step | None = None
         self.held = self.base = state
         self.skipped: State | None = None
         self.sure = self.same = True
@@ -93,7 +103,7 @@ class _Walk:
             return False
         if len(left) == 1 and (left[0] is step or not self._learn):
             self.same = self.same and left[0] is step
-            self._keep(left[0])
+            self._keep(left[0], ends=step is self.last)
             return True
         self.same = False
         if self._learn:
@@ -103,12 +113,12 @@ class _Walk:
             self._keep(part)
         return True
 
-    def _keep(self, test: PureTest) -> None:
+    def _keep(self, test: PureTest, *, ends: bool = False) -> None:
         self._may_end()
         self._asked += 1
         self._only_test = test
         self.kept.append(test)
-        if self._learn:
+        if self._learn and not ends:
             facts = self._decider.learn((test,), self.held.facts)
             if facts is not self.held.facts:
                 self.held = State(facts, self.held.given)

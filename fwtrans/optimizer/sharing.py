@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from fwtrans.ir.rule import Rule, Step
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
-    from fwtrans.ir.sets import MapValue, NamedMap
+    from fwtrans.ir.sets import MapElement, MapValue, NamedMap
 
 
 def shared(table: Table) -> Table:
@@ -57,7 +57,7 @@ class _Sharing:
         known = self._by_rules.get(rules) if chain.base is None else None
         if known is None:
             self._chain_names[chain.name] = chain.name
-            self._found[chain.name] = replace(chain, rules=rules)
+            self._found[chain.name] = chain if rules == chain.rules else replace(chain, rules=rules)
             if chain.base is None:
                 self._by_rules[rules] = chain.name
         else:
@@ -68,10 +68,10 @@ class _Sharing:
         steps = tuple(map(self._step, rule.steps))
         verdict = rule.verdict
         if isinstance(verdict, (verdicts.Jump, verdicts.Goto)):
-            verdict = replace(verdict, chain=self._chain_names[verdict.chain])
+            verdict = _renamed(verdict, self._chain_names[verdict.chain])
         elif isinstance(verdict, verdicts.Dispatch):
             verdict = replace(verdict, map_name=self._map(verdict.map_name))
-        return replace(rule, steps=steps, verdict=verdict)
+        return rule if steps == rule.steps and verdict == rule.verdict else replace(rule, steps=steps, verdict=verdict)
 
     def _step(self, step: Step) -> Step:
         if isinstance(step, (does.AssignFromMap, StatefulFromMap)) or (isinstance(step, does.Nat) and step.map_name):
@@ -81,7 +81,7 @@ class _Sharing:
     def _map(self, name: str) -> str:
         if name not in self._map_names:
             mapping = self._maps[name]
-            elements = tuple(item._replace(value=self._value(item.value)) for item in mapping.elements)
+            elements = tuple(map(self._element, mapping.elements))
             key = (mapping.fields, mapping.value, elements)
             known = self._by_content.setdefault(key, name)
             self._map_names[name] = known
@@ -89,9 +89,13 @@ class _Sharing:
                 self._found_maps[name] = replace(mapping, elements=elements)
         return self._map_names[name]
 
+    def _element(self, element: MapElement) -> MapElement:
+        value = self._value(element.value)
+        return element if value is element.value else element._replace(value=value)
+
     def _value(self, value: MapValue) -> MapValue:
         if isinstance(value, (verdicts.Jump, verdicts.Goto)):
-            return replace(value, chain=self._chain_names[value.chain])
+            return _renamed(value, self._chain_names[value.chain])
         return value
 
     def result(self) -> Table:
@@ -108,6 +112,10 @@ class _Sharing:
         )
         found = renamed_chains(replace(self._table, chains=tuple(chains), maps=tuple(maps)), first)
         return self._table if found == self._table else found
+
+
+def _renamed(verdict: verdicts.Jump | verdicts.Goto, chain: str) -> verdicts.Jump | verdicts.Goto:
+    return verdict if chain == verdict.chain else replace(verdict, chain=chain)
 
 
 def _with_origins(chain: Chain, alike: list[tuple[Rule, ...]]) -> Chain:

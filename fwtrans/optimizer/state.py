@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 _UNTRACKED = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class State:
-    """Facts about the packets at a point.
+    """Facts about the packets at a point. Nobody changes one; it is not frozen because that would triple what it costs.
 
     `given` are those that hold whoever calls: what was said at the start, and what rules have written. `facts` are these
     and what tests have shown on the way, which is not handed on to a chain with several callers.
@@ -46,10 +46,12 @@ class State:
 
     def restricted(self, fields: frozenset[Field]) -> State:
         """Return what is known of some fields."""
-        return State(
-            {field: values for field, values in self.facts.items() if field in fields},
-            {field: values for field, values in self.given.items() if field in fields},
-        )
+        if fields.issuperset(self.facts) and fields.issuperset(self.given):
+            return self
+        facts = {field: values for field, values in self.facts.items() if field in fields}
+        if self.given is self.facts:
+            return State(facts, facts)
+        return State(facts, {field: values for field, values in self.given.items() if field in fields})
 
     def returning(self, written: frozenset[Field], callee: State) -> State:
         """Return the state behind a call, from the one in front of it and the one at the callee's end."""
@@ -67,12 +69,16 @@ def joined_states(first: State | None, second: State | None) -> State | None:
     """Return what is known where two ways meet; None is a way that no packet takes."""
     if first is None or second is None or first is second:
         return first or second
-    return State(joined([first.facts, second.facts]), joined([first.given, second.given]))
+    facts = joined([first.facts, second.facts])
+    if first.facts is first.given and second.facts is second.given:
+        return State(facts, facts)
+    return State(facts, joined([first.given, second.given]))
 
 
 def key_of(state: State) -> tuple[frozenset[tuple[Field, ValueSet]], frozenset[tuple[Field, ValueSet]]]:
     """Return a state as something that can be looked up."""
-    return frozenset(state.facts.items()), frozenset(state.given.items())
+    facts = frozenset(state.facts.items())
+    return facts, facts if state.given is state.facts else frozenset(state.given.items())
 
 
 def written_fields(step: object) -> Iterator[Field]:

@@ -15,6 +15,7 @@ from fwtrans.ir.fields import CT_STATE
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import AnyOf, FieldTest, MemberTest
 from fwtrans.ir.names import NameSet
+from fwtrans.ir.remembering import once
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump, Return
@@ -87,6 +88,7 @@ def is_set(test: FieldTest) -> bool:
     return len(values.cubes) > 1 and len(values.complement().cubes) > 1
 
 
+@once
 def rule_price(rule: Rule) -> Price:
     """Return what a rule costs at most, the chain aside that it leads to."""
     found = sum(map(look_ups, rule.steps)) + isinstance(rule.verdict, Dispatch)
