@@ -24,7 +24,7 @@ _ATOM = re.compile(
     |(?P<word>[A-Za-z_][-\w/.]*\*?)""",
     re.VERBOSE,
 )
-_QUOTED_COMMA = re.compile(r'"[^"]*,[^"]*"')
+_QUOTED = re.compile(r'"[^"]*"')
 _DOT = re.compile(r"\s\.\s")
 _COLON = re.compile(r"\s*:\s+|\s+:\s*")
 _VERDICTS = {"accept", "drop", "continue", "return"}
@@ -35,7 +35,7 @@ _NOT_WORDS = _VERDICTS | {"exists", "missing"}
 
 def read_elements(text: str, reader: ShapeReader) -> list[Json]:
     """Return the elements written between the braces; offsets in faults are those of the text."""
-    if "{" in text or "$" in text or _QUOTED_COMMA.search(text):
+    if "{" in text or "$" in text or any("," in quoted for quoted in _QUOTED.findall(text)):
         return reader.elements(text)
     found: list[Json] = []
     place = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from lark import Token
@@ -15,6 +16,8 @@ from fwtrans.parsers.nft_text.values import number, seconds, settled, unquoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from lark import Tree
 
 Json = Any
 Content = dict[str, Json]
@@ -47,11 +50,17 @@ def _quoted(text: str, whole: str) -> str:
     return unquoted(found[1])
 
 
+@lru_cache(maxsize=1024)
+def _parsed(text: str, start: str) -> Tree[Token]:
+    """Return the tree of what is written in few ways: types of sets, hooks. Nobody changes it."""
+    return parse(text, start)
+
+
 # --- sets and maps ---
 
 
 def _type(text: str, _end: int, content: Content, _reader: ShapeReader) -> None:
-    tree = parse(text, "set_type")
+    tree = _parsed(text, "set_type")
     names = [str(part.children[0]) for part in trees(tree.children) if part.data == "type_part"]
     if tree.data == "set_type":
         content["type"] = names[0] if len(names) == 1 else names
@@ -236,7 +245,7 @@ def object_kinds() -> frozenset[str]:
 
 def read_base(text: str) -> Content:
     """Return what `type filter hook input priority 0` says."""
-    tree = parse(text, "base")
+    tree = _parsed(text, "base")
     kind, hook = (str(item) for item in tokens(tree.children, "WORD"))
     content: Content = {"type": kind, "hook": hook}
     devices: list[str] = []
