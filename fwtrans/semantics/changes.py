@@ -141,10 +141,10 @@ def changes(old: Ruleset, new: Ruleset) -> Changes:
 
 
 def _count(ruleset: Ruleset) -> int:
-    return sum(_matters(rule) for table in ruleset.tables for chain in table.chains for rule in chain.rules)
+    return sum(matters(rule) for table in ruleset.tables for chain in table.chains for rule in chain.rules)
 
 
-def _matters(rule: Rule) -> bool:
+def matters(rule: Rule) -> bool:
     """Tell whether a rule does something: one that only counts or holds a comment does not."""
     return rule.verdict is not None or any(not isinstance(step, (FieldTest, MemberTest, Count)) for step in rule.steps)
 
@@ -280,7 +280,7 @@ def _chains(name: str, old: Table | None, new: Table | None) -> Iterator[ChainCh
     for own in dict.fromkeys((*before, *after)):
         if (own in before) != (own in after):
             chain = before.get(own) or after[own]
-            yield ChainChange(name, own, own in after, sum(map(_matters, chain.rules)))
+            yield ChainChange(name, own, own in after, sum(map(matters, chain.rules)))
 
 
 # --- rules ---
@@ -300,13 +300,13 @@ def _rules(old: Table | None, new: Table | None, sets: set[str]) -> Iterator[Rul
 
 
 def _numbers(chain: Chain) -> list[int]:
-    found = [at for at, rule in enumerate(chain.rules) if _matters(rule)]
+    found = [at for at, rule in enumerate(chain.rules) if matters(rule)]
     return [*found, -1] if chain.base is not None and not chain.base.accepts else found
 
 
 def _of_chain(old: tuple[Table, Chain], new: tuple[Table, Chain], sets: set[str]) -> Iterator[RuleChange]:
-    before = [at for at, rule in enumerate(old[1].rules) if _matters(rule)]
-    after = [at for at, rule in enumerate(new[1].rules) if _matters(rule)]
+    before = [at for at, rule in enumerate(old[1].rules) if matters(rule)]
+    after = [at for at, rule in enumerate(new[1].rules) if matters(rule)]
     matcher = SequenceMatcher(
         None, [meaning(old[1].rules[at]) for at in before], [meaning(new[1].rules[at]) for at in after], autojunk=False
     )

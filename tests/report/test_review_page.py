@@ -1,4 +1,4 @@
-"""The page of a review in a real browser: opened from a file, by keyboard, narrow and wide, with hostile names, and fast.
+"""The page of a review in a real browser: opened from a file, by keyboard, narrow and wide, with hostile names, and with many differences.
 
 It needs playwright and a Chromium; without them these tests fail and say so, because nothing else looks at the page.
 """
@@ -6,7 +6,6 @@ It needs playwright and a Chromium; without them these tests fail and say so, be
 from __future__ import annotations
 
 import shutil
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
 HOSTILE = "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=1>"
 _CATEGORIES = tuple(Category)
 _CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
-# What section 3 of the issue asks of a page with 5,000 differences.
-_SECONDS = 2.0
+_AT_ONCE = 200
+"""How many differences the page builds at once (page/script.js)."""
 _OVERFLOW = """() => [...document.querySelectorAll('body *')].filter(
   (one) => one.checkVisibility() && one.getBoundingClientRect().right > document.documentElement.clientWidth + 1
 ).map((one) => one.tagName + '.' + one.className)"""
@@ -65,8 +64,13 @@ def entry(number: int, text: str = "") -> Entry:
     return Entry(
         _CATEGORIES[number % len(_CATEGORIES)], ("to guest", "from guest")[number % 2], (str(100 + number % 50),),
         (text or f"tcp {number}",), f"rule added: {text or number}", (), (RuleText(text or "rule", "new:7", "tap"),),
-        ("the blacklist",), "1 port", ("IPv4",), (witness,),
+        ("the blacklist",), "1 port", ("IPv4",), (witness,), also=_ALSO,
     )  # fmt: skip
+
+
+_ALSO = (
+    Entry(Category.LOGGED, "to guest", ("103",), ("a line",), "x", (), (), (), "", ("IPv4",), ()),
+)  # fmt: skip
 
 
 def review(entries: tuple[Entry, ...]) -> Review:
@@ -118,7 +122,15 @@ def test_a_difference_opens_to_its_witness_and_both_ways(browser: Browser, tmp_p
         assert "tcp 192.0.2.10:40000 -> 198.51.100.20:3" in text
         assert "accept by rule 2 of tap" in text
         assert page.locator(".trace .differs").all_inner_texts()[0].endswith("-j DROP")
-        assert page.locator(".way .differs").count() == 2
+        lanes = page.locator(".path .lane")
+        assert [lane.locator("li").all_inner_texts() for lane in lanes.all()] == [
+            ["Before", "-j DROP", "drop"],
+            ["Now", "-j ACCEPT", "accept"],
+        ]
+        assert page.locator(".path .trunk li").all_inner_texts() == ["ip forward", "FORWARD"]
+        assert page.locator(".path .trunk .differs").all_inner_texts() == ["FORWARD"]
+        assert page.locator(".path .lane .differs").count() == 2
+        assert "also logged differently" in text
 
 
 def test_filters_by_guest_direction_severity_and_words(browser: Browser, tmp_path: Path) -> None:
@@ -133,7 +145,7 @@ def test_filters_by_guest_direction_severity_and_words(browser: Browser, tmp_pat
         assert shown.count() == sum(number % 2 == 0 and number % len(_CATEGORIES) == 0 for number in range(40))
         page.select_option("#severity", "")
         page.fill("#words", "tcp 38")
-        assert page.locator("#shown").inner_text() == "1 of 40 shown"
+        assert page.locator("#shown").inner_text() == "1 of 40 fit the filter"
 
 
 def test_everything_is_reached_by_keyboard(browser: Browser, tmp_path: Path) -> None:
@@ -189,15 +201,33 @@ def test_printed_without_its_form(browser: Browser, tmp_path: Path) -> None:
         assert page.locator("#differences > details").first.is_visible()
 
 
-def test_five_thousand_differences_open_fast(browser: Browser, tmp_path: Path) -> None:
+def test_of_five_thousand_differences_only_some_are_built(browser: Browser, tmp_path: Path) -> None:
+    """The work of opening the page does not grow with the review; scrolling, the button and the filters reach them all."""
     many = review(tuple(entry(number) for number in range(5000)))
-    file = tmp_path / "many.html"
-    file.write_text(review_html(many, "old", "new"), encoding="utf-8")
-    page = browser.new_page()
-    start = time.monotonic()
-    page.goto(file.as_uri())
-    page.locator("#differences > details").nth(0).wait_for()
-    assert page.locator("#shown").inner_text() == "5000 of 5000 shown"
-    taken = time.monotonic() - start
-    page.close()
-    assert taken <= _SECONDS
+    rows, bodies = "#differences > details", "#differences .body"
+    with opened(browser, tmp_path, many) as (page, _, _):
+        assert page.locator("#shown").inner_text() == "5000 of 5000"
+        assert page.locator(rows).count() == _AT_ONCE
+        assert page.locator(bodies).count() == 0
+        assert page.evaluate("document.querySelectorAll('*').length") < 10 * _AT_ONCE
+        page.locator("#next").scroll_into_view_if_needed()
+        page.locator(rows).nth(_AT_ONCE).wait_for(state="attached")
+        page.fill("#words", "tcp 4999")
+        assert page.locator(rows).count() == 1
+        page.fill("#words", "")
+        page.select_option("#guest", "107")
+        assert page.locator("#shown").inner_text() == "100 of 5000 fit the filter"
+        assert page.locator(rows).count() == 100
+        page.select_option("#guest", "")
+        page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        assert page.locator(rows).count() == 5000
+        assert not page.locator("#next").is_visible()
+
+
+def test_more_is_shown_by_keyboard(browser: Browser, tmp_path: Path) -> None:
+    many = review(tuple(entry(number) for number in range(5000)))
+    with opened(browser, tmp_path, many) as (page, _, _):
+        page.evaluate("document.getElementById('next').focus({ preventScroll: true })")
+        page.keyboard.press("Enter")
+        page.locator("#differences > details").nth(_AT_ONCE).wait_for(state="attached")
+        assert page.evaluate("document.activeElement.tagName") == "SUMMARY"

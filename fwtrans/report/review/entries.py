@@ -17,6 +17,7 @@ from fwtrans.report.packets import packet_text, packet_values
 from fwtrans.report.review.model import Category, Cut, Entry, RuleText, Step, Witness, counted, listed, plain
 from fwtrans.report.review.words import REST, rule_words, set_words, size_words, values_words
 from fwtrans.semantics.bridged.topology import guest_port
+from fwtrans.semantics.changes import matters
 from fwtrans.semantics.outcome import DifferenceKind
 
 if TYPE_CHECKING:
@@ -596,7 +597,7 @@ def side_words(side: SideResult) -> str:
 
 def _trace(side: SideResult) -> Iterator[Step]:
     passed = side.outcome.trace
-    held = [item for item in passed if item.held]
+    held = [item for item in passed if item.held and matters(item.rule)]
     for item in held[-_MOST_STEPS:]:
         origin = item.rule.origins[0] if item.rule.origins else None
         text = plain(origin.text) if origin is not None else print_rule(item.rule)

@@ -14,14 +14,14 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from fwtrans.report.review.model import Category, plain
-from fwtrans.report.review.text import headline
+from fwtrans.report.review.text import also_words, headline
 from fwtrans.report.review.value import review_value
 
 if TYPE_CHECKING:
     from fwtrans.report.review.model import Review
 
 _NEEDED = (
-    "category", "severity", "way", "guests", "text", "cause", "size", "context", "before", "now", "witnesses",
+    "category", "severity", "way", "guests", "text", "cause", "size", "context", "before", "now", "witnesses", "known",
 )  # fmt: skip
 
 
@@ -51,6 +51,7 @@ def review_html(found: Review, old: str, new: str) -> str:
 {_filters()}
 <p id="shown" role="status" class="soft"></p>
 <div id="differences"></div>
+<button id="next" type="button" hidden></button>
 <section><h2>In the rulesets themselves</h2><div id="structure"></div></section>
 <section><h2>Not decided</h2><ul id="undecided" class="plain"></ul></section>
 <section><h2>This rests on</h2><ul id="assumptions" class="plain"></ul></section>
@@ -73,8 +74,12 @@ def _hash(text: str) -> str:
 
 
 def _counts(found: Review) -> str:
-    counts = [(category.value, len(found.of(category))) for category in Category]
-    return "".join(f"<li><b>{number}</b> {escape(name)}</li>" for name, number in counts if number)
+    counts = [(category, len(found.of(category))) for category in Category]
+    return "".join(
+        f'<li class="{category.severity}"><b>{number}</b> {escape(category.value)}</li>'
+        for category, number in counts
+        if number
+    )
 
 
 def _filters() -> str:
@@ -91,8 +96,9 @@ def _data(found: Review) -> str:
     entries = value["differences"]
     assert isinstance(entries, list)  # noqa: S101 -- as `review_value` makes it
     slim = [{key: entry[key] for key in _NEEDED} for entry in entries]
-    for entry in slim:
+    for line, entry in zip(found.entries, slim, strict=True):
         entry["witnesses"] = entry["witnesses"][:1]
+        entry["also"] = [also_words(line, lesser) for lesser in line.also]
     kept = {**{key: value[key] for key in ("structure", "undecided", "assumptions", "intended")}, "differences": slim}
     text = json.dumps(kept, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -31,64 +31,114 @@
     return found;
   };
 
-  const way = (hook, steps, other) => {
-    const differs = firstOther(steps, other);
-    const found = make("ol", undefined, "way");
-    found.append(make("li", hook));
-    let last = "";
-    steps.forEach((step, at) => {
-      const here = at === differs;
-      if (step.chain === last) { if (here) found.lastChild.className = "differs"; return; }
-      last = step.chain;
-      found.append(make("li", step.chain, here ? "differs" : ""));
-    });
+  // Chains in the order in which a packet comes to them; `from` is the first step that is drawn.
+  const chains = (steps, from) => {
+    const found = [];
+    steps.slice(from).forEach((step) => { if (found.at(-1) !== step.chain) found.push(step.chain); });
     return found;
   };
 
-  const side = (title, rules, verdict, hook, steps, other) => {
+  const lane = (title, steps, differs, trunk, verdict) => {
+    const found = make("ol", undefined, "lane");
+    found.setAttribute("aria-label", title);
+    put(found, make("li", title, "title"));
+    const step = steps[differs];
+    if (step) {
+      if (step.chain !== trunk) found.append(make("li", step.chain, "box differs"));
+      found.append(make("li", step.text, "step differs"));
+    } else found.append(make("li", "no rule: the policy decides", "step differs"));
+    chains(steps, differs + 1).forEach((name, at) => { if (at || !step || name !== step.chain) found.append(make("li", name, "box")); });
+    const word = verdict.split(/[ ,]/)[0];
+    found.append(make("li", word, "end " + (word === "accept" ? "passes" : "denied")));
+    return found;
+  };
+
+  // The way through hook and chains: one line while both sides do the same, then one for each.
+  const drawing = (witness) => {
+    const one = witness.trace.old, other = witness.trace.new;
+    const differs = firstOther(one, other);
+    const here = one[differs] && other[differs] && one[differs].chain === other[differs].chain ? one[differs].chain : "";
+    const trunk = make("ol", undefined, "trunk");
+    trunk.append(make("li", witness.hook, "box hook"));
+    const shared = chains(one.slice(0, differs), 0);
+    if (here && shared.at(-1) !== here) shared.push(here);
+    shared.forEach((name, at) => trunk.append(make("li", name, "box" + (here && at === shared.length - 1 ? " differs" : ""))));
+    const fork = put(make("div", undefined, "fork"), lane("Before", one, differs, here, witness.old), lane("Now", other, differs, here, witness.new));
+    return put(make("figure", undefined, "path"), make("figcaption", "The packet's way through hook and chains"), trunk, fork);
+  };
+
+  const side = (title, rules, verdict, steps, other) => {
     const found = make("div");
     put(found, make("h3", title), make("p", verdict));
     rules.forEach((rule) => put(found, make("div", rule.text, "rule"), make("p", rule.location || rule.chain, "soft")));
-    put(found, make("h3", "The packet's way"), way(hook, steps, other), make("h3", "Rules that held"), trace(steps, other));
+    put(found, make("h3", "Rules that held"), trace(steps, other));
     return found;
   };
 
   const fill = (entry, body) => {
     body.append(make("p", entry.cause + (entry.size ? " (" + entry.size + ")" : "")));
     if (entry.context.length) body.append(make("p", "after " + entry.context.join(", "), "soft"));
+    entry.also.forEach((text) => body.append(make("p", "also " + text, "soft")));
     if (entry.guests.length > 5) body.append(make("p", "guests " + entry.guests.join(", "), "soft"));
     const witness = entry.witnesses[0];
     if (!witness) return;
-    put(body, make("h3", "A packet that shows it"), make("code", witness.text));
+    put(body, make("h3", "A packet that shows it"), make("code", witness.text), drawing(witness));
     put(body, put(make("div", undefined, "sides"),
-      side("Before", entry.before.slice(0, 10), witness.old, witness.hook, witness.trace.old, witness.trace.new),
-      side("Now", entry.now.slice(0, 10), witness.new, witness.hook, witness.trace.new, witness.trace.old)));
+      side("Before", entry.before.slice(0, 10), witness.old, witness.trace.old, witness.trace.new),
+      side("Now", entry.now.slice(0, 10), witness.new, witness.trace.new, witness.trace.old)));
   };
 
-  const rows = data.differences.map((entry) => {
+  const build = (entry) => {
     const row = make("details", undefined, "entry " + entry.severity);
-    put(row, put(make("summary"), make("span", entry.category, "category"), make("span", entry.text)));
+    const summary = put(make("summary"), make("span", entry.category, "category"));
+    if (entry.known) summary.append(make("span", entry.known, "known"));
+    put(row, put(summary, make("span", entry.text)));
     row.addEventListener("toggle", () => {
       if (!row.open || row.childElementCount > 1) return;
       const body = make("div", undefined, "body");
       fill(entry, body);
       row.append(body);
     });
-    return { entry, row, words: (entry.text + " " + entry.cause).toLowerCase() };
-  });
-  const all = document.createDocumentFragment();
-  rows.forEach(({ row }) => all.append(row));
-  list.append(all);
+    return row;
+  };
 
-  const fits = ({ entry, words }) =>
-    (!filters.guest || entry.guests.includes(filters.guest)) && (!filters.way || entry.way === filters.way) &&
-    (!filters.severity || entry.severity === filters.severity) && (!filters.words || words.includes(filters.words));
+  // Rows are built some at a time, as the reader comes to them: the work of opening the page does not grow with the review.
+  const AT_ONCE = 200;
+  const items = data.differences.map((entry) => ({ entry, row: undefined, words: undefined }));
+  const next = document.getElementById("next");
+  let fitting = items;
+  let built = 0;
+
+  const fits = (item) => {
+    const entry = item.entry;
+    if (filters.words && item.words === undefined) item.words = (entry.text + " " + entry.cause + " " + entry.known).toLowerCase();
+    return (!filters.guest || entry.guests.includes(filters.guest)) && (!filters.way || entry.way === filters.way) &&
+      (!filters.severity || entry.severity === filters.severity) && (!filters.words || item.words.includes(filters.words));
+  };
+
+  const more = (number) => {
+    const some = document.createDocumentFragment();
+    fitting.slice(built, built + number).forEach((item) => { item.row ??= build(item.entry); some.append(item.row); });
+    list.append(some);
+    built = Math.min(built + number, fitting.length);
+    next.hidden = built === fitting.length;
+    next.textContent = "Show more: " + (fitting.length - built) + " are left";
+  };
 
   const apply = () => {
-    let count = 0;
-    rows.forEach((item) => { const fit = fits(item); item.row.hidden = !fit; if (fit) count += 1; });
-    shown.textContent = count + " of " + rows.length + " shown";
+    fitting = items.filter(fits);
+    built = 0;
+    list.replaceChildren();
+    more(AT_ONCE);
+    shown.textContent = fitting.length + " of " + items.length + (fitting.length === items.length ? "" : " fit the filter");
   };
+  next.addEventListener("click", () => {
+    const last = list.lastElementChild;
+    more(AT_ONCE);
+    last.nextElementSibling?.firstElementChild.focus();
+  });
+  new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting) && !next.hidden) more(AT_ONCE); }, { rootMargin: "50%" }).observe(next);
+  window.addEventListener("beforeprint", () => more(fitting.length));
 
   const choose = (name, values) => {
     const select = document.getElementById(name);
