@@ -23,7 +23,7 @@ _PACKAGES = {
     "ebtables-nft-save": "iptables",
     "arptables-nft-save": "iptables",
     "ebtables-legacy": "ebtables",
-    "arptables-legacy-save": "arptables",
+    "arptables-legacy": "arptables",
     "ipset": "ipset",
     "nft": "nftables",
 }

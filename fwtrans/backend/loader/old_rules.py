@@ -4,7 +4,7 @@
 | --- | --- | --- | --- |
 | iptables-legacy, ip6tables-legacy | `-save -c` | loading the same tables without rules | `-restore -c` |
 | ebtables-legacy | `--atomic-save` for each table | `--atomic-init`, `--atomic-commit` | `--atomic-commit` |
-| arptables-legacy | `-save` | flushing | `-restore` |
+| arptables-legacy | `-L` | flushing | the same rules one by one |
 | the nft variants of all four | `-save` | switching the nft table off (dormant) | switching it on |
 | ipset | `save` | nothing: without rules sets do nothing | `restore`, where they differ |
 
@@ -118,10 +118,7 @@ def take_out(rules: OldRules) -> None:
                     _ask(["ebtables-legacy", "-t", table, "--atomic-file", file, "--atomic-init"])
                     _ask(["ebtables-legacy", "-t", table, "--atomic-file", file, "--atomic-commit"])
         case "arptables-legacy":
-            for chain in re.findall(r"^:(\S+) (?:ACCEPT|DROP)", rules.dump, re.MULTILINE):
-                _ask(["arptables-legacy", "-P", chain, "ACCEPT"])
-            _ask(["arptables-legacy", "-F"])
-            _ask(["arptables-legacy", "-X"])
+            _empty_arp(rules.dump)
 
 
 def put_back(rules: OldRules, prefix: Sequence[str] = ()) -> None:
@@ -134,6 +131,8 @@ def put_back(rules: OldRules, prefix: Sequence[str] = ()) -> None:
                     file.write_bytes(content)
                     words = ["ebtables-legacy", "-t", table, "--atomic-file", str(file), "--atomic-commit"]
                     _ask(words, prefix=prefix)
+        case "arptables-legacy":
+            _fill_arp(rules.dump, prefix)
         case "iptables-legacy" | "ip6tables-legacy":
             _ask([f"{rules.owner}-restore", *_PATIENT, "-c"], given=_encoded(rules.dump), prefix=prefix)
         case "iptables-nft" | "ip6tables-nft":
@@ -146,6 +145,8 @@ def dump_of(owner: str, prefix: Sequence[str] = ()) -> str:
     """Return what an owner has now, in the form of its dump."""
     if owner == "ebtables-legacy":
         return _bridge_dump(_ask_bridge_tables(prefix), prefix)
+    if owner == "arptables-legacy":
+        return _arp_dump(prefix)
     return _ask([f"{owner}-save"], prefix=prefix).text
 
 
@@ -240,7 +241,41 @@ def _legacy(owner: str) -> OldRules | None:
 
 def _arp_legacy() -> OldRules | None:
     tables = _table_names("arptables-legacy")
-    return OldRules("arptables-legacy", _ask(["arptables-legacy-save"]).text, tables) if tables else None
+    return OldRules("arptables-legacy", _arp_dump(), tables) if tables else None
+
+
+def _arp_dump(prefix: Sequence[str] = ()) -> str:
+    """Return what `arptables-legacy-save` ought to print.
+
+    It and `arptables-legacy-restore` (arptables 0.0.5) are scripts that call `arptables`, which in Debian is the nft variant:
+    the first shows its rules, and the second flushes them.
+    """
+    bases, own, rules, chain = [], [], [], ""
+    for line in _ask(["arptables-legacy", "-L", "-n"], prefix=prefix).text.splitlines():
+        if found := re.match(r"Chain (\S+) \((?:policy (\w+))?", line):
+            chain = found[1]
+            (bases if found[2] else own).append(f":{chain} {found[2] or '-'}")
+        elif line.strip():
+            rules.append(f"-A {chain} {line.strip()}")
+    return "\n".join(["*filter", *bases, *own, *rules, "", ""])
+
+
+def _empty_arp(dump: str, prefix: Sequence[str] = ()) -> None:
+    for chain in re.findall(r"^:(\S+) (?:ACCEPT|DROP)", dump, re.MULTILINE):
+        _ask(["arptables-legacy", "-P", chain, "ACCEPT"], prefix=prefix)
+    _ask(["arptables-legacy", "-F"], prefix=prefix)
+    _ask(["arptables-legacy", "-X"], prefix=prefix)
+
+
+def _fill_arp(dump: str, prefix: Sequence[str] = ()) -> None:
+    """Make the rules what the dump says; policies last, for nothing is there at first that would let packets pass."""
+    _empty_arp(dump, prefix)
+    chains = [line[1:].split() for line in dump.splitlines() if line.startswith(":")]
+    commands = [["-N", chain] for chain, policy in chains if policy == "-"]
+    commands += [line.split() for line in dump.splitlines() if line.startswith("-A ")]
+    commands += [["-P", chain, policy] for chain, policy in chains if policy != "-"]
+    for command in commands:
+        _ask(["arptables-legacy", *command], prefix=prefix)
 
 
 def _table_names(owner: str) -> tuple[str, ...]:
