@@ -116,7 +116,7 @@ def node_order(guests: int, ours: str, plain: str) -> dict[str, Any]:
 
 def node_packets(guests: int) -> Iterator[dict[str, Any]]:
     """Yield packets that all sides let pass: to the last guest from outside, and from the first guest to the last."""
-    last, first = guests - 1, 0
+    last, first = last_of(guests), 0
     common = {"receiver": nodes.port(last), "destination": nodes.address(last), "port": 5100, "delivered": 1.0}
     for state in ("new", "new flow", "established"):
         yield {"name": "outside to the last guest", "sender": "eth0", "source": OUTSIDE, "state": state, **common}
@@ -130,9 +130,14 @@ def node_packets(guests: int) -> Iterator[dict[str, Any]]:
         }
 
 
+def last_of(guests: int) -> int:
+    """Return the guest whose port comes last in Proxmox VE's lists, which are in the order of names."""
+    return max(range(guests), key=nodes.port)
+
+
 def topology(guests: int, *, with_firewall_bridges: bool) -> PveTopology:
     """Return a node with the guests that packets come from and go to; rules name the others too."""
-    some = sorted({0, guests - 1})
+    some = sorted({0, last_of(guests)})
     nics = [
         GuestNic(name=nodes.port(one), bridge="vmbr0", mac=nodes.mac(one).lower(), addresses=(nodes.address(one),))
         for one in some

@@ -188,7 +188,7 @@ def main() -> None:
         rows.append({"step": step.name, "ns": round((times[step.name] - base) / step.copies, 1)})
     notes = (
         f"Kernel {found['kernel']}, {dt.datetime.now(dt.UTC):%Y-%m-%d}; added to a packet of {times[EMPTY]:.0f} ns; "
-        f"lower quartile of {ROUNDS} bursts"
+        f"lowest tenth of {ROUNDS} bursts"
     )
     write("steps", rows, notes + ".")
     if "--write" in sys.argv:

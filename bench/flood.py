@@ -2,8 +2,8 @@
 
 Frames of 60 bytes go by sendmmsg past the queueing discipline into a wire of a topology; they are counted and dropped where
 they come out. The whole path is in the sender's time. A machine that does other things too disturbs any long run, so the
-sides take turns in short bursts of about a millisecond, many of them, and the lower quartile of the bursts counts: what a
-burst takes that nothing came between. A ruleset that does not load ends the bench: it would look very fast.
+sides take turns in short bursts of about a millisecond, many of them, and the lowest tenth of the bursts tells what one
+takes that nothing came between. A ruleset that does not load ends the bench: it would look very fast.
 """
 
 from __future__ import annotations
@@ -222,7 +222,7 @@ def measure(sides: list[Side], asked: dict[str, Any], rounds: int) -> list[dict[
     rows = []
     for place, side in enumerate(sides):
         came = side.delivered()[asked["receiver"]] - before[place]
-        low, half, high = statistics.quantiles(times[place], n=4)
+        low, *_, half, _, _, _, high = statistics.quantiles(times[place], n=10)
         rows.append(
             {
                 "packet": asked["name"], "state": asked["state"], "side": side.name, "control": side.control,

@@ -92,6 +92,8 @@ def _conditions(figures: Figures) -> Iterator[str]:
     yield f"| date | {facts['date']}, commit {facts['commit']} |"
     yield f"| packets and loading in | {_kernels(figures)} |"
     yield f"| everything else on | {facts['machine']} |"
+    if facts["kept"]:
+        yield "| translations | made by an earlier run of the same program on this machine |"
     yield f"| duration | {facts['minutes']} minutes |"
     yield f"| noise | up to {facts['waiting']} processes waited for each processor while it ran; above 1 the machine did other things too |"
     yield ""
@@ -100,7 +102,7 @@ def _conditions(figures: Figures) -> Iterator[str]:
     yield (
         "Times of packets: frames of 60 bytes are sent by sendmmsg past the queueing discipline into a wire of the topology, and counted where they come out, so the whole "
         "path is in the sender's time and delivery is checked. All rulesets are loaded side by side, each in a namespace of its own; they take turns in bursts of about a "
-        "millisecond, and the lower quartile of the bursts counts, which other work on the machine hardly touches. `own` is a ruleset's time without that of the same path with no "
+        "millisecond, and the limit of their lowest tenth counts, which other work on the machine hardly touches. `own` is a ruleset's time without that of the same path with no "
         "ruleset. Differences below 40 ns say nothing. A ruleset that does not load ends the bench. What is promised in seconds is judged by the seconds of processor, for waiting is not the program's."
     )
     yield ""

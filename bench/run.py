@@ -22,6 +22,8 @@ import report
 from measure import OUT
 
 HERE = Path(__file__).resolve().parent
+KEEP = bool(os.environ.get("BENCH_KEEP"))
+"""Whether translations that an earlier run of the same program made are taken as they are."""
 BUDGET = 60 * float(os.environ.get("BENCH_MINUTES", "30"))
 REPORT = HERE.parent / "docs" / "benchmarks"
 """Where the report of a whole run goes, which the README quotes; that of some parts stays beside their figures."""
@@ -52,7 +54,7 @@ PARTS = (
 def main() -> int:
     wanted = [part for part in PARTS if not sys.argv[1:] or part.script in sys.argv[1:]]
     if not sys.argv[1:]:
-        shutil.rmtree(OUT, ignore_errors=True)
+        _clear()
     OUT.mkdir(exist_ok=True)
     begun, waits = time.monotonic(), [_waiting()]
     left_out, took, failed = {}, {}, False
@@ -74,6 +76,7 @@ def main() -> int:
         "took": took,
         "waiting": round(max(waits), 2),
         "left out": left_out,
+        "kept": KEEP,
     }
     figures = {path.stem: json.loads(path.read_text()) for path in sorted(OUT.glob("*.json"))}
     place = OUT / "report" if sys.argv[1:] else REPORT
@@ -82,6 +85,14 @@ def main() -> int:
         report.put_into_readme(HERE.parent / "README.md", {"facts": facts, **figures})
     print(f"The report is {place}/report.md")
     return int(failed)
+
+
+def _clear() -> None:
+    for path in OUT.glob("*"):
+        if path.is_file():
+            path.unlink()
+        elif not KEEP:
+            shutil.rmtree(path)
 
 
 def _run(part: Part, seconds: float) -> str:
