@@ -250,7 +250,10 @@ def _arp_dump(prefix: Sequence[str] = ()) -> str:
     It and `arptables-legacy-restore` (arptables 0.0.5) are scripts that call `arptables`, which in Debian is the nft variant:
     the first shows its rules, and the second flushes them.
     """
-    bases, own, rules, chain = [], [], [], ""
+    bases: list[str] = []
+    own: list[str] = []
+    rules: list[str] = []
+    chain = ""
     for line in _ask(["arptables-legacy", "-L", "-n"], prefix=prefix).text.splitlines():
         if found := re.match(r"Chain (\S+) \((?:policy (\w+))?", line):
             chain = found[1]
