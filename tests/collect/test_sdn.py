@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fwtrans.cli.inputs import FileAccess, read_paths
 from fwtrans.collect.files import Collection
 from fwtrans.collect.host import collect_host
 from fwtrans.collect.sdn import NotSdn, sets_of_sdn
 from fwtrans.diagnostics import DiagnosticSink
 from fwtrans.parsers.pve.node_facts import parse_sdn
+from fwtrans.read import read_inputs
 from fwtrans.source import SourceFile
 
 if TYPE_CHECKING:
@@ -120,3 +122,36 @@ def test_what_is_no_configuration_is_told(tmp_path: Path, running: str) -> None:
 def test_without_sdn_there_are_no_sets() -> None:
     assert sets_of_sdn("", "") == {}
     assert sets_of_sdn("{}", "{}") == {}
+
+
+def test_a_node_with_sdn_is_read_from_what_was_collected(tmp_path: Path, shared: Path) -> None:
+    """The corpus has what the firewall was given; what is collected has to lead to the same sets."""
+    corpus = shared / "pve-corpus" / "f-sdn" / "input"
+    root, top = tmp_path / "root", tmp_path / "root/etc/pve"
+    node = json.loads((corpus / "vms.json").read_text())["nodename"]
+    for name, text in (
+        ("firewall/cluster.fw", (corpus / "cluster.fw").read_text()),
+        ("firewall/100.fw", (corpus / "100.fw").read_text()),
+        (f"nodes/{node}/qemu-server/100.conf", (corpus / "qemu-server/100.conf").read_text()),
+        ("sdn/.running-config", RUNNING.replace('"dhcp-range"', '"other"')),
+        ("sdn/pve-ipam-state.json", ADDRESSES),
+    ):
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_text(text)
+    (top / "local").symlink_to(f"nodes/{node}")
+    collection = Collection()
+    collect_host(collection, root)
+    for item in collection.files:
+        path = tmp_path / "before" / item.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(item.content)
+    given = json.loads((corpus / "sdn.json").read_text())["ipset"]
+    found = json.loads((tmp_path / "before/pve/sdn.json").read_text())["ipset"]
+    for name in ("vnet1-all", "vnet1-gateway", "vnet1-dhcp", "guest-ipam-100"):
+        assert found[name] == given[name]
+    folder, sink = str(tmp_path / "before/pve"), DiagnosticSink()
+    reading = read_inputs(read_paths([folder], sink), sink, FileAccess([folder]))
+    assert reading is not None
+    assert sink.errors == ()
+    names = {item.name for table in reading.ruleset.tables for item in table.sets}
+    assert {"PVEFW-0-vnet1-all-v4", "PVEFW-0-guest-ipam-100-v4"} <= names, names
