@@ -94,8 +94,8 @@ system: ## install the system's tools that tests use (as root; otherwise tell wh
 
 demo: venv ## translate a whole host that comes with the project
 	@find $(DEMO_HOST) -type f | sort | while read -r file; do echo "=== before: $$file"; cat "$$file"; done
-	echo "=== after: fwtrans translate $(DEMO_HOST) --report"
-	$(BIN)/python -m fwtrans translate $(DEMO_HOST) --report
+	echo "=== after: fwtrans translate $(DEMO_HOST) --report -"
+	$(BIN)/python -m fwtrans translate $(DEMO_HOST) --report -
 
 test: system venv check ## run check and all tests, and tell at the end what was left out
 	$(BIN)/python -m pytest --numprocesses=$(PROCESSES) --dist=worksteal --durations=15 $(PYTEST_OPTIONS) $(TESTS)

@@ -28,7 +28,7 @@ from fwtrans.optimizer.bridged.translation import bridged_translation
 from fwtrans.read import read_inputs
 from fwtrans.report.coverage import Coverage, coverage
 from fwtrans.report.equivalence import difference_text
-from fwtrans.report.translation import LineOrigin, Translation
+from fwtrans.report.translation import LineOrigin, Stage, Translation
 from fwtrans.semantics.partial import partial
 from fwtrans.source import SourceFile, Span
 
@@ -94,8 +94,15 @@ def translate(sources: Sequence[SourceFile], settings: Settings, sink: Diagnosti
     shaped = original if faulty else _shaped(original, host, settings, sink)
     work = _Work(sources, settings, files, original, host, reading.read, left_out, shaped is not original)
     if faulty or not settings.optimize or sink.errors:
-        return _finished(work, shaped, sink)
-    return _optimized(work, shaped, sink)
+        found = _finished(work, shaped, sink)
+    else:
+        found = _optimized(work, shaped, sink)
+    return found if found.history else found._replace(history=_history(work, shaped))
+
+
+def _history(work: _Work, shaped: Ruleset, passes: Iterable[Stage] = ()) -> tuple[Stage, ...]:
+    bridged = (Stage("bridge", "what a bridge forwards is judged once, by the bridge family", shaped),)
+    return (Stage("read", "as it was read", work.original), *(bridged if work.is_bridged else ()), *passes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +138,8 @@ def _optimized(work: _Work, shaped: Ruleset, sink: DiagnosticSink) -> Translatio
         found = _finished(work, optimized.ruleset, trial, before=shaped)
         if not trial.errors and not any(item.code == "FWT401" for item in trial.found):
             sink.found[:] = trial.found
-            return found
+            passes = (Stage(item.name, item.about, item.ruleset) for item in optimized.stages if item.changed)
+            return found._replace(history=_history(work, shaped, passes))
     sink.add(
         Diagnostic(code="FWT403", message="the ruleset is printed as it was read: no faster shape was proved equal")
     )

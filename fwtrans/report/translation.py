@@ -26,6 +26,14 @@ class LineOrigin(NamedTuple):
     origins: tuple[str, ...]
 
 
+class Stage(NamedTuple):
+    """A ruleset on the way: as it was read, behind the change to bridged form, behind each pass that changed it."""
+
+    name: str
+    about: str
+    ruleset: Ruleset
+
+
 class Translation(NamedTuple):
     """Everything a translation comes to. `output` is empty where an error forbids a result."""
 
@@ -36,11 +44,17 @@ class Translation(NamedTuple):
     assumptions: tuple[str, ...]
     line_map: tuple[LineOrigin, ...]
     intended: tuple[Intended, ...] = ()
+    history: tuple[Stage, ...] = ()
 
 
 def translation_report(result: Translation) -> str:
-    """Return coverage, renamings and assumptions: what `translate --report` shows."""
-    parts = [coverage_text(result.coverage)]
+    """Return coverage, renamings and assumptions."""
+    return "\n".join([coverage_text(result.coverage), *translation_remarks(result)])
+
+
+def translation_remarks(result: Translation) -> list[str]:
+    """Return what else is to be known: renamings, what the translation rests on, what is different on purpose."""
+    parts: list[str] = []
     if result.renamings:
         rows = [f"  {item.kind} {item.wanted} -> {item.given}" for item in result.renamings]
         parts.append("\n".join(["renamed, because nftables does not take the name:", *rows]) + "\n")
@@ -49,7 +63,7 @@ def translation_report(result: Translation) -> str:
         parts.append("\n".join(["the translation is exact if:", *rows]) + "\n")
     if result.intended:
         parts.append(intended_text(result.intended))
-    return "\n".join(parts)
+    return parts
 
 
 def translation_value(result: Translation, *, ruleset_written_to: str = "") -> dict[str, object]:

@@ -1,13 +1,18 @@
 """`fwtrans translate PATH...`: dumps in, an nftables ruleset out."""
 
+from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fwtrans.cli.exitcodes import ExitCode, exit_code_of
 from fwtrans.cli.output import Result
+
+if TYPE_CHECKING:
+    from fwtrans.diagnostics import DiagnosticSink
+    from fwtrans.report.translation import Translation
 
 
 class OutputTarget(Enum):
@@ -36,6 +41,14 @@ class Fix(Enum):
     """A fault of the original that is put right on request."""
 
     MARK_LEAK = "mark-leak"
+
+
+def _known_forms(names: list[str] | None) -> list[str]:
+    """Refuse what is no report's name before anything is done: a forgotten FILE must not cost an input."""
+    for name in names or ():
+        if name != "-" and Path(name).suffix not in {".html", ".json", ".md"}:
+            raise typer.BadParameter(f"`{name}` does not end in .html, .json or .md, and is not - for the terminal")
+    return names or []
 
 
 _BRIDGED = {Bridged.AUTO: None, Bridged.YES: True, Bridged.NO: False}
@@ -94,7 +107,16 @@ def translate(
     fix: Annotated[
         list[Fix] | None, typer.Option("--fix", help="What to put right on the way: mark-leak", show_default=False)
     ] = None,
-    report: Annotated[bool, typer.Option("--report", help="Tell what became of each input rule")] = False,
+    report: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--report",
+            metavar="FILE",
+            help="Tell what became of each input rule: FILE.html, FILE.json or FILE.md, or - for the terminal; repeatable",
+            callback=_known_forms,
+            show_default=False,
+        ),
+    ] = None,
 ) -> Result:
     """Translate iptables dumps to an nftables ruleset.
 
@@ -103,12 +125,13 @@ def translate(
 
     Example:
         fwtrans translate iptables-save ip6tables-save ipset-save -o host.nft
+        fwtrans translate /etc/pve -o node.nft --report - --report node.html
     """
     from fwtrans.backend.nft.target import TARGETS
     from fwtrans.cli.inputs import FileAccess, read_host_addresses, read_host_facts, read_paths, write_file
     from fwtrans.diagnostics import DiagnosticSink
     from fwtrans.ir.host import Host
-    from fwtrans.report.translation import line_map_json, translation_report, translation_value
+    from fwtrans.report.translation import line_map_json, translation_value
     from fwtrans.translate import Settings
     from fwtrans.translate import translate as translate_texts
 
@@ -137,6 +160,24 @@ def translate(
         exit_code=exit_code,
         data="" if output else result.output,
         value=translation_value(result, ruleset_written_to=output),
-        report=translation_report(result) if report else "",
+        report=_reported(result, report or (), sink, " ".join(paths)),
         diagnostics=tuple(sink.found),
     )
+
+
+def _reported(result: "Translation", names: Iterable[str], sink: "DiagnosticSink", inputs: str) -> str:
+    """Write the account of the translation to the files, and return it for the terminal where that is asked for."""
+    from fwtrans.cli.inputs import write_file
+    from fwtrans.report.migration import migration
+    from fwtrans.report.migration_forms import migration_json, migration_markdown, migration_text
+    from fwtrans.report.migration_page import migration_html
+    from fwtrans.report.translation import translation_remarks
+
+    if not names:
+        return ""
+    found = migration(result, sink.found)
+    forms = {".json": migration_json, ".md": migration_markdown, ".html": lambda item: migration_html(item, inputs)}
+    for name in names:
+        if name != "-":
+            write_file(Path(name), forms[Path(name).suffix](found))
+    return "\n".join([migration_text(found), *translation_remarks(result)]) if "-" in names else ""
