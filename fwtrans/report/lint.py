@@ -21,6 +21,7 @@ _MEANING = {
     MistakeKind.LOST_NEGATION: "A translation has lost a negation",
     MistakeKind.BEFORE_TRACKING: "A chain asks for a connection's state before it is known",
     MistakeKind.ARP_IS_INVALID: "A bridge rule for invalid packets denies ARP",
+    MistakeKind.FAILS_OPEN: "A chain is at a priority where a kernel passes it by",
     MistakeKind.LEFT_OUT: "A rule was not translated and is only a comment",
     MistakeKind.MARK_LEAK: "The node trusts a mark that guests' rules set",
     FindingKind.UNREACHABLE_CHAIN: "No packet gets to a chain",
@@ -70,7 +71,7 @@ def linted_value(found: Linted) -> dict[str, object]:
             "kind": item.kind.value,
             "table": item.place.table,
             "chain": item.place.chain,
-            "rule": item.place.number + 1,
+            "rule": item.place.number + 1 if item.place.number >= 0 else None,
             "origins": [origin.location for origin in item.place.origins],
             "text": item.text,
         }

@@ -18,7 +18,7 @@ from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest
 from fwtrans.ir.names import NameSet
 from fwtrans.ir.ruleset import Hook
-from fwtrans.ir.verdict import Accept, Drop, Reject
+from fwtrans.ir.verdict import Accept, Dispatch, Drop, Reject
 from fwtrans.ir.walk import flat_steps
 from fwtrans.semantics.bridged.topology import ACCEPT_MARK_CHAIN
 from fwtrans.semantics.domain import ARP_PROTOCOL, fixed_values
@@ -49,6 +49,7 @@ class MistakeKind(Enum):
     LOST_NEGATION = "lost negation"
     BEFORE_TRACKING = "state asked before it is known"
     ARP_IS_INVALID = "ARP counts as invalid"
+    FAILS_OPEN = "priority that fails open"
     LEFT_OUT = "rule left as a comment"
     MARK_LEAK = "mark leak"
 
@@ -76,11 +77,15 @@ def left_out(source: SourceFile) -> Iterator[int]:
 def _found(ruleset: Ruleset) -> Iterator[Mistake]:
     for table in ruleset.tables:
         reaching = _hooks(table)
+        with_arp = _chains_with_arp(table)
         for chain in table.chains:
+            yield from _fails_open(table, chain)
             for number, rule in enumerate(chain.rules):
                 place = Place(table_name(table), chain.name, number, rule.origins)
                 for kind, text in _of_rule(table, chain, rule, reaching.get(chain.name, set())):
                     yield Mistake(kind, place, text)
+                if chain.name in with_arp and _drops_arp(chain, rule):
+                    yield Mistake(MistakeKind.ARP_IS_INVALID, place, _ARP_IS_INVALID)
         yield from _mark_leak(table)
 
 
@@ -133,11 +138,6 @@ def _of_rule(table: Table, chain: Chain, rule: Rule, hooks: set[tuple[Hook, int]
             )
     if _NEGATED_PORTS.search(rule.comment) and not _has_negated_port(rule):
         yield MistakeKind.LOST_NEGATION, "its comment negates ports, the rule does not"
-    if _drops_arp(table, chain, rule):
-        yield (
-            MistakeKind.ARP_IS_INVALID,
-            "ARP has no connection and counts as invalid: without `meta protocol ip` (or ip6) the rule denies it, and neighbours are not found",
-        )
 
 
 def _is_never_there(family: Family, step: FieldTest, hook: Hook) -> bool:
@@ -168,9 +168,66 @@ def _has_negated_port(rule: Rule) -> bool:
     return any(isinstance(values, IntervalSet) and values.size > (1 << values.width) // 2 for values in ports)
 
 
-def _drops_arp(table: Table, chain: Chain, rule: Rule) -> bool:
+def _fails_open(table: Table, chain: Chain) -> Iterator[Mistake]:
+    """Tell of a bridge's forward chain at priority 0: where iptables sees bridged packets, kernels before 6.12 pass it by."""
+    base = chain.base
+    if (
+        table.family is Family.BRIDGE
+        and base is not None
+        and base.hook is Hook.FORWARD
+        and base.priority == 0
+        and _denies(table)
+    ):
+        text = "at priority 0 the chain sees no IPv4 where net.bridge.bridge-nf-call-iptables is 1 (kernel 6.1): everything passes; any other priority does"
+        origins = (chain.origin,) if chain.origin is not None else ()
+        yield Mistake(MistakeKind.FAILS_OPEN, Place(table_name(table), chain.name, -1, origins), text)
+
+
+def _denies(table: Table) -> bool:
+    return any(not chain.base.accepts for chain in table.chains if chain.base is not None) or any(
+        isinstance(rule.verdict, (Drop, Reject)) for chain in table.chains for rule in chain.rules
+    )
+
+
+def _chains_with_arp(table: Table) -> set[str]:
+    """Return the chains of a bridge table that ARP can get to: a jump or a map may be for IP only."""
+    if table.family is not Family.BRIDGE:
+        return set()
+    chains = {chain.name: chain for chain in table.chains}
+    waiting = [chain.name for chain in table.chains if chain.base is not None]
+    seen = set(waiting)
+    while waiting:
+        for rule in chains[waiting.pop()].rules:
+            if not _takes_arp([step for step in rule.steps if isinstance(step, FieldTest)]):
+                continue
+            new = {name for name in _called_with_arp(table, rule) if name in chains} - seen
+            seen |= new
+            waiting.extend(new)
+    return seen
+
+
+def _called_with_arp(table: Table, rule: Rule) -> Iterator[str]:
+    if not isinstance(rule.verdict, Dispatch):
+        yield getattr(rule.verdict, "chain", "")
+        return
+    mapping = next((item for item in table.maps if item.name == rule.verdict.map_name), None)
+    fields = [part.field for part in rule.verdict.key]
+    if mapping is None or any(field is known.NFPROTO or field.name.startswith(_NOT_ARP) for field in fields):
+        return
+    for element in mapping.elements:
+        types = [part for field, part in zip(fields, element.key, strict=True) if field in _TYPES]
+        if all(not isinstance(part, tuple) or _holds_arp(part) for part in types):
+            yield getattr(element.value, "chain", "")
+
+
+def _holds_arp(part: object) -> bool:
+    """Tell whether a range of ether types holds ARP's."""
+    return isinstance(part, tuple) and len(part) == 2 and part[0] <= ARP_PROTOCOL <= part[1]
+
+
+def _drops_arp(chain: Chain, rule: Rule) -> bool:
     """Tell whether a bridge rule denies what is invalid, ARP included."""
-    if table.family is not Family.BRIDGE or not isinstance(rule.verdict, (Drop, Reject)):
+    if not isinstance(rule.verdict, (Drop, Reject)):
         return False
     tests = [step for step in rule.steps if isinstance(step, FieldTest)]
     states = [step.values for step in tests if step.field is known.CT_STATE]
@@ -184,6 +241,7 @@ def _drops_arp(table: Table, chain: Chain, rule: Rule) -> bool:
     )  # fmt: skip
 
 
+_ARP_IS_INVALID = "ARP has no connection and counts as invalid: without `meta protocol ip` (or ip6) the rule denies it, and neighbours are not found"
 _TYPES = (known.ETHER_TYPE, known.ETHER_PROTOCOL)
 
 

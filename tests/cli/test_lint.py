@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 INPUT = "chain c {{ type filter hook input priority 0; policy accept;\n{} }}"
 EARLY = "chain c {{ type filter hook prerouting priority {}; policy accept;\n{} }}"
-BRIDGE = "table bridge t {{ chain c {{ type filter hook forward priority 0; policy accept;\n{}\n}} }}"
+BRIDGE = "table bridge t {{ chain c {{ type filter hook forward priority 1; policy accept;\n{}\n}} }}"
 PVE = """*filter
 :INPUT ACCEPT [0:0]
 :GROUP-ops-IN - [0:0]
@@ -68,6 +68,14 @@ def kinds(place: Path, text: str) -> list[str]:
             "rule left as a comment",
         ),
         (PVE.format(" -i vmbr0"), "mark leak"),
+        (BRIDGE.format("meta protocol ip drop").replace("priority 1", "priority 0"), "priority that fails open"),
+        (
+            (
+                "table bridge t { chain a { ct state invalid drop\n}\n"
+                "chain c { type filter hook forward priority 1\nether type vmap { ip : accept, arp : jump a }\n} }"
+            ),
+            "ARP counts as invalid",
+        ),
     ],
     ids=lambda text: text if len(text) < 40 else "",
 )
@@ -90,6 +98,12 @@ def test_a_mistake_is_found(tmp_path: Path, text: str, kind: str) -> None:
         inet(INPUT.format('tcp dport != { 80, 443 } accept comment "-m multiport ! --dports 80,443 -j ACCEPT"')),
         inet(INPUT.format("# allow ssh -A lot\ntcp dport 22 drop")),
         PVE.format(""),
+        BRIDGE.format("meta protocol ip accept").replace("priority 1", "priority 0"),
+        "table bridge t { chain a { ct state invalid drop\n}\nchain c { type filter hook forward priority 1\nether type ip jump a\n} }",
+        (
+            "table bridge t { chain a { ct state invalid drop\n}\n"
+            "chain c { type filter hook forward priority 1\nether type vmap { ip : jump a, ip6 : jump a }\n} }"
+        ),
     ],
 )
 def test_what_is_right_is_no_mistake(tmp_path: Path, text: str) -> None:
@@ -102,7 +116,7 @@ def test_what_is_right_is_no_mistake(tmp_path: Path, text: str) -> None:
 def test_forms_are_as_their_schemas_say(tmp_path: Path, name: str, arguments: tuple[str, ...]) -> None:
     text = (
         inet(INPUT.format("tcp dport 22 accept\ntcp dport 22 drop\nct state new accept"))
-        + BRIDGE.format("ct state invalid drop")
+        + BRIDGE.format("ct state invalid drop").replace("priority 1", "priority 0")
         + "\n# -A INPUT -m recent --name x -j DROP\n"
     )
     value = json.loads(linted(tmp_path, text, *arguments)[1])

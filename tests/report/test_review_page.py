@@ -30,7 +30,7 @@ _OVERFLOW = """() => [...document.querySelectorAll('body *')].filter(
   (one) => one.checkVisibility() && one.getBoundingClientRect().right > document.documentElement.clientWidth + 1
 ).map((one) => one.tagName + '.' + one.className)"""
 _OVERLAP = """() => {
-  const boxes = [...document.querySelectorAll('h1, h2, p, summary, label, .counts li, .rule, .trace li')]
+  const boxes = [...document.querySelectorAll('h1, h2, p, summary, label, .counts li, .rule, .trace li, .path li, figcaption, button')]
     .filter((one) => one.checkVisibility()).map((one) => [one, one.getBoundingClientRect()]);
   const found = [];
   boxes.forEach(([one, a], at) => boxes.slice(at + 1).forEach(([other, b]) => {
