@@ -36,7 +36,7 @@ _ORDER = {
     Format.EBTABLES_SAVE: 2,
     Format.ARPTABLES_SAVE: 2,
 }
-_GROUPS = re.compile(r"--nflog-group\s+(\d+)|\blog\b[^\n;]*?\bgroup\s+(\d+)|\"group\":\s*(\d+)")
+_GROUPS = re.compile(r"--nflog-group\s+(\w+)|\blog\b[^\n;]*?\bgroup\s+(\w+)|\"group\":\s*(\d+)")
 _BRIDGED = re.compile(r"--physdev-")
 
 
@@ -54,9 +54,17 @@ def side_of(name: str, sources: Sequence[SourceFile], variant: Variant, sink: Di
     if sink.errors:
         return None
     texts = "\n".join(source.text for source in sources)
-    groups = {int(number) for match in _GROUPS.findall(texts) for number in match if number} | {0}
+    groups = {_number(text) for match in _GROUPS.findall(texts) for text in match if text} | {0}
     ordered = tuple(load for _, load in sorted(found, key=lambda item: item[0]))
     return Side(name, ordered, bool(_BRIDGED.search(texts)), tuple(sorted(groups)))
+
+
+def _number(text: str) -> int:
+    """Return a number as iptables and nft take it: 0x2 is two, 010 is eight; 0 where it is none."""
+    try:
+        return int(text, 8) if text.isdecimal() and text.startswith("0") else int(text, 0)
+    except ValueError:
+        return 0
 
 
 def _loads(kind: Format, source: SourceFile, variant: Variant) -> Iterator[Load]:
