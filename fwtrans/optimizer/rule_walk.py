@@ -43,8 +43,9 @@ def walk_steps(decider: Decider, rule: Rule, state: State, *, learn: bool) -> Wa
         return Walked((), state, None)
     walk = _Walk(decider, state, learn)
     # nobody asks what is known of packets that a rule ends
-    walk.last = rule.steps[-1] if isinstance(rule.verdict, TERMINAL) else None
-    for step in rule.steps:
+    last = len(rule.steps) if isinstance(rule.verdict, TERMINAL) else 0
+    for number, step in enumerate(rule.steps, start=1):
+        walk.ends = number == last
         if not walk.step(step):
             return Walked(without_last_tests(walk.kept), None, joined_states(walk.skipped, walk.base))
     failed = None if walk.sure else walk.failing()
@@ -63,7 +64,7 @@ class _Walk:
     """Goes through the steps. `base` is what is known whether tests have held or not."""
 
     __slots__ = (
-        "_asked", "_decider", "_learn", "_only_test", "_start", "base", "held", "kept", "last", "same", "skipped", "sure",
+        "_asked", "_decider", "_learn", "_only_test", "_start", "base", "ends", "held", "kept", "same", "skipped", "sure",
     )  # fmt: skip
 
     def __init__(self, decider: Decider, state: State, learn: bool) -> None:
@@ -71,7 +72,7 @@ class _Walk:
         self._learn = learn
         self._start = state
         self.kept: list[Step] = []
-        self.last: Step | None = None
+        self.ends = False
         self.held = self.base = state
         self.skipped: State | None = None
         self.sure = self.same = True
@@ -103,22 +104,23 @@ class _Walk:
             return False
         if len(left) == 1 and (left[0] is step or not self._learn):
             self.same = self.same and left[0] is step
-            self._keep(left[0], ends=step is self.last)
+            self._keep(left[0])
             return True
         self.same = False
         if self._learn:
             # an any-of that has become tests one behind the other
+            self.ends = False
             return all(self._test(part) for part in left)
         for part in left:
             self._keep(part)
         return True
 
-    def _keep(self, test: PureTest, *, ends: bool = False) -> None:
+    def _keep(self, test: PureTest) -> None:
         self._may_end()
         self._asked += 1
         self._only_test = test
         self.kept.append(test)
-        if self._learn and not ends:
+        if self._learn and not self.ends:
             facts = self._decider.learn((test,), self.held.facts)
             if facts is not self.held.facts:
                 self.held = State(facts, self.held.given)
