@@ -188,7 +188,7 @@ def state_folder_obstacle(directory: Path) -> str:
         if why := unsafe(directory):
             return why
         write_private(directory / ".probe", b"\0" * (1 << 20))
-        (directory / ".probe").unlink()
+        (directory / ".probe").unlink(missing_ok=True)  # another apply that begins now may have taken it away
     except OSError as fault:
         return f"{Path(fault.filename) if fault.filename else directory}: {fault.strerror}"
     return ""
