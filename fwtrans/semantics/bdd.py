@@ -11,7 +11,8 @@ One worker thread: a second one keeps free slots of its own, and a store of 200,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 from oxidd.bcdd import BCDDFunction as Node
 from oxidd.bcdd import BCDDManager
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Bdd", "Node", "OutOfNodes"]
 
+# oxidd only reads the number, and a member of an enumeration takes longer to find its own than the operation takes
+_AND = cast("BooleanOperator", SimpleNamespace(value=BooleanOperator.AND.value))
 _CACHE_ENTRIES = (1 << 14, 1 << 21)
 
 
@@ -86,19 +89,21 @@ class Bdd:
         return node.forall(self.cube(variables))
 
     def knowing(self, node: Node, values: Iterable[tuple[int, bool]]) -> Node:
-        """Return the function for known values of variables, told in their order.
+        """Return the function for known values of variables.
 
-        That is only a step down while the variable is the first of the node.
+        That is only a step down where the variable is the first of the node.
         """
         first = node.node_var()
         for number, value in values:
-            if first is None or first > number:  # variables are never put into another order
+            if first is None:
+                break
+            if first > number:  # variables are never put into another order
                 continue
             if first == number:
                 node = node.cofactor_true() if value else node.cofactor_false()  # type: ignore[assignment] # no terminal
             else:
                 variable = self.variables[number]
-                node = node.apply_exists(BooleanOperator.AND, variable if value else ~variable, variable)
+                node = node.apply_exists(_AND, variable if value else ~variable, variable)
             first = node.node_var()
         return node
 

@@ -21,6 +21,7 @@ from fwtrans.semantics.visible import is_of_connection
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from fwtrans.ir.fields import Field
     from fwtrans.ir.ruleset import Ruleset
     from fwtrans.semantics.bdd import Node
     from fwtrans.semantics.compiler import Mark, Spot
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 # Entries of the cache of operations for each test and rule.
 _OPERATIONS = 64
+# A field that has no more values than this on all paths is alike for many of them.
+_FEW = 4
 # No kernel loads more than 16 jumps inside one another; hundreds of them are more than Python's stack holds.
 _TOO_DEEP = Undecidable("jumps are nested too deep")
 
@@ -68,6 +71,11 @@ class Session:
         self.bdd = Bdd(nodes, _OPERATIONS * self.program.size)
         demand = self._demand(ready)
         self._facts = Facts(demand, dict.fromkeys(hop.visit for path in ready for hop in (*path.old, *path.new)))
+        self._known: dict[Hop, tuple[tuple[tuple[int, bool], ...], int]] = {}
+        self._values: dict[tuple[HookVisit, Field], set[int | str]] = {}
+        for hop in dict.fromkeys(hop for path in ready for hop in (*path.old, *path.new)):
+            for field, value in hop.known:
+                self._values.setdefault((hop.visit, field), set()).add(value)
         self.variables = Variables(self.bdd, demand)
         for path in ready:
             self._evaluate(path)
@@ -126,7 +134,17 @@ class Session:
         algebra = Algebra(self.variables)
         found = algebra.identity
         for hop in hops:
-            found = algebra.then(found, self._visit(side, hop.visit, marks).at(self.variables.bits_of(hop.known)))
+            found = algebra.then(found, self._visit(side, hop.visit, marks).at(*self._known_bits(hop)))
+        return found
+
+    def _known_bits(self, hop: Hop) -> tuple[tuple[tuple[int, bool], ...], int]:
+        """Return the variables known at a hop with their values, and how many of them many hops have in common."""
+        found = self._known.get(hop)
+        if found is None:
+            few = [pair for pair in hop.known if len(self._values[hop.visit, pair[0]]) <= _FEW]
+            many = [pair for pair in hop.known if pair not in few]
+            shared, own = sorted(self.variables.bits_of(few)), sorted(self.variables.bits_of(many))
+            found = self._known[hop] = (*shared, *own), len(shared)
         return found
 
     def _visit(self, side: Side, visit: HookVisit, marks: Mapping[Spot, Mark] | None) -> Narrowing:

@@ -257,20 +257,20 @@ class Narrowing:
     """A summary for packets of which the values of some variables are known, narrowed by one variable after the other.
 
     What was narrowed is kept. Guests' ports are the first variables of all, so that a node with hundreds of guests is
-    taken apart once, and not once for each of them.
+    taken apart once, and not once for each of them. What is alike for many of them is told before and done in one step:
+    those variables lie deep, and would have to be looked for in what is left for each guest.
     """
 
     def __init__(self, bdd: Bdd, whole: Summary) -> None:
         self._bdd = bdd
         self._known: dict[tuple[tuple[int, bool], ...], Summary] = {(): whole}
 
-    def at(self, values: Iterable[tuple[int, bool]]) -> Summary:
-        """Return what is left of the summary where the variables have these values."""
-        wanted = tuple(sorted(values))
+    def at(self, wanted: tuple[tuple[int, bool], ...], shared: int) -> Summary:
+        """Return what is left of the summary where the variables have these values; the first so many of many others."""
         found, done = self._known[()], 0
         while done < len(wanted):
             is_small = _size(found) <= _SMALL
-            until = len(wanted) if is_small else done + 1
+            until = len(wanted) if is_small else max(done + 1, shared)
             known = wanted[:until]
             narrower = self._known.get(known)
             if narrower is None:

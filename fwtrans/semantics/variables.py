@@ -179,6 +179,7 @@ class Variables:
         self.slots: dict[Slot, int] = {}
         self.unknowns: dict[Unknown, int] = {}
         self._questions: dict[tuple[UnknownKind, str], list[tuple[Unknown, int]]] = {}
+        self._bits: dict[tuple[Field, int | str], tuple[tuple[int, bool], ...]] = {}
         self.fields = sorted(demand.fields, key=lambda item: (_RANK.get(item, len(_RANK)), item.name))
         for field in self.fields:
             self._allocate(field, demand)
@@ -260,14 +261,20 @@ class Variables:
 
     def bits_of(self, known: Iterable[tuple[Field, int | str]]) -> Iterator[tuple[int, bool]]:
         """Yield the variables of fields that are known, each with its value."""
-        for field, value in known:
-            span = self.spans.get(field, ())
-            place = self.class_of(field, value) if span else 0
-            for at, number in enumerate(reversed(span)):
-                yield number, bool(place >> at & 1)
-            for bit in range(field.width if isinstance(value, int) else 0):
-                if Slot(field, bit) in self.slots:
-                    yield self.slots[Slot(field, bit)], bool(int(value) >> bit & 1)
+        for pair in known:
+            found = self._bits.get(pair)
+            if found is None:
+                found = self._bits[pair] = tuple(self._find_bits(*pair))
+            yield from found
+
+    def _find_bits(self, field: Field, value: int | str) -> Iterator[tuple[int, bool]]:
+        span = self.spans.get(field, ())
+        place = self.class_of(field, value) if span else 0
+        for at, number in enumerate(reversed(span)):
+            yield number, bool(place >> at & 1)
+        for bit in range(field.width if isinstance(value, int) else 0):
+            if Slot(field, bit) in self.slots:
+                yield self.slots[Slot(field, bit)], bool(int(value) >> bit & 1)
 
     def class_of(self, field: Field, value: int | str) -> int:
         """Return the class of a value of a field that has classes."""
