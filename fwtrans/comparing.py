@@ -40,6 +40,8 @@ _DEFAULT = Limits()
 
 def compare_on(host: Host, old: Ruleset, new: Ruleset, limits: Limits = _DEFAULT) -> Compared:
     """Return whether two rulesets do the same on a host."""
+    if asks_for_bridge_ports(new) and not asks_for_bridge_ports(old):
+        return _turned(compare_on(host, new, old, limits))
     if asks_for_bridge_ports(old) and not asks_for_bridge_ports(new):
         hardware = {**host.hardware, **hardware_addresses(old)}
         both_pve = _is_pve_firewall(old) and _is_proxmox_firewall(new)
@@ -51,6 +53,13 @@ def compare_on(host: Host, old: Ruleset, new: Ruleset, limits: Limits = _DEFAULT
         )  # fmt: skip
         return Compared(*compare_bridged(old, new, setting), both_pve)
     return Compared(compare(old, new, limits=limits))
+
+
+def _turned(found: Compared) -> Compared:
+    """Return a comparison of the sides the other way round: from nftables back to iptables."""
+    differences = tuple(replace(item, old=item.new, new=item.old) for item in found.comparison.differences)
+    intended = tuple(item._replace(text=f"the other way round: {item.text}") for item in found.intended)
+    return Compared(replace(found.comparison, differences=differences), intended)
 
 
 def _is_pve_firewall(ruleset: Ruleset) -> bool:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from fwtrans.cli.app import build
 from fwtrans.cli.inputs import FileAccess, read_paths
 from fwtrans.diagnostics import DiagnosticSink
+from fwtrans.read_pve import dumps_of_pve
 from fwtrans.review import review_sides
 
 if TYPE_CHECKING:
@@ -24,11 +25,12 @@ NEW = ", new connections"
 
 
 class Seed(NamedTuple):
-    """A change: the file, what stands there, what is put there instead."""
+    """A change: the file, what stands there, what is put there instead; how many rules pve-firewall makes of it in a chain."""
 
     file: str
     old: str
     new: str
+    rules: int = 1
 
 
 @pytest.fixture
@@ -152,6 +154,64 @@ def test_a_reordering_without_effect_is_silent(reviewed: Callable[..., Review]) 
     found = reviewed(Seed("116.fw", one + other, other + one))
     assert found.equal
     assert (found.entries, found.structure) == ((), ())
+
+
+# The ten changes of above, each as a change of two directories of dumps too; the file that is empty is the guest's that is added.
+SEEDS = {
+    "a rule widened": Seed("100.fw", "-dport 51820 -dest vpn_pool", "-dport 51820:51830 -dest vpn_pool"),
+    "a group changed": Seed(
+        "cluster.fw", "IN SSH(REJECT)\n", "IN SSH(REJECT)\nIN ACCEPT -source 10.20.0.0/16 -p tcp -dport 8443\n"
+    ),
+    "an alias moved": Seed("cluster.fw", "monitor 10.10.0.5", "monitor 10.10.0.9"),
+    "a nomatch dropped": Seed("cluster.fw", "!203.0.113.128/25 # guest wifi\n", ""),
+    "a policy flipped": Seed("100.fw", "policy_out: REJECT", "policy_out: ACCEPT"),
+    "a guest added": Seed("999.fw", "", "[OPTIONS]\n\nenable: 1\n\n[RULES]\n\nIN SSH(ACCEPT)\n"),
+    "a hardware address changed": Seed("qemu-server/103.conf", "BC:24:11:0F:9F:B6", "BC:24:11:0F:9F:EE"),
+    "a macro added": Seed("116.fw", "IN MDNS(DROP)\n", "IN MDNS(DROP)\nIN Mail(ACCEPT)\n", rules=3),
+    "a log level changed": Seed(
+        "cluster.fw",
+        "IN DROP -source 198.51.100.20-198.51.100.40 -log warning",
+        "IN DROP -source 198.51.100.20-198.51.100.40 -log err",
+    ),
+    "a reordering": Seed(
+        "116.fw", "OUT NTP(ACCEPT) -dest dc_lan\nOUT ACCEPT -p icmp\n", "OUT ACCEPT -p icmp\nOUT NTP(ACCEPT) -dest dc_lan\n"
+    ),
+}  # fmt: skip
+
+
+def dumped(configuration: Path, place: Path) -> Path:
+    """Write what pve-firewall would load as a directory of dumps."""
+    dumps, _ = dumps_of_pve(read_paths([str(configuration)], DiagnosticSink()), (None, None), DiagnosticSink())
+    place.mkdir()
+    for name, source in zip(("iptables", "ip6tables", "ipset", "ebtables"), dumps, strict=True):
+        (place / f"{name}-save").write_text(source.text, encoding="utf-8")
+    return place
+
+
+def sides(old: Path, new: Path) -> Review:
+    sink = DiagnosticSink()
+    paths = str(old), str(new)
+    found = review_sides(read_paths([paths[0]], sink), read_paths([paths[1]], sink), sink, FileAccess(paths))
+    assert found is not None, sink.found
+    assert found.exact
+    return found
+
+
+@pytest.mark.parametrize("seed", SEEDS.values(), ids=SEEDS)
+def test_a_change_of_dumps_is_told_as_that_of_the_configuration(
+    reviewed: Callable[..., Review], input_folder: Path, tmp_path: Path, seed: Seed
+) -> None:
+    """The lines are the same: only the rules' own texts and files, and the words of what came from a name, are the dumps'."""
+    if not seed.old:
+        machine = (
+            (input_folder / "qemu-server" / "100.conf").read_text(encoding="utf-8").replace("2B:A2:72", "99:99:99")
+        )
+        expected = reviewed(files={seed.file: seed.new, "qemu-server/999.conf": machine})
+    else:
+        expected = reviewed(seed)
+    found = sides(dumped(input_folder, tmp_path / "old"), dumped(tmp_path / "input", tmp_path / "new"))
+    assert sorted(line[:2] for line in told(found)) == sorted(line[:2] for line in told(expected) * seed.rules)
+    assert len({entry.cause for entry in found.entries}) <= 3
 
 
 def test_guests_that_are_gone_are_one_line_for_each_direction(
