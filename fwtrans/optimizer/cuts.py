@@ -15,6 +15,7 @@ that go on after they match, or have a memory, end a run.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import TYPE_CHECKING
 
 from fwtrans.ir.effect import Log
@@ -27,18 +28,21 @@ from fwtrans.ir.sets import MapElement, NamedMap
 from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump
 from fwtrans.optimizer.base import Addition, Pass, Passed, each_table, with_additions
 from fwtrans.optimizer.boxes import Boxes
+from fwtrans.optimizer.cells import Cells
 from fwtrans.optimizer.clauses import Clause, Clauses
 from fwtrans.optimizer.depth import room_below
 from fwtrans.optimizer.keys import guard
 from fwtrans.optimizer.names import Names, digest
 from fwtrans.optimizer.search import Effort, Search
 from fwtrans.optimizer.search_nodes import (
+    NOTHING_LEFT,
     Cut,
     Leaf,
     Node,
     Row,
     depth_of,
     has_whole,
+    is_exact,
     is_verdict,
     joined,
     origins_of,
@@ -47,7 +51,7 @@ from fwtrans.optimizer.search_nodes import (
 from fwtrans.optimizer.size import size_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.match import ValueSet
@@ -61,8 +65,11 @@ LEAST_GAIN = 2
 # What a rule of a run takes that turns a packet away at its first or second test.
 NANOSECONDS_A_RULE = 16
 # So many rules may stand in tables in front of the search.
-FIRST_RULES = (6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192)
-_EFFORTS = (Effort(6, 2, 4, 1.5), Effort(6, 2, 8, 2), Effort(6, 2, 16, 3), Effort(6, 2, 32, 4))
+FIRST_RULES = (0, 1, 2, 3, 4, 5, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192)
+_EFFORT = Effort(6, 2, 4, 1.5)
+# Parts of the room that is allowed, and what share of the steps twice the room must save at least.
+_ROOMS = (0.25, 0.5, 1.0)
+_LEAST_SAVED = 0.2
 
 
 def sized(factor: float = MOST_GROWTH, entries: int = 0) -> Pass:
@@ -72,11 +79,23 @@ def sized(factor: float = MOST_GROWTH, entries: int = 0) -> Pass:
     """
 
     def run(ruleset: Ruleset) -> Passed:
-        spare = max(factor * (entries - size_of(ruleset).entries), 0)
+        now = size_of(ruleset).entries
+        spare = max(factor * (entries - now), 0)
+        left = max(factor * entries - now, 0) if entries else inf
         longest = max((chain for table in ruleset.tables for chain in table.chains), key=_length, default=None)
-        return each_table(ruleset, lambda table, declined: _table(table, declined, factor, longest, spare))
+        return each_table(ruleset, lambda table, declined: _table(table, declined, factor, longest, spare, left))
 
     return Pass("cuts", "a long run of rules becomes look-ups that lead to a few rules each", run)
+
+
+def _found_by_ranges(table: Table) -> set[str]:
+    """Return the chains that maps of ranges lead to: what a search has left, for more would be too big."""
+    return {
+        element.value.chain
+        for item in table.maps
+        for element in item.elements
+        if isinstance(element.value, (Jump, Goto)) and not all(map(is_exact, element.key))
+    }
 
 
 def _length(chain: Chain) -> int:
@@ -86,17 +105,26 @@ def _length(chain: Chain) -> int:
 PASS = sized()
 
 
-def _table(table: Table, declined: list[str], factor: float, longest: Chain | None, spare: float) -> Table:
+def _table(table: Table, declined: list[str], factor: float, longest: Chain | None, spare: float, left: float) -> Table:
     clauses = Clauses(table)
     names = Names(table)
     room: dict[str, int] | None = None
     additions: list[Addition] = []
+    found = _found_by_ranges(table)
     for chain in table.chains:
-        if len(chain.rules) < SHORTEST:
+        if len(chain.rules) < SHORTEST or chain.name in found:
             continue
         room = room_below(table) if room is None else room
         addition = _Cutting(
-            chain, clauses, names, room[chain.name], declined, table.family, factor, spare if chain is longest else 0
+            chain,
+            clauses,
+            names,
+            room[chain.name],
+            declined,
+            table.family,
+            factor,
+            spare if chain is longest else 0,
+            left,
         ).run()
         if addition is not None:
             additions.append(addition)
@@ -115,6 +143,7 @@ class _Cutting:
     family: Family
     factor: float
     spare: float
+    left: float
     _chains: list[Chain] = field(default_factory=list)
     _maps: list[NamedMap] = field(default_factory=list)
     _made: dict[tuple[Rule, ...], str] = field(default_factory=dict)
@@ -140,23 +169,18 @@ class _Cutting:
 
     def most(self, count: int) -> float:
         """Return how many rules and elements may stand in the place of so many rules."""
-        return self.factor * count + self.spare
+        return min(self.factor * count + self.spare, count + self.left)
 
     def _search(self, run_: Sequence[Clause], *, at_end: bool) -> Node | None:
         if len(run_) < SHORTEST:
             return None
         where = f"chain {self.chain.name}, {len(run_)} rules"
         always = _always(self.family)
-        boxes = Boxes.of(run_, always)
+        most = self.most(len(run_))
         best: Node | None = None
-        for effort in _EFFORTS:
-            node = Search(boxes, effort).build()
-            if node.size > self.most(len(run_)):
-                break
-            found = _behind_first(run_, node, effort, always, at_end=at_end)
-            if found is None or found.size > self.most(len(run_)) or depth_of(found) + 1 > self.room:
+        for node in _candidates(run_, always, most, at_end=at_end):
+            if node.size > most or depth_of(node) + 1 > self.room:
                 continue
-            node = found
             if best is None or (node.steps, node.size) < (best.steps, best.size):
                 best = node
         if best is None:
@@ -221,13 +245,56 @@ class _Cutting:
 
 def _always(family: Family) -> dict[Field, ValueSet]:
     """Return what all packets of a table have in common, as far as addresses need it."""
-    protocol = {Family.IP: 2, Family.IP6: 10}.get(family)
-    return {} if protocol is None else {NFPROTO: IntervalSet.single(8, protocol)}
+    protocols = {Family.IP: (2,), Family.IP6: (10,), Family.INET: (2, 10)}.get(family)
+    return {} if protocols is None else {NFPROTO: IntervalSet.values(8, protocols)}
 
 
-def _behind_first(
-    run_: Sequence[Clause], node: Node, effort: Effort, always: Mapping[Field, ValueSet], *, at_end: bool
-) -> Node | None:
+def _candidates(
+    run_: Sequence[Clause], always: Mapping[Field, ValueSet], most: float, *, at_end: bool
+) -> Iterator[Node]:
+    """Yield forms in which no packet takes more steps than before."""
+    cells = _cells(run_, always, most, at_end=at_end)
+    if cells is not None:
+        yield cells
+    search = Search(Boxes.of(run_, always), _EFFORT).build()
+    if search.size <= most and (cells is None or search.steps < cells.steps):
+        found = _behind_first(run_, search, always, at_end=at_end)
+        if found is not None:
+            yield found
+
+
+def _cells(run_: Sequence[Clause], always: Mapping[Field, ValueSet], most: float, *, at_end: bool) -> Node | None:
+    """Return the run as cells, behind as few of its first rules as is needed, and no bigger than is worth it."""
+    jump = int(not at_end)
+    for count in FIRST_RULES:
+        if 2 * count > len(run_):
+            return None
+        front = _front(run_[:count], always)
+        if front is None:
+            continue
+        boxes = Boxes.of(run_[count:], always)
+        first = Cells(boxes)
+        first.build(0)
+        if front.steps + jump + first.excess > count:
+            continue
+        best: Node | None = None
+        for room in _ROOMS:
+            cells = Cells(boxes)
+            found = joined(front, cells.build(room * most - front.size))
+            if found.size > most or front.steps + jump + cells.excess > count:
+                break
+            if best is None or found.steps < (1 - _LEAST_SAVED) * best.steps:
+                best = found
+        return best
+    return None
+
+
+def _front(first: Sequence[Clause], always: Mapping[Field, ValueSet]) -> Node | None:
+    """Return the first rules as tables, of which there are no more than rules."""
+    return Search(Boxes.of(first, always), _EFFORT).tables(len(first)) if first else NOTHING_LEFT
+
+
+def _behind_first(run_: Sequence[Clause], node: Node, always: Mapping[Field, ValueSet], *, at_end: bool) -> Node | None:
     """Return the search behind tables for the first rules, so that no packet takes more steps than before.
 
     Whoever comes to the search then has passed as many rules before as the whole costs; None where that is nowhere so.
@@ -237,10 +304,10 @@ def _behind_first(
     for count in FIRST_RULES:
         if count >= len(run_) or count < node.steps:
             continue
-        front = Search(Boxes.of(run_[:count], always), effort).tables(count)
+        front = _front(run_[:count], always)
         if front is None or front.steps + node.steps > count + 1:
             continue
-        rest = Search(Boxes.of(run_[count:], always), effort).build()
+        rest = Search(Boxes.of(run_[count:], always), _EFFORT).build()
         jump = int(has_whole(rest) and not at_end)
         if front.steps + rest.steps + jump <= count + 1:
             return joined(front, rest)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from fwtrans.ir.fields import L4PROTO, NFPROTO
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import full_values
 from fwtrans.ir.names import NameSet
@@ -75,7 +76,11 @@ class Leaves:
         settled = settled_by({self.boxes.fields[at]: full_values(self.boxes.fields[at]) for at in numbers_of(asked)})
         settled = {**self.boxes.always, **settled}
         found = asked
+        network = settled.get(NFPROTO)
+        is_ip = network is not None and within(network, IntervalSet.values(8, (2, 10)))
         for at, wanted in enumerate(self.boxes.fields):
+            if wanted is L4PROTO and not is_ip:
+                continue
             needed = settled_by({wanted: full_values(wanted)})
             if wanted in RANGED and all(
                 item in settled and within(settled[item], values)

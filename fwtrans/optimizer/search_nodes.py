@@ -138,16 +138,18 @@ def time_of(node: Node) -> float:
     if isinstance(node, Row):
         return time_of(Leaf(node.rules)) + time_of(node.rest)
     branches = {id(branch): branch for _, branch in node.branches}.values()
-    return _look_up_time(node) + cost.JUMP + max(map(time_of, branches)) + time_of(node.rest)
+    found, rest = cost.JUMP + max(map(time_of, branches)), time_of(node.rest)
+    return _look_up_time(node) + (max(found, rest) if node.whole else found + rest)
 
 
 def _look_up_time(node: Cut) -> float:
-    if all(_is_exact(part) for key, _ in node.branches for part in key):
+    if all(is_exact(part) for key, _ in node.branches for part in key):
         return cost.HASH
     if len(node.key) > 1:
         return cost.pipapo_cost(len(node.key), len(node.branches))
     return cost.interval_cost(len(node.branches))
 
 
-def _is_exact(part: Part) -> bool:
+def is_exact(part: Part) -> bool:
+    """Tell whether a part of a key is one value."""
     return isinstance(part, NamePattern) or part[0] == part[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -10,12 +11,21 @@ from hypothesis import strategies as st
 
 from fwtrans.ir.fields import Family
 from fwtrans.ir.verify import verify
-from fwtrans.optimizer import cost, cuts, dispatch, nat_maps, sets
+from fwtrans.optimizer import cells, cost, cuts, dispatch, nat_maps, sets
+from fwtrans.optimizer.boxes import Boxes
 from fwtrans.optimizer.pipeline import run_passes
 from fwtrans.optimizer.search import Effort
 from fwtrans.semantics.equivalence import compare
 from tests.optimizer.random_lists import random_lists
 from tests.optimizer.texts import assert_equal, assert_loads, printed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from fwtrans.ir.fields import Field
+    from fwtrans.ir.match import ValueSet
+    from fwtrans.optimizer.clauses import Clause
+    from fwtrans.optimizer.search_nodes import Node
 
 PASSES = (sets.PASS, dispatch.PASS, nat_maps.PASS, cuts.sized(50))
 
@@ -27,14 +37,21 @@ def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cost, "JUMP", 0)
     monkeypatch.setattr(cuts, "SHORTEST", 2)
     monkeypatch.setattr(cuts, "LEAST_GAIN", 0)
-    monkeypatch.setattr(cuts, "_EFFORTS", (Effort(1, 2, 4, 3),))
-    monkeypatch.setattr(cuts, "_behind_first", lambda _run, node, _effort, _always, **_more: node)
+    monkeypatch.setattr(cuts, "_EFFORT", Effort(1, 2, 4, 3))
+    monkeypatch.setattr(cuts, "_behind_first", lambda _run, node, _always, **_more: node)
+    monkeypatch.setattr(cells, "SHORT", 1)
     monkeypatch.setattr(cuts, "time_of", lambda _node: 0.0)
+
+
+def _cells_only(run: Sequence[Clause], always: Mapping[Field, ValueSet], most: float, **_more: bool) -> Iterator[Node]:
+    yield cells.Cells(Boxes.of(run, always)).build(most)
 
 
 @pytest.mark.usefixtures("_eager")
 @pytest.mark.parametrize("block", range(10))
-def test_each_pass_alone(block: int) -> None:
+def test_each_pass_alone(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    if block % 2:
+        monkeypatch.setattr(cuts, "_candidates", _cells_only)
     changed = dict.fromkeys((item.name for item in PASSES), 0)
     for seed in range(20):
         before = random_lists(Random(1000 * block + seed))  # noqa: S311 -- the same rulesets each time
