@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fwtrans.ir.fields import Field
     from fwtrans.ir.rule import Rule, Step
     from fwtrans.ir.ruleset import Chain, Table
+    from fwtrans.ir.sets import NamedMap
 
 
 def flat_steps(steps: Iterable[Step]) -> Iterator[Step]:
@@ -85,6 +86,9 @@ def map_targets(table: Table, name: str) -> Iterator[str]:
     """Yield the chains that a verdict map leads to."""
     for found in table.maps:
         if found.name == name:
-            for element in found.elements:
-                if isinstance(element.value, (Jump, Goto)):
-                    yield element.value.chain
+            yield from targets_of(found)
+
+
+def targets_of(mapping: NamedMap) -> tuple[str, ...]:
+    """Return the chains that the elements of a verdict map lead to, in their order."""
+    return tuple(element.value.chain for element in mapping.elements if isinstance(element.value, (Jump, Goto)))

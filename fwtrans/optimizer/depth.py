@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fwtrans.ir.walk import chain_targets, map_names, map_targets
+from fwtrans.ir.walk import chain_targets, map_names, targets_of
 
 if TYPE_CHECKING:
     from fwtrans.ir.ruleset import Table
@@ -32,7 +32,7 @@ def room_below(table: Table) -> dict[str, int]:
 
 def _targets(table: Table) -> dict[str, tuple[str, ...]]:
     known = {chain.name for chain in table.chains}
-    behind = {item.name: tuple(dict.fromkeys(map_targets(table, item.name))) for item in table.maps}
+    behind = {item.name: tuple(dict.fromkeys(targets_of(item))) for item in table.maps}
     found: dict[str, tuple[str, ...]] = {}
     for chain in table.chains:
         names = dict.fromkeys(chain_targets(chain))

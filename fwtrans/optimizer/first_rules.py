@@ -86,10 +86,18 @@ class Walker:
         self.members: dict[str, AbstractSet[tuple[Part, ...]]] = {
             item.name: {element.key for element in item.elements} for item in table.sets if _is_fixed(item)
         }
-        self._exact = {name for found in (self._maps, self.members) for name, keys in found.items() if _all_exact(keys)}
+        self._exact: dict[str, bool] = {}
         self._decider = Decider(table)
         self._leading: dict[tuple[str, Field], bool] = {}
         self._rests: dict[Hashable, tuple[Rule, ...]] = {}
+
+    def _is_exact(self, name: str) -> bool:
+        """Tell whether a map or a set that no rule changes has nothing but single values for keys."""
+        found = self._exact.get(name)
+        if found is None:
+            keyed = (keys[name] for keys in (self._maps, self.members) if name in keys)
+            found = self._exact[name] = any(map(_all_exact, keyed))
+        return found
 
     def rest(self, name: str, at: int, port: Field, values: Values) -> Rest | None:
         """Return what is left of a base chain's rules; None where that cannot be said by rules one behind the other."""
@@ -149,7 +157,7 @@ class Walker:
         if not isinstance(verdict, Dispatch):
             return verdict
         asked = tuple(_single_part(part, facts) for part in verdict.key)
-        if verdict.map_name not in self._exact:
+        if not self._is_exact(verdict.map_name):
             return UNDECIDED
         if None in asked:
             return None if self._misses(verdict, facts) else UNDECIDED
@@ -216,7 +224,7 @@ class Walker:
         if isinstance(test, MemberTest) and not test.dynamic and test.set_name in self.members:
             asked = tuple(_single_part(part, facts) for part in test.key)
             there = all(self._decider.there(part.field, facts) for part in test.key)
-            if there and None not in asked and test.set_name in self._exact:
+            if there and None not in asked and self._is_exact(test.set_name):
                 return () if (asked in self.members[test.set_name]) is test.inside else None
         return self._decider.decide(test, facts)  # type: ignore[arg-type] # only pure steps are decided
 

@@ -36,7 +36,7 @@ from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.stateful import Limit, StatefulFromMap, StatefulTest
 from fwtrans.ir.verdict import Dispatch, Goto, Jump
-from fwtrans.ir.walk import chain_targets, map_names, set_names
+from fwtrans.ir.walk import chain_targets, map_names, set_names, targets_of
 from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.class_names import Texts, class_name, content_hash
 from fwtrans.optimizer.constants import ConstantKind, Sets, membership, part_rule, refill
@@ -275,7 +275,8 @@ class _Sharing:
 
     def _last(self, verdict: Verdict | None) -> Verdict | None:
         if isinstance(verdict, (Jump, Goto)):
-            return replace(verdict, chain=self._final.get(verdict.chain, verdict.chain))
+            name = self._final.get(verdict.chain, verdict.chain)
+            return verdict if name == verdict.chain else replace(verdict, chain=name)
         return verdict
 
     def _retargeted(self, chain: Chain) -> Chain:
@@ -284,7 +285,7 @@ class _Sharing:
         return replace(chain, rules=tuple(replace(rule, verdict=self._last(rule.verdict)) for rule in chain.rules))
 
     def _retargeted_map(self, item: NamedMap) -> NamedMap:
-        if item.value != "verdict":
+        if item.value != "verdict" or self._final.keys().isdisjoint(targets_of(item)):
             return item
         return replace(
             item,

@@ -30,7 +30,7 @@ from fwtrans.ir.rule import Rule, is_pure
 from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.sets import MapElement, NamedMap
 from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Return
-from fwtrans.ir.walk import map_targets
+from fwtrans.ir.walk import targets_of
 from fwtrans.optimizer import cost
 from fwtrans.optimizer.base import Addition, Pass, Passed, each_table, with_additions
 from fwtrans.optimizer.clauses import Clause, Clauses, disjoint, met, settled_by, touches, without_settled
@@ -134,7 +134,7 @@ class _Searching:
         self.costs = ChainCosts(self.table)
         self.names = Names(self.table)
         self.states = _states(self.table)
-        self.led_to = frozenset(name for item in self.table.maps for name in map_targets(self.table, item.name))
+        self.led_to = frozenset(name for item in self.table.maps for name in targets_of(item))
         self.room = room_below(self.table)
 
     def chain(self, chain: Chain) -> Addition | None:
