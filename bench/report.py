@@ -27,7 +27,7 @@ NOBODYS = "no rule's"
 def write_all(folder: Path, figures: Figures) -> None:
     """Write report.md, report.json and the charts."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.json").write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / "report.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     for name, text in rendered(figures).items():
         (folder / name).write_text(text, encoding="utf-8")
 
@@ -383,6 +383,8 @@ def _charts(figures: Figures) -> Iterator[tuple[str, str]]:
     rows = _nodes(figures)
     for state in ("new", "new flow", "established") if rows else ():
         some = [row for row in rows if (row["packet"], row["state"]) == (IN, state)]
+        if not some:
+            continue
         yield (
             f"guests-{state.replace(' ', '-')}.svg",
             line_chart(
