@@ -17,19 +17,30 @@ from typing import TYPE_CHECKING
 
 from fwtrans.ir import fields as known
 from fwtrans.ir.effect import Count
+from fwtrans.ir.fields import Family
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, number
 from fwtrans.ir.rule import Rule, is_pure
 from fwtrans.ir.verdict import Accept, Dispatch, Goto, Jump, Return
 from fwtrans.optimizer.base import Pass, Passed, each_table
-from fwtrans.optimizer.facts import Decider
+from fwtrans.optimizer.facts import Decider, Facts
 
 if TYPE_CHECKING:
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
-    from fwtrans.optimizer.facts import Facts
     from fwtrans.source import Origin
 
 _STATES = (1, 2)
+_FACTS: Facts = {
+    known.CT_STATE: IntervalSet.values(3, _STATES),
+    known.HAS_CONNTRACK: IntervalSet.single(1, 1),
+}
+# Frames with a VLAN tag can be in a connection as well, and be judged by rules of the link layer.
+_CARRIED = (number(known.ETHER_TYPE, 0x0800, 0x86DD),)
+_CARRIED_FACTS: Facts = {
+    **_FACTS,
+    known.ETHER_TYPE: IntervalSet.values(16, (0x0800, 0x86DD)),
+    known.NFPROTO: IntervalSet.values(8, (2, 10)),
+}
 
 
 class _DoesMoreError(Exception):
@@ -56,10 +67,8 @@ class _Follower:
         self._chains = {chain.name: chain for chain in table.chains}
         self._maps = {item.name: item for item in table.maps}
         self._decider = Decider(table)
-        self._facts: Facts = {
-            known.CT_STATE: IntervalSet.values(3, _STATES),
-            known.HAS_CONNTRACK: IntervalSet.single(1, 1),
-        }
+        self._is_bridge = table.family is Family.BRIDGE
+        self._facts: Facts = _FACTS
         self._coming_back: dict[str, bool] = {}
         self._accepting: dict[Origin, None] = {}
 
@@ -68,15 +77,27 @@ class _Follower:
         base = chain.base
         if base is None or base.kind != "filter" or not base.accepts or not chain.rules:
             return chain
+        places = range(max(len(chain.rules) - 1, 1)) if self._is_bridge else range(1)
+        for at in places:
+            for test, facts in ((), _FACTS), (_CARRIED, _CARRIED_FACTS):
+                if test and not self._is_bridge:
+                    continue
+                self._facts = facts
+                if any(map(self._outright, chain.rules[: at + 1])):
+                    return chain
+                if self._lets_through(chain, at):
+                    rule = Rule((number(known.CT_STATE, *_STATES), *test), Accept(), tuple(self._accepting))
+                    return replace(chain, rules=(*chain.rules[:at], rule, *chain.rules[at:]))
+        return chain
+
+    def _lets_through(self, chain: Chain, at: int) -> bool:
+        """Tell whether the rules from one on let all such packets through."""
         self._coming_back, self._accepting = {}, {}
         try:
-            self._comes_back(chain.name)
+            self._follow(replace(chain, rules=chain.rules[at:]))
         except _DoesMoreError:
-            return chain
-        if not self._accepting or self._outright(chain.rules[0]):
-            return chain
-        rule = Rule((number(known.CT_STATE, *_STATES),), Accept(), tuple(self._accepting))
-        return replace(chain, rules=(rule, *chain.rules))
+            return False
+        return bool(self._accepting)
 
     def _outright(self, rule: Rule) -> bool:
         return isinstance(rule.verdict, Accept) and all(

@@ -119,8 +119,8 @@ def _both(rule: Rule, only: Rule, *, is_last: bool) -> Rule | None:
 
 
 def _remembers(step: Step) -> bool:
-    """Tell whether copies of a step would have to share one memory."""
-    return isinstance(step, (StatefulTest, StatefulFromMap))
+    """Tell whether copies of a step would have to share one memory; what is kept by key is a set with a name already."""
+    return isinstance(step, StatefulFromMap) or (isinstance(step, StatefulTest) and not step.key)
 
 
 def _called(verdict: Verdict | None, goes: bool) -> Verdict | None:

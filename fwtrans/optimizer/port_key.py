@@ -383,7 +383,10 @@ def _behind_states(rules: Sequence[Rule]) -> int:
     for number, rule in enumerate(rules):
         if not isinstance(rule.verdict, (Accept, Drop)) or not rule.steps:
             return number
-        if not all(isinstance(step, FieldTest) and step.field is known.CT_STATE for step in rule.steps):
+        asked = {step.field if isinstance(step, FieldTest) else None for step in rule.steps}
+        if known.CT_STATE not in asked or not asked <= {known.CT_STATE, known.ETHER_TYPE}:
+            return number
+        if known.ETHER_TYPE in asked and not isinstance(rule.verdict, Accept):
             return number
     return len(rules)
 

@@ -19,7 +19,8 @@ from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import number
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import Hook
-from fwtrans.ir.verdict import Accept, Drop, Goto, Jump
+from fwtrans.ir.verdict import Accept, Drop, Goto, Jump, Reject
+from fwtrans.optimizer.bridged.joining import never_accepts
 from fwtrans.optimizer.specialise import specialise
 
 if TYPE_CHECKING:
@@ -64,10 +65,16 @@ def _drops_invalid(table: Table, ether_type: int) -> bool:
 
 
 def _always_drops(table: Table, name: str) -> bool:
-    chain = table.chain(name)
-    if chain is None or not chain.rules or chain.rules[0].steps:
-        return False
-    verdict = chain.rules[0].verdict
-    if isinstance(verdict, (Jump, Goto)):
-        return _always_drops(table, verdict.chain)
-    return isinstance(verdict, Drop)
+    """Tell whether no packet comes through a chain, because of a rule for all with nothing that accepts before it."""
+    chains = {chain.name: chain for chain in table.chains}
+    for rule in chains[name].rules if name in chains else ():
+        verdict = rule.verdict
+        if not rule.steps and isinstance(verdict, Drop):
+            return True
+        if not rule.steps and isinstance(verdict, (Jump, Goto)) and _always_drops(table, verdict.chain):
+            return True
+        if isinstance(verdict, Jump) and never_accepts(chains, (verdict.chain,)):
+            continue
+        if verdict is not None and not isinstance(verdict, (Drop, Reject)):
+            return False
+    return False

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from fwtrans.ir import fields as known
 from fwtrans.ir.fields import Family
-from fwtrans.ir.match import bits, negated, number
+from fwtrans.ir.match import FieldTest, bits, negated, number
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import Hook
 from fwtrans.ir.verdict import Accept
@@ -56,7 +56,15 @@ def _with_exception(table: Table) -> Table:
 def _letting_pass(chain: Chain) -> Chain:
     origins = chain.rules[0].origins
     rules = (Rule((test, _TRACKED), Accept(), origins) for test in _LATER)
-    return replace(chain, rules=(*rules, *chain.rules))
+    at = next((number for number, rule in enumerate(chain.rules) if not _lets_states_pass(rule)), len(chain.rules))
+    return replace(chain, rules=(*chain.rules[:at], *rules, *chain.rules[at:]))
+
+
+def _lets_states_pass(rule: Rule) -> bool:
+    """Tell whether a rule accepts by the state of connections alone: then it may stay in front of what accepts as well."""
+    return isinstance(rule.verdict, Accept) and all(
+        isinstance(step, FieldTest) and step.field in {known.CT_STATE, known.ETHER_TYPE} for step in rule.steps
+    )
 
 
 def _is_departure(chain: Chain) -> bool:

@@ -6,8 +6,8 @@
                                     bridge in-...      postrouting: what guests get, by the port that it leaves by
 
 Each base chain is specialised to each case, and where nothing is left of it in a case nothing is printed. Accepting ends
-one base chain in iptables and nftables alike, so each stays a base chain of its own; their order is iptables', at
-priorities above -200, where bridge conntrack sits, and never 0, where Linux 6.1 shows IPv4 packets to nobody while
+one base chain in iptables and nftables alike, so each stays a base chain of its own unless that makes no difference (see
+`joining`); their order is iptables', at priorities above -200, where bridge conntrack sits, and never 0, where Linux 6.1 shows IPv4 packets to nobody while
 bridge-nf-call-iptables is on.
 """
 
@@ -26,6 +26,7 @@ from fwtrans.ir.rename import rename_fields
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import BaseHook, Chain, Hook, Table
 from fwtrans.ir.verdict import Drop, Jump
+from fwtrans.optimizer.bridged.joining import IP_TYPES, alike, does_nothing, lets_ip_through, never_accepts
 from fwtrans.optimizer.bridged.merging import merged_tables
 from fwtrans.optimizer.bridged.reach import reached
 from fwtrans.optimizer.bridged.roles import BRIDGE_NAMES, PLACES, Role, facts
@@ -132,8 +133,50 @@ def _places(merged: Table, pieces: Sequence[Piece], guests: Sequence[GuestPort])
             yield replace(bodies[piece.name], base=piece.base)
     for role in (Role.BRIDGED, Role.OUT, Role.MIDDLE, Role.IN):
         mine = [piece for piece in pieces if piece.role is role]
-        for priority, stage in zip(count(_FIRST_PRIORITY), _stages(mine), strict=False):
+        stages = [stage for stage in _joined(merged, _stages(mine), bodies) if not _is_idle(role, stage, bodies)]
+        for priority, stage in zip(count(_FIRST_PRIORITY), stages, strict=False):
             yield _base_chain(role, stage, bodies, ports, priority)
+
+
+def _is_idle(role: Role, stage: Sequence[Piece], bodies: Mapping[str, Chain]) -> bool:
+    """Tell whether a stage does nothing in this case; what its rules are is told by the case of what guests send."""
+    names = [piece.name for piece in stage]
+    return role in {Role.MIDDLE, Role.IN} and all(_accepts(stage)) and does_nothing(bodies, names)
+
+
+def _joined(merged: Table, stages: Sequence[list[Piece]], bodies: Mapping[str, Chain]) -> list[list[Piece]]:
+    """Return the stages, those as one that may stand in one base chain: each never lets a packet past the next.
+
+    Rules of the link layer that let IP through without a look come last.
+    """
+    found: list[list[Piece]] = []
+    waiting: list[Piece] = []
+    for stage in stages:
+        if _is_link(stage) and all(_accepts(stage)) and all(lets_ip_through(merged, piece.name) for piece in stage):
+            waiting.extend(stage)
+        elif (
+            found
+            and not _goes_first(found[-1], bodies)
+            and all(_accepts(found[-1]))
+            and not _is_link(found[-1])
+            and (not _is_link(stage) and never_accepts(bodies, [piece.name for piece in found[-1]]))
+        ):
+            found[-1] = [*found[-1], *stage]
+        else:
+            found.append(stage)
+    if waiting and found and not _goes_first(found[-1], bodies) and not _is_link(found[-1]):
+        found[-1] = [*found[-1], *waiting]
+    elif waiting:
+        found.append(waiting)
+    return found
+
+
+def _is_link(stage: Sequence[Piece]) -> bool:
+    return stage[0].family is Family.BRIDGE
+
+
+def _accepts(stage: Sequence[Piece]) -> Iterator[bool]:
+    return (piece.base.accepts for piece in stage)
 
 
 def _stages(pieces: Sequence[Piece]) -> list[list[Piece]]:
@@ -151,9 +194,10 @@ def _base_chain(role: Role, stage: Sequence[Piece], bodies: dict[str, Chain], po
     rules: list[Rule] = []
     for piece in stage:
         body = bodies[piece.name]
-        if body.rules or not piece.base.accepts:
-            rules.extend(_entering(piece, body, ports))
-    first = stage[0]
+        twin = _twin(piece, stage, bodies)
+        if (body.rules or not piece.base.accepts) and (twin is None or piece.family is Family.IP):
+            rules.extend(_entering(piece, body, ports, both=twin is not None, beside_ip=len(stage) > 1))
+    first = next((piece for piece in reversed(stage) if piece.family is not Family.BRIDGE), stage[0])
     layer = "-frames" if first.family is Family.BRIDGE else ""
     hook = BaseHook("filter", PLACES[role], priority)
     if _goes_first(stage, bodies):
@@ -161,10 +205,29 @@ def _base_chain(role: Role, stage: Sequence[Piece], bodies: dict[str, Chain], po
     return Chain(f"{role.value}-{first.original}{layer}", tuple(rules), hook, bodies[first.name].origin)
 
 
-def _entering(piece: Piece, body: Chain, ports: NameSet) -> Iterator[Rule]:
+def _twin(piece: Piece, stage: Sequence[Piece], bodies: Mapping[str, Chain]) -> Piece | None:
+    """Return the same piece of the other IP family, where that does the very same."""
+    if piece.family not in _ETHER_TYPES:
+        return None
+    others = (other for other in stage if other.family in _ETHER_TYPES and other.family is not piece.family)
+    return next(
+        (
+            other
+            for other in others
+            if other.base == piece.base and other.original == piece.original and alike(bodies, piece.name, other.name)
+        ),
+        None,
+    )
+
+
+def _entering(piece: Piece, body: Chain, ports: NameSet, *, both: bool, beside_ip: bool) -> Iterator[Rule]:
     tests: list[PureTest] = []
-    if piece.family is not Family.BRIDGE:
+    if both:
+        tests.append(number(known.ETHER_TYPE, *_ETHER_TYPES.values()))
+    elif piece.family is not Family.BRIDGE:
         tests.append(number(known.ETHER_TYPE, _ETHER_TYPES[piece.family]))
+    elif beside_ip:
+        tests.append(FieldTest(known.ETHER_TYPE, IP_TYPES.complement()))
     if piece.role is Role.OUT:
         tests.append(FieldTest(known.IIFNAME, ports))
     elif piece.role is Role.IN:
