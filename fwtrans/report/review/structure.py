@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.names import NamePattern
 from fwtrans.ir.pprint import print_rule, print_values
-from fwtrans.report.review.entries import rule_text
+from fwtrans.report.review.causes import rule_text
 from fwtrans.report.review.model import StructureItem, counted, plain
 
 if TYPE_CHECKING:
