@@ -191,7 +191,8 @@ class _Work:
         earlier, later, final = (_chain(item, table, chain) for item in (before, after, self._final))
         known = set(earlier or ())
         new = [name for rule in later or () if rule not in known for name in (*map_names(rule), *set_names(rule))]
-        standing = {item.name for part in self._final.tables if _name(part) == table for item in (*part.sets, *part.maps)}  # fmt: skip
+        tables = [part for part in self._final.tables if _name(part) == table]
+        standing = {name for part in tables for name in (*(item.name for item in part.sets), *(item.name for item in part.maps))}  # fmt: skip
         made_of = [name for name in standing if name.startswith(f"{chain}-by-")]
         objects = tuple(name for name in dict.fromkeys((*new, *sorted(made_of))) if name in standing)
         return Placed(table, chain if final is not None else "", (), 0, objects)

@@ -176,8 +176,11 @@ def _reported(result: "Translation", names: Iterable[str], sink: "DiagnosticSink
     if not names:
         return ""
     found = migration(result, sink.found)
-    forms = {".json": migration_json, ".md": migration_markdown, ".html": lambda item: migration_html(item, inputs)}
     for name in names:
-        if name != "-":
-            write_file(Path(name), forms[Path(name).suffix](found))
+        if name.endswith(".json"):
+            write_file(Path(name), migration_json(found))
+        elif name.endswith(".md"):
+            write_file(Path(name), migration_markdown(found))
+        elif name != "-":
+            write_file(Path(name), migration_html(found, inputs))
     return "\n".join([migration_text(found), *translation_remarks(result)]) if "-" in names else ""
