@@ -283,8 +283,8 @@ def _called(change: RuleChange) -> str:
     """
     sited = change.sited
     rule = sited.rule
-    if change.whole:
-        return _chain_words(sited.chain.name)
+    if change.whole:  # of any other chain, its packets say more than its name
+        return _chain_words(sited.chain.name) if _GROUP.fullmatch(sited.chain.name) else ""
     if rule is None or (change.old is not None and change.new is not None):
         return ""
     if isinstance(rule.verdict, (Jump, Goto)):
