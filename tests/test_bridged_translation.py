@@ -147,7 +147,7 @@ def test_iptables_order_is_kept_where_a_hook_holds_several_chains(name: str) -> 
 
 
 def place(chain: str) -> int:
-    order = ("raw-PREROUTING", "mangle-PREROUTING", "FORWARD-frames", "FORWARD", "reject-in")
+    order = ("raw-PREROUTING", "mangle-PREROUTING", "FORWARD-frames", "FORWARD", "mangle-POSTROUTING", "reject-in")
     return max(number for number, name in enumerate(order) if name in chain)
 
 
@@ -156,17 +156,25 @@ def test_only_ip_is_asked_for_its_connection(name: str, *, optimized: bool) -> N
     """ARP is untracked when it comes in, and invalid when the host sends it: no such frame may be judged by that."""
     table = bridge_of(node(name, optimized=optimized).new)
     for chain in base_chains(table):
-        # what ends a chain that judges nothing but IP judges no other frame
-        for rule in (rule for rule in chain.rules if not is_plain_accept(rule)):
-            if any(map(asks_state, (rule, *rules_behind(table, *targets_of(table, rule))))):
-                assert is_for_ip_only(table, rule), (chain.name, rule.comment)
-        if any(is_plain_accept(rule) and asks_state(rule) and not is_for_ip_only(table, rule) for rule in chain.rules):
-            judging = (rule for rule in chain.rules if not is_plain_accept(rule))
-            assert all(is_for_ip_only(table, rule) for rule in judging), chain.name
+        for rule in chain.rules:
+            # where a chain judges nothing but IP, what ends it judges no other frame
+            others = (other for other in chain.rules if other is not rule)
+            ends = rule.verdict == Accept() and all(is_for_ip_only(table, o) or is_for_connections(o) for o in others)
+            assert ends or is_careful(table, rule), (chain.name, rule.comment)
 
 
-def is_plain_accept(rule: Rule) -> bool:
-    return isinstance(rule.verdict, Accept) and all(isinstance(step, FieldTest) for step in rule.steps)
+def is_careful(table: Table, rule: Rule) -> bool:
+    """Tell whether a rule, with those behind it, judges by its connection only what is IP, or what has one."""
+    if is_for_ip_only(table, rule) or is_for_connections(rule):
+        return True
+    behind = (chain for name in targets_of(table, rule) if (chain := table.chain(name)) is not None)
+    return not asks_state(rule) and all(is_careful(table, other) for chain in behind for other in chain.rules)
+
+
+def is_for_connections(rule: Rule) -> bool:
+    """Tell whether a rule asks for established and related packets, which are of a protocol that is tracked."""
+    states = [step.values for step in rule.steps if isinstance(step, FieldTest) and step.field is known.CT_STATE]
+    return any(isinstance(values, IntervalSet) and set(values.ranges) <= {(1, 1), (2, 2), (1, 2)} for values in states)
 
 
 def untracked(asked: Sequence[Field], element: MapElement) -> bool:
@@ -187,6 +195,8 @@ def is_for_ip_only(table: Table, rule: Rule) -> bool:
                 if not untracked(asked, element)
             ]
     for step in rule.steps:
+        if isinstance(step, FieldTest) and step.field.name.startswith(("ip.", "exthdr.")):
+            return True  # only IP has such a header
         if isinstance(step, FieldTest) and step.field is known.ETHER_TYPE and isinstance(step.values, IntervalSet):
             types.extend(step.values.ranges)
     return bool(types) and set(types) <= {(0x0800, 0x0800), (0x86DD, 0x86DD)}

@@ -76,7 +76,7 @@ class _Follower:
     def changed(self, chain: Chain) -> Chain:
         """Return the chain with the rule in front, or as it is."""
         base = chain.base
-        if base is None or base.kind != "filter" or not base.accepts or not chain.rules:
+        if base is None or base.kind != "filter" or not chain.rules:
             return chain
         places = range(max(len(chain.rules) - 1, 1)) if self._is_bridge else range(1)
         for at in places:
@@ -95,10 +95,11 @@ class _Follower:
         """Tell whether the rules from one on let all such packets through."""
         self._coming_back, self._accepting = {}, {}
         try:
-            self._follow(replace(chain, rules=chain.rules[at:]))
+            ends_behind = self._follow(replace(chain, rules=chain.rules[at:]))
         except _DoesMoreError:
             return False
-        return bool(self._accepting)
+        is_dropped = ends_behind and chain.base is not None and not chain.base.accepts
+        return bool(self._accepting) and not is_dropped
 
     def _outright(self, rule: Rule) -> bool:
         return isinstance(rule.verdict, Accept) and all(

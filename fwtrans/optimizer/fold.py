@@ -14,20 +14,55 @@ nothing is used and nobody knows what it is there for.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from fwtrans.ir.rule import Rule
+from fwtrans.ir.verdict import Dispatch, Drop, Goto, Return
 from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.specialise import Entry, specialise_entries
 from fwtrans.optimizer.tracking import if_tracked
 
 if TYPE_CHECKING:
-    from fwtrans.ir.ruleset import Ruleset, Table
+    from fwtrans.ir.ruleset import Chain, Ruleset, Table
+
+
+_POLICY = Rule((), Drop())
 
 
 def folded(table: Table) -> Table:
     """Return the table as its base chains need it, with nothing known but what its own rules show."""
     entries = [Entry(chain.name, {}) for chain in table.chains if chain.base is not None]
-    return specialise_entries(table, entries, learn=True).table if entries else table
+    if not entries:
+        return table
+    found = specialise_entries(table, entries, learn=True).table
+    dropping = [chain.name for chain in found.chains if _is_simple(chain)]
+    said = [_with_policy_said(chain) if chain.name in dropping else chain for chain in found.chains]
+    told = {
+        chain.name: chain
+        for chain in specialise_entries(replace(found, chains=tuple(said)), entries, learn=True).table.chains
+    }
+    idle = {name for name in dropping if not told[name].rules or told[name].rules[-1] != _POLICY}
+    return (
+        replace(found, chains=tuple(_accepting(chain) if chain.name in idle else chain for chain in found.chains))
+        if idle
+        else found
+    )
+
+
+def _is_simple(chain: Chain) -> bool:
+    """Tell whether a chain drops what comes to its end, and nothing leaves it on another way than over its end."""
+    is_dropping = chain.base is not None and not chain.base.accepts and bool(chain.rules)
+    return is_dropping and not any(isinstance(rule.verdict, (Return, Goto, Dispatch)) for rule in chain.rules)
+
+
+def _with_policy_said(chain: Chain) -> Chain:
+    return _accepting(replace(chain, rules=(*chain.rules, _POLICY)))
+
+
+def _accepting(chain: Chain) -> Chain:
+    """Return a chain that accepts what comes to its end: a policy that no packet meets is no reason for a rule."""
+    return replace(chain, base=replace(chain.base, accepts=True)) if chain.base is not None else chain
 
 
 def _run(ruleset: Ruleset) -> Passed:

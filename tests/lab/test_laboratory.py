@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fwtrans.diagnostics import DiagnosticSink
 from fwtrans.lab.kernels import SETTING
+from fwtrans.lab.sides import Variant, side_of
+from fwtrans.source import SourceFile
 from tests.places import FIXTURES, REPOSITORY
 
 if TYPE_CHECKING:
@@ -161,6 +164,13 @@ def test_a_script_is_not_run_but_what_it_leaves_behind_is_loaded(small: str, tmp
     script.write_text(script.read_text().replace("PORT=22", "PORT=23"))
     found = envelope(str(script), small, "--budget", "60")
     assert not found["result"]["same"]
+
+
+def test_what_no_tool_loads_is_told() -> None:
+    sink = DiagnosticSink()
+    script = SourceFile("firewall.sh", "#!/bin/sh\niptables -A INPUT -j DROP\n")
+    assert side_of("old", [script], Variant.LEGACY, sink) is None
+    assert [item.code for item in sink.found] == ["FWT701"]
 
 
 def test_what_lies_beside_dumps_is_not_in_the_way(small: str, tmp_path: Path) -> None:

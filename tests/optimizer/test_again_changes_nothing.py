@@ -20,7 +20,10 @@ from fwtrans.translate import Settings, translate
 from tests.places import FIXTURES, SHARED
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from _pytest.mark import ParameterSet
 
 FILES = (
     *sorted(FIXTURES.glob("golden/*/*/input")),
@@ -70,15 +73,25 @@ def check(place: Path) -> None:
     assert not found.differences, f"{place}: changed by {', '.join(found.changed) or 'printing'}\n{shown}"
 
 
-OPEN = pytest.mark.xfail(
-    reason="a reset is printed without the test of tcp that it is read with; where the policy drops, `established-first` and "
-    "the drop at a chain's end wait until the policy is a rule; an index of an interface is not printed again",
-    strict=False,
-)
+# What still changes, and by what. Strict: whoever mends one takes it off the list.
+_OPEN = {
+    "golden/proxmox/10-small-node/input": "chains that only the printed form makes equal are shared the second time",
+    "lab/host": "established connections are let through by a chain that was not simple enough before",
+    "s10": "policy-classes finds more alike in what it has made itself",
+}
 
 
-@OPEN
-@pytest.mark.parametrize("place", FILES, ids=lambda path: str(path.relative_to(FIXTURES)))
+def places(paths: Sequence[Path], root: Path) -> list[ParameterSet]:
+    """Return the places as parameters, those that are open as failures that are expected."""
+    found = []
+    for path in paths:
+        name = str(path.relative_to(root))
+        marks = [pytest.mark.xfail(reason=_OPEN[name], strict=True)] if name in _OPEN else []
+        found.append(pytest.param(path, id=name.replace("/", "-"), marks=marks))
+    return found
+
+
+@pytest.mark.parametrize("place", places(FILES, FIXTURES))
 def test_a_fixture(place: Path) -> None:
     check(place)
 
@@ -89,13 +102,11 @@ def test_there_are_corpora(shared: Path) -> None:
     assert RULESETS
 
 
-@OPEN
-@pytest.mark.parametrize("place", [path for path in NODES if path.name in FEW], ids=lambda path: path.name)
+@pytest.mark.parametrize("place", places([path for path in NODES if path.name in FEW], SHARED / "pve-corpus"))
 def test_a_node(place: Path) -> None:
     check(place)
 
 
-@OPEN
 @pytest.mark.lab_long
 @pytest.mark.parametrize(
     "place", [*NODES, *CONFIGURED, *RULESETS], ids=lambda path: str(path.relative_to(SHARED)).replace("/", "-")

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 RESTORED, FAILED = "not confirmed, restored", "not confirmed, restoring failed"
 _POLL = 0.1
 _TRIES = 3
-_READY_WITHIN = 15.0
+_READY_WITHIN = 60.0
 _SYSTEMD = Path("/run/systemd/system")
 
 

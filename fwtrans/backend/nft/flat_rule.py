@@ -35,10 +35,10 @@ from fwtrans.ir.effect import (
 )
 from fwtrans.ir.fields import HAS_CONNTRACK, HAS_TRANSPORT, L4PROTO, MARK
 from fwtrans.ir.intervals import IntervalSet
-from fwtrans.ir.match import FieldTest, MemberTest, OpaqueTest, absent, present
+from fwtrans.ir.match import FieldTest, MemberTest, OpaqueTest, absent, number, present
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.stateful import EveryNth, Limit, Quota, Random, StatefulFromMap, StatefulTest
-from fwtrans.ir.verdict import Goto, Return, TransparentProxy
+from fwtrans.ir.verdict import Goto, Reject, Return, TransparentProxy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,6 +94,9 @@ def statements_of(
     steps: tuple[Step, ...], verdict: Verdict | None, shared: Shared, counter: nft.Counter | None
 ) -> tuple[nft.Statement, ...]:
     """Return the statements of the flat rule; empty where it does nothing at all."""
+    resets = isinstance(verdict, Reject) and verdict.protocol == "tcp reset"
+    if resets and _settled_protocol(steps) is None and all(map(is_pure, steps)):
+        steps = (number(L4PROTO, 6), *steps)  # nft asks for it by itself, and whoever reads the rule reads it
     return _Writer(shared, steps).write(steps, verdict, counter)
 
 
@@ -176,6 +179,10 @@ class _Writer:
             assert isinstance(statement, nft.SetUpdate)  # noqa: S101 -- that is what a set update becomes
             name = self.shared.set_name(step.set_name)
             self.out.append(nft.SetUpdate(statement.kind, name, statement.key, statement.timeout))
+        elif isinstance(step, OpaqueTest) and step.expression:
+            key, name = step.expression.split(" ", 1)
+            operator = nft.Operator.IMPLICIT if step.holds else nft.Operator.NOT_EQUAL
+            self.out.append(nft.Match(nft.Meta(key), nft.InterfaceName(name), operator))
         elif isinstance(step, (OpaqueTest, OpaqueEffect)):
             raise Refused("FWT200", f"`{step.identity}` has no exact nftables form")
         else:

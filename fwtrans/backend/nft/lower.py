@@ -24,7 +24,7 @@ from fwtrans.ir.effect import Count, SetHelper, SetSecmark, SetTimeoutPolicy
 from fwtrans.ir.fields import Family
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.stateful import ConnectionCount, Limit, Quota, StatefulTest
-from fwtrans.ir.verdict import Dispatch, Drop, Goto, Return, Verdict
+from fwtrans.ir.verdict import TERMINAL, Dispatch, Drop, Goto, Return, Verdict
 from fwtrans.ir.walk import uses_conntrack
 from fwtrans.source import Span
 
@@ -276,7 +276,7 @@ class _TableLowering:
         if apart:
             rules = [nft.Rule((nft.Verdict(nft.VerdictKind.JUMP, self._rules_apart(chain, tuple(rules))),))]
         if chain.base is not None:
-            if drops:
+            if drops and not _always_ends(chain):
                 rules.append(self._policy_drop(chain))
             base = nft.BaseHook(
                 type=nft.ChainType(chain.base.kind),
@@ -361,6 +361,11 @@ def _made_object(
         return nft.CtHelperObject(name=own, helper=step.helper, protocol=step.l4proto, l3_protocol=layer)
     own = name(f"{step.name}-{step.l4proto}")
     return nft.CtTimeoutObject(name=own, protocol=step.l4proto, l3_protocol=layer, policy=step.policy)
+
+
+def _always_ends(chain: Chain) -> bool:
+    """Tell whether the last rule decides about every packet, so that the policy decides about none."""
+    return bool(chain.rules) and not chain.rules[-1].steps and isinstance(chain.rules[-1].verdict, TERMINAL)
 
 
 def _only_tests(step: Step) -> bool:

@@ -70,8 +70,22 @@ def lower_match(content: Json, scope: Scope) -> tuple[Step, ...]:
         )
     if left == {"meta": {"key": "iiftype"}} and right in _ETHERNET and operator in {"==", ""}:
         return (present(HAS_ETHERNET),)
+    if (index := _interface_index(left, operator, right)) is not None:
+        return (index,)
     part = part_of(left, scope.family, inner=True)
     return _behind_transport(part, (*part.before, _compare(part, operator, right, scope)), found)
+
+
+def _interface_index(left: Json, operator: str, right: Json) -> OpaqueTest | None:
+    """Return the test of `iif "eth0"`: it holds for the interface that had the name when the rules were loaded.
+
+    Which that is nobody knows from the text, so it is a question of its own, and can be asked again in the same words.
+    """
+    for key in ("iif", "oif"):
+        if left == {"meta": {"key": key}} and isinstance(right, str) and operator in {"", "==", "!="}:
+            question = f"{key} {right}"
+            return OpaqueTest(question, question, holds=operator != "!=")
+    return None
 
 
 def _behind_transport(part: Part, steps: tuple[Step, ...], found: JsonObject) -> tuple[Step, ...]:

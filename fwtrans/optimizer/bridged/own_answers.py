@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from fwtrans.ir import fields as known
 from fwtrans.ir.intervals import IntervalSet
-from fwtrans.ir.match import number
+from fwtrans.ir.match import FieldTest, number
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import Hook
 from fwtrans.ir.verdict import Accept, Drop, Goto, Jump, Reject
@@ -24,6 +24,8 @@ from fwtrans.optimizer.bridged.joining import never_accepts
 from fwtrans.optimizer.specialise import specialise
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fwtrans.ir.ruleset import Chain, Table
 
 _INVALID = 0
@@ -49,8 +51,24 @@ def _judges_state(table: Table, chain: Chain) -> bool:
 
 def _with_exception(chain: Chain, ether_types: list[int]) -> Chain:
     origins = chain.rules[0].origins
-    tests = () if len(ether_types) == len(_CARRIED) else (number(known.ETHER_TYPE, *ether_types),)
-    return replace(chain, rules=(Rule((*tests, number(known.CT_STATE, _INVALID)), Accept(), origins), *chain.rules))
+    tests: tuple[FieldTest, ...] = (number(known.CT_STATE, _INVALID),)
+    # ARP that the host sends is invalid as well, and may have rules of its own behind this one
+    if len(ether_types) < len(_CARRIED) or any(map(_is_for_other_frames, chain.rules)):
+        tests = (number(known.ETHER_TYPE, *ether_types), *tests)
+    return replace(chain, rules=(Rule(tests, Accept(), origins), *chain.rules))
+
+
+def _is_for_other_frames(rule: Rule) -> bool:
+    tests = (step for step in rule.steps if isinstance(step, FieldTest) and step.field is known.ETHER_TYPE)
+    return any(
+        isinstance(test.values, IntervalSet) and not set(_CARRIED).issuperset(_few(test.values)) for test in tests
+    )
+
+
+def _few(values: IntervalSet) -> Iterator[int]:
+    """Yield the ends of the ranges, which are all values where only single ones are meant."""
+    for low, high in values.ranges:
+        yield from (low, high)
 
 
 def _drops_invalid(table: Table, ether_type: int) -> bool:

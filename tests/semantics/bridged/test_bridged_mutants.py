@@ -162,7 +162,17 @@ def without_what_guests_get(ruleset: Ruleset) -> Ruleset:
 
 
 def without_other_frames(ruleset: Ruleset) -> Ruleset:
-    return without_hook(ruleset, Hook.PREROUTING, "out-FORWARD-frames")
+    def kept(chain: Chain) -> Chain:
+        if chain.name != "out-FORWARD":
+            return chain
+        return replace(chain, rules=tuple(rule for rule in chain.rules if not _is_for_other_frames(rule)))
+
+    return changed_chains(ruleset, kept)
+
+
+def _is_for_other_frames(rule: Rule) -> bool:
+    tests = [step for step in rule.steps if isinstance(step, FieldTest) and step.field is known.ETHER_TYPE]
+    return any(isinstance(test.values, IntervalSet) and 0x0806 in test.values for test in tests)
 
 
 def without_the_middle(ruleset: Ruleset) -> Ruleset:
