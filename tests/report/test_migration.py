@@ -137,8 +137,8 @@ def test_costs_are_of_the_input_and_of_the_output() -> None:
 
 
 def test_text_and_markdown_keep_hostile_text_in_its_place() -> None:
-    text = '-A FORWARD -m comment --comment "| <b>`x` |\x1b[31m" -j ACCEPT'
-    found = account(dump(text, "-A FORWARD -s 192.0.2.7/32 -j DROP"))
+    text = '-A FORWARD -p tcp -m comment --comment "| <b>`x` |\x1b[31m" -j ACCEPT'
+    found = account(dump(text, "-A FORWARD -s 192.0.2.7/32 -p tcp -j DROP"))
     tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(migration_markdown(found))
     cells = [token for token in tokens if token.type == "td_open"]
     rows = [token for token in tokens if token.type == "tr_open"]
