@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from fwtrans.lab.kernels import SETTING, Kernel, NoKernel, choose
-from tests.places import SHARED
+from tests.lab.kernels_at_hand import environment
 
 
 @pytest.fixture(scope="session")
 def bridge_kernel() -> Kernel:
-    environment = dict(os.environ)
-    launcher = SHARED / "lab" / "run-uml"
-    if SETTING not in environment and launcher.exists():
-        environment[SETTING] = str(launcher)
     try:
-        return choose(environment=environment)
+        return choose(environment=environment())
     except NoKernel as error:
         pytest.skip(f"needs a kernel with bridge conntrack, set {SETTING} to a launcher of one ({error})")
