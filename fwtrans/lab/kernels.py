@@ -11,10 +11,13 @@ import os
 import shutil
 import signal
 import subprocess  # noqa: TID251 -- the lab runs kernels
+import sys
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from fwtrans.lab import keeper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 SETTING = "FWTRANS_LAB_UML"
 NO_STATUS = 125
 _PREFIX = "fwtrans-lab-"
-_GRACE = 5.0
+_GRACE = 8.0
 """Seconds in which a process may clean up before it is killed."""
 
 # What a bridge ruleset of ours may use; it loads where the kernel has all of it.
@@ -80,9 +83,10 @@ def run_script(kernel: Kernel, script: str, arguments: Sequence[str] = (), *, se
         path = folder / "script"
         path.write_text(script)
         limit = (*kernel.timed, str(seconds)) if kernel.timed else ()
-        words = (kernel.command[0], *limit, *kernel.command[1:], str(path), *arguments)
+        command = (kernel.command[0], *limit, *kernel.command[1:], str(path), *arguments)
+        words = (sys.executable, "-I", keeper.__file__, str(os.getpid()), *command)
         try:
-            # a session of its own: what it starts ends with it
+            # a session of its own: what is typed at the terminal goes to this process alone
             running = subprocess.Popen(  # noqa: S603 -- the commands are those of `candidates`
                 words,
                 stdin=subprocess.DEVNULL,

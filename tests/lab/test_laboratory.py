@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,11 @@ from fwtrans.diagnostics import DiagnosticSink
 from fwtrans.lab.kernels import SETTING
 from fwtrans.lab.sides import Variant, side_of
 from fwtrans.source import SourceFile
+from tests.lab.kernels_at_hand import environment
 from tests.places import FIXTURES, REPOSITORY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from fwtrans.lab.kernels import Kernel
 
@@ -227,45 +229,101 @@ def test_a_kernel_that_ends_in_the_middle_is_told(small: str, tmp_path: Path) ->
     assert "gone" in done.stderr
 
 
-def leftovers(marker: str) -> list[str]:
-    """Return what processes and files of a run are there."""
-    processes = []
+def of_run(marker: str) -> list[Path]:
+    """Return the processes of a run, which its environment tells."""
+    found = []
     for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if marker.encode() in path.read_bytes():
-                processes.append((path.parent / "cmdline").read_text().replace("\0", " "))
-        except OSError:
-            continue
-    return processes
+        with suppress(OSError):
+            if marker.encode() in path.read_bytes().split(b"\0"):
+                found.append(path.parent)
+    return found
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def words_of(process: Path) -> str:
+    with suppress(OSError):
+        return (process / "cmdline").read_text(errors="replace").replace("\0", " ")
+    return ""
+
+
+def namespaces_of(processes: Iterable[Path]) -> set[str]:
+    """Return the network namespaces that processes are in or hold open, this test's own aside."""
+    found = set()
+    for process in processes:
+        with suppress(OSError):
+            held = [process / "ns" / "net", *(process / "fd").iterdir()]
+            for path in held:
+                with suppress(OSError):
+                    found.add(str(path.readlink()))
+    own = str(Path("/proc/self/ns/net").readlink())
+    return {name for name in found if name.startswith("net:") and name != own}
+
+
+def everywhere() -> list[Path]:
+    return list(Path("/proc").glob("[0-9]*"))
+
+
+def kept_by_files() -> set[str]:
+    """Return what keeps namespaces alive without a process: names of `ip netns`, and mounts."""
+    names = {path.name for path in Path("/run/netns").glob("*")}
+    return names | {line for line in Path("/proc/self/mounts").read_text().splitlines() if line.startswith("nsfs ")}
+
+
+SIGNALS = pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+
+
+@SIGNALS
 def test_nothing_is_left_behind_when_it_is_interrupted(how: signal.Signals, tmp_path: Path) -> None:
+    check_interrupted([str(HOST), str(SCRIPT)], how, tmp_path, {}, "lab.agent")
+
+
+@pytest.mark.kernel
+@SIGNALS
+def test_nothing_is_left_of_another_kernel_when_it_is_interrupted(how: signal.Signals, tmp_path: Path) -> None:
+    launcher = environment().get(SETTING)
+    if launcher is None:
+        pytest.skip(f"needs a launcher of another kernel, set {SETTING}")
+    sides = [str(NODE / "input"), str(NODE / "expected.nft"), "--kernel", "uml"]
+    check_interrupted(sides, how, tmp_path, {SETTING: launcher}, " init=")
+
+
+def check_interrupted(
+    words: list[str], how: signal.Signals, tmp_path: Path, more: Mapping[str, str], begun: str
+) -> None:
     marker = f"FWTRANS_TEST_MARKER={tmp_path}"
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    interfaces = Path("/proc/net/dev").read_text().count("\n")
+    interfaces, kept = Path("/proc/net/dev").read_text().count("\n"), kept_by_files()
     lab = subprocess.Popen(
-        [*LAB, str(HOST), str(SCRIPT), "--budget", "1500"], cwd=REPOSITORY, start_new_session=True,
+        [*LAB, *words, "--budget", "9000"], cwd=REPOSITORY, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={**os.environ, "FWTRANS_TEST_MARKER": str(tmp_path), "TMPDIR": str(scratch)},
+        env={**os.environ, "FWTRANS_TEST_MARKER": str(tmp_path), "TMPDIR": str(scratch), **more},
     )  # fmt: skip
-    end = time.monotonic() + 60
-    while not any("lab.agent" in one for one in leftovers(marker)):
+    end = time.monotonic() + 120
+    while not (namespaces := is_at_work(marker, begun)):
         assert time.monotonic() < end, "the agent never started"
         assert lab.poll() is None, lab.communicate()
     lab.send_signal(how)
     lab.communicate(timeout=60)
-    while leftovers(marker):
-        assert time.monotonic() < end, leftovers(marker)
+    while left := of_run(marker):
+        assert time.monotonic() < end, [words_of(process) for process in left]
+    assert not namespaces & namespaces_of(everywhere())
+    assert kept_by_files() == kept
     assert Path("/proc/net/dev").read_text().count("\n") == interfaces
-    if how is signal.SIGINT:
-        assert lab.returncode == 130
     if how is signal.SIGKILL:
         # nobody was there to clean up: the next run does it
         other = {"TMPDIR": str(scratch), SETTING: "/bin/false"}
         run(str(HOST), str(SCRIPT), "--kernel", "uml", environment=other)
+    else:
+        assert lab.returncode == 130
     assert not list(scratch.iterdir())
+
+
+def is_at_work(marker: str, begun: str) -> set[str]:
+    """Return the namespaces of a run whose packets are being sent; another kernel keeps its own to itself."""
+    processes = of_run(marker)
+    if not any(begun in words_of(process) for process in processes):
+        return set()
+    return namespaces_of(processes) or ({"net: in another kernel"} if begun != "lab.agent" else set())
 
 
 def test_other_kernels_are_set_by_a_variable(small: str) -> None:

@@ -55,7 +55,8 @@ def lab(
     sink = DiagnosticSink()
     before, after = read_paths([old], sink), read_paths([new], sink)
     settings = LabSettings(budget=budget, kernel=kernel, variant=Variant(iptables.value), seed=seed, seconds=timeout)
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # both end the kernel's processes with this one
+    # as an interrupt does, it ends the kernel's processes with this one; a shell's background job ignores interrupts
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _progress() as told:
         found = compare_in_lab(before, after, settings, sink, FileAccess(), told)
     if found is None:
