@@ -15,6 +15,7 @@ from fwtrans.apply.wanted import Wanted, place_of
 from fwtrans.backend.loader import old_rules
 from fwtrans.backend.loader import transaction as tx
 from fwtrans.backend.loader.load import Assessment, assess, check
+from fwtrans.backend.loader.naming import under_loaded_names
 from fwtrans.backend.loader.old_rules import OldRules, ToolFailed
 from fwtrans.backend.loader.pending import read_pending
 from fwtrans.backend.loader.plan import Plan, make_plan
@@ -46,14 +47,31 @@ def stop(sink: DiagnosticSink, code: str, message: str, hint: str = "", notes: t
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What was found before anything changed. `programs` are those whose rules the new ruleset stands for."""
+    """What was found before anything changed. `programs` are those whose rules the new ruleset stands for.
 
+    `wanted` is what is asked for under the names that are loaded.
+    """
+
+    asked: Wanted
+    wanted: Wanted
     state: State | None
     present: Assessment
     plan: Plan
     old: tuple[OldRules, ...]
     programs: tuple[str, ...]
     iptables_tables: frozenset[TableName]
+
+    @property
+    def names_kept(self) -> int:
+        """Return how many chains, sets and maps go by another name than the new ruleset gives them."""
+        pairs = tuple(zip(self.asked.image, self.wanted.image, strict=True))
+        chains = sum(
+            one.name != other.name for was, now in pairs for one, other in zip(was.chains, now.chains, strict=True)
+        )
+        objects = sum(
+            one.name != other.name for was, now in pairs for one, other in zip(was.objects, now.objects, strict=True)
+        )
+        return chains + objects
 
     @property
     def asleep(self) -> tuple[TableName, ...]:
@@ -104,12 +122,14 @@ class Looking:
             stop(self.sink, "FWT609", f"the running firewall cannot be read: {fault}")
         self._compare(running, state)
         present = assess(self.client, state, [table.name for table in self.wanted.image])
-        plan = make_plan(present.present, self.wanted.image)
+        image = under_loaded_names(present.present, self.wanted.image, self.wanted.given)
+        plan = make_plan(present.present, image)
+        wanted = self.wanted.under_names_of(image)
         programs = taken_out(self.wanted.families, self.wanted.sources)
-        looked = Looked(state, present, plan, old, programs, tables)
+        looked = Looked(self.wanted, wanted, state, present, plan, old, programs, tables)
         self._tell(looked)
         if faults := check(self.client, plan):
-            tell_faults(faults, self.wanted, self.sink)
+            tell_faults(faults, wanted, self.sink)
             raise Stop
         return looked
 
@@ -203,6 +223,8 @@ def plan_text(looked: Looked, request: Request, found: Iterable[Diagnostic]) -> 
             f"{counts.elements_removed}, keep {counts.rules_kept} and {counts.elements_kept}"
         ),
     ]
+    if looked.names_kept:
+        lines.append(f"  keep {looked.names_kept} names that are loaded where the new ruleset has made others")
     out = [rules.owner for rules in looked.emptied] + [str(table) for table in looked.asleep]
     if out:
         lines.append(f"  take out of the way: {', '.join(out)}")

@@ -115,12 +115,12 @@ class _Work:
     def _save(self, looked: Looked) -> snapshot.Snapshot:
         try:
             ours = looked.state.image if looked.state is not None and looked.is_certain else self._listed(looked)
-            loads = [table.name for table in self.wanted.image]
+            loads = [table.name for table in looked.wanted.image]
             saved = snapshot.take_snapshot(self.client, ours, self.identity, loads)
             self.request.step("read")
             about = {"outcome": "begun", "persist": self.request.persist}
             folder = snapshot.save_snapshot(self.request.directory, saved, about)
-            write_private(folder / NEW_TABLES, json.dumps(image_value(self.wanted.image)))
+            write_private(folder / NEW_TABLES, json.dumps(image_value(looked.wanted.image)))
             before = boot.kept(self.request.boot_files)
             if before is not None:
                 write_private(folder / BOOT_BEFORE, before)
@@ -182,7 +182,7 @@ class _Work:
         plan = replace(looked.plan, switch=tx.Transaction((*looked.plan.switch.commands, *asleep)))
         answer = carry_out(self.client, plan, tidy=False, state=looked.state, step=self.request.step)
         if answer.faults:
-            tell_faults(answer.faults, self.wanted, self.sink)
+            tell_faults(answer.faults, looked.wanted, self.sink)
             raise ToolFailed("the kernel refuses the ruleset")
         self.sent = len(answer.sent)
         if answer.state is not None:
@@ -197,7 +197,7 @@ class _Work:
         self.request.step("bridged")
 
     def _test(self, looked: Looked) -> None:
-        problems = self_test(self.client, self.wanted.image, looked.emptied, looked.asleep)
+        problems = self_test(self.client, looked.wanted.image, looked.emptied, looked.asleep)
         if problems:
             raise ToolFailed(problems[0])
 

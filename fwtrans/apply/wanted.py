@@ -6,7 +6,8 @@ nothing knows better than nft what it means.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fwtrans.backend.loader.image import Image, TableName, rule_comment
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from fwtrans.source import SourceFile
 
 _UNPROVED = "FWT401"
+_WORD = re.compile(r"[\w.-]+")
 _NFT = frozenset({Format.NFT_TEXT, Format.NFT_JSON})
 
 
@@ -39,6 +41,20 @@ class Wanted:
     text: str
     sources: tuple[SourceFile, ...] = ()
     origins: Mapping[tuple[TableName, str, str], str] = field(default_factory=dict)
+    given: frozenset[str] = frozenset()
+    """Words of the sources: a chain that has one of them as its name was named by people."""
+
+    def under_names_of(self, image: Image) -> Wanted:
+        """Return the same with the names that the image gives to its parts."""
+        places = dict(self.origins)
+        for table, other in zip(self.image, image, strict=True):
+            if table is other:
+                continue
+            for chain, named in zip(table.chains, other.chains, strict=True):
+                for rule, as_named in zip(chain.rules, named.rules, strict=True):
+                    if (found := self.origins.get((table.name, chain.name, rule))) is not None:
+                        places[table.name, named.name, as_named] = found
+        return replace(self, image=image, origins=places)
 
     @property
     def families(self) -> frozenset[str]:
@@ -69,7 +85,8 @@ def read_wanted(sources: Sequence[SourceFile], settings: Settings, sink: Diagnos
         if row is not None and row.origins:
             family, _, name = row.table.partition(" ")
             origins[TableName(family, name), row.chain, line.strip()] = ", ".join(row.origins)
-    return Wanted(image, result.output, tuple(sources), origins)
+    given = frozenset(word for source in sources for word in _WORD.findall(source.text))
+    return Wanted(image, result.output, tuple(sources), origins, given)
 
 
 def _of_nft(sources: Sequence[SourceFile], sink: DiagnosticSink) -> Wanted | None:

@@ -8,7 +8,7 @@ state file, and two of them are compared to find what has to be sent.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple
@@ -67,6 +67,15 @@ class ChainImage:
     name: str
     head: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
+    said: str = field(init=False, repr=False, compare=False)
+    """What the rules say, a line each, without counts and comments: two chains of which it is the same do the same."""
+
+    def __post_init__(self) -> None:
+        """Keep what is said: a change of one rule asks it of thousands of chains."""
+        said = "\n".join(self.rules)
+        if ' comment "' in said:
+            said = _COMMENT.sub("", said)
+        object.__setattr__(self, "said", _without_counts(said))
 
     @property
     def is_base(self) -> bool:
@@ -95,13 +104,17 @@ _QUOTED = re.compile(r'("[^"]*")')
 _COUNTER = re.compile(r"\bcounter packets \d+ bytes \d+")
 _USED = re.compile(r" used \d+ \w+")
 _EXPIRES = re.compile(r" expires \S+")
-_COMMENT = re.compile(r' comment "[^"]*"$')
+_COMMENT = re.compile(r' comment "[^"\n]*"$', re.MULTILINE)
 _END_OF_KEY = re.compile(r" (?:timeout|expires|counter|limit|quota|ct count|comment|last|:)(?: |$)")
 
 
 @lru_cache(maxsize=1 << 17)
 def without_counts(text: str) -> str:
     """Return a rule or element as it is when nothing was counted: what packets change is no difference."""
+    return _without_counts(text)
+
+
+def _without_counts(text: str) -> str:
     if "counter" not in text and " used " not in text and " expires " not in text:
         return text
     parts = _QUOTED.split(text)

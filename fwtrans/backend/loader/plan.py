@@ -196,8 +196,14 @@ class _TableChange:
         for item in self.wanted.objects:
             self._object(item)
         self._prepare_chains()
+        is_sure = self.present.handles is not None and not self.replaced
         for chain in self.wanted.chains:
-            self._chain(chain)
+            old = self.old_chains.get(chain.name)
+            if is_sure and old is not None and old.said == chain.said and old.head == chain.head:
+                self.kept += len(chain.rules)  # most chains are as they were, and there may be thousands
+                self.final_chains[chain.name] = old
+            else:
+                self._chain(chain, old)
         self.steps.count(rules_kept=self.kept)
         gone_objects = [item for item in self.present.image.objects if item.name not in self.new_objects]
         gone_chains = [chain for chain in self.present.image.chains if chain.name not in self.new_chains]
@@ -273,15 +279,10 @@ class _TableChange:
             self.final_chains[chain.name] = chain
         self.steps.count(chains_added=len(new), rules_added=sum(len(chain.rules) for chain in new))
 
-    def _chain(self, chain: ChainImage) -> None:
-        old = self.old_chains.get(chain.name)
+    def _chain(self, chain: ChainImage, old: ChainImage | None) -> None:
         if old is None:
             if chain.is_base:
                 self._add_base(chain)
-            return
-        if old == chain and self.present.handles is not None and not self.replaced:
-            self.kept += len(chain.rules)  # most chains are as they were, and there may be thousands
-            self.final_chains[chain.name] = old
             return
         if _head(old) != _head(chain):
             self.steps.removals.append(tx.FlushChain(self.name, chain.name))
@@ -368,9 +369,11 @@ def _element_changes(old: tuple[str, ...], new: tuple[str, ...]) -> tuple[tuple[
     """Return the keys to delete and the elements to add. Only what is not word for word the same is looked at closely."""
     if old == new:
         return (), ()
-    kept = frozenset(old) & frozenset(new)
-    before = {element_key(text): text for text in old if text not in kept}
-    after = {element_key(text): text for text in new if text not in kept}
+    added_texts = set(new).difference(old)
+    none_is_gone = len(added_texts) == len(new) - len(old)
+    gone_texts = frozenset[str]() if none_is_gone else set(old).difference(new)
+    before = {element_key(text): text for text in old if text in gone_texts} if gone_texts else {}
+    after = {element_key(text): text for text in new if text in added_texts}
     gone = tuple(key for key, text in before.items() if key not in after or _differ(text, after[key]))
     added = tuple(text for key, text in after.items() if key not in before or _differ(before[key], text))
     return gone, added
@@ -384,7 +387,7 @@ def _same_declaration(old: ObjectImage, new: ObjectImage) -> bool:
     """Tell whether an object can stay: what it has counted is not part of what it is."""
     if old.kind is not new.kind:
         return False
-    if old.kind is Kind.COUNTER:
+    if old.kind is Kind.COUNTER or old.body == new.body:
         return True
     return _declared(old) == _declared(new)
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from fwtrans.apply.selftest import self_test
 from fwtrans.backend.loader.image import Kind, same_rule_key
 from fwtrans.backend.loader.load import assess, check, load
+from fwtrans.backend.loader.naming import under_loaded_names
 from fwtrans.backend.loader.plan import make_plan
 from fwtrans.backend.loader.real import LibNft
 from fwtrans.backend.loader.state import image_of_value, read_state, write_state
@@ -79,7 +80,8 @@ def timed_change(client: LibNft, wanted: Image, directory: Path) -> dict[str, ob
     """Load the difference as `apply` does: planned, shown to the kernel, carried out."""
     state = read_state(directory)
     started = time.perf_counter()
-    plan = make_plan(assess(client, state, [table.name for table in wanted]).present, wanted)
+    present = assess(client, state, [table.name for table in wanted]).present
+    plan = make_plan(present, under_loaded_names(present, wanted))
     planned = time.perf_counter()
     faults = check(client, plan)
     checked = time.perf_counter()
