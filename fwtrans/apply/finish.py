@@ -12,7 +12,7 @@ from fwtrans.apply.request import BOOT_BEFORE, NEW_TABLES
 from fwtrans.backend.loader import old_rules, snapshot
 from fwtrans.backend.loader import transaction as tx
 from fwtrans.backend.loader.client import Unavailable
-from fwtrans.backend.loader.load import assess, carry_out
+from fwtrans.backend.loader.load import assess, carry_out, with_sums
 from fwtrans.backend.loader.pending import (
     Locked,
     end_pending,
@@ -126,7 +126,7 @@ def _tidy(client: LibNft, directory: Path, image: Image, pending: Pending) -> No
         return
     answer = carry_out(client, make_plan(present.present, image), tidy=True, state=state)
     if answer.state is not None:
-        write_state(directory, answer.state)
+        write_state(directory, with_sums(client, answer.state))
 
 
 def _roll_back(client: LibNft, directory: Path, identity: str, sink: DiagnosticSink, files: boot.BootFiles) -> Finished:

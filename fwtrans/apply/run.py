@@ -25,7 +25,7 @@ from fwtrans.backend.loader import old_rules, snapshot
 from fwtrans.backend.loader import transaction as tx
 from fwtrans.backend.loader.client import Unavailable
 from fwtrans.backend.loader.guard import NotArmed, arm
-from fwtrans.backend.loader.load import carry_out
+from fwtrans.backend.loader.load import carry_out, with_sums
 from fwtrans.backend.loader.old_rules import ToolFailed
 from fwtrans.backend.loader.pending import (
     Locked,
@@ -43,7 +43,7 @@ from fwtrans.backend.loader.pending import (
 from fwtrans.backend.loader.plan import Counts
 from fwtrans.backend.loader.real import LibNft
 from fwtrans.backend.loader.restore import restore
-from fwtrans.backend.loader.state import image_value, this_host, write_private, write_state
+from fwtrans.backend.loader.state import image_value, read_state, this_host, write_private, write_state
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink
 
 if TYPE_CHECKING:
@@ -171,6 +171,7 @@ class _Work:
             step("tested")
             mark_loaded(self.request.directory, pending)
             step("loaded")
+            self._complete_state()
         except (ToolFailed, OSError) as fault:
             self.sink.add(Diagnostic(code="FWT612", message=f"loading failed: {fault}"))
             return self._back(saved)
@@ -188,6 +189,13 @@ class _Work:
         if answer.state is not None:
             write_state(self.request.directory, answer.state)
         self.request.step("noted")
+
+    def _complete_state(self) -> None:
+        """Add what the next load knows our sets by; without it they would be filled anew."""
+        state = read_state(self.request.directory)
+        if state is not None:
+            with suppress(OSError):
+                write_state(self.request.directory, with_sums(self.client, state))
 
     def _bridged(self) -> None:
         """Keep bridged packets from iptables, where our bridge table judges them."""

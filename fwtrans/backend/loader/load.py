@@ -19,15 +19,13 @@ from fwtrans.backend.loader.state import HeldTable, State, this_host
 from fwtrans.backend.loader.transaction import Transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from fwtrans.backend.loader.client import Fault, NftClient
     from fwtrans.backend.loader.netlink import TableHandles
 
 _MOST_SUMMED = 20_000
-_MOST_SUMMED_AGAIN = 2_000
-"""Sets with more elements are not read back: after a change by others they are filled anew. The second number holds for
-a set that gets a few more, where reading it would take longer than loading them."""
+"""Sets with more elements are not read back: after a change by others they are filled anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +98,14 @@ def load(
         outlines = _with_outlines(client, outlines, new, "")
         found = replace(found, present=outlines.present, doubts=(*found.doubts, *outlines.doubts))
         answer = carry_out(client, make_plan(found.present, wanted), tidy=tidy, state=None, step=step)
-    return replace(answer, doubts=found.doubts, foreign=found.foreign)
+    state = with_sums(client, answer.state) if answer.state is not None else None
+    return replace(answer, state=state, doubts=found.doubts, foreign=found.foreign)
 
 
 def carry_out(
     client: NftClient, plan: Plan, *, tidy: bool, state: State | None, step: Callable[[str], None] = lambda _: None
 ) -> Loaded:
-    """Run the steps of a plan. The state that comes back is what is loaded then."""
+    """Run the steps of a plan. The state that comes back is what is loaded then; `with_sums` completes it."""
     before = client.generation()
     sent: list[Transaction] = []
     for name, transaction in (("prepared", plan.prepare), ("switched", plan.switch)):
@@ -130,6 +129,18 @@ def carry_out(
     )
     known = State(this_host(), after if ours_only else -1, tuple(table for table in held if table is not None))
     return Loaded((), plan, known, sent=tuple(sent))
+
+
+def with_sums(client: NftClient, state: State) -> State:
+    """Return the state with the sums of its sets, by which the next load knows them again after commits of others.
+
+    It takes longer than a load of a few elements, and need not be done while anybody waits for that. Where others have
+    committed since, their elements would be taken for ours, so nothing is read.
+    """
+    if client.generation() != state.generation:
+        return state
+    tables = tuple(replace(table, sums=table.sums | _sums(client, table)) for table in state.tables)
+    return replace(state, tables=tables) if client.generation() == state.generation else state
 
 
 def _with_outlines(client: NftClient, found: Assessment, names: Iterable[TableName], why: str) -> Assessment:
@@ -229,21 +240,20 @@ def _hold(client: NftClient, table: TableImage, earlier: HeldTable | None, touch
         handles = client.handles(table.name)
         if handles is None:
             return None
-        sums = _sums(client, table, {item.name: _MOST_SUMMED for item in table.objects})
-        held = HeldTable(table, handles.table, handles.chains, handles.sets, handles.rules, sums)
+        held = HeldTable(table, handles.table, handles.chains, handles.sets, handles.rules, {})
     else:
         rules = {**earlier.rules, **{name: client.chain_handles(table.name, name) for name in touched.chains}}
         sums = {name: found for name, found in earlier.sums.items() if name not in touched.sets}
-        sums |= _sums(client, table, dict.fromkeys(touched.sets, _MOST_SUMMED_AGAIN))
         held = HeldTable(table, earlier.handle, earlier.chains, earlier.sets, rules, sums)
     if any(len(chain.rules) != len(held.rules.get(chain.name, ())) for chain in table.chains):
         return None
     return held
 
 
-def _sums(client: NftClient, table: TableImage, most: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+def _sums(client: NftClient, table: HeldTable) -> dict[str, tuple[int, int]]:
     return {
-        item.name: client.element_sum(table.name, item.name)
-        for item in table.objects
-        if item.kind in HOLDERS and not item.is_dynamic and len(item.elements) <= most.get(item.name, -1)
+        item.name: client.element_sum(table.image.name, item.name)
+        for item in table.image.objects
+        if item.kind in HOLDERS and not item.is_dynamic and item.name not in table.sums
+        if len(item.elements) <= _MOST_SUMMED
     }
