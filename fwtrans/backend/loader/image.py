@@ -108,6 +108,40 @@ _COMMENT = re.compile(r' comment "[^"\n]*"$', re.MULTILINE)
 _END_OF_KEY = re.compile(r" (?:timeout|expires|counter|limit|quota|ct count|comment|last|:)(?: |$)")
 
 
+def added_and_gone(old: tuple[str, ...], new: tuple[str, ...]) -> tuple[set[str], set[str]]:
+    """Return the elements that only the new has, and those that only the old has. In neither is one twice.
+
+    What is new mostly stands together: what is the same on both sides of it is not looked at one by one.
+    """
+    start = _common_start(old, new)
+    end = _common_end(old, new, min(len(old), len(new)) - start)
+    before, after = old[start : len(old) - end], new[start : len(new) - end]
+    added = set(after).difference(before)
+    return added, set() if len(added) == len(new) - len(old) else set(before).difference(after)
+
+
+def _common_start(one: tuple[str, ...], other: tuple[str, ...]) -> int:
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _common_end(one: tuple[str, ...], other: tuple[str, ...], most: int) -> int:
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[len(one) - middle : len(one) - low] == other[len(other) - middle : len(other) - low]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 @lru_cache(maxsize=1 << 17)
 def without_counts(text: str) -> str:
     """Return a rule or element as it is when nothing was counted: what packets change is no difference."""

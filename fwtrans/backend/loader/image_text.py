@@ -117,7 +117,8 @@ class _Reader:
         while (line := self._inside()) != "}":
             line = self._whole(line)
             if kind in HOLDERS and line.startswith("elements = {"):
-                elements = tuple(_split(line.removeprefix("elements = {").removesuffix("}")))
+                # each once: what is compared later are lists
+                elements = tuple(dict.fromkeys(_split(line.removeprefix("elements = {").removesuffix("}"))))
             else:
                 body.append(line)
         return ObjectImage(kind, name, tuple(body), elements)

@@ -20,7 +20,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from fwtrans.backend.loader.image import HOLDERS, ChainImage, Kind, ObjectImage, TableImage
+from fwtrans.backend.loader.image import HOLDERS, ChainImage, Kind, ObjectImage, TableImage, added_and_gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -76,6 +76,7 @@ class _Naming:
         self.chosen: dict[Part, Part] = {}
         self.taken: set[Part] = set()
         self.votes: Counter[tuple[Part, Part]] = Counter()
+        self.differences: dict[tuple[Part, str], tuple[set[str], set[str]]] = {}
         self.walked: set[tuple[Part, Part]] = set()
         self._kept_uses: Counter[Part] | None = None
 
@@ -101,10 +102,26 @@ class _Naming:
         if isinstance(before, ChainImage) and isinstance(after, ChainImage):
             pairs = _rule_pairs(before, after)
         elif isinstance(before, ObjectImage) and isinstance(after, ObjectImage):
-            pairs = _value_pairs(before, after)
+            pairs = self._value_pairs(new, before, after)
         for one, other in pairs:
             if one in self.open_old and other in self.open_new and self._may_be(one, other):
                 self.votes[one, other] += 1
+
+    def _value_pairs(self, part: Part, old: ObjectImage, new: ObjectImage) -> Iterator[tuple[Part, Part]]:
+        """Yield the chains that the same key leads to."""
+        if old.kind is not Kind.MAP:
+            return
+        added, texts = self._added_and_gone(part, old, new)
+        gone = dict(map(_key_and_value, texts))
+        for key, value in map(_key_and_value, added):
+            if key in gone:
+                yield from zip(_names_in(gone[key]), _names_in(value), strict=False)
+
+    def _added_and_gone(self, part: Part, old: ObjectImage, new: ObjectImage) -> tuple[set[str], set[str]]:
+        """Return the elements that differ. It is asked for twice, and there may be thousands."""
+        if (found := self.differences.get((part, old.name))) is None:
+            found = self.differences[part, old.name] = added_and_gone(old.elements, new.elements)
+        return found
 
     def _may_be(self, old: Part, new: Part) -> bool:
         """Tell whether the new one can go by the name of the old one."""
@@ -128,7 +145,7 @@ class _Naming:
         for part in sorted(moved & self.open_old.keys() & self.open_new.keys()):
             votes[part, part] += self.kept_uses[part]  # the other choice is that it keeps its name
         before = len(self.chosen)
-        for (old, new), _ in sorted(votes.items(), key=lambda vote: (-vote[1], not self._same(*vote[0]))):
+        for (old, new), _ in sorted(votes.items(), key=lambda vote: (-vote[1], not self._same(*vote[0]), vote[0])):
             if new not in self.chosen and old not in self.taken:
                 self._take(old, new)
         return len(self.chosen) > before
@@ -191,9 +208,11 @@ class _Naming:
             if isinstance(thing, ChainImage):
                 chains[part] = replace(thing, name=name, rules=tuple(map(change, thing.rules)))
             else:
-                other = None if anywhere else self.old_parts.get(part)
-                known = other.elements if isinstance(other, ObjectImage) else ()
-                changed = {text: change(text) for text in set(thing.elements).difference(known)}
+                old = None if anywhere else self.old_parts.get(part)
+                texts = thing.elements
+                if isinstance(old, ObjectImage):
+                    texts = tuple(self._added_and_gone(part, old, thing)[0])
+                changed = {text: change(text) for text in texts} if thing.kind is Kind.MAP else {}
                 elements = tuple(map(changed.get, thing.elements, thing.elements))
                 objects[thing.name] = replace(thing, name=name[1:], elements=elements)
         return replace(
@@ -268,19 +287,6 @@ def _by_outline(said: str) -> dict[str, list[str]]:
 
 def _without_name(found: re.Match[str]) -> str:
     return found["chain"] or ("@" if found["set"] else found[0])
-
-
-def _value_pairs(old: ObjectImage, new: ObjectImage) -> Iterator[tuple[Part, Part]]:
-    """Yield the chains that the same key leads to."""
-    if old.kind is not Kind.MAP:
-        return
-    added = set(new.elements).difference(old.elements)
-    if len(added) == len(new.elements) - len(old.elements):
-        return  # none is gone, so none has another value
-    gone = dict(map(_key_and_value, set(old.elements).difference(new.elements)))
-    for key, value in map(_key_and_value, added):
-        if key in gone:
-            yield from zip(_names_in(gone[key]), _names_in(value), strict=False)
 
 
 def _key_and_value(element: str) -> tuple[str, str]:

@@ -24,6 +24,7 @@ from fwtrans.backend.loader.image import (
     Kind,
     ObjectImage,
     TableImage,
+    added_and_gone,
     element_key,
     without_counts,
 )
@@ -369,11 +370,9 @@ def _element_changes(old: tuple[str, ...], new: tuple[str, ...]) -> tuple[tuple[
     """Return the keys to delete and the elements to add. Only what is not word for word the same is looked at closely."""
     if old == new:
         return (), ()
-    added_texts = set(new).difference(old)
-    none_is_gone = len(added_texts) == len(new) - len(old)
-    gone_texts = frozenset[str]() if none_is_gone else set(old).difference(new)
+    added_texts, gone_texts = added_and_gone(old, new)
     before = {element_key(text): text for text in old if text in gone_texts} if gone_texts else {}
-    after = {element_key(text): text for text in new if text in added_texts}
+    after = {element_key(text): text for text in new if text in added_texts} if added_texts else {}
     gone = tuple(key for key, text in before.items() if key not in after or _differ(text, after[key]))
     added = tuple(text for key, text in after.items() if key not in before or _differ(before[key], text))
     return gone, added

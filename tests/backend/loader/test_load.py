@@ -89,6 +89,24 @@ class LoadContract:
         ]
         assert load(client, small(elements="22, 81, 82"), answer.state).sent == ()
 
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [
+            ("22, 80, 22", "22, 80"),
+            ("22, 80", "22, 80, 22"),
+            ("22, 80", "22, 22, 81"),
+            ("1, 2, 3, 4, 5, 6", "1, 3, 4, 7, 6"),
+            ("1, 2, 3", "3, 2, 1"),
+            ("1, 2, 3", "0, 1, 2, 3"),
+            ("1, 2, 3", "2"),
+        ],
+    )
+    def test_elements_become_what_they_should_be(self, client: NftClient, before: str, after: str) -> None:
+        state = load(client, small(elements=before), None).state
+        answer = load(client, small(elements=after), state)
+        assert answer.faults == ()
+        assert tables(client) == loaded_alone(client, small(elements=after))
+
     def test_a_rule_is_sent_alone_where_others_count(self, client: NftClient) -> None:
         counting = "tcp dport 22 counter packets 0 bytes 0 accept"
         state = load(client, small(counting), None).state
