@@ -165,6 +165,9 @@ def _promise_rows(figures: Figures) -> Iterator[tuple[str, str, bool | None]]:
                     f"{seconds:.1f} s, of it {used:.1f} s of processor",
                     used <= limit,
                 )
+            memory, most = row.get("MiB with proof"), row.get("promised MiB")
+            if isinstance(most, int) and isinstance(memory, (int, float)):
+                yield f"{name}: {row['input']} in {most:,} MiB", f"{memory:,.0f} MiB", memory <= most
 
 
 def _ratio(
@@ -262,7 +265,7 @@ def _load_part(figures: Figures) -> Iterator[str]:
     if rows:
         yield "## Loading"
         yield ""
-        yield f"Milliseconds, quickest of {rows[0]['loads']} loads in turns, starting the tools included; logs included."
+        yield f"Milliseconds, quickest of {min(row['loads'] for row in rows)} to {max(row['loads'] for row in rows)} loads in turns, starting the tools included; logs included."
         yield ""
         sizes = sorted({row["guests"] for row in rows})
         yield from _table(

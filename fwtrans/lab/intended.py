@@ -6,6 +6,7 @@ is not only the verdict: a refusal can die on the way back, a dropped packet lea
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from fwtrans.lab.probe import Kind, verdict_of
@@ -15,10 +16,14 @@ if TYPE_CHECKING:
     from fwtrans.lab.judge import Difference
     from fwtrans.lab.probe import Probe, Step
 
+_BROADCAST = "255.255.255.255"
 REFUSAL_ARRIVES = "a refusal that was lost between several evaluations arrives"
 REFUSAL_GOES_BACK = "a refusal goes back the way the packet came, where iptables routes it"
 HOST_IS_NOT_REFUSED = "a REJECT of what the host itself sends to a guest directly on its bridge is a drop"
 FIREWALL_BRIDGE_ANSWERS_ARP = "no firewall bridge answers ARP for the host's address"
+GROUP_PAST_FORWARD = (
+    "a guest's packet to a group that its own rules drop is not heard by the host on the firewall bridge"
+)
 REFUSED_ON_ARRIVAL = "what is refused is stopped on arrival, before it could be flooded or logged elsewhere"
 
 
@@ -33,6 +38,9 @@ def intended(probe: Probe, difference: Difference) -> str:
         less = set(old.answers) - set(new.answers)
         only_bridges = less and all(" from fwbr" in answer for answer in less) and set(new.answers) <= set(old.answers)
         return FIREWALL_BRIDGE_ANSWERS_ARP if what == {"answers"} and only_bridges else ""
+    if what == {"arrival"} and _is_to_group(probe) and set(old.seen_at) - set(new.seen_at) == {HOST}:
+        # The firewall bridge hands the host a copy, which passes INPUT there before FORWARD drops the rest.
+        return GROUP_PAST_FORWARD if set(new.seen_at) < set(old.seen_at) and probe.source != HOST else ""
     if before == after == "refused" and what <= {"answers", "shapes"} and _kinds(old) == _kinds(new):
         return REFUSAL_GOES_BACK
     if before == "lost" and after == "refused" and what <= {"answers", "shapes"}:
@@ -42,6 +50,11 @@ def intended(probe: Probe, difference: Difference) -> str:
     if old.sender == HOST and before == "refused" and after == "lost" and "arrival" not in what:
         return HOST_IS_NOT_REFUSED
     return ""
+
+
+def _is_to_group(probe: Probe) -> bool:
+    address = probe.target_address
+    return bool(address) and (address == _BROADCAST or ip_address(address).is_multicast)
 
 
 def _kinds(step: Step) -> set[str]:
