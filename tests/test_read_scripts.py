@@ -21,7 +21,7 @@ iface vmbr1 inet static
 \tpost-up iptables -t nat -A PREROUTING -i vmbr0 -p tcp \\
 \t\t--dport 25 -j DNAT --to 192.168.131.200:25
 \tpost-up iptables -A FORWARD -i $IFACE -j ACCEPT
-\tpost-up ebtables -A FORWARD -s ! 0:11:22:33:44:55 -j DROP
+\tpost-up ebtables --concurrent -A FORWARD -s ! 0:11:22:33:44:55 -j DROP
 \tpost-down iptables -t nat -D POSTROUTING -s 192.168.131.0/24 -o vmbr0 -j MASQUERADE
 """
 

@@ -29,6 +29,8 @@ _COMMANDS = {
     "-N": "NEW_CHAIN", "--new-chain": "NEW_CHAIN", "-P": "SET_POLICY", "--policy": "SET_POLICY", "-F": "FLUSH",
     "--flush": "FLUSH", "-X": "DELETE_CHAIN", "--delete-chain": "DELETE_CHAIN",
 }  # fmt: skip
+# How many values options have that say how the program works, nothing of packets: the lock of its tables, and modprobe's path.
+_ABOUT_THE_CALL = {"--concurrent": 0, "-M": 1, "--modprobe": 1}
 _TAKES_CHAIN = {"APPEND", "INSERT", "DELETE", "NEW_CHAIN", "SET_POLICY", "FLUSH", "DELETE_CHAIN"}
 
 
@@ -190,6 +192,8 @@ class _Reading:
             word = words[index]
             if not word:
                 index += 1
+            elif word in _ABOUT_THE_CALL:
+                index += 1 + _ABOUT_THE_CALL[word]
             elif word.startswith("[") and not tokens:
                 tokens.append(_Token("COUNTERS", word, index))
                 index += 1
