@@ -35,7 +35,7 @@ class Service(NamedTuple):
 
 
 _SERVICES = (
-    Service("pve-firewall", "pve-firewall", "it loads its iptables rules again within ten seconds, and sets bridge-nf-call-iptables to 1; stop it with: pve-firewall stop && systemctl disable --now pve-firewall"),
+    Service("pve-firewall", "pve-firewall", "it loads its iptables rules again within ten seconds, and sets bridge-nf-call-iptables to 1; halt it before with: systemctl kill --signal=STOP pve-firewall; and when all is confirmed stop it with: systemctl disable --now pve-firewall"),
     Service("proxmox-firewall", "proxmox-firewall", "it loads its own nftables tables; stop it with: systemctl disable --now proxmox-firewall"),
     Service("netfilter-persistent", "", "it loads iptables rules at boot; keep it from that with: systemctl disable netfilter-persistent"),
     Service("nftables", "", "it loads /etc/nftables.conf at boot, and `flush ruleset` in there removes our tables when it is restarted; look into that file"),
