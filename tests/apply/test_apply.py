@@ -200,6 +200,65 @@ def test_a_second_ruleset_over_the_first_and_back(host: Host, tmp_path: Path) ->
     assert host.listing() == before
 
 
+NAMED = """\
+table inet fwtrans {
+	map ways {
+		type inet_service : verdict
+		elements = { 22 : goto leaf-1, 80 : goto leaf-1 }
+	}
+	chain INPUT {
+		type filter hook input priority filter; policy accept;
+		tcp dport vmap @ways
+	}
+	chain leaf-1 {
+		ip saddr 203.0.113.9 drop comment "v4:7"
+	}
+}
+"""
+
+
+def test_names_that_are_loaded_stay(host: Host, tmp_path: Path) -> None:
+    """Boot files, the state and errors of nft have the names that are loaded, and a source line is found by them."""
+
+    def loaded(text: str, *, persist: bool = False) -> str:
+        new = tmp_path / "new.nft"
+        new.write_text(text)
+        reader, writer = os.pipe()
+
+        def ask(plan: str) -> bool:
+            os.write(writer, plan.encode())
+            return True
+
+        going = Run(host, wanted=host.wanted(new), allow_changes=True, persist=persist, ask=ask).wait_for_load()
+        confirmed(host)
+        assert going.result()["outcome"] == "confirmed"
+        os.close(writer)
+        with os.fdopen(reader) as stream:
+            return stream.read()
+
+    loaded(NAMED)
+    plan = loaded(NAMED.replace("leaf-1", "leaf-2").replace("80 :", "443 : goto leaf-2, 80 :"), persist=True)
+    assert "load 0 rules and 1 elements, remove 0 and 0, keep 2 and 2" in plan
+    assert "keep 1 names that are loaded" in plan
+    listing = run("nft", "list", "table", "inet", "fwtrans")
+    assert "443 : goto leaf-1" in listing
+    assert "leaf-2" not in listing + host.boot_files.rules.read_text()
+    broken = NAMED.replace("leaf-1", "leaf-3").replace("203.0.113.9 drop", "203.0.113.9 jump nowhere")
+    (tmp_path / "new.nft").write_text(broken)
+    ((code, message),) = refused(host, wanted=host.wanted(tmp_path / "new.nft"), allow_changes=True)
+    assert code == "FWT603"
+    assert message.startswith("v4:7: nft refuses this")
+    assert Outcome.UNCHANGED is apply(  # the same by names that were not loaded
+        host.wanted(written(tmp_path / "again.nft", NAMED.replace("leaf-1", "leaf-9").replace("80 :", "443 : goto leaf-9, 80 :"))),
+        host.request(allow_changes=True), DiagnosticSink(), FileAccess(),
+    ).outcome  # fmt: skip
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
 def test_what_others_did_to_our_table_is_told(host: Host) -> None:
     going = Run(host).wait_for_load()
     confirmed(host)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fwtrans.apply.wanted import read_wanted
+from fwtrans.backend.loader.image import Kind, TableImage
+from fwtrans.backend.loader.naming import under_loaded_names
 from fwtrans.backend.loader.plan import Present, make_plan
 from fwtrans.cli.inputs import FileAccess, read_paths
 from fwtrans.diagnostics import DiagnosticSink
@@ -30,6 +34,41 @@ def translated(folder: Path) -> Image:
     return found.image
 
 
+def with_other_numbers(image: Image) -> Image:
+    """Return the image with each chain and map named anew, as if all that names are made of had changed."""
+
+    def of(table: TableImage) -> TableImage:
+        names = {chain.name: f"{chain.name}-{number}" for number, chain in enumerate(table.chains) if not chain.is_base}
+        names |= {f"@{item.name}": f"@m-{number}" for number, item in enumerate(table.objects) if item.kind is Kind.MAP}
+
+        def other(text: str) -> str:
+            return re.sub(r"((?:jump|goto) |@)([\w.-]+)", lambda found: _other(names, found), text)
+
+        return replace(
+            table,
+            objects=tuple(
+                replace(
+                    item,
+                    name=names.get(f"@{item.name}", f"@{item.name}")[1:],
+                    elements=tuple(map(other, item.elements)),
+                )
+                for item in table.objects
+            ),
+            chains=tuple(
+                replace(chain, name=names.get(chain.name, chain.name), rules=tuple(map(other, chain.rules)))
+                for chain in table.chains
+            ),
+        )
+
+    return tuple(map(of, image))
+
+
+def _other(names: dict[str, str], found: re.Match[str]) -> str:
+    if found[1] == "@":
+        return names.get(found[0], found[0])
+    return f"{found[1]}{names.get(found[2], found[2])}"
+
+
 def test_one_more_guest_is_elements_only(shared: Path, tmp_path: Path) -> None:
     before, after = tmp_path / "before", tmp_path / "after"
     for folder in (before, after):
@@ -45,7 +84,10 @@ def test_one_more_guest_is_elements_only(shared: Path, tmp_path: Path) -> None:
     shutil.copy(after / f"{TWIN}.fw", after / f"{NEW}.fw")
     old, new = translated(before), translated(after)
     handles = [{chain.name: tuple(range(len(chain.rules))) for chain in table.chains} for table in old]
-    plan = make_plan([Present(table, own) for table, own in zip(old, handles, strict=True)], new)
+    present = [Present(table, own) for table, own in zip(old, handles, strict=True)]
+    named = under_loaded_names(present, new)
+    assert under_loaded_names(present, with_other_numbers(new)) == named
+    plan = make_plan(present, named)
     assert not plan.prepare
     assert not plan.tidy
     assert plan.switch.holds_elements_only
