@@ -1,9 +1,10 @@
-"""How processor time and memory of a translation grow with the size of the input: reading, optimising, proving."""
+"""How processor time and memory grow with the size of the input: reading, optimising, proving, and comparing two rulesets."""
 
 from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import nodes
 from lists import entries, ruleset
-from measure import write
+from measure import FWTRANS, measured, write
 from prepare import Wanted, make_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from prepare import Made
 
 GUESTS = tuple(map(int, os.environ.get("BENCH_GUESTS", "10 100 500 1000").split()))
 RULES = tuple(map(int, os.environ.get("BENCH_FLAT", "100 1000 5000").split()))
@@ -34,24 +37,48 @@ def main() -> None:
     for guests in GUESTS:
         ways = {name: options for name, options in WAYS.items() if options or guests <= MOST_PROVED["guests"]}
         names = [f"node-{guests}{kind}" for kind in ("-plain", "", "-proved")]
-        rows += _rows("guests", guests, nodes.configuration(guests), ways, names, "translate")
+        made = _made(nodes.configuration(guests), ways, names, "translate")
+        rows += _rows("guests", guests, made)
+        if guests <= MOST_PROVED["guests"]:
+            plain, ours = (one.text for one in list(made.values())[:2])
+            rows.append(_verified("guests", guests, plain, ours))
     for rules in [one for one in RULES if one <= MOST_PROVED["rules"]]:
-        texts = {"acl.nft": ruleset(entries("acl", rules), last="accept")}
+        text = ruleset(entries("acl", rules), last="accept")
         ways = {"optimise": ("--no-verify",), "optimise, prove": ()}
-        rows += _rows("rules", rules, texts, ways, [f"flat-{rules}", f"flat-{rules}-proved"], "optimize")
+        made = _made({"acl.nft": text}, ways, [f"flat-{rules}", f"flat-{rules}-proved"], "optimize")
+        rows += _rows("rules", rules, made)
+        rows.append(_verified("rules", rules, text, made["optimise"].text))
     write("scaling", rows, "One run of the whole program each: seconds of processor and of wall clock, MiB at most.")
 
 
-def _rows(
-    unit: str, size: int, texts: Mapping[str, str], ways: Mapping[str, tuple[str, ...]], names: list[str], command: str
-) -> Iterator[dict[str, object]]:
+def _made(
+    texts: Mapping[str, str], ways: Mapping[str, tuple[str, ...]], names: list[str], command: str
+) -> dict[str, Made]:
     wanted = [Wanted(name, texts, options, command) for name, options in zip(names, ways.values(), strict=False)]
-    for way, made in zip(ways, make_all(wanted), strict=True):
+    return dict(zip(ways, make_all(wanted), strict=True))
+
+
+def _rows(unit: str, size: int, made: Mapping[str, Made]) -> Iterator[dict[str, object]]:
+    for way, one in made.items():
         yield {
-            "unit": unit, "size": size, "what": way, "cpu": round(made.cpu, 2), "wall": round(made.wall, 2),
-            "MiB": round(made.memory), "finished": bool(made.text),
+            "unit": unit, "size": size, "what": way, "cpu": round(one.cpu, 2), "wall": round(one.wall, 2),
+            "MiB": round(one.memory), "finished": bool(one.text),
         }  # fmt: skip
-        print(unit, size, way, round(made.cpu, 1), flush=True)
+        print(unit, size, way, round(one.cpu, 1), flush=True)
+
+
+def _verified(unit: str, size: int, old: str, new: str) -> dict[str, object]:
+    """Return what `fwtrans verify` takes for the unoptimised ruleset against the optimised one."""
+    with tempfile.TemporaryDirectory() as folder:
+        places = [Path(folder, name) for name in ("old.nft", "new.nft")]
+        for place, text in zip(places, (old, new), strict=True):
+            place.write_text(text)
+        took = measured([*FWTRANS, "verify", *map(str, places)])
+    print(unit, size, "verify", round(took.cpu, 1), flush=True)
+    return {
+        "unit": unit, "size": size, "what": "verify, before against after", "cpu": round(took.cpu, 2),
+        "wall": round(took.wall, 2), "MiB": round(took.memory), "finished": True,
+    }  # fmt: skip
 
 
 if __name__ == "__main__":
