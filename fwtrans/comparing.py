@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir.fields import Family
 from fwtrans.optimizer.bridged.hardware import hardware_addresses
+from fwtrans.processes import usable
 from fwtrans.semantics.bridged.address_types import host_broadcasts
 from fwtrans.semantics.bridged.equality import Setting, compare_bridged
 from fwtrans.semantics.bridged.topology import asks_for_ports, guest_ports
@@ -38,10 +39,13 @@ class Compared(NamedTuple):
 _DEFAULT = Limits()
 
 
-def compare_on(host: Host, old: Ruleset, new: Ruleset, limits: Limits = _DEFAULT) -> Compared:
-    """Return whether two rulesets do the same on a host."""
+def compare_on(
+    host: Host, old: Ruleset, new: Ruleset, limits: Limits = _DEFAULT, *, processes: int | None = None
+) -> Compared:
+    """Return whether two rulesets do the same on a host; several processes work on it where there are processors."""
+    processes = usable() if processes is None else processes
     if asks_for_bridge_ports(new) and not asks_for_bridge_ports(old):
-        return _turned(compare_on(host, new, old, limits))
+        return _turned(compare_on(host, new, old, limits, processes=processes))
     if asks_for_bridge_ports(old) and not asks_for_bridge_ports(new):
         hardware = {**host.hardware, **hardware_addresses(old)}
         both_pve = _is_pve_firewall(old) and _is_proxmox_firewall(new)
@@ -49,7 +53,7 @@ def compare_on(host: Host, old: Ruleset, new: Ruleset, limits: Limits = _DEFAULT
             limits = replace(limits, differences=max(limits.differences, 1000), total=max(limits.total, 20_000))
         setting = Setting(
             guests=guest_ports(old), hardware=hardware, broadcasts=host_broadcasts(host.addresses), limits=limits,
-            own=not _is_proxmox_firewall(new),
+            own=not _is_proxmox_firewall(new), processes=processes,
         )  # fmt: skip
         return Compared(*compare_bridged(old, new, setting), both_pve)
     return Compared(compare(old, new, limits=limits))

@@ -69,7 +69,7 @@ def review(old: Ruleset, new: Ruleset, host: Host = _UNKNOWN, limits: Limits = _
             entries_of(split), structure_of(found, telling), True, split.exact, split.equal,
             _undecided(split.undecided), split.assumptions, (),
         )  # fmt: skip
-    compared = compare_on(host, old, new, replace(limits))
+    compared = compare_on(host, old, new, replace(limits), processes=1)
     comparison = compared.comparison
     structure = structure_of(found) if same_kind else ()
     return Review(

@@ -136,6 +136,9 @@ def _optimized(work: _Work, shaped: Ruleset, sink: DiagnosticSink) -> Translatio
             message = f"pass `{stage.name}` was left out: its result was not proved equal"
             trial.add(Diagnostic(code="FWT403", message=message, notes=stage.faults[:5]))
         found = _finished(work, optimized.ruleset, trial, before=shaped)
+        if any(item.code == "FWT404" for item in trial.found):  # no other shape of the ruleset would help
+            sink.found[:] = trial.found
+            return found
         if not trial.errors and not any(item.code == "FWT401" for item in trial.found):
             sink.found[:] = trial.found
             passes = (Stage(item.name, item.about, item.ruleset) for item in optimized.stages if item.changed)
@@ -219,7 +222,11 @@ def prove(original: Ruleset, host: Host, text: str, sink: DiagnosticSink, files:
         why = own.errors[0].message if own.errors else "nothing was read"
         sink.add(Diagnostic(code="FWT400", message=f"the printed ruleset cannot be read back: {why}"))
         return None
-    proof = compare_on(host, original, reading.ruleset)
+    try:
+        proof = compare_on(host, original, reading.ruleset)
+    except Refused as refused:
+        sink.add(Diagnostic(code=refused.code, message=refused.message))
+        return None
     for item in proof.comparison.differences:
         sink.add(Diagnostic(code="FWT400", message=difference_text(item)))
     for unknown in proof.comparison.undecided:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fwtrans.comparing import compare_on
+from fwtrans.diagnostics import Diagnostic, Refused
 from fwtrans.ir.host import Host
 from fwtrans.read import read_inputs
 from fwtrans.semantics.shadowing import lint
@@ -36,7 +37,11 @@ def verify_sides(
     after = read_inputs(new, sink, files, strict=strict)
     if before is None or after is None or sink.errors:
         return None
-    return compare_on(before.host.joined(after.host).joined(host), before.ruleset, after.ruleset)
+    try:
+        return compare_on(before.host.joined(after.host).joined(host), before.ruleset, after.ruleset)
+    except Refused as refused:
+        sink.add(Diagnostic(code=refused.code, message=refused.message))
+        return None
 
 
 def lint_side(sources: Sequence[SourceFile], sink: DiagnosticSink, files: Files) -> Lint | None:

@@ -117,6 +117,7 @@ CODES: dict[str, Code] = {
     "FWT401": Code("translation could not be proved equal", _WARNING),
     "FWT402": Code("partial translation could not be proved safe"),
     "FWT403": Code("optimiser pass left out, not proved equal", _WARNING),
+    "FWT404": Code("proof was not finished"),
     # 5xx
     "FWT500": Code("name was changed for nftables", _NOTE),
     "FWT501": Code("text cannot be printed safely"),

@@ -61,6 +61,36 @@ def compare(
     return found
 
 
+class Share(NamedTuple):
+    """A share of the paths, proved equal: what that rests on, and which object of the one side is which of the other."""
+
+    assumptions: tuple[str, ...]
+    told: tuple[str, ...]
+    pairs: tuple[tuple[str, str], ...]
+
+
+def equal_share(old: Ruleset, new: Ruleset, limits: Limits, paths: Sequence[Path], share: slice) -> Share | None:
+    """Return the proof of some of the paths, None where they are not all equal or that is not decided.
+
+    All paths have to be given to every share: then tables and variables are the same in all of them.
+    """
+    try:
+        return _Comparing(Session(old, new, limits.nodes, paths, share=share), limits).share()
+    except OutOfNodes:
+        return None
+
+
+def together(shares: Sequence[Share | None], limits: Limits) -> Comparison | None:
+    """Return the proof of all paths that the shares are, None where a share is not proved or they contradict each other."""
+    found = [share for share in shares if share is not None]
+    pairs = {pair for share in found for pair in share.pairs}
+    if len(found) < len(shares) or not len({new for new, _ in pairs}) == len(pairs) == len({old for _, old in pairs}):
+        return None
+    told = (text for share in found for text in share.told)
+    assumptions = dict.fromkeys((*found[0].assumptions, *told, *_ignoring(limits)))
+    return Comparison((), (), tuple(assumptions))
+
+
 def widened(old: Ruleset, new: Ruleset, *, limits: Limits = _DEFAULT) -> Comparison:
     """Return where the new ruleset lets packets pass that the old one never would, whatever the unknowns are.
 
@@ -103,17 +133,24 @@ class _Comparing:
                 self._undecided.append(Undecided(compared.path, "out of memory while looking for a witness", ()))
             except RecursionError as error:
                 self._undecided.append(Undecided(compared.path, str(error), ()))
-        ignored = (f"nobody else reads bits {mask:#x} of {field.name}" for field, mask in self._limits.ignored.items())
         return Comparison(
             tuple(self._differences),
             tuple(dict.fromkeys(self._undecided)),
-            tuple(
-                dict.fromkeys(
-                    (*self._session.old.assumptions, *self._session.new.assumptions, *self._assumptions, *ignored)
-                )
-            ),
+            tuple(dict.fromkeys((*self._rests_on(), *self._assumptions, *_ignoring(self._limits)))),
             self._omitted,
         )
+
+    def share(self) -> Share | None:
+        """Return the proof, without a look for packets that show a difference."""
+        pairing, found = self._best_pairing()
+        if found or self._undecided:
+            return None
+        items = self._session.program.objects.items
+        pairs = tuple((items[new].identity, items[old].identity) for new, old in pairing.items())
+        return Share(self._rests_on(), tuple(self._assumptions), pairs)
+
+    def _rests_on(self) -> tuple[str, ...]:
+        return (*self._session.old.assumptions, *self._session.new.assumptions)
 
     # --- which object is which ---
 
@@ -251,6 +288,10 @@ class _Comparing:
             if events is not None:
                 found = found & events.reached[0]
         return found
+
+
+def _ignoring(limits: Limits) -> Iterator[str]:
+    return (f"nobody else reads bits {mask:#x} of {field.name}" for field, mask in limits.ignored.items())
 
 
 def _own_questions(session: Session) -> tuple[dict[str, list[int]], dict[str, list[int]]]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from fwtrans.semantics.possible import Packets
     from fwtrans.semantics.summary import Summary
 
+_ALL = slice(None)
 # Entries of the cache of operations for each test and rule.
 _OPERATIONS = 64
 # A field that has no more values than this on all paths is alike for many of them.
@@ -53,10 +54,17 @@ class Compared(NamedTuple):
 
 
 class Session:
-    """One comparison's tables, variables and summaries."""
+    """One comparison's tables, variables and summaries. With a share it says only what both sides do on these of the paths."""
 
     def __init__(
-        self, old: Ruleset, new: Ruleset, nodes: int, paths: Iterable[Path] | None = None, *, apart: bool = False
+        self,
+        old: Ruleset,
+        new: Ruleset,
+        nodes: int,
+        paths: Iterable[Path] | None = None,
+        *,
+        apart: bool = False,
+        share: slice = _ALL,
     ) -> None:
         self.program = Program()
         self.old = Side(self.program, old)
@@ -77,8 +85,10 @@ class Session:
             for field, value in hop.known:
                 self._values.setdefault((hop.visit, field), set()).add(value)
         self.variables = Variables(self.bdd, demand)
+        wanted_here = set(wanted[share])
         for path in ready:
-            self._evaluate(path)
+            if path in wanted_here:
+                self._evaluate(path)
 
     def _compiles(self, path: Path) -> bool:
         try:

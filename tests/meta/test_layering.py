@@ -20,11 +20,12 @@ PIPELINE = VALUES | {"parsers", "lower", "semantics", "optimizer", "backend"}
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "source": frozenset(),
     "diagnostics": frozenset({"source"}),
+    "processes": BASE,
     "parsers": BASE,
     "ir": BASE,
     "lower": VALUES | {"parsers"},
     # the meaning of a ruleset is told from the IR alone, else a proof would trust the reader that it has to check
-    "semantics": VALUES,
+    "semantics": VALUES | {"processes"},
     "optimizer": VALUES | {"semantics"},
     "backend": VALUES,
     "lab": PIPELINE,
@@ -34,7 +35,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "read_pve": VALUES | {"parsers", "lower"},
     "read": VALUES | {"parsers", "lower", "read_scripts", "read_pve"},
     # which of two comparisons is wanted rests on what the optimiser knows of bridges
-    "comparing": VALUES | {"semantics", "optimizer"},
+    "comparing": VALUES | {"semantics", "optimizer", "processes"},
     "translate": PIPELINE | {"read", "report", "comparing", "optimize"},
     "verify": PIPELINE | {"read", "report", "comparing"},
     "review": PIPELINE | {"read", "report", "comparing"},

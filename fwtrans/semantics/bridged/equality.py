@@ -26,6 +26,7 @@ from fwtrans.ir.ruleset import BaseHook, Chain, Hook
 from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.verdict import Dispatch, Goto, Jump, Reject
 from fwtrans.ir.walk import flat_steps, map_targets
+from fwtrans.processes import Worker
 from fwtrans.semantics.bridged.paths import (
     answered_paths,
     any_bridge_paths,
@@ -48,17 +49,18 @@ from fwtrans.semantics.bridged.reading import (
     for_local_packets,
 )
 from fwtrans.semantics.bridged.topology import ACCEPT_MARK_CHAIN, has_firewall_bridges
-from fwtrans.semantics.equivalence import compare
+from fwtrans.semantics.equivalence import compare, equal_share, together
 from fwtrans.semantics.outcome import Comparison, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.rule import Step
     from fwtrans.ir.ruleset import Ruleset, Table
     from fwtrans.semantics.bridged.reading import Intended, Reading
     from fwtrans.semantics.bridged.topology import GuestPort
+    from fwtrans.semantics.equivalence import Share
     from fwtrans.semantics.path import Path
     from fwtrans.source import Origin
 
@@ -76,6 +78,8 @@ _IPTABLES_NAMES = {
 _UNBORN = ((known.CT_MARK, (1 << known.CT_MARK.width) - 1),)
 _OF_THE_HOST = frozenset({Hook.PREROUTING, Hook.INPUT, Hook.OUTPUT})
 _OF_BRIDGES = frozenset({Hook.PREROUTING, Hook.FORWARD, Hook.POSTROUTING})
+# Fewer paths are proved before another process has begun.
+_MANY_PATHS = 50
 # Before every chain that a host can have.
 _FIRST = -(1 << 31)
 
@@ -85,7 +89,7 @@ class Setting:
     """The host: its guests, their hardware addresses by port, and the broadcast addresses of its networks.
 
     `own` says that the new rules were made by fwtrans, which drops on purpose where nobody can answer. Of anybody else's rules
-    a REJECT towards a guest that is a drop is a difference like any other.
+    a REJECT towards a guest that is a drop is a difference like any other. `processes` says how many may work side by side.
     """
 
     guests: Sequence[GuestPort]
@@ -93,6 +97,7 @@ class Setting:
     broadcasts: tuple[int, ...] = ()
     limits: Limits = field(default_factory=Limits)
     own: bool = True
+    processes: int = 1
 
 
 class _Bits(NamedTuple):
@@ -100,6 +105,9 @@ class _Bits(NamedTuple):
 
     carried: int
     unread: int
+
+
+_Local = tuple[Comparison, "tuple[Intended, ...]"]
 
 
 class BridgedComparison(NamedTuple):
@@ -119,15 +127,23 @@ def compare_bridged(old: Ruleset, new: Ruleset, setting: Setting) -> BridgedComp
     unread = carried & ~_used(new)
     names = names_of(before, new)
     answered, told = _answered(before, new, setting)
-    paths = [
+    first = [
         *_looking_away(out_paths(setting.guests), unread),
         *_looking_away(middle_paths(names, setting.guests), unread, answers=not setting.own),
+    ]
+    second = [
         *_looking_away(in_paths(setting.guests), carried, answers=not setting.own),
         *_looking_away(answered_paths(answered, setting.hardware), carried, _UNBORN),
     ]
-    parts = [compare(before, new, limits=setting.limits, paths=paths)] if paths else []
-    local, closed = _local(old, new, list(local_paths(old, new, names)), _Bits(carried, unread), setting)
-    parts.append(local)
+
+    def locally() -> _Local:
+        return _local(old, new, list(local_paths(old, new, names)), _Bits(carried, unread), setting)
+
+    found = _side_by_side(before, new, (first, second), locally, setting)
+    bridged, (local, closed) = found or (None, locally())
+    if bridged is None and (first or second):
+        bridged = compare(before, new, limits=setting.limits, paths=[*first, *second])
+    parts = [part for part in (bridged, local) if part is not None]
     assumptions = [_SAME_STATE, *reading.assumptions]
     if answered:
         assumptions.append(_TO_ITS_GUEST)
@@ -135,6 +151,30 @@ def compare_bridged(old: Ruleset, new: Ruleset, setting: Setting) -> BridgedComp
         assumptions.append(_UNREAD.format(mask=carried))
     intended = (*ALWAYS, *_limits_once(before), *_limits_apart(before), *reading.intended, *told, *closed)
     return BridgedComparison(_joined(parts, assumptions), intended)
+
+
+def _side_by_side(
+    old: Ruleset, new: Ruleset, paths: tuple[list[Path], list[Path]], locally: Callable[[], _Local], setting: Setting
+) -> tuple[Comparison, _Local] | None:
+    """Return the proof, found by two processes; None where one has to do, or looks for packets that show what differs."""
+    ways = [*paths[0], *paths[1]]
+    if setting.processes == 1 or len(ways) < _MANY_PATHS:
+        return None
+    cut = len(paths[0])
+
+    def second_half(_: object) -> tuple[Share | None, _Local | None]:
+        share = equal_share(old, new, setting.limits, ways, slice(cut, None))
+        local = locally() if share is not None else None
+        # packets that show a difference, and rules that a closed leak has, are not short to tell
+        return share, local if local is not None and local[0].equal and not local[1] else None
+
+    with Worker(second_half) as worker:
+        mine = equal_share(old, new, setting.limits, ways, slice(cut))
+        theirs = worker.result() if mine is not None else None
+    if mine is None or theirs is None:
+        return None
+    bridged = together((mine, theirs[0]), setting.limits)
+    return None if bridged is None else (bridged, theirs[1] or locally())
 
 
 def _without_firewall_bridges(reading: Reading, old: Ruleset, new: Ruleset, setting: Setting) -> BridgedComparison:
