@@ -5,22 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from fwtrans.ir.fields import FieldKind
-from fwtrans.ir.intervals import IntervalSet
-from fwtrans.ir.match import FieldTest
-from fwtrans.ir.names import NamePattern, NameSet
 from fwtrans.ir.pprint import print_rule
 from fwtrans.ir.verdict import Goto, Jump
 from fwtrans.report.review.model import plain
+from fwtrans.report.review.moves import elements_without, moved_values, moves_of
 from fwtrans.report.review.words import set_words, values_words
 from fwtrans.semantics.bridged.topology import guest_port
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
-    from fwtrans.ir.fields import Field
-    from fwtrans.ir.match import ValueSet
-    from fwtrans.ir.rule import Rule
     from fwtrans.semantics.changes import RuleChange, SetChange, Sited
     from fwtrans.semantics.regions import Regions
     from fwtrans.source import Origin
@@ -29,9 +23,14 @@ _COUNTERS = re.compile(r"^\[\d+:\d+\] ")
 
 
 class Causes:
-    """Which changed rules have one cause: one line of the input, one set, one address that became another, one guest."""
+    """Which changed rules have one cause: one line of the input, one set, one address that became another, one guest.
+
+    An alias stands in rules and in sets, so what became another address there is one cause with what became it here.
+    """
 
     def __init__(self, found: Regions) -> None:
+        self._moves = moves_of(found.changes)
+        self._sets = {item.name: item for item in found.changes.sets}
         self._became: dict[tuple[str, str], str] = {}
         self._leads: dict[tuple[str, str], list[RuleChange]] = {}
         for change in found.changes.rules:
@@ -48,7 +47,10 @@ class Causes:
             return ("unknown",)
         change = self._behind(change)
         if change.sets:
-            return ("set", set_words(change.sets[0]))
+            move = next(
+                (move for move in self._moves if all(move.is_behind(self._sets[name]) for name in change.sets)), None
+            )
+            return ("set", set_words(change.sets[0])) if move is None else ("value", *move.words)
         guest = guest_port(change.sited.chain.name.partition("-")[0])
         if change.whole:
             return ("guest", guest.vmid if guest is not None else change.sited.chain.name, change.new is not None)
@@ -126,34 +128,6 @@ def _location(sited: Sited) -> str:
     return origin.location if origin is not None and not origin.source.name.startswith("pve-firewall:") else ""
 
 
-def moved_values(change: RuleChange) -> tuple[str, str] | None:
-    """Return the addresses that became others, where that is all that has changed in a rule."""
-    field = only_other(change)
-    if field is None or field.kind not in {FieldKind.IPV4, FieldKind.IPV6, FieldKind.MAC}:
-        return None
-    shown = []
-    for sited in (change.old, change.new):
-        values = next(v for f, v in tests_of(sited.rule if sited else None).items() if f is field)
-        shown.append(values_words(field, values).removeprefix("anything but "))
-    return shown[0], shown[1]
-
-
-def tests_of(rule: Rule | None) -> dict[Field, ValueSet]:
-    """Return the values that a rule asks for, by field."""
-    return {step.field: step.values for step in rule.steps if isinstance(step, FieldTest)} if rule is not None else {}
-
-
-def only_other(change: RuleChange) -> Field | None:
-    """Return the one field of which two rules ask for other values, where nothing else is different."""
-    old, new = (sited.rule if sited is not None else None for sited in (change.old, change.new))
-    if old is None or new is None or old.verdict != new.verdict:
-        return None
-    before, after = tests_of(old), tests_of(new)
-    others = [field for field in before if field in after and before[field] != after[field]]
-    rest = [[step for step in rule.steps if not isinstance(step, FieldTest)] for rule in (old, new)]
-    return others[0] if before.keys() == after.keys() and len(others) == 1 and rest[0] == rest[1] else None
-
-
 def set_change_words(found: Sequence[SetChange]) -> str:
     """Return the elements that came and went."""
     parts: list[str] = []
@@ -168,24 +142,3 @@ def set_change_words(found: Sequence[SetChange]) -> str:
             if values is not None:
                 parts.append(f"{sign}{values_words(field, values)}")
     return ", ".join(dict.fromkeys(parts)) or "other properties"
-
-
-def elements_without(field: Field, one: object, other: object) -> ValueSet | None:
-    """Return the values that one set has and another has not, None where there are none."""
-    mine, theirs = _elements(field, one), _elements(field, other)
-    if isinstance(mine, IntervalSet) and isinstance(theirs, IntervalSet):
-        left = mine.difference(theirs)
-        return None if left.is_empty else left
-    if isinstance(mine, NameSet) and isinstance(theirs, NameSet):
-        names = mine.difference(theirs)
-        return None if names.is_empty else names
-    return None
-
-
-def _elements(field: Field, item: object) -> ValueSet | None:
-    parts = [element.key[0] for element in getattr(item, "elements", ()) if len(element.key) == 1]
-    if field.kind is FieldKind.NAME:
-        return NameSet.of(part for part in parts if isinstance(part, NamePattern))
-    if field.kind is FieldKind.BITS:
-        return None
-    return IntervalSet.of(field.width, (part for part in parts if not isinstance(part, NamePattern)))

@@ -12,11 +12,12 @@ from fwtrans.ir.pprint import print_rule, print_values
 from fwtrans.ir.rule import Rule, is_pure
 from fwtrans.ir.verdict import Dispatch, Goto, Jump
 from fwtrans.report.packets import packet_text, packet_values
-from fwtrans.report.review.causes import Causes, elements_without, only_other, origin_of, rule_text, tests_of
+from fwtrans.report.review.causes import Causes, origin_of, rule_text
 from fwtrans.report.review.model import Category, Cut, Entry, RuleText, Step, Witness, counted, listed, plain
+from fwtrans.report.review.moves import elements_without, only_other, tests_of
 from fwtrans.report.review.words import REST, rule_words, size_words
 from fwtrans.semantics.bridged.topology import guest_port
-from fwtrans.semantics.changes import matters
+from fwtrans.semantics.changes import Nature, matters
 from fwtrans.semantics.outcome import DifferenceKind
 
 if TYPE_CHECKING:
@@ -62,6 +63,13 @@ def category_of(kind: DifferenceKind, subject: str, *, passed: bool, passes: boo
     return Category.ALLOWED if passes else Category.DENIED if passed else Category.ANSWERED
 
 
+def _category(region: Region) -> Category:
+    """Return what a region is; the limit of a rule that does nothing but log limits its lines in the log, not packets."""
+    if region.kind is DifferenceKind.STATEFUL and region.change is not None and region.change.nature is Nature.LOGS:
+        return Category.LOGGED
+    return category_of(region.kind, region.subject, passed=region.passed_before, passes=region.passes_now)
+
+
 class _Line(NamedTuple):
     """A region's part on the way to an entry."""
 
@@ -78,9 +86,7 @@ def entries_of(found: Regions) -> tuple[Entry, ...]:
     lines = [
         _Line(causes.of(region.change), region, part, category)
         for region in found.regions
-        for category in (
-            category_of(region.kind, region.subject, passed=region.passed_before, passes=region.passes_now),
-        )
+        for category in (_category(region),)
         for part in region.parts
     ]
     by_cause: dict[tuple[Hashable, Hashable, str], list[_Line]] = {}
@@ -263,8 +269,8 @@ def _what(line: _Line, alike: Sequence[_Line], sets: Mapping[str, SetChange]) ->
             return f"packets such as {packet_text(line.part.packet)}"
         rule, narrowed = _hull(parts), {}
     words = rule_words(rule, narrowed)
-    if line.category is Category.LOGGED:
-        words = f"{words}: {_logs(alike, change)}"
+    if line.category is Category.LOGGED and (logs := _logs(alike, change)):
+        words = f"{words}: {logs}"
     if line.category is Category.MARKED:
         words = f"{words}: {line.region.subject}"
     asks_state = any(isinstance(step, FieldTest) and step.field is CT_STATE for step in rule.steps)
@@ -337,7 +343,9 @@ def _of_guest(line: _Line) -> str:
 
 
 def _logs(alike: Sequence[_Line], change: RuleChange) -> str:
-    told = [line.region.subject for line in alike if line.region.change is change]
+    told = [
+        line.region.subject for line in alike if line.region.change is change and line.region.kind is DifferenceKind.LOG
+    ]
     subjects = list(dict.fromkeys(f"`{plain(text)}`" for text in told))
     return listed(subjects)
 

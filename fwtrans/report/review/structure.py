@@ -9,6 +9,7 @@ from fwtrans.ir.names import NamePattern
 from fwtrans.ir.pprint import print_rule, print_values
 from fwtrans.report.review.causes import rule_text
 from fwtrans.report.review.model import StructureItem, counted, plain
+from fwtrans.report.review.moves import moved_values
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -100,7 +101,11 @@ def _rule_item(change: RuleChange) -> StructureItem:
     locations = tuple(dict.fromkeys(text for sited in sides if sited is not None and (text := _location(sited))))
     old, new = (_text(sited) if sited is not None else "" for sited in sides)
     if old == new and not change.moved:  # the line says the same, and means something else
-        old, new = (plain(print_rule(sited.rule)) if sited is not None and sited.rule else "" for sited in sides)
+        ends = moved_values(change)
+        if ends is not None:  # an alias became another address
+            old, new = (f"{text} ({end})" for text, end in zip((old, new), ends, strict=True))
+        else:
+            old, new = (plain(print_rule(sited.rule)) if sited is not None and sited.rule else "" for sited in sides)
     return StructureItem(
         "rule", action, f"{change.sited.spot.table} {change.sited.chain.name}",
         (old,) if old and not change.moved else (), (new or old,) if new or change.moved else (), locations,
