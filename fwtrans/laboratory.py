@@ -10,6 +10,7 @@ import base64
 import shlex
 from collections import Counter
 from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.diagnostics import Diagnostic
@@ -20,7 +21,7 @@ from fwtrans.lab.derive import DEFAULT_BUDGET, Derived, derive, interfaces_of
 from fwtrans.lab.intended import intended
 from fwtrans.lab.judge import Difference, LabFailed, Question, Side, compare, judge_all, lasting
 from fwtrans.lab.kernels import NoKernel, choice, named
-from fwtrans.lab.on_bridges import OnBridges, is_about_bridge_ports, topology_of
+from fwtrans.lab.on_bridges import OnBridges, is_about_bridge_ports, of_all_pairs, topology_of
 from fwtrans.lab.realise import realise
 from fwtrans.lab.sides import Variant, side_of
 from fwtrans.lab.topology import HOST, PveTopology, RouterTopology
@@ -46,6 +47,8 @@ class LabSettings:
     variant: Variant = Variant.LEGACY
     seed: int = 0
     seconds: int = 600
+    all_pairs: bool = False
+    """Whether any two endpoints of a host with bridges get a packet, beyond the budget."""
 
 
 class Disagreement(NamedTuple):
@@ -118,6 +121,8 @@ def compare_in_lab(
         before.ruleset, after.ruleset, budget=settings.budget, seed=settings.seed,
         realised=OnBridges(forms[0].old).realise if isinstance(forms[0].old, PveTopology) else realise,
     )  # fmt: skip
+    if settings.all_pairs and isinstance(forms[0].old, PveTopology):
+        derived += of_all_pairs(forms[0].old, derived, Random(settings.seed))  # noqa: S311 -- the same in every run
     asking = _Asking(loaded, derived, chosen.kernel, settings, told)
     try:
         answers = asking.ask(forms)

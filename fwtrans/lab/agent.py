@@ -80,6 +80,8 @@ class Agent:
         self.asked: dict[tuple[str, str], int] = {}
         self.speaker.hold_ports([(talk.probe, talk.ends) for talk in self.talks])
         self.router = router
+        self.present: frozenset[int] = frozenset()
+        """The talks that the routes lead to now."""
         self.batches = [Ways(tuple(range(len(probes))), {})] if router is None else list(batches(self._journeys()))
         self._listen()
 
@@ -116,6 +118,7 @@ class Agent:
 
     def _run(self, batch: Ways, *, loaded: bool) -> None:
         members = [(index, self.talks[index]) for index in batch.journeys]
+        self.present = frozenset(batch.journeys)
         longest = max(len(talk.probe.follow) + 1 if loaded else talk.probe.settled for _, talk in members)
         if self.router is not None and longest:
             self.router.lead(batch.ways)
@@ -194,6 +197,8 @@ class Agent:
         if notes is None:
             return
         index, of_step = step_of(heard.number)
+        if heard.kind == "tcp-syn-ack" and index not in self.present:
+            return  # the host sends an answer again, and what leads its packets now belongs to others
         talk = self.talks[index]
         step = len(talk.notes) - 1
         if step != of_step:

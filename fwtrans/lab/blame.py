@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from fwtrans.ir.ruleset import Ruleset
 
 _NEW, _ESTABLISHED, _RELATED = 3, 1, 2
+_UNICAST, _LOCAL, _MULTICAST = 1, 2, 5
+"""Types of addresses, as the kernel numbers them (RTN_)."""
 _PROTOCOLS = {Kind.TCP: TCP, Kind.UDP: UDP, Kind.SCTP: 132}
 
 
 def deciding_rule(ruleset: Ruleset, probe: Probe) -> str:
     """Return where the rule stands that ends the packet's way, or the last that let it pass."""
     family = Family.IP6 if ":" in probe.source_address else Family.IP
-    values = packet_of(probe)
+    values = {**packet_of(probe), **_address_types(probe)}
     said = "no rule"
     for hook in _hooks(probe):
         values = {**values, **_interfaces(probe, hook)}
@@ -57,6 +59,18 @@ def _interfaces(probe: Probe, hook: Hook) -> dict[Field, int | str]:
     comes = "" if hook in {Hook.OUTPUT, Hook.POSTROUTING} else probe.source
     goes = probe.target if hook in {Hook.FORWARD, Hook.OUTPUT, Hook.POSTROUTING} else ""
     return {known.IIFNAME: comes, known.OIFNAME: goes}
+
+
+def _address_types(probe: Probe) -> dict[Field, int | str]:
+    """Return what the routing tables say of the addresses: the host's own, a group, or another's."""
+    found: dict[Field, int | str] = {}
+    for side, address, end in (
+        ("saddr", probe.source_address, probe.source),
+        ("daddr", probe.target_address, probe.target),
+    ):
+        kind = _MULTICAST if address and ip_address(address).is_multicast else _LOCAL if end == HOST else _UNICAST
+        found |= {known.fib((side, *more), "type"): kind for more in ((), ("iif",), ("oif",))}
+    return found
 
 
 def packet_of(probe: Probe) -> dict[Field, int | str]:

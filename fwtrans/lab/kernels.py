@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 SETTING = "FWTRANS_LAB_UML"
+AUTO = "auto"
+NAMED = (AUTO, "running", "uml")
+"""What a person may call a kernel; anything else is the path of a launcher, with a slash in it."""
 NO_STATUS = 125
 _PREFIX = "fwtrans-lab-"
 _GRACE = 8.0
@@ -141,9 +144,10 @@ def named(wanted: str, environment: Mapping[str, str] = os.environ) -> tuple[Ker
         return (Kernel(f"the kernel of {wanted}", (wanted,), ("-t",)),)
     found = tuple(candidates(environment))
     return {
+        AUTO: found,
         "running": tuple(kernel for kernel in found if not kernel.timed),
         "uml": tuple(kernel for kernel in found if kernel.timed),
-    }.get(wanted, found)
+    }[wanted]
 
 
 def choice(needed: str, kernels: Sequence[Kernel], environment: Mapping[str, str] = os.environ) -> Choice:

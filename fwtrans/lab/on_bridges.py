@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fwtrans.ir import fields as known
 from fwtrans.ir.fields import Family
 from fwtrans.ir.ruleset import Hook
+from fwtrans.lab.derive import Derived
 from fwtrans.lab.frames import ARP, IPV4, IPV6
 from fwtrans.lab.probe import Kind, Probe
 from fwtrans.lab.realise import between
@@ -17,7 +18,7 @@ from fwtrans.optimizer.bridged.hardware import hardware_addresses
 from fwtrans.semantics.bridged.topology import asks_for_ports, guest_ports
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from random import Random
 
     from fwtrans.ir.fields import Field
@@ -72,6 +73,31 @@ def topology_of(old: Ruleset, new: Ruleset, host: Host, *, with_firewall_bridges
 
 def _mac(number: int) -> str:
     return ":".join(f"{number >> shift & 255:02x}" for shift in range(40, -1, -8))
+
+
+def of_all_pairs(topology: PveTopology, derived: Sequence[Derived], source: Random) -> list[Derived]:
+    """Return a packet for every two endpoints that have none yet: one that a rule is about, with their own addresses."""
+    names = [HOST, *(name for name, *_ in topology.endpoints())]
+    taken = {(item.probe.source, item.probe.target) for item in derived}
+    samples = [item for item in derived if item.probe.kind in _OF_PAIRS and not item.probe.fragment]
+    missing = [(here, there) for here in names for there in names if here != there and (here, there) not in taken]
+    return [
+        Derived(_of_pair(pair, sample.probe, str(number), source), sample.aim)
+        for number, pair in enumerate(missing, start=len(derived) + 1)
+        for sample in samples and [source.choice(samples)]
+    ]
+
+
+_OF_PAIRS = {Kind.TCP, Kind.UDP, Kind.ECHO, Kind.ICMP}
+
+
+def _of_pair(pair: tuple[str, str], sample: Probe, name: str, source: Random) -> Probe:
+    sport = source.randrange(1024, 65536) if sample.sport >= 1024 else sample.sport
+    return replace(
+        sample, id=name, source=pair[0], target=pair[1], sport=sport, source_address="", target_address="", source_mac="",
+        target_mac="", ipv6=sample.ipv6 or ":" in sample.source_address + sample.target_address, settled=0,
+        flags=2 if sample.kind is Kind.TCP else sample.flags,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -326,6 +326,22 @@ def is_at_work(marker: str, begun: str) -> set[str]:
     return namespaces_of(processes) or ({"net: in another kernel"} if begun != "lab.agent" else set())
 
 
+def test_a_kernel_that_nobody_knows_is_a_mistake_of_the_caller(small: str) -> None:
+    done = run(small, small, "--kernel", "fast")
+    assert done.returncode == 2
+    assert "auto, running, uml" in done.stderr
+
+
+def test_the_rule_that_translates_for_the_host_is_named(tmp_path: Path) -> None:
+    (tmp_path / "iptables-save").write_text(
+        "*nat\n:PREROUTING ACCEPT [0:0]\n"
+        "-A PREROUTING -p tcp -m addrtype --dst-type LOCAL -m tcp --dport 8080 -j DNAT --to-destination 172.18.0.2:80\n"
+        "COMMIT\n*filter\n:FORWARD DROP [0:0]\n-A FORWARD -i lan0 -j ACCEPT\nCOMMIT\n"
+    )
+    found = envelope(str(tmp_path / "iptables-save"), nft(tmp_path, "table ip t { }\n"), "--budget", "60")["result"]
+    assert "iptables-save:3" in {Path(item["old"]["rule"]).name for item in found["differences"]}
+
+
 def test_other_kernels_are_set_by_a_variable(small: str) -> None:
     done = run(small, small, "--kernel", "uml", environment={SETTING: ""})
     assert done.returncode == 3

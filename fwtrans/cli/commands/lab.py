@@ -29,6 +29,9 @@ def lab(
     new: Annotated[str, typer.Argument(help="The same, of any kind", show_default=False)],
     *,
     budget: Annotated[int, typer.Option(min=1, help="Send at most so many packets")] = 1000,
+    all_pairs: Annotated[
+        bool, typer.Option("--all-pairs", help="Between any two endpoints of a host with bridges, send one more")
+    ] = False,
     kernel: Annotated[
         str, typer.Option(help="auto, running, uml (the launcher set by FWTRANS_LAB_UML), or a launcher's path")
     ] = "auto",
@@ -48,13 +51,21 @@ def lab(
     """
     from fwtrans.cli.inputs import FileAccess, read_paths
     from fwtrans.diagnostics import DiagnosticSink
+    from fwtrans.lab.kernels import NAMED
     from fwtrans.lab.sides import Variant
     from fwtrans.laboratory import LabSettings, compare_in_lab
     from fwtrans.report.laboratory import lab_text, lab_value
 
+    if "/" not in kernel and kernel not in NAMED:
+        message = (
+            f"there is no kernel `{kernel}`; there are {', '.join(NAMED)}, and launchers by their path (./{kernel})"
+        )
+        raise typer.BadParameter(message, param_hint="--kernel")
     sink = DiagnosticSink()
     before, after = read_paths([old], sink), read_paths([new], sink)
-    settings = LabSettings(budget=budget, kernel=kernel, variant=Variant(iptables.value), seed=seed, seconds=timeout)
+    settings = LabSettings(
+        budget=budget, kernel=kernel, variant=Variant(iptables.value), seed=seed, seconds=timeout, all_pairs=all_pairs
+    )
     # as an interrupt does, it ends the kernel's processes with this one; a shell's background job ignores interrupts
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _progress() as told:
