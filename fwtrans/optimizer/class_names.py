@@ -8,6 +8,7 @@ names of all chains as they are.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -19,13 +20,15 @@ from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.verdict import Dispatch, Goto, Jump
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
 
     from fwtrans.ir.rule import Step
     from fwtrans.ir.ruleset import Chain
     from fwtrans.ir.sets import NamedMap, NamedSet
 
 _DIGITS = 6
+_HASH = re.compile(rf"-[0-9a-f]{{{_DIGITS}}}(?=-|$)")
+_COPY = re.compile(r"-[0-9]+$")
 _OWN_TO_A_RULE = "__"  # begins the names that the reader of nft gives to sets written inside a rule
 
 
@@ -34,11 +37,13 @@ def content_hash(lines: Iterable[str]) -> str:
     return sha256("\n".join(lines).encode(errors="surrogatepass")).hexdigest()[:_DIGITS]
 
 
-def class_name(members: Iterable[tuple[str, str]], digest: str) -> str:
-    """Return a name for the class of some chains and their ports: what their names say besides the port, and the hash."""
-    found = {chain.replace(port, "class") if port and port in chain else "class" for chain, port in members}
-    word = found.pop() if len(found) == 1 else "class"
-    return f"{word}-{digest}"
+def class_name(chains: Iterable[str], ports: Container[str], digest: str) -> str:
+    """Return a name for the class of some chains: what their names say besides the port, and the hash."""
+    found = {
+        "-".join("class" if word in ports else word for word in _COPY.sub("", _HASH.sub("", chain)).split("-"))
+        for chain in chains
+    }
+    return f"{found.pop() if len(found) == 1 else 'class'}-{digest}"
 
 
 class Texts:

@@ -10,6 +10,7 @@ differs (a TCP port, a protocol, a verdict) makes another shape.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,6 +19,7 @@ from fwtrans.ir.effect import Assign, Log
 from fwtrans.ir.fields import CT_MARK, MARK, FieldKind
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import AnyOf, FieldTest, KeyPart, MemberTest
+from fwtrans.ir.names import NamePattern
 from fwtrans.ir.sets import Element
 from fwtrans.ir.stateful import Limit, Quota, StatefulTest
 from fwtrans.ir.walk import set_names
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from fwtrans.ir.sets import NamedSet
     from fwtrans.ir.verdict import Verdict
 
+_WORDS = re.compile(r"[A-Za-z0-9_.]+")
 _ADDRESSES = {FieldKind.MAC, FieldKind.IPV4, FieldKind.IPV6}
 # nft's keys have 64 bytes; each part takes a multiple of four, an interface's name 16.
 _KEY_BYTES, _NAME_BYTES = 64, 16
@@ -68,6 +71,7 @@ class Sets:
 
     def __init__(self, table: Table, context_of: Mapping[str, object]) -> None:
         self._sets = {item.name: item for item in table.sets}
+        self._ports = frozenset(port.text for port in context_of.values() if isinstance(port, NamePattern))
         self._contents: dict[object, str] = {}
         self._users: dict[str, set[object]] = {}
         self._plain = {name: tuple(sorted(item.elements)) for name, item in self._sets.items() if _is_plain(item)}
@@ -92,9 +96,18 @@ class Sets:
         users = self._users.get(name, set())
         return len(users) == 1 and None not in users
 
+    def names_port(self, text: str) -> bool:
+        """Tell whether a log's prefix names a port, so that no other port has the same."""
+        return not self._ports.isdisjoint(words_of(text))
+
     def plain(self, name: str) -> tuple[Element, ...] | None:
         """Return the elements of a set that may become part of another one."""
         return self._plain.get(name)
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a log's prefix or a chain's name."""
+    return _WORDS.findall(text)
 
 
 def _is_plain(item: NamedSet) -> bool:
@@ -128,7 +141,7 @@ def _part_step(step: Step, sets: Sets) -> tuple[Hashable, tuple[Constant, ...]]:
     if isinstance(step, StatefulTest) and not step.key and isinstance(step.object.kind, (Limit, Quota)):
         return ("bucket", type(step.object.kind)), (Constant(ConstantKind.BUCKET, step, step, own=False),)
     if isinstance(step, Log):
-        return replace(step, prefix=""), (Constant(ConstantKind.LOG, step, step, own=False),)
+        return replace(step, prefix=""), (Constant(ConstantKind.LOG, step, step, own=sets.names_port(step.prefix)),)
     return step, ()
 
 

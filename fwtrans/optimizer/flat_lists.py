@@ -16,7 +16,7 @@ from fwtrans.ir.effect import Log
 from fwtrans.ir.match import AnyOf, FieldTest
 from fwtrans.ir.rule import Rule, is_pure
 from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump, Return
-from fwtrans.ir.walk import fields_read
+from fwtrans.ir.walk import fields_read, targets_of
 from fwtrans.optimizer.clauses import Clauses, met, touches
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class FlatLists:
     _known: dict[str, tuple[Rule, ...]] = field(default_factory=dict)
     _rules: dict[str, tuple[Rule, ...]] = field(default_factory=dict)
     _returning: dict[str, bool] = field(default_factory=dict)
+    _to_logs: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """Take in what the table holds under names."""
@@ -47,6 +48,8 @@ class FlatLists:
         self._returning = {
             item.name: any(map(self._comes_back, (e.value for e in item.elements))) for item in self.table.maps
         }
+        logs = {name for name, rules in self._rules.items() if rules and all(map(_only_logs, rules))}
+        self._to_logs = {item.name for item in self.table.maps if (led_to := set(targets_of(item))) and led_to <= logs}
 
     def of(self, name: str) -> tuple[Rule, ...]:
         """Return the chain's rules with those of the chains that it calls in their places."""
@@ -64,7 +67,7 @@ class FlatLists:
             return (rule,)
         if isinstance(verdict, Goto) and verdict.chain not in self.ending:
             return (rule,)
-        if verdict.chain in self.ending and _logs_all(self._rules[verdict.chain]):
+        if verdict.chain in self.ending and self._logs_all(self._rules[verdict.chain]):
             return (rule,)
         written = self.clauses.chain_writes(verdict.chain)
         if any(touches(asked, written) for asked in fields_read(replace(rule, verdict=None))):
@@ -81,6 +84,15 @@ class FlatLists:
                 origins = tuple(dict.fromkeys((*rule.origins, *item.origins)))
                 found.append(replace(item, steps=steps, origins=origins))
         return tuple(found)
+
+    def _logs_all(self, rules: Sequence[Rule]) -> bool:
+        """Tell whether a chain begins with a log for all packets, or the way to it: such stand off the way of others."""
+        if not rules or any(map(is_pure, rules[0].steps)):
+            return False
+        first = rules[0]
+        if isinstance(first.verdict, Dispatch) and not first.steps:
+            return first.verdict.map_name in self._to_logs
+        return any(isinstance(step, Log) for step in first.steps)
 
     def _leaves(self, rule: Rule) -> bool:
         """Tell whether the rule would lead elsewhere from the caller's list than from its own chain."""
@@ -122,11 +134,8 @@ class FlatLists:
         return tuple(found)
 
 
-def _logs_all(rules: Sequence[Rule]) -> bool:
-    """Tell whether the chain begins with a log for all packets: such stand off the way of others."""
-    return (
-        bool(rules) and any(isinstance(step, Log) for step in rules[0].steps) and not any(map(is_pure, rules[0].steps))
-    )
+def _only_logs(rule: Rule) -> bool:
+    return any(isinstance(step, Log) for step in rule.steps)
 
 
 def both(first: tuple[Step, ...], second: tuple[Step, ...]) -> tuple[Step, ...] | None:

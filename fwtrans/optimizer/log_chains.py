@@ -1,44 +1,55 @@
-"""What a rule does from its log on, in a chain of the port, off the way of all other packets.
+"""What a rule logs, in a chain of the port, off the way of all other packets.
 
 Before, in two ports' chains:        tcp dport 25 limit rate 1/second log prefix ":101:6:tap101i0-OUT: DROP: " group 0
                                      tcp dport 25 drop
-After, in the class of both:         tcp dport 25 iifname vmap @iif-log
-and for each port:                   chain tap101i0-OUT-log-1 { limit rate 1/second log prefix ":101:..." group 0; drop; }
+After, in the class of both:         tcp dport 25 goto OUT-v4-log-DROP-drop
+and for both:                        chain OUT-v4-log-DROP-drop { iifname vmap @OUT-v4-log-DROP; drop; }
+and for each port:                   chain tap101i0-OUT-v4-log-DROP { limit rate 1/second log prefix ":101:..." group 0; }
 
 A log's prefix is a constant of its rule: nftables has no map for it. So the log stays one for each prefix, reached by a map
-from the port. Where the next rule asks the same and has a verdict, it moves along: one look-up for both. If it ends the
-packet's way in the chain, the way to the log is a goto. If it calls another chain, the way is a jump and the call becomes a
-goto, which comes back to the same place. A log alone is jumped to, and the next rule follows, whether it logged or not.
+from the port, and its chain holds nothing else: what is done to the packet then is the same for all ports. Where the next
+rule asks the same and has a verdict, it moves along, so that other packets pass one rule instead of two. Without tests
+there is nobody to spare, and the look-up stands where the log stood.
+
+Names come from what the prefix and the chain say besides the port, and never from the order of ports or rules.
 
 It declines where the rule itself returns or goes elsewhere: what falls out of a jump would come back to the wrong place.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir.effect import Count, Log
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.verdict import TERMINAL, Goto, Jump, Return
+from fwtrans.optimizer.constants import words_of
+from fwtrans.optimizer.dead import always_goes_on
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from fwtrans.ir.rule import Rule, Step
+
+_LONGEST = 40
+# A map's name says already which way packets go.
+_DIRECTIONS = frozenset({"IN", "OUT"})
+_SAYS_NOTHING = re.compile(r"class|[0-9]+|(?=.*[0-9])[0-9a-f]{6,10}")
 
 
 class LogPlace(NamedTuple):
     """The place in a chain of rules from which on ports go their own ways.
 
-    `start` is the first step that moves, and `with_next` tells whether the next rule moves along. `comes_back` tells
-    whether a packet may go on with the rule behind them.
+    `start` is the first step that moves, and `with_next` tells whether the next rule's verdict is for the same packets.
+    `verdict_stays` tells whether the rule's own verdict is for all packets that were logged, whatever their port is.
     """
 
     rule: int
     start: int
     with_next: bool
-    comes_back: bool
+    verdict_stays: bool
 
 
 def can_move(rule: Rule) -> bool:
@@ -61,8 +72,8 @@ def log_place(members: Sequence[Sequence[Rule]], rule: int, logs: int) -> LogPla
     """Return the place for the rule of that number, whose step `logs` differs between members."""
     start = min(first_own_step(rules[rule].steps, logs) for rules in members)
     with_next = all(_next_moves(rules, rule, start) for rules in members)
-    comes_back = not with_next or isinstance(members[0][rule + 1].verdict, Jump)
-    return LogPlace(rule, start, with_next, comes_back)
+    stays = all(all(map(always_goes_on, rules[rule].steps[start:])) for rules in members)
+    return LogPlace(rule, start, with_next, stays)
 
 
 def _next_moves(rules: Sequence[Rule], number: int, start: int) -> bool:
@@ -78,3 +89,15 @@ def _next_moves(rules: Sequence[Rule], number: int, start: int) -> bool:
         and all(is_pure(step) for step in asked)
         and all(isinstance(step, (StatefulTest, Log, Count)) or is_pure(step) for step in rest)
     )
+
+
+def log_kind(prefix: str, ports: Container[str]) -> str:
+    """Return what a prefix says besides the port and numbers: ":101:6:tap101i0-IN: policy DROP: " is a policy-DROP."""
+    found = [word for word in words_of(prefix) if word not in ports and not word.isdigit() and word not in _DIRECTIONS]
+    return "-".join(["log", *found])[:_LONGEST]
+
+
+def chain_words(name: str, ports: Container[str]) -> str:
+    """Return what a chain's name says besides the port, numbers and hashes."""
+    words = [word for word in name.split("-") if word not in ports and not _SAYS_NOTHING.fullmatch(word)]
+    return "-".join(words)[:_LONGEST]

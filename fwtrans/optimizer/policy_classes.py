@@ -26,10 +26,12 @@ the chain says (class_names.py), so that one more guest renames nothing.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from fwtrans.ir.effect import Assign, AssignFromMap
+from fwtrans.ir.effect import Assign, AssignFromMap, Log
+from fwtrans.ir.fields import ETHER_DADDR
 from fwtrans.ir.match import FieldTest, KeyPart, MemberTest, OpaqueTest
 from fwtrans.ir.names import NamePattern
 from fwtrans.ir.rule import Rule
@@ -39,14 +41,14 @@ from fwtrans.ir.verdict import Dispatch, Goto, Jump
 from fwtrans.ir.walk import chain_targets, map_names, set_names, targets_of
 from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.class_names import Texts, class_name, content_hash
-from fwtrans.optimizer.constants import ConstantKind, Sets, membership, part_rule, refill
-from fwtrans.optimizer.log_chains import LogPlace, log_place
+from fwtrans.optimizer.constants import ConstantKind, Sets, membership, part_rule, refill, words_of
+from fwtrans.optimizer.log_chains import LogPlace, can_move, chain_words, log_kind, log_place
 from fwtrans.optimizer.policy_members import Member, classes_of
 from fwtrans.optimizer.port_context import Context, ask_ports, port_contexts
-from fwtrans.optimizer.port_slots import PortSlots
+from fwtrans.optimizer.port_slots import PortSlots, side_of
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Sequence
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.rule import Step
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from fwtrans.ir.verdict import Verdict
     from fwtrans.optimizer.constants import Constant
     from fwtrans.optimizer.port_slots import Elements
+    from fwtrans.source import Origin
 
 
 def share_policies(table: Table) -> Table:
@@ -96,6 +99,7 @@ class _Sharing:
     def __init__(self, table: Table) -> None:
         self._table = table
         self._contexts = port_contexts(table)
+        self._ports = {context.name for context in self._contexts.values() if context.name}
         ports = {name: context.port for name, context in self._contexts.items()}
         self._sets = Sets(table, ports)
         self._chains = {chain.name: chain for chain in table.chains}
@@ -104,7 +108,8 @@ class _Sharing:
         self._final: dict[str, str] = {}
         self._taken = set(self._chains)
         self._slots = PortSlots({*self._maps, *(item.name for item in table.sets)})
-        self._log_chains: list[Chain] = []
+        self._log_chains: dict[Hashable, Chain] = {}
+        self._tails: dict[tuple[Rule, Rule], Chain] = {}
 
     def run(self) -> Table | None:
         classes = [found for level in self._levels() for found in self._classes_at(level)]
@@ -115,7 +120,8 @@ class _Sharing:
         members = {member.chain.name for found in classes for member in found.members}
         kept = [self._retargeted(chain) for chain in self._table.chains if chain.name not in members]
         maps = [self._retargeted_map(item) for item in self._table.maps]
-        chains = (*kept, *made, *sorted(self._log_chains, key=lambda chain: chain.name))
+        logs = sorted((*self._tails.values(), *self._log_chains.values()), key=lambda chain: chain.name)
+        chains = (*kept, *made, *logs)
         return self._without_unused(
             replace(
                 self._table,
@@ -160,8 +166,7 @@ class _Sharing:
             groups.setdefault((member.context.field, member.shape), []).append(member)
         for group in groups.values():
             for members in classes_of(group):
-                # chains that are the same in all are for the pass that shares equal ones, but for those that only members call
-                if (len(members) == 1 or members[0].context.entered) and not _has_own_constants(members):
+                if not _is_named_by_content(members):
                     continue
                 logs = tuple(_log_places(members))
                 if _shares_something(members, logs):
@@ -180,11 +185,8 @@ class _Sharing:
 
     def _named(self, members: tuple[Member, ...], logs: tuple[LogPlace, ...]) -> _Class:
         digest = content_hash(self._lines(members, logs))
-        wanted = class_name(((member.chain.name, member.context.name) for member in members), digest)
-        name, number = wanted, 2
-        while name in self._taken:
-            name, number = f"{wanted}-{number}", number + 1
-        self._taken.add(name)
+        wanted = class_name((member.chain.name for member in members), self._ports, digest)
+        name = wanted if any(member.chain.name == wanted for member in members) else self._free(wanted)
         for member in members:
             self._final[member.chain.name] = name
             self._texts.settle(member.chain.name, digest)
@@ -213,15 +215,11 @@ class _Sharing:
             if number in moved:
                 continue
             steps = tuple(self._steps(found, number, places.get(number)))
-            verdict = self._last(found.members[0].rules[number].verdict)
-            behind = [member.rules[number] for member in found.members]
+            origins = _origins(found.members, number)
             if number in places:
-                verdict = self._to_logs(found, places[number])
-                if places[number].with_next:
-                    behind += [member.rules[number + 1] for member in found.members]
-            rules.append(
-                Rule(steps, verdict, tuple(dict.fromkeys(origin for rule in behind for origin in rule.origins)))
-            )
+                rules.extend(self._logging(found, places[number], steps, origins))
+            else:
+                rules.append(Rule(steps, self._last(found.members[0].rules[number].verdict), origins))
         return Chain(found.name, tuple(rules), None, found.members[0].chain.origin)
 
     def _steps(self, found: _Class, number: int, place: LogPlace | None) -> Iterator[Step]:
@@ -246,28 +244,74 @@ class _Sharing:
             return (AssignFromMap(step.field, (KeyPart(port),), name),)
         assert isinstance(step, StatefulTest)  # noqa: S101 -- logs are cut off before
         kind = "limit" if isinstance(step.object.kind, Limit) else "quota"
-        name = self._slots.values(port, kind, kind, cast("dict[Part, MapValue]", by_port))
+        name = self._slots.values(port, kind, cast("dict[Part, MapValue]", by_port), f"{side_of(port)}-{kind}")
         return (StatefulFromMap((KeyPart(port),), name),)
+
+    def _logging(
+        self, found: _Class, place: LogPlace, steps: tuple[Step, ...], origins: tuple[Origin, ...]
+    ) -> tuple[Rule, ...]:
+        """Return the rules in the place of a log: the way to it, and what is done to the packet then."""
+        first = found.members[0].rules
+        dispatch = Rule((), self._to_logs(found, place), origins)
+        if place.with_next:
+            verdict, behind = first[place.rule + 1].verdict, _origins(found.members, place.rule + 1)
+        else:
+            verdict, behind = first[place.rule].verdict if place.verdict_stays else None, origins
+        if verdict is None:
+            return (replace(dispatch, steps=steps),)
+        ending = Rule((), self._last(verdict), behind)
+        if not steps:
+            return dispatch, ending
+        jumps = isinstance(verdict, Jump)
+        if jumps:
+            ending = replace(ending, verdict=Goto(ending.verdict.chain))  # type: ignore[union-attr] # a jump has one
+        tail = self._tail(dispatch, ending)
+        return (Rule(steps, Jump(tail) if jumps else Goto(tail), (*origins, *behind)),)
+
+    def _tail(self, dispatch: Rule, ending: Rule) -> str:
+        """Return the name of the chain that logs for all ports and then ends so."""
+        tail = self._tails.get((dispatch, ending))
+        if tail is None:
+            assert isinstance(dispatch.verdict, Dispatch)  # noqa: S101 -- that is what it is
+            said = re.sub(r"\W+", "-", self._texts.verdict(ending)).strip("-").lower()
+            name = self._free(f"{dispatch.verdict.map_name}-{said}")
+            tail = self._tails[dispatch, ending] = Chain(name, (dispatch, ending))
+        else:
+            both = [
+                replace(one, origins=_all((one, other)))
+                for one, other in zip(tail.rules, (dispatch, ending), strict=True)
+            ]
+            tail = self._tails[dispatch, ending] = replace(tail, rules=tuple(both))
+        return tail.name
 
     def _to_logs(self, found: _Class, place: LogPlace) -> Dispatch:
         """Make the chains of a place where ports go their own ways, and return the way there."""
         ways: dict[Part, MapValue] = {}
+        words: dict[str, None] = {}
         for member in found.members:
             own = member.rules[place.rule]
-            rules = [replace(own, steps=own.steps[place.start :], verdict=self._last(own.verdict))]
-            if place.with_next:
-                following = member.rules[place.rule + 1]
-                last = self._last(following.verdict)
-                rules.append(replace(following, steps=(), verdict=Goto(last.chain) if isinstance(last, Jump) else last))
-            name = self._log_name(member.chain.name)
-            self._log_chains.append(Chain(name, tuple(rules), None, member.chain.origin))
-            ways[member.context.port] = Jump(name) if place.comes_back else Goto(name)
-        return Dispatch((KeyPart(found.port),), self._slots.values(found.port, "log", "verdict", ways))
+            verdict = None if place.verdict_stays or place.with_next else self._last(own.verdict)
+            rules = (replace(own, steps=own.steps[place.start :], verdict=verdict),)
+            prefix = next((step.prefix for step in rules[0].steps if isinstance(step, Log)), "")
+            kind = log_kind(prefix, self._ports)
+            said = chain_words(member.chain.name, self._ports)
+            words[f"{said}-{kind}" if said else kind] = None
+            ways[member.context.port] = Jump(self._log_chain(rules, said, kind, prefix, member))
+        word = next(iter(words)) if len(words) == 1 else f"{side_of(found.port)}-log"
+        return Dispatch((KeyPart(found.port),), self._slots.values(found.port, "verdict", ways, word))
 
-    def _log_name(self, chain: str) -> str:
-        number = 1
-        while (name := f"{chain}-log-{number}") in self._taken:
-            number += 1
+    def _log_chain(self, rules: tuple[Rule, ...], said: str, kind: str, prefix: str, member: Member) -> str:
+        key = (member.context.port, rules)
+        if key not in self._log_chains:
+            port = member.context.name or next((word for word in words_of(prefix) if word in self._ports), "")
+            name = self._free("-".join(word for word in (port, said, kind) if word))
+            self._log_chains[key] = Chain(name, rules, None, member.chain.origin)
+        return self._log_chains[key].name
+
+    def _free(self, wanted: str) -> str:
+        name, number = wanted, 2
+        while name in self._taken:
+            name, number = f"{wanted}-{number}", number + 1
         self._taken.add(name)
         return name
 
@@ -321,6 +365,15 @@ def _holds(test: FieldTest, port: Part) -> bool:
     return value in test.values  # type: ignore[operator] # a field's values are of its kind
 
 
+def _origins(members: Sequence[Member], number: int) -> tuple[Origin, ...]:
+    """Return where a rule of all members is from."""
+    return _all(member.rules[number] for member in members)
+
+
+def _all(rules: Iterable[Rule]) -> tuple[Origin, ...]:
+    return tuple(dict.fromkeys(origin for rule in rules for origin in rule.origins))
+
+
 def _columns(members: Sequence[Member], rule: int, step: int) -> list[tuple[Constant, ...]]:
     """Return the constants of one step, for each what all members have there."""
     return list(zip(*(member.parted[rule].constants[step] for member in members), strict=True))
@@ -333,6 +386,18 @@ def _differ(column: Sequence[Constant]) -> bool:
 def _leaves(column: Sequence[Constant]) -> bool:
     """Tell whether a constant goes into a map: where members differ, or where it is a guest's own by its nature."""
     return all(constant.own for constant in column) or _differ(column)
+
+
+def _is_named_by_content(members: Sequence[Member]) -> bool:
+    """Tell whether members are worth a chain with a name that comes from what it says.
+
+    Chains that are the same in all are for the pass that shares equal ones, but for those that only members call. What is
+    reached by hardware address was made by us, for a guest that its name tells: the next guest may have the same.
+    """
+    context = members[0].context
+    if _has_own_constants(members) or context.field is ETHER_DADDR:
+        return True
+    return len(members) > 1 and not context.entered
 
 
 def _has_own_constants(members: Sequence[Member]) -> bool:
@@ -351,7 +416,8 @@ def _log_places(members: Sequence[Member]) -> Iterator[LogPlace]:
     for number in range(len(rules[0])):
         for step in range(len(rules[0][number].steps)):
             columns = _columns(members, number, step)
-            if any(column[0].kind is ConstantKind.LOG and _differ(column) for column in columns):
+            logs = any(column[0].kind is ConstantKind.LOG and _leaves(column) for column in columns)
+            if logs and can_move(rules[0][number]):
                 yield log_place(rules, number, step)
                 break
 

@@ -80,9 +80,9 @@ class PortSlots:
         shape = _Shape(target.name.replace(".", "-"), (_example(port),), target.name)
         return self._place(shape, {port: (number,) for port, number in numbers.items()})
 
-    def values(self, port: Field, word: str, kind: str, values: Mapping[Part, MapValue]) -> str:
-        """Return the name of a map from port to a value of that kind: "verdict", "limit", "quota"."""
-        shape = _Shape(f"{_SIDES[port]}-{word}", (_example(port),), kind)
+    def values(self, port: Field, kind: str, values: Mapping[Part, MapValue], word: str) -> str:
+        """Return the name of a map from port to a value of that kind, "verdict", "limit", "quota"; `word` says for what."""
+        shape = _Shape(word, (_example(port),), kind)
         return self._place(shape, {name: (value,) for name, value in values.items()})
 
     def sets(self) -> tuple[NamedSet, ...]:
@@ -123,6 +123,11 @@ class PortSlots:
             number += 1
         self._names.add(name)
         return name
+
+
+def side_of(port: Field) -> str:
+    """Return a short word for the side at which a port is."""
+    return _SIDES[port]
 
 
 def _example(field: Field) -> Field:

@@ -223,7 +223,7 @@ class _Searching:
             elements = []
             for key, leaf in found.items():
                 numbers = key if isinstance(key, tuple) else (key,)
-                value = self._led_to(chain, leaf, numbers, chains)
+                value = self._led_to(chain, leaf, chains)
                 elements.append(MapElement(tuple((number, number) for number in numbers), value))
             name = self.names.new(chain.name, "by", *(item.name for item in fields))
             maps.append(NamedMap(name, fields, "verdict", tuple(elements), chain.origin))
@@ -231,7 +231,7 @@ class _Searching:
         rules.extend(searched.rest)
         return Addition(replace(chain, rules=tuple(rules)), tuple(chains), tuple(maps))
 
-    def _led_to(self, chain: Chain, leaf: Rules, numbers: Sequence[int], chains: list[Chain]) -> Verdict:
+    def _led_to(self, chain: Chain, leaf: Rules, chains: list[Chain]) -> Verdict:
         """Return what a map holds for a leaf: its verdict, or the way to it."""
         if not leaf or (len(leaf) == 1 and not leaf[0].steps and isinstance(leaf[0].verdict, Return)):
             if chain.base is None:
@@ -242,9 +242,7 @@ class _Searching:
             return value
         name = self._leaves.get(leaf)
         if name is None:
-            name = self.names.new(
-                "service", *map(str, numbers), digest(map(repr, ((r.steps, r.verdict) for r in leaf)))
-            )
+            name = self.names.new("service", digest(map(repr, ((r.steps, r.verdict) for r in leaf))))
             self._leaves[leaf] = name
             chains.append(Chain(name, leaf, origin=chain.origin))
         return Goto(name)

@@ -6,12 +6,16 @@
 Why it is safe: a chain is what its rules do, whoever calls it by whatever name. Rules are equal where they use the same
 stateful objects, so a limit of one chain never becomes that of another.
 
+Of the names that a chain has, it keeps the one that comes first in order, numbers by their size and hashes of passes last:
+where the chain stands does not matter, so that one more guest renames nothing.
+
 It declines for base chains, which are two visits even where they are equal, and for sets: a set that was read has a name
 that people know, and may get other elements than its copy has tomorrow without any rule being changed.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,11 +26,14 @@ from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.reached import callees_last, renamed_chains
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Mapping
 
     from fwtrans.ir.rule import Rule, Step
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
     from fwtrans.ir.sets import MapElement, MapValue, NamedMap
+
+_WORDS = re.compile(r"[0-9]+|[^0-9]+")
+_HASHED = re.compile(r"-[0-9a-f]{6,10}\b")
 
 
 def shared(table: Table) -> Table:
@@ -45,6 +52,7 @@ class _Sharing:
         self._maps = {mapping.name: mapping for mapping in table.maps}
         self._chain_names: dict[str, str] = {}
         self._map_names: dict[str, str] = {}
+        self._alike_maps: dict[str, list[str]] = {}
         self._by_rules: dict[tuple[Rule, ...], str] = {}
         self._by_content: dict[Hashable, str] = {}
         self._found: dict[str, Chain] = {}
@@ -74,9 +82,7 @@ class _Sharing:
         return rule if steps == rule.steps and verdict == rule.verdict else replace(rule, steps=steps, verdict=verdict)
 
     def _step(self, step: Step) -> Step:
-        if isinstance(step, (does.AssignFromMap, StatefulFromMap)) or (isinstance(step, does.Nat) and step.map_name):
-            return replace(step, map_name=self._map(step.map_name))
-        return step
+        return replace(step, map_name=self._map(step.map_name)) if _asks_map(step) else step  # type: ignore[arg-type, union-attr] # so it has one
 
     def _map(self, name: str) -> str:
         if name not in self._map_names:
@@ -84,6 +90,7 @@ class _Sharing:
             elements = tuple(map(self._element, mapping.elements))
             key = (mapping.fields, mapping.value, elements)
             known = self._by_content.setdefault(key, name)
+            self._alike_maps.setdefault(known, []).append(name)
             self._map_names[name] = known
             if known == name:
                 self._found_maps[name] = replace(mapping, elements=elements)
@@ -99,11 +106,11 @@ class _Sharing:
         return value
 
     def result(self) -> Table:
-        """Return the table, each chain under the first of its names and in the place of that."""
+        """Return the table, each chain in the place of the first one like it."""
         alike: dict[str, list[str]] = {}
         for chain in self._table.chains:
             alike.setdefault(self._chain_names[chain.name], []).append(chain.name)
-        first = {kept: names[0] for kept, names in alike.items()}
+        first = {kept: min(names, key=_order) for kept, names in alike.items()}
         chains = (_with_origins(self._found[kept], [self._rules[n] for n in names]) for kept, names in alike.items())
         maps = (
             self._found_maps.get(mapping.name, mapping)
@@ -111,7 +118,42 @@ class _Sharing:
             if self._map_names.get(mapping.name, mapping.name) == mapping.name
         )
         found = renamed_chains(replace(self._table, chains=tuple(chains), maps=tuple(maps)), first)
+        found = _renamed_maps(found, {kept: min(names, key=_order) for kept, names in self._alike_maps.items()})
         return self._table if found == self._table else found
+
+
+def _order(name: str) -> tuple[bool, tuple[tuple[int, str], ...]]:
+    """Return by what names are ordered."""
+    words = ((int(word), "") if word.isdigit() else (-1, word) for word in _WORDS.findall(name))
+    return _HASHED.search(name) is not None, tuple(words)
+
+
+def _asks_map(step: Step) -> bool:
+    return isinstance(step, (does.AssignFromMap, StatefulFromMap)) or (
+        isinstance(step, does.Nat) and bool(step.map_name)
+    )
+
+
+def _renamed_maps(table: Table, names: Mapping[str, str]) -> Table:
+    """Return the table with other names for maps."""
+    if all(name == given for name, given in names.items()):
+        return table
+
+    def renamed(rule: Rule) -> Rule:
+        steps = tuple(
+            replace(step, map_name=names.get(step.map_name, step.map_name)) if _asks_map(step) else step  # type: ignore[arg-type, union-attr] # so it has one
+            for step in rule.steps
+        )
+        verdict = rule.verdict
+        if isinstance(verdict, verdicts.Dispatch):
+            verdict = replace(verdict, map_name=names.get(verdict.map_name, verdict.map_name))
+        return rule if steps == rule.steps and verdict == rule.verdict else replace(rule, steps=steps, verdict=verdict)
+
+    return replace(
+        table,
+        chains=tuple(replace(chain, rules=tuple(map(renamed, chain.rules))) for chain in table.chains),
+        maps=tuple(replace(item, name=names.get(item.name, item.name)) for item in table.maps),
+    )
 
 
 def _renamed(verdict: verdicts.Jump | verdicts.Goto, chain: str) -> verdicts.Jump | verdicts.Goto:

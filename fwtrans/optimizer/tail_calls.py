@@ -14,14 +14,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fwtrans.ir.verdict import TERMINAL, Goto, Jump
+from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump
 from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.dead import always_goes_on
 from fwtrans.optimizer.reached import callees_last
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
+    from fwtrans.ir.sets import MapValue
 
 
 def with_tail_calls(table: Table) -> Table:
@@ -34,24 +37,30 @@ def with_tail_calls(table: Table) -> Table:
 def ending_chains(table: Table) -> set[str]:
     """Return the chains in which every packet's way ends."""
     found: set[str] = set()
+    values = {
+        item.name: tuple({element.value for element in item.elements}) for item in table.maps if item.value == "verdict"
+    }
     for chain in reversed(callees_last(table, [chain.name for chain in table.chains])):
         last = chain.rules[-1] if chain.rules else None
-        if (
-            last is None
-            or not all(map(always_goes_on, last.steps))
-            or any(_comes_back(rule, found) for rule in chain.rules)
-        ):
+        if last is None or not all(map(always_goes_on, last.steps)):
+            continue
+        if any(_comes_back(verdict, found) for rule in chain.rules for verdict in _verdicts(rule, values)):
             continue
         if isinstance(last.verdict, TERMINAL) or getattr(last.verdict, "chain", None) in found:
             found.add(chain.name)
     return found
 
 
-def _comes_back(rule: Rule, ending: set[str]) -> bool:
-    """Tell whether a rule may lead back to the chain's caller."""
-    if isinstance(rule.verdict, Goto):
-        return rule.verdict.chain not in ending
-    return rule.verdict is not None and not isinstance(rule.verdict, (*TERMINAL, Jump))
+def _verdicts(rule: Rule, values: Mapping[str, tuple[MapValue, ...]]) -> tuple[object, ...]:
+    """Return what a rule may do with a packet, by itself or by a map."""
+    return values[rule.verdict.map_name] if isinstance(rule.verdict, Dispatch) else (rule.verdict,)
+
+
+def _comes_back(verdict: object, ending: set[str]) -> bool:
+    """Tell whether a verdict may lead back to the chain's caller."""
+    if isinstance(verdict, Goto):
+        return verdict.chain not in ending
+    return verdict is not None and not isinstance(verdict, (*TERMINAL, Jump))
 
 
 def _with_gotos(chain: Chain, ending: set[str]) -> Chain:

@@ -198,13 +198,16 @@ class TestLogs:
             )
         )
         lines = chain_lines(table, classes(table)[0])
-        assert lines[1] == "l4proto in {6}; th.dport in {25}; => Dispatch(key=[iifname], map_name='iif-log')"
+        assert lines[1] == "l4proto in {6}; th.dport in {25}; => Goto(chain='OUT-log-drop')"
         assert lines[2:] == ["=> Accept()"]
-        assert len(chain_lines(table, "tap101i0-OUT-log-1")) == 2
+        both = ["=> Dispatch(key=[iifname], map_name='OUT-log')", "=> Drop()"]
+        assert chain_lines(table, "OUT-log-drop") == both
+        (log,) = chain_lines(table, "tap101i0-OUT-log")
+        assert "=>" not in log
 
     def test_a_log_alone_comes_back(self) -> None:
         table = shared(bridge('chain $p-OUT { tcp dport 25 log prefix ":$n: "; udp dport 9 drop; accept; }'))
-        (logs,) = (item for item in table.maps if item.name == "iif-log")
+        (logs,) = (item for item in table.maps if item.name == "OUT-log")
         assert {type(element.value).__name__ for element in logs.elements} == {"Jump"}
 
     def test_a_call_behind_a_log_comes_back_to_the_next_rule(self) -> None:
@@ -214,8 +217,24 @@ class TestLogs:
                 'chain $p-OUT { tcp dport 5-500 log prefix ":$n: "; tcp dport 5-500 jump reject; udp dport 5 accept; drop; }',
             )
         )
-        assert chain_lines(table, "tap101i0-OUT-log-1")[-1] == "=> Goto(chain='reject')"
+        (tail,) = (chain.name for chain in table.chains if chain.name.startswith("OUT-log-"))
+        assert chain_lines(table, tail)[-1] == "=> Goto(chain='reject')"
         assert len(chain_lines(table, classes(table)[0])) == 3
+
+    def test_a_guest_alone_logs_from_a_map_if_the_prefix_names_it(self) -> None:
+        text = bridge(
+            'chain tap101i0-IN { tcp dport 25 log prefix ":101:6:tap101i0-IN: DROP: " drop; accept; }',
+            entry='iifname "tap101i0" jump tap101i0-IN',
+        )
+        table = shared(text)
+        assert [item.name for item in table.maps] == ["IN-log-DROP"]
+        assert len(chain_lines(table, "tap101i0-IN-log-DROP")) == 1
+
+    def test_names_of_logs_come_from_what_they_say(self) -> None:
+        first = "log prefix ':$n:4:$p-IN: DROP: '".replace("'", '"')
+        last = first.replace("DROP", "policy DROP")
+        table = shared(bridge(f"chain $p-OUT {{ tcp dport 25 {first} drop; ct mark set $n; {last} drop; }}"))
+        assert {item.name for item in table.maps} == {"OUT-log-DROP", "OUT-log-policy-DROP", "ct-mark", "__map0"}
 
     def test_a_return_behind_a_log(self) -> None:
         shared(
