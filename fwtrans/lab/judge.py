@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -131,12 +132,28 @@ def compare(
     old: Iterable[Observation], new: Iterable[Observation], *, ignore: frozenset[str] = frozenset()
 ) -> list[Difference]:
     """Return where two sides differ, at the first step of each probe where they do. `ignore` names what does not count."""
+    old, new = list(old), list(new)
+    if not (_tracks(old) and _tracks(new)):
+        # a ruleset that asks for no connection has none tracked: no rule of the other one sees a mark of theirs but 0
+        old, new = _unmarked(old), _unmarked(new)
     found = []
     for before, after in zip(old, new, strict=True):
         difference = _difference(before, after, ignore)
         if difference is not None:
             found.append(difference)
     return found
+
+
+def _tracks(observations: list[Observation]) -> bool:
+    return any(step.ct_mark is not None for one in observations for step in one.steps)
+
+
+def _unmarked(observations: list[Observation]) -> list[Observation]:
+    """Return the observations with marks of 0 as none at all."""
+    return [
+        replace(one, steps=tuple(replace(step, ct_mark=step.ct_mark or None) for step in one.steps))
+        for one in observations
+    ]
 
 
 class Lasting(NamedTuple):
