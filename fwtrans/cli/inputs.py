@@ -217,7 +217,14 @@ def _glob(pattern: str) -> Iterator[str]:
 
 
 def write_file(place: Path, text: str) -> None:
-    """Write the whole file or leave what was there: a new file beside it takes its name when it is complete."""
+    """Write the whole file or leave what was there: a new file beside it takes its name when it is complete.
+
+    What is no file, as /dev/null or a pipe, is written to: root could put a file in its place, for everybody.
+    """
+    if place.exists() and not place.is_file():
+        place.write_text(text, encoding="utf-8", errors="surrogateescape")
+        return
+    place = Path(os.path.realpath(place))  # behind a link, not in its stead
     handle, temporary = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as stream:
