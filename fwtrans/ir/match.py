@@ -48,7 +48,7 @@ class MemberTest(Hashed):
 class OpaqueTest:
     """A question that we cannot model: a free unknown in proofs, the same one wherever `identity` is the same.
 
-    `expression` is the positive question as nftables puts it (`iif eth0`), empty where there is no form that could be printed.
+    `expression` is the positive question as libnftables' JSON puts it, empty where there is no form that could be printed.
     """
 
     identity: str

@@ -7,10 +7,12 @@ a bucket is charged for the same packets.
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 from fwtrans.backend.nft import model as nft
 from fwtrans.backend.nft.effects import assignment, effect_statement, stateful_statement, verdict_statement
+from fwtrans.backend.nft.foreign import ENDING, kind_of, named_sets, negated_match
 from fwtrans.backend.nft.header_writes import header_write, is_header_write
 from fwtrans.backend.nft.selectors import (
     ASKED_POSITIVELY,
@@ -27,13 +29,14 @@ from fwtrans.ir.effect import (
     AssignFromMap,
     AssignFromTable,
     Count,
+    Nat,
     OpaqueEffect,
     SetHelper,
     SetSecmark,
     SetTimeoutPolicy,
     SetUpdate,
 )
-from fwtrans.ir.fields import HAS_CONNTRACK, HAS_TRANSPORT, L4PROTO, MARK
+from fwtrans.ir.fields import HAS_CONNTRACK, HAS_TRANSPORT, L4PROTO, MARK, NFPROTO, Family
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, MemberTest, OpaqueTest, absent, number, present
 from fwtrans.ir.rule import is_pure
@@ -43,7 +46,7 @@ from fwtrans.ir.verdict import Goto, Reject, Return, TransparentProxy
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fwtrans.ir.fields import Family, Field
+    from fwtrans.ir.fields import Field
     from fwtrans.ir.match import KeyPart, ValueSet
     from fwtrans.ir.rule import Step
     from fwtrans.ir.verdict import Verdict
@@ -62,6 +65,9 @@ class Shared(Protocol):
 
     def set_name(self, name: str) -> str:
         """Return the printed name of a set of the IR."""
+
+    def keeps_set(self, name: str) -> bool:
+        """Tell whether there is a set or map of that name, and it is printed under it."""
 
     def map_value(self, name: str) -> str:
         """Return what a map of the IR holds."""
@@ -82,6 +88,7 @@ class Shared(Protocol):
         """Add a chain of our own and return its name."""
 
 
+_IP6 = number(NFPROTO, 10)
 _OBJECTS = {
     SetHelper: nft.ObjectKind.CT_HELPER,
     SetTimeoutPolicy: nft.ObjectKind.CT_TIMEOUT,
@@ -124,20 +131,33 @@ def _is_implied(steps: tuple[Step, ...], protocol: int | None) -> bool:
     return False
 
 
+def _is_said_by(step: Step, after: Step | None) -> bool:
+    """Tell whether a step only asks if the statement behind it goes on, which that statement asks by itself."""
+    return (
+        isinstance(step, OpaqueTest)
+        and isinstance(after, OpaqueEffect)
+        and bool(after.expression)
+        and step.holds
+        and step.identity == after.identity
+    )
+
+
 class _Writer:
-    __slots__ = ("guarded", "out", "protocol", "shared", "skip_protocol")
+    __slots__ = ("guarded", "is_ip6", "out", "protocol", "shared", "skip_protocol")
 
     def __init__(self, shared: Shared, steps: tuple[Step, ...]) -> None:
         self.shared = shared
         self.protocol = _settled_protocol(steps)
         self.skip_protocol = self.protocol is not None and _is_implied(steps, self.protocol)
         self.guarded = HAS_TRANSPORT in shared.settled or not shared.guard_ports
+        self.is_ip6 = any(isinstance(step, FieldTest) and step == _IP6 for step in steps)
         self.out: list[nft.Statement] = []
 
     def write(
         self, steps: tuple[Step, ...], verdict: Verdict | None, counter: nft.Counter | None
     ) -> tuple[nft.Statement, ...]:
         counted = counter is None
+        steps = tuple(step for step, after in zip_longest(steps, steps[1:]) if not _is_said_by(step, after))
         for index, step in enumerate(steps):
             if _is_missing(step):
                 self._unless(step.field, steps[index + 1 :], verdict, None if counted else counter)
@@ -156,7 +176,8 @@ class _Writer:
 
     def _ends_by_itself(self) -> bool:
         """NAT statements decide the packet: an accept behind one would be refused as unreachable."""
-        return bool(self.out) and isinstance(self.out[-1], nft.Nat)
+        last = self.out[-1] if self.out else None
+        return isinstance(last, nft.Nat) or (isinstance(last, nft.Foreign) and kind_of(last.json) in ENDING)
 
     def _step(self, step: Step, *, is_last: bool) -> None:
         if isinstance(step, FieldTest):
@@ -179,14 +200,25 @@ class _Writer:
             assert isinstance(statement, nft.SetUpdate)  # noqa: S101 -- that is what a set update becomes
             name = self.shared.set_name(step.set_name)
             self.out.append(nft.SetUpdate(statement.kind, name, statement.key, statement.timeout))
-        elif isinstance(step, OpaqueTest) and step.expression:
-            key, name = step.expression.split(" ", 1)
-            operator = nft.Operator.IMPLICIT if step.holds else nft.Operator.NOT_EQUAL
-            self.out.append(nft.Match(nft.Meta(key), nft.InterfaceName(name), operator))
         elif isinstance(step, (OpaqueTest, OpaqueEffect)):
-            raise Refused("FWT200", f"`{step.identity}` has no exact nftables form")
+            self.out.append(self._foreign(step))
         else:
-            self.out.append(effect_statement(step, self.shared.family))  # type: ignore[arg-type] # expand took AnyOf out
+            self.out.append(effect_statement(step, self._family_of(step)))  # type: ignore[arg-type] # expand took AnyOf out
+
+    def _family_of(self, step: Step) -> Family:
+        """Return the family of the addresses in a step: in inet tables a translation has one of its own."""
+        family = self.shared.family
+        if family is not Family.INET or not isinstance(step, Nat) or step.addresses is None:
+            return family
+        return Family.IP6 if self.is_ip6 or step.addresses[1] >> 32 else Family.IP
+
+    def _foreign(self, step: OpaqueTest | OpaqueEffect) -> nft.Foreign:
+        """Return what we do not model in the words in which it was read."""
+        holds = not isinstance(step, OpaqueTest) or step.holds
+        names = named_sets(step.expression) if step.expression else frozenset()
+        if not step.expression or not all(self.shared.keeps_set(name) for name in names):
+            raise Refused("FWT200", f"`{step.identity}` has no exact nftables form")
+        return nft.Foreign(step.expression if holds else negated_match(step.expression))
 
     # --- tests ---
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from fwtrans.backend.nft import literals, names
 from fwtrans.backend.nft import statements as st
 from fwtrans.backend.nft.expressions import QuotedString
+from fwtrans.backend.nft.foreign import foreign_text
 from fwtrans.backend.nft.json_expressions import Json, expression_json, raw_tcp_option, verdict_json
 from fwtrans.backend.nft.restrictions import check_rate, check_string
 from fwtrans.backend.nft.text_statements import refuse_xt
@@ -193,6 +195,12 @@ def _flow_offload(statement: st.FlowOffload) -> Json:
     return {"flow": {"op": "add", "flowtable": f"@{name}"}}
 
 
+def _foreign(statement: st.Foreign) -> Json:
+    foreign_text(statement.json)  # refuses what is in no form that is known
+    found: Json = json.loads(statement.json)
+    return found
+
+
 def _pair(word: str, first: str, left: Expression, second: str, right: Expression) -> Json:
     return {word: {first: expression_json(left), second: expression_json(right)}}
 
@@ -218,5 +226,6 @@ _PRINTERS: dict[type, Callable[[Any], Json]] = {
     st.Duplicate: _duplicate,
     st.Forward: _forward,
     st.FlowOffload: _flow_offload,
+    st.Foreign: _foreign,
     st.XtStatement: refuse_xt,
 }

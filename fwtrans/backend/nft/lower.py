@@ -153,6 +153,9 @@ class _TableLowering:
     def set_name(self, name: str) -> str:
         return self._sets[name]
 
+    def keeps_set(self, name: str) -> bool:
+        return self._sets.get(name) == name
+
     # --- objects that rules share ---
 
     def map_value(self, name: str) -> str:

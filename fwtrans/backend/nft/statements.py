@@ -41,6 +41,13 @@ class Match:
     operator: Operator = Operator.IMPLICIT
 
 
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A statement that nobody models, as the JSON of libnftables in which it was read."""
+
+    json: str
+
+
 class VerdictKind(Enum):
     """What becomes of the packet or where evaluation goes on."""
 
@@ -354,5 +361,6 @@ Statement: TypeAlias = (
     | Duplicate
     | Forward
     | FlowOffload
+    | Foreign
     | XtStatement
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from fwtrans.backend.nft import expressions as ex
 from fwtrans.backend.nft import literals, names
 from fwtrans.backend.nft import statements as st
+from fwtrans.backend.nft.foreign import foreign_text
 from fwtrans.backend.nft.restrictions import check_rate, check_string
 from fwtrans.backend.nft.text_expressions import expression_text, verdict_text
 from fwtrans.diagnostics import Refused
@@ -242,5 +243,6 @@ _PRINTERS: dict[type, Callable[[Any], str]] = {
     st.Duplicate: _duplicate,
     st.Forward: _forward,
     st.FlowOffload: lambda value: f"flow add @{names.checked(value.flowtable, names.NameKind.FLOWTABLE)}",
+    st.Foreign: lambda value: foreign_text(value.json),
     st.XtStatement: refuse_xt,
 }

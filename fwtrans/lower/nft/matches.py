@@ -83,8 +83,8 @@ def _interface_index(left: Json, operator: str, right: Json) -> OpaqueTest | Non
     """
     for key in ("iif", "oif"):
         if left == {"meta": {"key": key}} and isinstance(right, str) and operator in {"", "==", "!="}:
-            question = f"{key} {right}"
-            return OpaqueTest(question, question, holds=operator != "!=")
+            match: JsonObject = {"match": {"op": "==", "left": left, "right": right}}
+            return OpaqueTest(f"{key} {right}", json.dumps(match), holds=operator != "!=")
     return None
 
 

@@ -71,7 +71,8 @@ def lower_set(content: JsonObject, family: Family, *, dynamic: bool) -> NamedSet
     """Return an IR set."""
     fields = key_fields(content, family)
     flags = as_list(content.get("flags"))
-    timeout = content.get("timeout")
+    # the flag alone lets elements have a time of their own: 0, as in ipset
+    timeout = content.get("timeout", 0 if "timeout" in flags else None)
     size = content.get("size")
     return NamedSet(
         as_text(content.get("name"), "set name"),

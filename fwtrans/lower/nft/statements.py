@@ -28,7 +28,7 @@ from fwtrans.lower.nft.sets import as_part as whole_part
 from fwtrans.lower.nft.values import interval
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from fwtrans.ir.match import KeyPart, PureTest
     from fwtrans.ir.rule import Step
@@ -268,9 +268,23 @@ def _nat(kind: does.NatKind) -> Callable[[Json, Scope], Lowered]:
 
 def _family_of(address: Json, scope: Scope) -> str:
     """Return the family of an address that is written without one; in inet tables its form tells."""
-    if scope.family is Family.INET:
-        return "ip6" if ":" in str(address) and "." not in str(address) else "ip"
-    return str(scope.family.value)
+    if scope.family is not Family.INET:
+        return str(scope.family.value)
+    found = as_object(address["map"], "map").get("data") if isinstance(address, dict) and "map" in address else address
+    if isinstance(found, str) and found.startswith("@"):
+        return "ip6" if scope.map_values.get(found[1:]) == IP6_SADDR.name else "ip"
+    if isinstance(found, dict) and "set" in found:
+        found = [as_list(entry)[-1] for entry in as_list(found["set"])]
+    return "ip6" if any(":" in text for text in _texts(found)) else "ip"
+
+
+def _texts(value: Json) -> Iterator[str]:
+    """Yield the words in a value: addresses, behind whatever ranges, prefixes and tuples they stand in."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
 
 
 def _of_family(family: str, scope: Scope) -> tuple[PureTest, ...]:

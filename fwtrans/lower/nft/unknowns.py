@@ -51,9 +51,10 @@ def named_sets(value: Json) -> Iterator[str]:
 
 def endings(kind: str, content: Json, text: str, maps: Mapping[str, JsonObject]) -> tuple[Ending, ...]:
     """Return the ways in which the statement may go, each as steps and a verdict; `text` is its identity."""
-    question, effect = OpaqueTest(text), OpaqueEffect(text, "")
+    words = json.dumps({kind: content})
+    question, effect = OpaqueTest(text), OpaqueEffect(text, words)
     if kind == "match":
-        return (((question,), None),)
+        return (((OpaqueTest(text, words),), None),)
     if kind in _NEVER_BREAK:
         return (((effect,), None),)
     if kind in _TRANSLATIONS:

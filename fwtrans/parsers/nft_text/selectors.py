@@ -28,7 +28,7 @@ PAYLOADS = {
     "ip": _words("version hdrlength dscp ecn tos length id frag-off ttl protocol checksum saddr daddr"),
     "ip6": _words("version dscp ecn flowlabel length nexthdr hoplimit saddr daddr"),
     "icmp": _words("type code checksum id sequence gateway mtu"),
-    "icmpv6": _words("type code checksum parameter-problem packet-too-big id sequence max-delay taddr daddr"),
+    "icmpv6": _words("type code checksum parameter-problem packet-too-big mtu id sequence max-delay taddr daddr"),
     "igmp": _words("type checksum mrt group"),
     "ah": _words("nexthdr hdrlength reserved spi sequence"),
     "esp": _words("spi sequence"),

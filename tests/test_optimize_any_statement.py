@@ -1,0 +1,152 @@
+"""`fwtrans optimize` and every statement of nft: what is not modelled stays in the words in which it was written.
+
+Each rule is proved equal by the command itself, is loaded by nft where the unoptimised rule is, and does not change when
+it is optimised again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fwtrans.diagnostics import DiagnosticSink
+from fwtrans.optimize import Settings
+from fwtrans.optimizing import optimize_texts
+from fwtrans.source import SourceFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOOKS = {
+    "input": "filter hook input priority 0",
+    "pre": "filter hook prerouting priority -300",
+    "dnat": "nat hook prerouting priority -100",
+    "snat": "nat hook postrouting priority 100",
+}
+RULES = """
+input|tcp dport 22 ct count 3 accept
+input|tcp dport 22 add @places { ip saddr limit rate over 5/minute } drop
+input|tcp dport 22 update @places { ip saddr timeout 1m }
+input|fib saddr . iif oif missing drop
+input|icmpv6 mtu 1280 accept
+input|ip6 flowlabel 5 drop
+input|ip option lsrr exists drop
+input|tcp option timestamp exists accept
+input|ct avgpkt > 100 accept
+input|ct original proto-dst 22 accept
+input|ct event set new
+input|socket transparent 1 accept
+input|osf name "Linux" accept
+input|rt nexthop 10.0.0.1 accept
+input|iif "lo" accept
+input|iif != "lo" drop
+input|meta day "Sunday" drop
+input|meta hour "08:00"-"17:00" accept
+input|ip saddr . tcp dport vmap { 10.0.0.1 . 22 : accept, 10.0.0.2-10.0.0.9 . 80-90 : drop }
+input|tcp dport vmap { 22 : accept, 80 : jump other, 443 : drop }
+input|quota over 10 mbytes drop
+input|limit rate over 1 mbytes/second burst 5 kbytes drop
+pre|numgen inc mod 2 == 0 accept
+pre|meta mark set jhash ip saddr . ip daddr mod 16 seed 0xff
+pre|meta mark set symhash mod 4 offset 1
+pre|meta mark set numgen random mod 8 offset 2
+pre|meta mark set ip saddr map { 10.0.0.1 : 1, 10.0.0.2 : 2 }
+pre|ct mark set meta mark and 0xff
+pre|ip dscp set cs1
+pre|meta nftrace set 1
+dnat|dnat ip to 10.0.0.1
+dnat|dnat ip6 to 2001:db8::1
+dnat|dnat ip6 to [2001:db8::1]:8080
+dnat|dnat ip to tcp dport map { 80 : 10.0.0.1, 443 : 10.0.0.2 }
+dnat|dnat ip6 to tcp dport map { 80 : 2001:db8::1, 443 : 2001:db8::2 }
+dnat|dnat ip addr . port to tcp dport map { 80 : 10.0.0.1 . 8080, 443 : 10.0.0.2 . 8443 }
+dnat|dnat ip to numgen inc mod 2 map { 0 : 10.0.0.1, 1 : 10.0.0.2 }
+dnat|dnat ip to jhash ip saddr mod 2 map { 0 : 10.0.0.1, 1 : 10.0.0.2 }
+snat|snat ip to 192.0.2.4-192.0.2.9 persistent
+snat|snat ip prefix to ip saddr map { 10.0.0.0/24 : 192.168.0.0/24 }
+snat|ip saddr 10.0.0.0/8 masquerade random,persistent
+""".strip().splitlines()
+RULESET = """table inet t {{
+	set places {{
+		type ipv4_addr
+		flags dynamic,timeout
+		size 1000
+	}}
+	chain other {{
+		accept
+	}}
+	chain c {{
+		type {kind}
+		{rule}
+	}}
+}}
+"""
+WHOLE = "tcp dport {{ 25, 110 }} drop\n\t\ttcp dport 143 drop\n\t\t{rule}"
+
+
+def optimized(text: str) -> str:
+    sink = DiagnosticSink()
+    found = optimize_texts([SourceFile("host.nft", text)], Settings(), sink, Nothing())
+    assert not sink.errors, [error.message for error in sink.errors]
+    return found.output
+
+
+class Nothing:
+    def read(self, _path: str) -> None:
+        return None
+
+    def matching(self, _pattern: str) -> tuple[str, ...]:
+        return ()
+
+
+def loads(text: str, folder: Path) -> bool:
+    """Ask nft, in a network namespace of its own, and without carrying anything out."""
+    path = folder / "asked.nft"
+    path.write_text(text)
+    return (
+        subprocess.run(["unshare", "-n", "nft", "-c", "-f", str(path)], capture_output=True, check=False).returncode
+        == 0
+    )
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("line", RULES)
+def test_a_rule_of_any_kind_is_kept(line: str, tmp_path: Path) -> None:
+    assert shutil.which("nft")
+    hook, _, rule = line.partition("|")
+    before = RULESET.format(kind=HOOKS[hook], rule=WHOLE.format(rule=rule))
+    after = optimized(before)
+    assert optimized(after) == after
+    if loads(before, tmp_path):  # else the running kernel cannot ask it
+        assert loads(after, tmp_path), after
+
+
+def test_the_kernel_has_most_of_them(tmp_path: Path) -> None:
+    rules = [line.partition("|") for line in RULES]
+    there = [loads(RULESET.format(kind=HOOKS[hook], rule=rule), tmp_path) for hook, _, rule in rules]
+    assert sum(there) >= len(RULES) * 3 // 4, [line for line, known in zip(RULES, there, strict=True) if not known]
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("dnat ip addr . port to tcp dport map { 80 : 10.0.0.1 . 8080 }", "dnat ip to tcp dport map { 80 : 10.0.0.1 . 8080 }"),
+        ("meta mark set jhash ip saddr mod 16", "meta mark set jhash ip saddr mod 16"),
+        ("ip6 flowlabel 5 drop", "ip6 flowlabel == 5 drop"),
+        ("update @places { ip saddr timeout 1m }", "flags timeout,dynamic"),
+    ],
+)  # fmt: skip
+def test_the_words_are_those_that_were_read(written: str, kept: str) -> None:
+    assert kept in optimized(RULESET.format(kind=HOOKS["dnat"], rule=written))
+
+
+@pytest.mark.parametrize("family", ["ip", "ip6"])
+def test_a_map_tells_the_family_of_a_translation_that_does_not(family: str) -> None:
+    address, kind = {"ip": ("10.0.0.1", "ipv4_addr"), "ip6": ("2001:db8::1", "ipv6_addr")}[family]
+    named = f"\tmap m {{\n\t\ttype inet_service : {kind}\n\t\telements = {{ 80 : {address} }}\n\t}}\n"
+    head = "table inet t {\n"
+    chain = "\tchain c {\n\t\ttype nat hook prerouting priority -100\n\t\tdnat %sto tcp dport map @m\n\t}\n}\n"
+    assert optimized(head + named + chain % "") == optimized(head + named + chain % f"{family} ")
