@@ -22,7 +22,7 @@ from prepare import Wanted, make_all
 GUESTS = tuple(map(int, os.environ.get("BENCH_GUESTS", "10 100 500 1000").split()))
 MOST_CHANGED = 500
 ROUNDS = int(os.environ.get("BENCH_LOADS", "5"))
-LARGE, FEWER = 1000, 3
+LARGE, FEWER = 500, 3
 """From how many guests on a load takes so many seconds that fewer tell."""
 
 

@@ -24,7 +24,7 @@ from measure import write
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "200"))
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "120"))
 COPIES = 16
 MODULE = Path(__file__).resolve().parents[1] / "fwtrans" / "optimizer" / "calibration.py"
 EMPTY, HOOKLESS = "a base chain without rules", "no table"
