@@ -115,7 +115,7 @@ class Traffic:
         return Passed(numbers[0][0], numbers[1][0], numbers[0][1], numbers[1][1])
 
     def _side(self, name: str, own: str, router: str) -> None:
-        side = subprocess.Popen(["unshare", "-n", "sleep", "600"])
+        side = subprocess.Popen(["unshare", "-n", "sleep", "14400"])
         self.sides.append(side)
         while Path(f"/proc/{side.pid}/ns/net").stat().st_ino == Path("/proc/thread-self/ns/net").stat().st_ino:
             assert side.poll() is None
