@@ -37,6 +37,8 @@ def folded(table: Table) -> Table:
         return table
     found = specialise_entries(table, entries, learn=True).table
     dropping = [chain.name for chain in found.chains if _is_simple(chain)]
+    if not dropping:
+        return found
     said = [_with_policy_said(chain) if chain.name in dropping else chain for chain in found.chains]
     told = {
         chain.name: chain

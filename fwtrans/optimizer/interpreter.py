@@ -20,6 +20,7 @@ from fwtrans.optimizer.facts import Decider, meet, values_of
 from fwtrans.optimizer.leaving import Leaving, class_of
 from fwtrans.optimizer.reached import reached, renamed_chains, rule_targets
 from fwtrans.optimizer.rule_walk import walk_steps, without_last_tests
+from fwtrans.optimizer.settled import Contents, Settled, keep_walk, known_walk
 from fwtrans.optimizer.state import State, joined_states, key_of, written_fields
 
 if TYPE_CHECKING:
@@ -89,13 +90,19 @@ class Interpreter:
         self._maps = {mapping.name: mapping for mapping in table.maps}
         self._touched: dict[str, _Touched] = {}
         self._visited: dict[object, Visited] = {}
-        self._given: dict[object, tuple[Facts, Visited]] = {}
+        self._given: dict[object, tuple[Facts, Visited, Settled[Exits] | None]] = {}
         self._taken = set(names)
         self._callers = _callers(table)
         self._wanted: dict[str, str] = {}
         self._by_content: dict[tuple[str, tuple[Rule, ...]], str] = {}
         self._new: dict[str, list[Chain]] = {}
         self._new_maps: dict[str, list[NamedMap]] = {}
+        self._contents = Contents(table, self._callers) if not mask else None
+        # the walks that have begun: those that each of them called, None once it is known to change something
+        self._calls: list[list[Settled[Exits]] | None] = []
+        self._settled: dict[object, Settled[Exits]] = {}
+        self._last: Settled[Exits] | None = None
+        self._replayed: dict[int, Settled[Exits]] = {}
         self._map_names = {*(item.name for item in table.maps), *(item.name for item in table.sets)}
 
     # --- chains ---
@@ -114,7 +121,10 @@ class Interpreter:
         short = (name, id(state.given), leaving)
         known = self._given.get(short)
         if known is None:
-            known = self._given[short] = state.given, self._visit(name, State(state.given, state.given), leaving)
+            found = self._visit(name, State(state.given, state.given), leaving)
+            self._given[short] = state.given, found, self._last
+            return found
+        self._note(known[2])
         return known[1]
 
     def _visit(self, name: str, state: State, leaving: Leaving | None) -> Visited:
@@ -122,9 +132,50 @@ class Interpreter:
         key = (name, key_of(state), leaving)
         found = self._visited.get(key)
         if found is None:
-            rules, exits = self._walk(self.original(name), state, leaving)
-            found = self._visited[key] = Visited(self.named(name, name, rules) if rules else None, exits)
+            found = self._visited[key] = self._known_or_walked(key, name, state, leaving)
+        self._last = self._settled.get(key)
+        self._note(self._last)
         return found
+
+    def _known_or_walked(self, key: object, name: str, state: State, leaving: Leaving | None) -> Visited:
+        number = None if self._contents is None or leaving is not None else self._contents.number(name)
+        lasting = (number, self.learn, key)
+        settled = known_walk(lasting) if number is not None else None
+        if settled is not None and self._replays(settled):
+            self._settled[key] = settled
+            return Visited(name, settled.exits)
+        original = self.original(name)
+        self._calls.append([] if number is not None else None)
+        rules, exits = self._walk(original, state, leaving)
+        calls = self._calls.pop()
+        found = Visited(self.named(name, name, rules) if rules else None, exits)
+        if calls is not None and rules and rules is original.rules and found.name == name:
+            maps = (rule.verdict.map_name for rule in rules if isinstance(rule.verdict, verdicts.Dispatch))
+            settled = self._settled[key] = Settled(name, exits, tuple(maps), tuple(calls))
+            keep_walk(lasting, settled)
+        return found
+
+    def _note(self, settled: Settled[Exits] | None) -> None:
+        """Note a call for the walk that made it."""
+        if self._calls and (calls := self._calls[-1]) is not None:
+            if settled is None:
+                self._calls[-1] = None
+            else:
+                calls.append(settled)
+
+    def _replays(self, settled: Settled[Exits]) -> bool:
+        """Take over the chains of a walk that changed nothing; tell whether they can all keep their names."""
+        if id(settled) in self._replayed:
+            return True
+        if not all(map(self._replays, settled.calls)):
+            return False
+        if self.named(settled.chain, settled.chain, self.original(settled.chain).rules) != settled.chain:
+            return False
+        for mapping in map(self._maps.__getitem__, settled.maps):
+            if self._named_map(mapping, mapping.elements) != mapping.name:
+                return False
+        self._replayed[id(settled)] = settled
+        return True
 
     def called(self, name: str, state: State, leaving: Leaving | None = None) -> Visited:
         """Return the same, with all that is known where the call comes back."""
@@ -203,6 +254,8 @@ class Interpreter:
                 if name != value.chain:
                     element = element._replace(value=replace(value, chain=name))  # noqa: PLW2901 -- the same element
             elements.append(element)
+        if len(elements) != len(mapping.elements):
+            self._note(None)
         if not elements:
             return None, visited
         new_name = self._named_map(mapping, tuple(elements))
@@ -223,6 +276,9 @@ class Interpreter:
         for found in made:
             if found.elements == elements:
                 return found.name
+        if not made and elements == mapping.elements:
+            made.append(mapping)
+            return mapping.name
         name, number = mapping.name, 2
         taken = bool(made)
         while taken or (name != mapping.name and name in self._map_names):

@@ -136,11 +136,13 @@ def _measure(table: Table, mask: int) -> tuple[int, int, int, int]:
 
 def _folded(table: Table, entries: Sequence[MarkEntry], mask: int) -> Table:
     known = [Entry(entry.chain, _facts(entry, mask)) for entry in entries]
-    before = None
-    while table != before:
-        before = table
-        table = inlined_verdicts(specialise_entries(table, known, learn=True).table)
-    return table
+    while True:
+        found = specialise_entries(table, known, learn=True).table
+        after = inlined_verdicts(found)
+        # what specialising has found it finds again
+        if after in (found, table):
+            return after
+        table = after
 
 
 def _once(table: Table, entries: Sequence[MarkEntry], mask: int, *, tails: bool) -> Table:
