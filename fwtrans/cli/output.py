@@ -129,14 +129,19 @@ def _interrupted() -> ExitCode:
     return ExitCode.INTERRUPTED
 
 
+def terminal_width(stream: TextIO | None) -> int:
+    """Return the columns of the terminal that a stream is, 0 where it is none."""
+    try:
+        return max(os.get_terminal_size(stream.fileno()).columns, 40) if stream is not None else 0
+    except (OSError, ValueError):
+        return 0
+
+
 def _width() -> int:
     """Return the columns of the terminal; where stderr is none, the same number everywhere, so that logs compare."""
     from fwtrans.diagnostics.render import DEFAULT_WIDTH
 
-    try:
-        return max(os.get_terminal_size(sys.stderr.fileno()).columns, 40)
-    except (OSError, ValueError):
-        return DEFAULT_WIDTH
+    return terminal_width(sys.stderr) or DEFAULT_WIDTH
 
 
 def _internal_error(fault: Exception) -> Result:

@@ -24,7 +24,7 @@ _COUNTS = ("rules", "chains", "sets", "maps", "elements")
 def migration_text(found: Migration, *, most: int = _MOST_ROWS) -> str:
     """Return counts and costs before and after, then the rules that did not become rules of their own, `most` of them."""
     lines = [f"{len(found.rows)} rules read", *(f"  {number:6}  {name}" for name, number in found.counts.items())]
-    size = _size_rows(found)
+    size = size_rows(found)
     if size:
         lines += ["", *_aligned([("", "before", "after"), *size])]
     if found.paths:
@@ -45,7 +45,7 @@ def migration_markdown(found: Migration) -> str:
     """Return the tables as Markdown, with every rule."""
     lines = ["# Migration report", "", f"{len(found.rows)} rules read.", "", "| became | rules |", "| --- | ---: |"]
     lines += [f"| {name} | {number} |" for name, number in found.counts.items()]
-    size = _size_rows(found)
+    size = size_rows(found)
     if size:
         lines += ["", "| | before | after |", "| --- | ---: | ---: |", *(f"| {' | '.join(row)} |" for row in size)]
     if found.paths:
@@ -137,7 +137,8 @@ def _size(size: Size | None) -> dict[str, int] | None:
     return None if size is None else dict(zip(_COUNTS, size[:5], strict=True))
 
 
-def _size_rows(found: Migration) -> list[tuple[str, str, str]]:
+def size_rows(found: Migration) -> list[tuple[str, str, str]]:
+    """Return how many rules, chains and so on there were and are; nothing where nothing was written."""
     if found.size_before is None or found.size_after is None:
         return []
     pairs = zip(_COUNTS, found.size_before[:5], found.size_after[:5], strict=True)

@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 from fwtrans.diagnostics import DiagnosticSink
 from fwtrans.report.migration import Became, Migration, migration
 from fwtrans.report.migration_forms import migration_json, migration_markdown, migration_text
+from fwtrans.report.migration_tables import migration_tables
 from fwtrans.source import SourceFile
 from fwtrans.translate import Settings, translate
 from tests.golden import GOLDEN
@@ -161,3 +162,15 @@ def test_text_and_markdown_keep_hostile_text_in_its_place() -> None:
     inside = [child.content for token in tokens for child in token.children or () if child.type == "html_inline"]
     assert set(inside) <= {"<br>"}
     assert "\x1b" not in migration_text(found) + migration_markdown(found)
+
+
+def test_tables_fit_the_terminal_and_keep_hostile_text_in_its_place() -> None:
+    text = '-A FORWARD -s 192.0.2.7/32 -m comment --comment "[bold red]x[/bold red] [/] \x1b[31m" -j DROP'
+    found = account(dump("-A FORWARD -s 192.0.2.0/24 -j ACCEPT", text))
+    narrow, wide = (migration_tables(found, width=width, color=False) for width in (70, 240))
+    assert max(map(len, narrow.split("\n"))) == 70
+    assert "\x1b" not in narrow + wide
+    for told in ("2 rules read", "[bold red]x[/bold red] [/]", "steps of the dearest packet", "shadowed", "(file1:3)"):
+        assert told in wide
+    assert "\x1b[" in migration_tables(found, width=70, color=True)
+    assert "and 1 more" in migration_tables(found, width=70, color=False, most=0)

@@ -1,5 +1,6 @@
 """`fwtrans translate PATH...`: dumps in, an nftables ruleset out."""
 
+import sys
 from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fwtrans.cli.exitcodes import ExitCode, exit_code_of
-from fwtrans.cli.output import Result
+from fwtrans.cli.output import Result, terminal_width, wants_color
 
 if TYPE_CHECKING:
     from fwtrans.diagnostics import DiagnosticSink
@@ -183,4 +184,13 @@ def _reported(result: "Translation", names: Iterable[str], sink: "DiagnosticSink
             write_file(Path(name), migration_markdown(found))
         elif name != "-":
             write_file(Path(name), migration_html(found, inputs))
-    return "\n".join([migration_text(found), *translation_remarks(result)]) if "-" in names else ""
+    if "-" not in names:
+        return ""
+    columns = terminal_width(sys.stderr)
+    if columns:
+        from fwtrans.report.migration_tables import migration_tables
+
+        told = migration_tables(found, width=columns, color=wants_color(sys.stderr))
+    else:
+        told = migration_text(found)
+    return "\n".join([told, *translation_remarks(result)])
