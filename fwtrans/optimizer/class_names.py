@@ -46,6 +46,12 @@ def class_name(chains: Iterable[str], ports: Container[str], digest: str) -> str
     return f"{found.pop() if len(found) == 1 else 'class'}-{digest}"
 
 
+def is_counted(name: str, ports: Container[str]) -> bool:
+    """Tell whether a chain's name says a port or the number of a copy, so that another order of guests gives another name."""
+    plain = _HASH.sub("", name)
+    return any(word in ports for word in plain.split("-")) or (plain == name and _COPY.search(name) is not None)
+
+
 class Texts:
     """What rules and chains say, behind calls too, without names that come from elsewhere."""
 

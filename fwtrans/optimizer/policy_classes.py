@@ -40,7 +40,7 @@ from fwtrans.ir.stateful import Limit, StatefulFromMap, StatefulTest
 from fwtrans.ir.verdict import Dispatch, Goto, Jump
 from fwtrans.ir.walk import chain_targets, map_names, set_names, targets_of
 from fwtrans.optimizer.base import Pass, Passed, each_table
-from fwtrans.optimizer.class_names import Texts, class_name, content_hash
+from fwtrans.optimizer.class_names import Texts, class_name, content_hash, is_counted
 from fwtrans.optimizer.constants import ConstantKind, Sets, membership, part_rule, refill, words_of
 from fwtrans.optimizer.log_chains import LogPlace, can_move, chain_words, log_kind, log_place
 from fwtrans.optimizer.policy_members import Member, classes_of
@@ -48,7 +48,7 @@ from fwtrans.optimizer.port_context import Context, ask_ports, port_contexts
 from fwtrans.optimizer.port_slots import PortSlots, side_of
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.rule import Step
@@ -166,7 +166,7 @@ class _Sharing:
             groups.setdefault((member.context.field, member.shape), []).append(member)
         for group in groups.values():
             for members in classes_of(group):
-                if not _is_named_by_content(members):
+                if not _is_named_by_content(members, self._ports):
                     continue
                 logs = tuple(_log_places(members))
                 if _shares_something(members, logs):
@@ -388,14 +388,16 @@ def _leaves(column: Sequence[Constant]) -> bool:
     return all(constant.own for constant in column) or _differ(column)
 
 
-def _is_named_by_content(members: Sequence[Member]) -> bool:
+def _is_named_by_content(members: Sequence[Member], ports: Container[str]) -> bool:
     """Tell whether members are worth a chain with a name that comes from what it says.
 
     Chains that are the same in all are for the pass that shares equal ones, but for those that only members call. What is
     reached by hardware address was made by us, for a guest that its name tells: the next guest may have the same.
     """
     context = members[0].context
-    if _has_own_constants(members) or context.field is ETHER_DADDR:
+    if _has_own_constants(members):
+        return True
+    if context.field is ETHER_DADDR and any(is_counted(member.chain.name, ports) for member in members):
         return True
     return len(members) > 1 and not context.entered
 
