@@ -11,6 +11,7 @@ from fwtrans.backend.nft.target import DEBIAN_12, Target
 from fwtrans.backend.nft.text import print_ruleset
 from fwtrans.diagnostics import Diagnostic, Refused
 from fwtrans.optimize import Settings, optimize_ruleset
+from fwtrans.optimizer.live_sets import held, live_sets, released, with_all_sets
 from fwtrans.read import read_inputs
 from fwtrans.translate import prove
 
@@ -45,11 +46,13 @@ def optimize_texts(
     reading = read_inputs(sources, sink, files)
     if reading is None or sink.errors:
         return Optimization(output="", optimized=None)
-    found = optimize_ruleset(reading.ruleset, settings)
+    live = live_sets(reading.ruleset)
+    found = optimize_ruleset(held(reading.ruleset, live), settings)
     for stage in found.refused:
         message = f"pass `{stage.name}` was left out: its result was not proved equal"
         sink.add(Diagnostic(code="FWT403", message=message, notes=stage.faults[:5]))
-    lowered = lower_ruleset(_with_own_comments(found.ruleset), sink, Printing(guard_ports=False))
+    whole = with_all_sets(released(found.ruleset, live), reading.ruleset)
+    lowered = lower_ruleset(_with_own_comments(whole), sink, Printing(guard_ports=False))
     if sink.errors:
         return Optimization(output="", optimized=found)
     try:

@@ -25,6 +25,7 @@ from fwtrans.optimize import Settings as OptimizerSettings
 from fwtrans.optimize import optimize_ruleset
 from fwtrans.optimizer.bridged.own_fragments import letting_own_fragments_pass
 from fwtrans.optimizer.bridged.translation import bridged_translation
+from fwtrans.optimizer.live_sets import held, live_sets, released
 from fwtrans.read import read_inputs
 from fwtrans.report.coverage import Coverage, coverage
 from fwtrans.report.equivalence import difference_text
@@ -91,8 +92,10 @@ def translate(sources: Sequence[SourceFile], settings: Settings, sink: Diagnosti
         original = _part(original, sink)
     host = reading.host.joined(settings.host)
     faulty = bool(verify(original))  # loops of jumps, told when it is printed; nobody may follow them before
-    shaped = original if faulty else _shaped(original, host, settings, sink)
-    work = _Work(sources, settings, files, original, host, reading.read, left_out, shaped is not original)
+    live = live_sets(original)
+    known = held(original, live)
+    shaped = known if faulty else _shaped(known, host, settings, sink)
+    work = _Work(sources, settings, files, original, host, reading.read, left_out, shaped is not known, live)
     if faulty or not settings.optimize or sink.errors:
         found = _finished(work, shaped, sink)
     else:
@@ -118,6 +121,8 @@ class _Work:
     left_out: Sequence[Diagnostic] | None
     is_bridged: bool
     """Whether the bridge family judges what a bridge forwards."""
+    live: frozenset[str]
+    """The sets whose contents others may change: nothing was made of what is in them."""
 
 
 def _optimized(work: _Work, shaped: Ruleset, sink: DiagnosticSink) -> Translation:
@@ -155,6 +160,8 @@ def _finished(work: _Work, ruleset: Ruleset, sink: DiagnosticSink, before: Rules
     Where passes have put rules together, it is told of the rules as they were before.
     """
     settings = work.settings
+    ruleset = released(ruleset, work.live)
+    before = None if before is None else released(before, work.live)
     if work.is_bridged:
         ruleset = letting_own_fragments_pass(ruleset)
     origin_id = origin_ids(work.sources)

@@ -36,7 +36,8 @@ class NamedSet:
 
     `dynamic` sets are changed by rules while packets pass. Elements do not overlap: what iptables decides by longest
     prefix is resolved into plain intervals before it comes here. `takes_packets` says that a rule may add a packet's own
-    values as they are: the set masks nothing, holds no networks and no range.
+    values as they are: the set masks nothing, holds no networks and no range. `takes_ranges` says that networks or ranges
+    may be put into it, whether there is one today or not.
     """
 
     name: str
@@ -48,7 +49,16 @@ class NamedSet:
     has_counters: bool = False
     comment: str = ""
     takes_packets: bool = field(default=False, compare=False)
+    takes_ranges: bool = field(default=False, compare=False)
     origin: Origin | None = field(default=None, compare=False)
+
+    @property
+    def is_live(self) -> bool:
+        """Tell whether somebody may change it while the ruleset is loaded.
+
+        Nobody changes a set without a name of its own; and pve-firewall writes its sets from its configuration.
+        """
+        return not self.name.startswith(("__", "PVEFW-"))
 
 
 # A verdict, a number, the test of a stateful object, the name of another object, or an address range with ports.

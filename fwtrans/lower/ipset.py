@@ -92,6 +92,7 @@ def _lower_set(item: IpsetSet) -> NamedSet:
         size=header.maxelem,
         has_counters=header.counters,
         takes_packets=_takes_packets(item),
+        takes_ranges="net" in item.type,
         origin=item.create.source.origin(item.create.line),
     )
 

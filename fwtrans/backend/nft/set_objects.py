@@ -39,7 +39,7 @@ def data_type(fields: tuple[Field, ...]) -> nft.DataTypes | nft.TypeOf:
 def named_set(item: NamedSet, name: str) -> nft.Set:
     """Return the set under its printed name."""
     flags: list[nft.SetFlag] = []
-    if any(_is_interval(part) for element in item.elements for part in element.key):
+    if any(_is_interval(part) for element in item.elements for part in element.key) or _may_hold_ranges(item):
         flags.append(nft.SetFlag.INTERVAL)
     if item.timeout is not None or any(element.timeout is not None for element in item.elements):
         flags.append(nft.SetFlag.TIMEOUT)
@@ -55,6 +55,12 @@ def named_set(item: NamedSet, name: str) -> nft.Set:
         statements=(nft.Counter(),) if item.has_counters else (),
         comment=item.comment,
     )
+
+
+def _may_hold_ranges(item: NamedSet) -> bool:
+    """Tell whether whoever fills the set may put a network into it. One without is a hash, which is faster to ask."""
+    plain = all(field.kind is not FieldKind.NAME and field.kind is not FieldKind.MAC for field in item.fields)
+    return item.takes_ranges and item.is_live and not item.dynamic and plain
 
 
 def _is_interval(part: Part) -> bool:

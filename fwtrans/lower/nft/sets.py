@@ -82,6 +82,7 @@ def lower_set(content: JsonObject, family: Family, *, dynamic: bool) -> NamedSet
         timeout=as_number(timeout, "timeout") if timeout is not None else None,
         size=as_number(size, "size") if size is not None else None,
         comment=as_text(content.get("comment", ""), "comment"),
+        takes_ranges="interval" in flags,
     )
 
 

@@ -1,0 +1,73 @@
+"""Sets that others fill while the ruleset is loaded: nothing may rest on what is in them today.
+
+    ipset f2b-sshd, empty when the dump was taken; -m set --match-set f2b-sshd src -j REJECT
+
+With the set's contents known the rule never matches, and would be left out: whoever puts an address into the set later
+would wait for nothing. So passes see these sets as those that rules themselves change, of which nothing is known, and
+only the proof knows the contents. Such sets are all but ours and Proxmox VE's, whose change is a new translation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fwtrans.ir.match import AnyOf, MemberTest
+
+if TYPE_CHECKING:
+    from fwtrans.ir.rule import Rule, Step
+    from fwtrans.ir.ruleset import Ruleset, Table
+
+
+def live_sets(ruleset: Ruleset) -> frozenset[str]:
+    """Return the names of the sets that others may change, and rules do not."""
+    found = {item.name for table in ruleset.tables for item in table.sets if item.is_live}
+    return frozenset(found - {item.name for table in ruleset.tables for item in table.sets if item.dynamic})
+
+
+def held(ruleset: Ruleset, names: frozenset[str]) -> Ruleset:
+    """Return the ruleset in which nothing is known of what is in these sets."""
+    return _marked(ruleset, names, dynamic=True) if names else ruleset
+
+
+def released(ruleset: Ruleset, names: frozenset[str]) -> Ruleset:
+    """Return the ruleset in which these sets are again what they were."""
+    return _marked(ruleset, names, dynamic=False) if names else ruleset
+
+
+def with_all_sets(ruleset: Ruleset, original: Ruleset) -> Ruleset:
+    """Return the ruleset with the sets that no rule asks any more: a program that fills one must find it."""
+    before = {(table.family, table.name): table for table in original.tables}
+
+    def table_of(table: Table) -> Table:
+        written = before.get((table.family, table.name))
+        known = {item.name for item in table.sets}
+        gone = tuple(item for item in (written.sets if written else ()) if item.is_live and item.name not in known)
+        return replace(table, sets=(*gone, *table.sets)) if gone else table
+
+    return replace(ruleset, tables=tuple(map(table_of, ruleset.tables)))
+
+
+def _marked(ruleset: Ruleset, names: frozenset[str], *, dynamic: bool) -> Ruleset:
+    def table_of(table: Table) -> Table:
+        sets = tuple(replace(item, dynamic=dynamic) if item.name in names else item for item in table.sets)
+        chains = tuple(replace(chain, rules=tuple(map(rule_of, chain.rules))) for chain in table.chains)
+        return replace(table, sets=sets, chains=chains)
+
+    def rule_of(rule: Rule) -> Rule:
+        steps = tuple(map(step_of, rule.steps))
+        return rule if all(map(_same, steps, rule.steps)) else replace(rule, steps=steps)
+
+    def step_of(step: Step) -> Step:
+        if isinstance(step, MemberTest) and step.set_name in names:
+            return replace(step, dynamic=dynamic)
+        if isinstance(step, AnyOf):
+            branches = tuple(tuple(map(step_of, branch)) for branch in step.branches)
+            return replace(step, branches=branches) if branches != step.branches else step  # type: ignore[arg-type] # tests stay tests
+        return step
+
+    return replace(ruleset, tables=tuple(map(table_of, ruleset.tables)))
+
+
+def _same(first: object, second: object) -> bool:
+    return first is second
