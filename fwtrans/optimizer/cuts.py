@@ -266,26 +266,34 @@ def _candidates(
 def _cells(run_: Sequence[Clause], always: Mapping[Field, ValueSet], most: float, *, at_end: bool) -> Node | None:
     """Return the run as cells, behind as few of its first rules as is needed, and no bigger than is worth it."""
     jump = int(not at_end)
+    excess = 0
     for count in FIRST_RULES:
         if 2 * count > len(run_):
             return None
         front = _front(run_[:count], always)
-        if front is None:
+        if front is None or front.steps + jump + excess > count:
             continue
         boxes = Boxes.of(run_[count:], always)
-        first = Cells(boxes)
-        first.build(0)
-        if front.steps + jump + first.excess > count:
-            continue
+        if not excess:
+            # a few halvings tell what more the look-ups take
+            rough = Cells(boxes, 2 * len(boxes.boxes), every_field=True)
+            rough.build(inf)
+            excess = max(rough.excess, 0)
+            if front.steps + jump + excess > count:
+                continue
+        cells = Cells(boxes, most - front.size)
         best: Node | None = None
-        for room in _ROOMS:
-            cells = Cells(boxes)
+        for room in (1.0,) if cells.with_tables() else _ROOMS:
             found = joined(front, cells.build(room * most - front.size))
-            if found.size > most or front.steps + jump + cells.excess > count:
+            if found.size > most:
                 break
+            if front.steps + jump + cells.excess > count:
+                excess = max(excess, cells.excess)
+                continue
             if best is None or found.steps < (1 - _LEAST_SAVED) * best.steps:
                 best = found
-        return best
+        if best is not None:
+            return best
     return None
 
 

@@ -44,7 +44,9 @@ def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _cells_only(run: Sequence[Clause], always: Mapping[Field, ValueSet], most: float, **_more: bool) -> Iterator[Node]:
-    yield cells.Cells(Boxes.of(run, always)).build(most)
+    found = cells.Cells(Boxes.of(run, always), most)
+    found.tabled = cells.LONG == 1
+    yield found.build(most)
 
 
 @pytest.mark.usefixtures("_eager")
@@ -52,6 +54,8 @@ def _cells_only(run: Sequence[Clause], always: Mapping[Field, ValueSet], most: f
 def test_each_pass_alone(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     if block % 2:
         monkeypatch.setattr(cuts, "_candidates", _cells_only)
+    if block % 4 == 3:
+        monkeypatch.setattr(cells, "LONG", 1)
     changed = dict.fromkeys((item.name for item in PASSES), 0)
     for seed in range(20):
         before = random_lists(Random(1000 * block + seed))  # noqa: S311 -- the same rulesets each time
