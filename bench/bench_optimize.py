@@ -1,4 +1,4 @@
-"""Long lists: steps against size, and how long passes and proofs take. One row for each list and each way of searching."""
+"""Long lists: steps against size, and how long passes and proofs take. One row for each list and each limit of size."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from measure import machine, write
 from fwtrans.cli.inputs import FileAccess
 from fwtrans.diagnostics import DiagnosticSink
 from fwtrans.optimize import optimize_ruleset
-from fwtrans.optimizer.boxes import Boxes
-from fwtrans.optimizer.clauses import Clauses
-from fwtrans.optimizer.search import Effort, Search
+from fwtrans.optimizer import cuts, dead, fold
+from fwtrans.optimizer.size import size_of
+from fwtrans.optimizer.steps import hook_costs
 from fwtrans.read import read_inputs
 from fwtrans.source import SourceFile
 
 COUNT = int(os.environ.get("BENCH_RULES", "5000"))
 KINDS = ("acl", "firewall", "hard", "tuples")
-FRONTIER = (Effort(8, 2, 4, 1), Effort(5, 2, 4, 2), Effort(5, 2, 8, 3), Effort(3, 3, 8, 4), Effort(3, 3, 16, 4))
+FRONTIER = (2, 4, 6, 10)
 
 
 def main() -> None:
@@ -34,21 +34,19 @@ def main() -> None:
         text = ruleset(entries(kind, COUNT))
         reading = read_inputs((SourceFile(f"{kind}.nft", text),), DiagnosticSink(), FileAccess())
         assert reading is not None
-        table = reading.ruleset.tables[0]
-        clauses = Clauses(table)
-        run = [clauses.of(rule) for rule in table.chains[0].rules][:-1]
-        boxes = Boxes.of(run)
-        for effort in FRONTIER:
-            start = time.perf_counter()
-            node = Search(boxes, effort).build()
-            took = round(time.perf_counter() - start, 1)
+        entries_before = size_of(reading.ruleset).entries
+        living = dead.PASS.run(fold.PASS.run(reading.ruleset).ruleset).ruleset
+        for factor in FRONTIER:
+            start = time.process_time()
+            cut = cuts.sized(factor, entries_before).run(living).ruleset
+            took = round(time.process_time() - start, 1)
             frontier.append(
                 {
                     "list": kind,
-                    "effort": str(tuple(effort)),
-                    "steps": node.steps,
-                    "size": round(node.size / COUNT, 2),
-                    "s": took,
+                    "limit": factor,
+                    "steps": max(item.worst for item in hook_costs(cut)).steps,
+                    "size": round(size_of(cut).entries / entries_before, 2),
+                    "s of processor": took,
                 }
             )
         start = time.perf_counter()
@@ -69,7 +67,7 @@ def main() -> None:
     write(
         "optimize_frontier",
         frontier,
-        f"{COUNT} rules; size as a multiple of the list's, leaf.copies.conflicts.growth as effort; {machine()}.",
+        f"{COUNT} rules; limit and size as multiples of the list's rules and elements, the pass alone; {machine()}.",
     )
     write("optimize", whole, f"{COUNT} rules through all passes; {machine()}.")
 
