@@ -21,12 +21,15 @@ from fwtrans.ir.effect import Count
 from fwtrans.ir.fields import Family
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, number
+from fwtrans.ir.names import NamePattern, NameSet
 from fwtrans.ir.rule import Rule, is_pure
 from fwtrans.ir.verdict import Accept, Dispatch, Goto, Jump, Return
 from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.facts import Decider, Facts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
     from fwtrans.source import Origin
 
@@ -42,6 +45,12 @@ _CARRIED_FACTS: Facts = {
     known.ETHER_TYPE: IntervalSet.values(16, (0x0800, 0x86DD)),
     known.NFPROTO: IntervalSet.values(8, (2, 10)),
 }
+
+
+_TCP_FACTS: Facts = {known.L4PROTO: IntervalSet.single(8, 6), known.HAS_TRANSPORT: IntervalSet.single(1, 1)}
+_VALID = IntervalSet.values(3, (1, 2, 3, 4))
+# A rule more in front is worth it where packets pass so many by it.
+_FEWEST_PASSED = 2
 
 
 class _DoesMoreError(Exception):
@@ -78,6 +87,22 @@ class _Follower:
         base = chain.base
         if base is None or base.kind != "filter" or not chain.rules:
             return chain
+        changed = self._with_established(chain)
+        return self._without_idle(self._past_the_others(self._past_limits(changed))) if self._is_bridge else changed
+
+    def _without_idle(self, chain: Chain) -> Chain:
+        """Leave out the rule where one other is behind it that would let such packets go on as well."""
+        if len(chain.rules) != _FEWEST_PASSED or not _lets_established_through(chain.rules[0]):
+            return chain
+        self._facts = {step.field: step.values for step in chain.rules[0].steps if isinstance(step, FieldTest)}
+        accepts = chain.base is not None and chain.base.accepts
+        try:
+            is_idle = accepts and self._all_pass(chain.rules[1]) is None
+        except _DoesMoreError:
+            return chain
+        return replace(chain, rules=chain.rules[1:]) if is_idle else chain
+
+    def _with_established(self, chain: Chain) -> Chain:
         places = range(max(len(chain.rules) - 1, 1)) if self._is_bridge else range(1)
         for at in places:
             for test, facts in ((), _FACTS), (_CARRIED, _CARRIED_FACTS):
@@ -91,15 +116,46 @@ class _Follower:
                     return replace(chain, rules=(*chain.rules[:at], rule, *chain.rules[at:]))
         return chain
 
-    def _lets_through(self, chain: Chain, at: int) -> bool:
-        """Tell whether the rules from one on let all such packets through."""
+    def _past_limits(self, chain: Chain) -> Chain:
+        """Let established TCP through in front of what is done to some of its flags (SYNs are counted)."""
+        at = next((place for place, rule in enumerate(chain.rules) if _lets_established_through(rule)), 0)
+        flags = {
+            step.values
+            for rule in chain.rules[:at]
+            for step in rule.steps
+            if isinstance(step, FieldTest) and step.field is known.TCP_FLAGS
+        }
+        if len(flags) != 1 or not all(_asks_flags(rule) or _is_look_up(rule) for rule in chain.rules[:at]):
+            return chain
+        others = flags.pop().complement()
+        test = FieldTest(known.TCP_FLAGS, others)
+        self._facts = {**_CARRIED_FACTS, **_TCP_FACTS, known.TCP_FLAGS: others}
+        if not self._lets_through(chain, 0):
+            return chain
+        return replace(chain, rules=(replace(chain.rules[at], steps=(*chain.rules[at].steps, test)), *chain.rules))
+
+    def _past_the_others(self, chain: Chain) -> Chain:
+        """Let through in front what comes in by ports for which no rule is, whatever its connection, unless that is invalid."""
+        asked = [_ports_left_out(rule) for rule in chain.rules]
+        ports = next((found for found in asked if found is not None), None)
+        if ports is None or sum(found == ports for found in asked) < _FEWEST_PASSED:
+            return chain
+        self._facts = {known.IIFNAME: ports, known.CT_STATE: _VALID}
+        if any(map(self._outright, chain.rules[:1])) or not self._lets_through(chain, 0, asking_nothing=True):
+            return chain
+        origins = tuple(dict.fromkeys(origin for rule in chain.rules for origin in rule.origins))
+        rule = Rule((FieldTest(known.CT_STATE, _VALID), FieldTest(known.IIFNAME, ports)), Accept(), origins)
+        return replace(chain, rules=(rule, *chain.rules))
+
+    def _lets_through(self, chain: Chain, at: int, *, asking_nothing: bool = False) -> bool:
+        """Tell whether the rules from one on let all such packets through, not only because no rule is for them."""
         self._coming_back, self._accepting = {}, {}
         try:
             ends_behind = self._follow(replace(chain, rules=chain.rules[at:]))
         except _DoesMoreError:
             return False
         is_dropped = ends_behind and chain.base is not None and not chain.base.accepts
-        return bool(self._accepting) and not is_dropped
+        return (asking_nothing or bool(self._accepting)) and not is_dropped
 
     def _outright(self, rule: Rule) -> bool:
         return isinstance(rule.verdict, Accept) and all(
@@ -121,7 +177,7 @@ class _Follower:
                 continue
             verdicts: tuple[object, ...] = (rule.verdict,)
             if isinstance(rule.verdict, Dispatch):
-                verdicts = tuple(element.value for element in self._maps[rule.verdict.map_name].elements)
+                verdicts = tuple(self._found(rule.verdict))
             for verdict in verdicts:
                 if isinstance(verdict, Accept):
                     if sure and _asks_state(rule):
@@ -136,6 +192,20 @@ class _Follower:
             if sure and self._ends(rule):
                 return comes_back
         return True
+
+    def _found(self, look_up: Dispatch) -> Iterator[object]:
+        """Yield what such packets may find in a map."""
+        at = next((place for place, part in enumerate(look_up.key) if part.field is known.CT_STATE), None)
+        states = self._facts[known.CT_STATE]
+        for element in self._maps[look_up.map_name].elements:
+            part = element.key[at] if at is not None else None
+            if (
+                part is None
+                or isinstance(part, NamePattern)
+                or not isinstance(states, IntervalSet)
+                or not states.intersection(IntervalSet(known.CT_STATE.width, (part,))).is_empty
+            ):
+                yield element.value
 
     def _all_pass(self, rule: Rule) -> bool | None:
         """Tell whether all such packets pass the rule's tests, or None for none of them."""
@@ -155,6 +225,32 @@ class _Follower:
         if isinstance(rule.verdict, Jump):
             return not self._comes_back(rule.verdict.chain)
         return isinstance(rule.verdict, (Accept, Goto, Return))
+
+
+def _lets_established_through(rule: Rule) -> bool:
+    tests = {step.field: step.values for step in rule.steps if isinstance(step, FieldTest)}
+    return (
+        isinstance(rule.verdict, Accept)
+        and len(tests) == len(rule.steps)
+        and tests.keys() <= {known.CT_STATE, known.ETHER_TYPE}
+        and tests.get(known.CT_STATE) == _FACTS[known.CT_STATE]
+    )
+
+
+def _asks_flags(rule: Rule) -> bool:
+    return any(isinstance(step, FieldTest) and step.field is known.TCP_FLAGS for step in rule.steps)
+
+
+def _ports_left_out(rule: Rule) -> NameSet | None:
+    """Return the ports to which a rule does not apply, where it asks for all others."""
+    for step in rule.steps:
+        if isinstance(step, FieldTest) and step.field is known.IIFNAME and isinstance(step.values, NameSet):
+            return step.values.complement() if step.values.by_default else None
+    return None
+
+
+def _is_look_up(rule: Rule) -> bool:
+    return isinstance(rule.verdict, Dispatch) and not rule.steps
 
 
 def _asks_state(rule: Rule) -> bool:

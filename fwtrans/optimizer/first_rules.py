@@ -200,12 +200,17 @@ class Walker:
         facts = facts_of(port, values)
         rules = self._chains[name]
         asking = (step for rule in rules for step in rule.steps if asks_address(step, port))
-        answers = tuple(self.decide(step, facts) is not None for step in asking)
+        answers = tuple(self._answer(step, facts) for step in asking)
         asked = (name, values.state, values.ether_type, answers)
         if asked not in self._rests:
             general = facts_of(port, values._replace(port="", address=None))
             self._rests[asked] = tuple(self.left(rules, general, port, iter(answers)))
         return self._rests[asked]
+
+    def _answer(self, step: Step, facts: Facts) -> bool | None:
+        """Tell whether such packets pass a step; None where that is not known."""
+        left = self.decide(step, facts)
+        return left == () if not left else None
 
     def _does_nothing(self, caller: tuple[str, int], facts: Facts) -> bool:
         name, at = caller
@@ -284,7 +289,7 @@ class Walker:
 
     # --- the rest of a chain ---
 
-    def left(self, rules: Sequence[Rule], facts: Facts, port: Field, answers: Iterator[bool]) -> Iterator[Rule]:
+    def left(self, rules: Sequence[Rule], facts: Facts, port: Field, answers: Iterator[bool | None]) -> Iterator[Rule]:
         """Yield rules without what the facts decide; `answers` are those to what asks for the port's address."""
         for rule in rules:
             steps = [self._left_of(step, facts, port, answers) for step in rule.steps]
@@ -300,9 +305,14 @@ class Walker:
             elif not all(is_pure(step) for step in rule.steps[:fails]):
                 yield rule
 
-    def _left_of(self, step: Step, facts: Facts, port: Field, answers: Iterator[bool]) -> tuple[Step, ...] | None:
+    def _left_of(
+        self, step: Step, facts: Facts, port: Field, answers: Iterator[bool | None]
+    ) -> tuple[Step, ...] | None:
         if asks_address(step, port):
-            return () if next(answers) else None
+            answer = next(answers)
+            if answer is None:
+                return (step,)
+            return () if answer else None
         if not is_pure(step):
             return (step,)
         return self.decide(step, facts)

@@ -26,6 +26,7 @@ from fwtrans.ir.match import AnyOf
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.stateful import StatefulFromMap, StatefulTest
 from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump, Return
+from fwtrans.ir.walk import map_names, targets_of
 from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.dead import always_goes_on
 from fwtrans.optimizer.reached import callees_last, reached, rule_targets
@@ -34,6 +35,7 @@ from fwtrans.optimizer.tracking import if_tracked
 if TYPE_CHECKING:
     from fwtrans.ir.rule import Rule, Step
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
+    from fwtrans.ir.sets import NamedMap
     from fwtrans.ir.verdict import Verdict
     from fwtrans.source import Origin
 
@@ -64,20 +66,63 @@ def inlined(table: Table) -> Table:
     if not any(chain.base is not None for chain in table.chains):
         return table
     before = None
+    table = _jumping_in_the_middle(table)
     while table != before:
         before = table
         table = _once(table)
     return table
 
 
+def _jumping_in_the_middle(table: Table) -> Table:
+    """Return the table with jumps for the gotos of a look-up that is all that a called chain does: behind it the caller goes on.
+
+    So the look-up can stand in the place of the call, and nests no deeper than it did.
+    """
+    only = {chain.name: chain.rules[0] for chain in table.chains if chain.base is None and len(chain.rules) == 1}
+    looks_up = {
+        name: rule.verdict.map_name
+        for name, rule in only.items()
+        if isinstance(rule.verdict, Dispatch) and all(map(is_pure, rule.steps))
+    }
+    if not looks_up:
+        return table
+    in_maps = {target for item in table.maps for target in targets_of(item)}
+    elsewhere = Counter(name for chain in table.chains for rule in chain.rules for name in map_names(rule))
+    elsewhere.subtract(looks_up.values())
+    unfit = {
+        rule.verdict.chain
+        for chain in table.chains
+        for number, rule in enumerate(chain.rules)
+        if isinstance(rule.verdict, Goto) or (isinstance(rule.verdict, Jump) and number == len(chain.rules) - 1)
+    }
+    kept = {name for chain, name in looks_up.items() if chain in in_maps or chain in unfit}
+    wanted = {name for name in looks_up.values() if not elsewhere[name]} - kept
+    maps = tuple(_with_jumps(item) if item.name in wanted else item for item in table.maps)
+    return replace(table, maps=maps) if maps != table.maps else table
+
+
+def _with_jumps(item: NamedMap) -> NamedMap:
+    if any(isinstance(element.value, Return) for element in item.elements):
+        return item
+    elements = tuple(
+        element._replace(value=Jump(element.value.chain)) if isinstance(element.value, Goto) else element
+        for element in item.elements
+    )
+    return replace(item, elements=elements)
+
+
 def _once(table: Table) -> Table:
     maps = {mapping.name: mapping for mapping in table.maps}
     callers = Counter(target for chain in table.chains for rule in chain.rules for target in rule_targets(rule, maps))
+    coming_back = {
+        name for name, item in maps.items() if not any(isinstance(e.value, (Return, Goto)) for e in item.elements)
+    }
     found: dict[str, Chain] = {}
     for chain in reversed(callees_last(table, [chain.name for chain in table.chains])):
         rules: list[Rule] = []
         for number, rule in enumerate(chain.rules):
-            rules.extend(_in_place(rule, found, callers, is_last=number == len(chain.rules) - 1))
+            is_last = number == len(chain.rules) - 1
+            rules.extend(_in_place(rule, found, callers, coming_back, is_last=is_last))
         found[chain.name] = chain if tuple(rules) == chain.rules else replace(chain, rules=tuple(rules))
     return _with(table, [found[chain.name] for chain in table.chains])
 
@@ -88,13 +133,15 @@ def _with(table: Table, chains: list[Chain]) -> Table:
     return reached(replace(table, chains=tuple(chains)), [chain.name for chain in chains if chain.base is not None])
 
 
-def _in_place(rule: Rule, found: dict[str, Chain], callers: Counter[str], *, is_last: bool) -> tuple[Rule, ...]:
+def _in_place(
+    rule: Rule, found: dict[str, Chain], callers: Counter[str], coming_back: set[str], *, is_last: bool
+) -> tuple[Rule, ...]:
     """Return what stands in the place of a rule."""
     if not isinstance(rule.verdict, (Jump, Goto)):
         return (rule,)
     called = found[rule.verdict.chain]
     if len(called.rules) == 1 and (callers[called.name] == 1 or not any(map(_remembers, called.rules[0].steps))):
-        both = _both(rule, called.rules[0], is_last=is_last)
+        both = _both(rule, called.rules[0], coming_back, is_last=is_last)
         if both is not None:
             return () if both.verdict is None and all(map(is_pure, both.steps)) else (both,)
     alone = callers[called.name] == 1 and not rule.steps
@@ -104,13 +151,13 @@ def _in_place(rule: Rule, found: dict[str, Chain], callers: Counter[str], *, is_
     return (rule,)
 
 
-def _both(rule: Rule, only: Rule, *, is_last: bool) -> Rule | None:
+def _both(rule: Rule, only: Rule, coming_back: set[str], *, is_last: bool) -> Rule | None:
     """Return a rule and the only one of the chain that it leads to as one rule."""
     if any(isinstance(step, AnyOf) for step in rule.steps) and any(isinstance(step, AnyOf) for step in only.steps):
         return None
     verdict = only.verdict
     goes = isinstance(rule.verdict, Goto)
-    if isinstance(verdict, Dispatch) and not is_last:
+    if isinstance(verdict, Dispatch) and not is_last and (goes or verdict.map_name not in coming_back):
         return None
     if goes and not is_last and (verdict is None or not all(map(always_goes_on, only.steps))):
         # a packet that the chain's rule does not end must not go on behind the goto

@@ -144,7 +144,7 @@ class _Entering:
         for port, word in _INTERFACES.items():
             self._made.clear()
             self._known.clear()
-            key = _key(port, rules)
+            key = self._without_few_addresses(_key(port, rules), rules)
             if any(_looks_up(rule, port) for rule in behind):
                 continue
             self._known_guests = self._guests(key, rules)
@@ -202,6 +202,11 @@ class _Entering:
             return [(port, None) for port in sorted(self._walker.ports(key.port, rules))]
         names = {step.set_name for rule in rules for step in rule.steps if asks_address(step, key.port)}
         return sorted(self._right_addresses(names))
+
+    def _without_few_addresses(self, key: _Key, rules: Sequence[Rule]) -> _Key:
+        """Leave the address out of a key that not all ports have: those without would have to pass all other rules."""
+        named = {port for port, _ in self._guests(key, rules)} if key.has_address else set()
+        return key._replace(has_address=key.has_address and named >= self._walker.ports(key.port, rules))
 
     def _right_addresses(self, sets: Iterable[str]) -> set[tuple[str, int]]:
         """Return ports with their addresses, as sets of them say."""
@@ -265,7 +270,7 @@ class _Entering:
                     (is_base and at < self._at) or (name, at) in matched for at in range(len(self._chains[name].rules))
                 )
                 yield name, tuple(rule for (_, rule), keep in zip(rules, kept, strict=True) if keep)
-        for name in own - elsewhere - still:
+        for name in own - elsewhere - still if key.has_address else ():
             yield name, self._for_wrong_addresses(name, key.port)
 
     def _for_wrong_addresses(self, name: str, port: Field) -> tuple[Rule, ...]:
@@ -379,14 +384,24 @@ def _asked(table: Table, chains: AbstractSet[str] | None = None) -> set[str]:
 
 
 def _behind_states(rules: Sequence[Rule]) -> int:
-    """Return the number of the first rule that is not about the state of connections alone."""
+    """Return the number of the first rule that does not only accept or drop established connections.
+
+    What is done to invalid packets alone is asked behind the look-up: few are.
+    """
     for number, rule in enumerate(rules):
         if not isinstance(rule.verdict, (Accept, Drop)) or not rule.steps:
             return number
-        asked = {step.field if isinstance(step, FieldTest) else None for step in rule.steps}
-        if known.CT_STATE not in asked or not asked <= {known.CT_STATE, known.ETHER_TYPE}:
+        tests = {step.field: step.values for step in rule.steps if isinstance(step, FieldTest)}
+        states = tests.get(known.CT_STATE)
+        if (
+            len(tests) < len(rule.steps)
+            or not isinstance(states, IntervalSet)
+            or ALL_STATES["established"] not in states
+        ):
             return number
-        if known.ETHER_TYPE in asked and not isinstance(rule.verdict, Accept):
+        if not tests.keys() <= {known.CT_STATE, known.ETHER_TYPE, known.L4PROTO, known.TCP_FLAGS}:
+            return number
+        if len(tests) > 1 and not isinstance(rule.verdict, Accept):
             return number
     return len(rules)
 

@@ -160,6 +160,9 @@ class _Searching:
         rules = _reached(self._possible(chain.name, self.flat.of(chain.name)))
         services = [_service(self.clauses.of(rule)) for rule in rules]
         start = next((place for place, item in enumerate(services) if item.exact), len(services))
+        if _only_keeps_from_answers(rules, start):
+            # who meets none of the rules behind need not be asked: only leaves where something else happens ask first
+            start = 0
         front, services = joined(rules[:start], self.clauses), services[start:]
         keys = {key for item in services for key in item.exact}
         if not 0 < len(keys) <= MOST_KEYS:
@@ -268,6 +271,13 @@ def _states(table: Table) -> dict[str, IntervalSet]:
             else:
                 found[name] = before.union(IntervalSet(CT_STATE.width, (part,)))
     return {name: states for name, states in found.items() if states is not None}
+
+
+def _only_keeps_from_answers(rules: Rules, count: int) -> bool:
+    """Tell whether the first rules only accept what would else be answered, as in copies in which only REJECT decides."""
+    if not all(isinstance(rule.verdict, Accept) and all(map(is_pure, rule.steps)) for rule in rules[:count]):
+        return False
+    return not any(isinstance(rule.verdict, Drop) for rule in rules)
 
 
 def _value(rules: Rules) -> Verdict | None:

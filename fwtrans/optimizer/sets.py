@@ -10,7 +10,7 @@ Why it is safe: a packet passes the joined rule exactly if it passes one of the 
 the values must not overlap, or a packet would have been counted or logged twice, and the rule must not change the field.
 A rule is taken across others only where it may swap places with them.
 
-It declines where a set is dearer than the rules (up to about four, two for flags), unless the values are one range.
+It declines where a set is dearer than the rules (up to about four, two for narrow fields), unless the values are one range.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir.bits import BitSet
-from fwtrans.ir.fields import FieldKind
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest
 from fwtrans.ir.names import NameSet
@@ -169,7 +168,7 @@ def _union(left: ValueSet, right: ValueSet) -> ValueSet | None:
 def _pays(group: _Joined) -> bool:
     if not is_set(FieldTest(group.field, group.values)):
         return True
-    if group.field.kind is FieldKind.BITS and group.field.width <= WIDEST_BITMAP:
+    if group.field.width <= WIDEST_BITMAP:
         return len(group.rules) > 2
     return len(group.rules) * cost.test_cost(group.field) > cost.HASH
 

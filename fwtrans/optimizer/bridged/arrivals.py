@@ -1,7 +1,7 @@
 """The base chain that answers on arrival: packets to a guest's own hardware address pass a copy of what the guest gets.
 
     chain reject-in { type filter hook prerouting priority -100; policy accept;
-        ether type ip ether daddr bc:24:11:a7:35:6c ct state { invalid, new, untracked } jump reject-tap101i0-v4
+        ether type ip ether daddr bc:24:11:a7:35:6c ct state { new, untracked } jump reject-tap101i0-v4
 
 See `early_reject` for what the copies are.
 """
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 # Behind what guests send has been judged, before conntrack's confirmation.
 _PRIORITY = -100
-_ESTABLISHED, _RELATED = 1, 2
+_INVALID, _ESTABLISHED, _RELATED = 0, 1, 2
 _ALL_STATES = POSSIBLE[known.CT_STATE]
 _ETHER_TYPES = {Family.IP: 0x0800, Family.IP6: 0x86DD}
 _NETWORK = {Family.IP: 2, Family.IP6: 10}
@@ -99,10 +99,22 @@ def _is_departure(chain: Chain) -> bool:
 
 
 def _states(table: Table, chain: str) -> IntervalSet:
-    """Return the connection states in which a packet can be rejected; mostly established ones are accepted before."""
+    """Return the connection states in which a packet can be rejected; mostly all but new ones are decided about before."""
     going_on = IntervalSet.values(3, (_ESTABLISHED, _RELATED))
     special = specialise(table, chain, {known.CT_STATE: going_on}).table
-    return _ALL_STATES if _leads_to_reject(special, chain) else _ALL_STATES.difference(going_on)
+    if _leads_to_reject(special, chain):
+        return _ALL_STATES
+    invalid = IntervalSet.single(3, _INVALID)
+    decided = going_on.union(invalid)
+    for family, ether_type in _ETHER_TYPES.items():
+        facts = {
+            known.CT_STATE: invalid,
+            known.ETHER_TYPE: IntervalSet.single(16, ether_type),
+            known.NFPROTO: IntervalSet.single(8, _NETWORK[family]),
+        }
+        if _leads_to_reject(specialise(table, chain, facts).table, chain):
+            decided = going_on
+    return _ALL_STATES.difference(decided)
 
 
 def _facts(port: str, family: Family, states: IntervalSet) -> Mapping[Field, ValueSet]:

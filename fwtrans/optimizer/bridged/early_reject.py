@@ -106,6 +106,9 @@ class _Copier:
             given = f"reject-{name}" if f"reject-{name}" not in self.chains else f"reject-{name}-{self._copied}"
             original = self._up_to_reject(name) if last else self._originals[name].rules
             rules = tuple(self._rules(original, first, last=last))
+            if last and not (rules and isinstance(rules[-1].verdict, (Jump, Goto)) and not rules[-1].steps):
+                # behind the last REJECT all go on, as those in front of it that are not rejected: said alike, it can be seen
+                rules = (*rules, Rule((), _GO_ON, original[-1].origins))
             self._names[key] = given
             self.chains[given] = Chain(given, rules, origin=self._originals[name].origin)
         return self._names[key]

@@ -78,6 +78,7 @@ _IPTABLES_NAMES = {
 _UNBORN = ((known.CT_MARK, (1 << known.CT_MARK.width) - 1),)
 _OF_THE_HOST = frozenset({Hook.PREROUTING, Hook.INPUT, Hook.OUTPUT})
 _OF_BRIDGES = frozenset({Hook.PREROUTING, Hook.FORWARD, Hook.POSTROUTING})
+_MOST_NEIGHBOURS = 4096
 # Fewer paths are proved before another process has begun.
 _MANY_PATHS = 50
 # Before every chain that a host can have.
@@ -367,7 +368,9 @@ def _destinations(ruleset: Ruleset) -> set[int]:
 def _asked_destinations(rule: Rule) -> Iterator[int]:
     for step in flat_steps(rule.steps):
         if isinstance(step, FieldTest) and step.field is known.ETHER_DADDR and isinstance(step.values, IntervalSet):
-            yield from (low for low, high in step.values.ranges if low == high)
+            # neighbours are joined to a range; a wide one is the rest of all addresses
+            narrow = ((low, high) for low, high in step.values.ranges if high - low < _MOST_NEIGHBOURS)
+            yield from (address for low, high in narrow for address in range(low, high + 1))
 
 
 def _keys_by_destination(rule: Rule) -> Iterator[tuple[str, int]]:
