@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from fwtrans.semantics.regions import Part, Region, Regions
 
 _GUEST = re.compile(r"^guest \d+")
+# Of a dump, a rule for every port of a guest names the port's chain.
+_PORT = re.compile(r"\b(?:tap|veth)\d+i\d+(?=-)")
 _MOST_STEPS = 60
 _TELLING = (
     known.L4PROTO, known.ICMP_TYPE, known.ICMP6_TYPE, known.IP_SADDR, known.IP6_SADDR, known.IP_DADDR, known.IP6_DADDR,
@@ -120,7 +122,7 @@ def joined(entries: Iterable[Entry]) -> list[Entry]:
     """Return entries with those that say the same of several guests as one."""
     alike: dict[Hashable, list[Entry]] = {}
     for entry in entries:
-        cause = _GUEST.sub("guest", entry.cause) if not entry.explained else ""
+        cause = _PORT.sub("port", _GUEST.sub("guest", entry.cause)) if not entry.explained else ""
         alike.setdefault((entry.category, entry.way, entry.what, cause, entry.group, entry.explained), []).append(entry)
     return [_together(group) for group in alike.values()]
 
@@ -131,7 +133,10 @@ def _together(group: Sequence[Entry]) -> Entry:
     first = group[0]
     causes = list(dict.fromkeys(entry.cause for entry in group))
     guests = {guest for entry in group for guest in entry.guests}
-    of_many = _GUEST.sub(f"{counted(len(guests), 'guest')}", first.cause).replace(" is ", " are ")
+    if _GUEST.match(first.cause):
+        of_many = _GUEST.sub(f"{counted(len(guests), 'guest')}", first.cause).replace(" is ", " are ")
+    else:
+        of_many = f"{first.cause} (and {counted(len(causes) - 1, 'rule')} like it)"
     return first._replace(
         cause=first.cause if len(causes) == 1 or first.explained else of_many,
         guests=tuple(sorted({guest for entry in group for guest in entry.guests}, key=_by_number)),
