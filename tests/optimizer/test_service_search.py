@@ -71,7 +71,10 @@ def test_a_rule_in_front_of_another_for_the_same_port_stays_in_front() -> None:
     rules = ["tcp dport 22 ip saddr 10.0.0.1 drop", "ip saddr 10.0.0.0/8 accept", *services(SERVICES), "drop"]
     found = after(service_search.PASS, ruleset(chain("host", rules)))
     leaf = found.split("tcp . 22 : goto ")[1].split(",")[0].split()[0]
-    assert found.split(f"chain {leaf} {{")[1].split("}")[0].split("\n")[1:3] == ["\t\tip saddr 10.0.0.1 drop", "\t\taccept"]
+    assert found.split(f"chain {leaf} {{")[1].split("}")[0].split("\n")[1:3] == [
+        "\t\tip saddr 10.0.0.1 drop",
+        "\t\taccept",
+    ]
 
 
 def test_limits_stay_one() -> None:
