@@ -13,8 +13,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fwtrans.ir.match import AnyOf, MemberTest
+from fwtrans.ir.stateful import StatefulTest
+from fwtrans.ir.walk import flat_steps
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fwtrans.ir.rule import Rule, Step
     from fwtrans.ir.ruleset import Ruleset, Table
 
@@ -36,16 +40,28 @@ def released(ruleset: Ruleset, names: frozenset[str]) -> Ruleset:
 
 
 def with_all_sets(ruleset: Ruleset, original: Ruleset) -> Ruleset:
-    """Return the ruleset with the sets that no rule asks any more: a program that fills one must find it."""
+    """Return the ruleset with the sets that no rule asks any more: a program that fills one must find it.
+
+    A set that holds a limit for each key is one with its rules, and is printed with them.
+    """
     before = {(table.family, table.name): table for table in original.tables}
 
     def table_of(table: Table) -> Table:
         written = before.get((table.family, table.name))
         known = {item.name for item in table.sets}
+        known |= {name.rpartition("/")[2] for name in _buckets(original)}
         gone = tuple(item for item in (written.sets if written else ()) if item.is_live and item.name not in known)
         return replace(table, sets=(*gone, *table.sets)) if gone else table
 
     return replace(ruleset, tables=tuple(map(table_of, ruleset.tables)))
+
+
+def _buckets(ruleset: Ruleset) -> Iterator[str]:
+    """Yield the identities of what rules count in; that of a set's entries ends with the set's name."""
+    for table in ruleset.tables:
+        for chain in table.chains:
+            for rule in chain.rules:
+                yield from (step.object.identity for step in flat_steps(rule.steps) if isinstance(step, StatefulTest))
 
 
 def _marked(ruleset: Ruleset, names: frozenset[str], *, dynamic: bool) -> Ruleset:

@@ -73,22 +73,9 @@ def check(place: Path) -> None:
     assert not found.differences, f"{place}: changed by {', '.join(found.changed) or 'printing'}\n{shown}"
 
 
-# What still changes, and by what. Strict: whoever mends one takes it off the list.
-_OPEN = {
-    "golden/proxmox/10-small-node/input": "chains that only the printed form makes equal are shared the second time",
-    "lab/host": "established connections are let through by a chain that was not simple enough before",
-    "s10": "policy-classes finds more alike in what it has made itself",
-}
-
-
 def places(paths: Sequence[Path], root: Path) -> list[ParameterSet]:
-    """Return the places as parameters, those that are open as failures that are expected."""
-    found = []
-    for path in paths:
-        name = str(path.relative_to(root))
-        marks = [pytest.mark.xfail(reason=_OPEN[name], strict=True)] if name in _OPEN else []
-        found.append(pytest.param(path, id=name.replace("/", "-"), marks=marks))
-    return found
+    """Return the places as parameters with names that are the same on every machine."""
+    return [pytest.param(path, id=str(path.relative_to(root)).replace("/", "-")) for path in paths]
 
 
 @pytest.mark.parametrize("place", places(FILES, FIXTURES))

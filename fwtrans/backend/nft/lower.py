@@ -15,6 +15,7 @@ from fwtrans.backend.nft import model as nft
 from fwtrans.backend.nft.effects import rate
 from fwtrans.backend.nft.expand import FlatRule, TooManyCopies, expand, settled_by
 from fwtrans.backend.nft.flat_rule import statements_of
+from fwtrans.backend.nft.last_rules import coming_back
 from fwtrans.backend.nft.link_protocols import on_link
 from fwtrans.backend.nft.names import NameKind, legal_name
 from fwtrans.backend.nft.set_objects import data_type, named_map, named_set
@@ -79,7 +80,7 @@ def lower_ruleset(ruleset: Ruleset, sink: DiagnosticSink, printing: Printing) ->
     tables: list[nft.Table] = []
     renamings: list[Renaming] = []
     for table in ruleset.tables:
-        lowering = _TableLowering(table, sink, printing)
+        lowering = _TableLowering(coming_back(table), sink, printing)
         tables.append(lowering.run())
         renamings.extend(lowering.renamings)
     return Lowered(nft.Ruleset(tuple(tables)), tuple(renamings))
@@ -256,28 +257,30 @@ class _TableLowering:
 
     def _chain(self, chain: Chain, flat: list[tuple[Rule, tuple[FlatRule, ...]]]) -> nft.Chain:
         drops = chain.base is not None and not chain.base.accepts
-        apart = drops and any(self._may_slip_out(rule.verdict) for rule, _ in flat)
         rules: list[nft.Rule] = []
+        apart: list[nft.Rule] = []
+        slips = False
         for rule, copies in flat:
+            slips = slips or (drops and self._may_slip_out(rule.verdict))
             for number, (steps, verdict) in enumerate(copies):
                 try:
                     counter = self._counter(rule, first=number == 0)
                     if counter is None and verdict is None and steps and all(_only_tests(step) for step in steps):
                         counter = nft.Counter()
-                    end = self._explicit(verdict) if drops and not apart else verdict
+                    end = self._explicit(verdict) if drops and not slips else verdict
                     statements = statements_of(steps, end, self, counter)
                     if not statements:
                         continue
                     made = nft.Rule(statements, self._comment(rule))
                     if any(isinstance(statement, nft.Log) for statement in statements):
                         rule_text(made)  # refuses a prefix that nft cannot read here, where the rule is known
-                    rules.append(made)
+                    (apart if slips else rules).append(made)
                 except Refused as refused:
                     self._report(refused, rule)
                     break
         base = None
         if apart:
-            rules = [nft.Rule((nft.Verdict(nft.VerdictKind.JUMP, self._rules_apart(chain, tuple(rules))),))]
+            rules.append(nft.Rule((nft.Verdict(nft.VerdictKind.JUMP, self._rules_apart(chain, tuple(apart))),)))
         if chain.base is not None:
             if drops and not _always_ends(chain):
                 rules.append(self._policy_drop(chain))
@@ -297,7 +300,7 @@ class _TableLowering:
         return any(isinstance(element.value, (Return, Goto)) for element in elements)
 
     def _rules_apart(self, chain: Chain, rules: tuple[nft.Rule, ...]) -> str:
-        """Return the name of a chain of its own for a base chain's rules; what comes back from it is dropped."""
+        """Return the name of a chain of its own for a base chain's last rules; what comes back from it is dropped."""
         name = legal_name(f"{self._chains[chain.name]}-rules", self._taken_chains, NameKind.CHAIN)
         self._taken_chains.add(name)
         self._helpers.append(nft.Chain(name=name, rules=rules))

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
-from fwtrans.ir.fields import Family
+from fwtrans.ir.fields import NFPROTO, Family
+from fwtrans.ir.match import number as one_value
 from fwtrans.ir.rule import Rule, is_pure
 from fwtrans.ir.ruleset import BaseHook, Chain, Hook, Ruleset, Table
 from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list, as_object, as_text
@@ -234,6 +235,12 @@ class _TableReading:
     sink: DiagnosticSink
     proxies: dict[str, Proxy] = field(default_factory=dict)
 
+    @property
+    def _always(self) -> list[Step]:
+        """Return the tests that all packets of the table pass: `ip protocol` asks for IPv4 in an ip table too."""
+        protocol = {Family.IP: 2, Family.IP6: 10}.get(self.family)
+        return [] if protocol is None else [one_value(NFPROTO, protocol)]
+
     def run(self) -> Table:
         scope = Scope(
             self.family,
@@ -315,7 +322,7 @@ class _TableReading:
                         for earlier, (added, way) in zip(before, ways, strict=True)
                     ]
                 ((more, verdict),) = ways
-            steps.extend(_without_repeats(more, steps))
+            steps.extend(_without_repeats(more, [*self._always, *steps]))
             if verdict is not None:
                 break
         return [Rule(tuple(steps), verdict, origins, None, comment)]
