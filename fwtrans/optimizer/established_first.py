@@ -14,6 +14,7 @@ is for them, where one rule more would cost the others something and save nothin
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from fwtrans.ir import fields as known
@@ -104,12 +105,13 @@ class _Follower:
 
     def _with_established(self, chain: Chain) -> Chain:
         places = range(max(len(chain.rules) - 1, 1)) if self._is_bridge else range(1)
+        accepting = len(list(takewhile(lambda rule: isinstance(rule.verdict, Accept), chain.rules)))
         for at in places:
             for test, facts in ((), _FACTS), (_CARRIED, _CARRIED_FACTS):
                 if test and not self._is_bridge:
                     continue
                 self._facts = facts
-                if any(map(self._outright, chain.rules[: at + 1])):
+                if any(map(self._outright, chain.rules[: max(at + 1, accepting)])):
                     return chain
                 if self._lets_through(chain, at):
                     rule = Rule((number(known.CT_STATE, *_STATES), *test), Accept(), tuple(self._accepting))
