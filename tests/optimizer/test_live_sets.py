@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from fwtrans.diagnostics import DiagnosticSink
@@ -50,6 +52,18 @@ def test_a_rule_is_kept_for_a_set_that_is_empty_today(kind: str, elements: tuple
     output = translated("f2b-sshd", kind, *elements)
     assert "ip saddr @f2b-sshd reject" in output
     assert f"\tset f2b-sshd {{\n\t\ttype ipv4_addr\n{SETS[kind]}" in output
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize(
+    ("kind", "element"), [("hash:ip timeout 600", "203.0.113.9 timeout 10m"), ("hash:net", "203.0.113.0/24")]
+)
+def test_the_kernel_takes_what_comes_later(kind: str, element: str) -> None:
+    script = f"{translated('f2b-sshd', kind)}\nadd element ip fwtrans f2b-sshd {{ {element} }}\n"
+    done = subprocess.run(
+        ["unshare", "-n", "nft", "-f", "-"], input=script, text=True, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_pve_firewall_writes_is_known() -> None:
