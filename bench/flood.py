@@ -246,7 +246,8 @@ def main() -> None:
             for row in measure(sides, asked, order["rounds"]):
                 rows.append({"case": order["case"], **row})
                 wanted = asked.get("delivered")
-                if wanted is not None and row["delivered"] != wanted:
+                # what the kernel itself says meanwhile may be counted once more among ten thousands
+                if wanted is not None and abs(row["delivered"] - wanted) > 0.001:
                     sys.exit(
                         f"{order['case']}, {row['side']}: {row['delivered']} of {asked['name']} came, not {wanted}"
                     )
