@@ -23,6 +23,8 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
+from fwtrans.ir import fields as known
+from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, KeyPart
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import Chain
@@ -51,6 +53,7 @@ MANY_RULES = 500
 FEW_SKIPPED = 8
 # A rule with more combinations of values than this has no exact key.
 MOST_KEYS = 64
+_ESTABLISHED = IntervalSet.values(3, (1, 2))
 _MAP_VALUES = (Accept, Drop, Jump, Goto, Return)
 
 Key = tuple["Field", ...]
@@ -132,6 +135,8 @@ class _Dispatching:
 
     def _keyed(self, clause: Clause) -> _Keyed:
         exact: dict[Field, tuple[Part, ...]] = {}
+        if _lets_some_through(clause):
+            return _Keyed(clause, exact)
         for field, values in clause.tests.items():
             if touches(field, clause.writes):
                 continue
@@ -227,6 +232,12 @@ class _Dispatching:
             if number == group.rules[0] or number not in taken
         )
         return Addition(replace(self.chain, rules=rules), chains, (mapping,))
+
+
+def _lets_some_through(clause: Clause) -> bool:
+    """Tell whether a rule lets known connections of some protocol through: it is asked first, and would be dearer in a map."""
+    some = known.TCP_FLAGS in clause.tests or known.L4PROTO in clause.tests
+    return some and clause.tests.get(known.CT_STATE) == _ESTABLISHED and isinstance(clause.verdict, Accept)
 
 
 def _candidates(keyed: Sequence[_Keyed]) -> list[Key]:

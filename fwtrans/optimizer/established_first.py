@@ -21,7 +21,7 @@ from fwtrans.ir import fields as known
 from fwtrans.ir.effect import Count
 from fwtrans.ir.fields import Family
 from fwtrans.ir.intervals import IntervalSet
-from fwtrans.ir.match import FieldTest, number
+from fwtrans.ir.match import FieldTest, negated, number
 from fwtrans.ir.names import NamePattern, NameSet
 from fwtrans.ir.rule import Rule, is_pure
 from fwtrans.ir.verdict import Accept, Dispatch, Goto, Jump, Return
@@ -29,7 +29,7 @@ from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.facts import Decider, Facts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
     from fwtrans.source import Origin
@@ -49,6 +49,7 @@ _CARRIED_FACTS: Facts = {
 
 
 _TCP_FACTS: Facts = {known.L4PROTO: IntervalSet.single(8, 6), known.HAS_TRANSPORT: IntervalSet.single(1, 1)}
+_NOT_TCP = negated(number(known.L4PROTO, 6))
 _VALID = IntervalSet.values(3, (1, 2, 3, 4))
 # A rule more in front is worth it where packets pass so many by it.
 _FEWEST_PASSED = 2
@@ -119,22 +120,38 @@ class _Follower:
         return chain
 
     def _past_limits(self, chain: Chain) -> Chain:
-        """Let established TCP through in front of what is done to some of its flags (SYNs are counted)."""
+        """Let established TCP through in front of what is done to some of its flags (SYNs are counted), and all that is not TCP."""
         at = next((place for place, rule in enumerate(chain.rules) if _lets_established_through(rule)), 0)
         flags = {
             step.values
-            for rule in chain.rules[:at]
+            for rule in self._reached(chain.rules[:at])
             for step in rule.steps
             if isinstance(step, FieldTest) and step.field is known.TCP_FLAGS
         }
-        if len(flags) != 1 or not all(_asks_flags(rule) or _is_look_up(rule) for rule in chain.rules[:at]):
+        if len(flags) != 1 or any(map(_lets_some_through, chain.rules[:2])):
             return chain
         others = flags.pop().complement()
-        test = FieldTest(known.TCP_FLAGS, others)
-        self._facts = {**_CARRIED_FACTS, **_TCP_FACTS, known.TCP_FLAGS: others}
-        if not self._lets_through(chain, 0):
-            return chain
-        return replace(chain, rules=(replace(chain.rules[at], steps=(*chain.rules[at].steps, test)), *chain.rules))
+        found: list[Rule] = []
+        for test, facts in (
+            (FieldTest(known.TCP_FLAGS, others), {**_TCP_FACTS, known.TCP_FLAGS: others}),
+            (_NOT_TCP, {known.L4PROTO: _NOT_TCP.values}),
+        ):
+            self._facts = {**_CARRIED_FACTS, **facts}
+            if self._lets_through(chain, 0):
+                rule = chain.rules[at]
+                steps = tuple(step for step in rule.steps if step not in _CARRIED)
+                found.append(replace(rule, steps=(*steps, *_CARRIED, test)))
+        return replace(chain, rules=(*found, *chain.rules))
+
+    def _reached(self, rules: Iterable[Rule]) -> Iterator[Rule]:
+        """Yield rules and those of the chains that they jump or go to."""
+        waiting, seen = list(rules), set[str]()
+        while waiting:
+            rule = waiting.pop()
+            yield rule
+            if isinstance(rule.verdict, (Jump, Goto)) and rule.verdict.chain not in seen:
+                seen.add(rule.verdict.chain)
+                waiting.extend(self._chains[rule.verdict.chain].rules)
 
     def _past_the_others(self, chain: Chain) -> Chain:
         """Let through in front what comes in by ports for which no rule is, whatever its connection, unless that is invalid."""
@@ -239,8 +256,12 @@ def _lets_established_through(rule: Rule) -> bool:
     )
 
 
-def _asks_flags(rule: Rule) -> bool:
-    return any(isinstance(step, FieldTest) and step.field is known.TCP_FLAGS for step in rule.steps)
+def _lets_some_through(rule: Rule) -> bool:
+    """Tell whether a rule lets established connections of some protocol through."""
+    tests = {step.field for step in rule.steps if isinstance(step, FieldTest)}
+    return (
+        isinstance(rule.verdict, Accept) and known.CT_STATE in tests and bool({known.TCP_FLAGS, known.L4PROTO} & tests)
+    )
 
 
 def _ports_left_out(rule: Rule) -> NameSet | None:
@@ -249,10 +270,6 @@ def _ports_left_out(rule: Rule) -> NameSet | None:
         if isinstance(step, FieldTest) and step.field is known.IIFNAME and isinstance(step.values, NameSet):
             return step.values.complement() if step.values.by_default else None
     return None
-
-
-def _is_look_up(rule: Rule) -> bool:
-    return isinstance(rule.verdict, Dispatch) and not rule.steps
 
 
 def _asks_state(rule: Rule) -> bool:

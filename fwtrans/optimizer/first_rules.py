@@ -134,8 +134,9 @@ class Walker:
                     gone = len(self._chains[verdict.chain]) - len(own)
                     return Rest(tuple(before), verdict.chain, own, decided + gone)
                 if isinstance(verdict, Jump) and not self.leads_on(verdict.chain, port):
-                    before.append(replace(rule, steps=()))
-                    decided -= 1
+                    if not self._comes_back(verdict.chain, facts):
+                        before.append(replace(rule, steps=()))
+                        decided -= 1
                 else:
                     callers, name, at = following, verdict.chain, 0
             elif verdict is not None:
@@ -217,6 +218,35 @@ class Walker:
         rules = self._chains[name][at:]
         return all(self.outcome(rule, facts) is None for rule in rules)
 
+    def _comes_back(self, name: str, facts: Facts) -> bool:
+        """Tell whether nothing is done in a chain to such packets, which all come back from it."""
+        for rule in self._chains[name]:
+            outcome = self.outcome(rule, facts)
+            if isinstance(outcome, Return):
+                return True
+            if isinstance(outcome, (Jump, Goto)):
+                if not self._comes_back(outcome.chain, facts):
+                    return False
+                if isinstance(outcome, Goto):
+                    return True
+            elif outcome is not None or (rule.verdict is None and self._left_steps(rule, facts) is not None):
+                return False
+        return True
+
+    def _ends_all(self, name: str, facts: Facts) -> bool:
+        """Tell whether a verdict is reached in a chain for all such packets, so that none comes back."""
+        for rule in self._chains[name]:
+            outcome = self.outcome(rule, facts)
+            if isinstance(outcome, TERMINAL):
+                return True
+            if isinstance(outcome, (Jump, Goto)) and self._ends_all(outcome.chain, facts):
+                return True
+            if isinstance(outcome, (Goto, Return)):
+                return False
+            if outcome is UNDECIDED and isinstance(rule.verdict, (Return, Goto, Dispatch)):
+                return False
+        return False
+
     def outcome(self, rule: Rule, facts: Facts) -> Verdict | object | None:
         """Return the verdict that a rule comes to, None where it does not match, or that it is not decided."""
         steps = self._left_steps(rule, facts)
@@ -257,6 +287,8 @@ class Walker:
                 elif isinstance(outcome, (Jump, Goto)):
                     waiting.append(outcome.chain)
                 if outcome is not UNDECIDED and isinstance(outcome, (*TERMINAL, Return, Goto)):
+                    break
+                if isinstance(outcome, Jump) and self._ends_all(outcome.chain, facts):
                     break
 
     def targets(self, rules: Iterable[Rule]) -> Iterator[str]:

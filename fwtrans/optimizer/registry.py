@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fwtrans.optimizer import (
+    common_ports,
     cuts,
     dead,
     dispatch,
@@ -20,6 +21,7 @@ from fwtrans.optimizer import (
     inlining,
     merging,
     nat_maps,
+    one_base,
     policy_classes,
     port_dispatch,
     port_key,
@@ -55,5 +57,7 @@ PASSES: tuple[Pass, ...] = (
     inlining.PASS,
     dispatch.PASS,
     merging.PASS,
+    one_base.PASS,
+    common_ports.PASS,
     *_LEFTOVERS,
 )

@@ -79,7 +79,14 @@ def without_accept_mark(bridge: Table, local: Sequence[Table], *, close_leak: bo
         found = [_local(table, mask, close_leak=close_leak, kept=True) for table in local]
     done = tuple(table for table, _ in found)
     readers = _readers(bridge, mask)
-    entries = [MarkEntry(name, None, kept and base.hook is not Hook.POSTROUTING) for name, base in readers]
+    entries = [
+        MarkEntry(
+            name,
+            None,
+            kept and (base.hook is Hook.PREROUTING or any(_comes_later(other, base) for _, other in readers)),
+        )
+        for name, base in readers
+    ]
     result = without_marks(_only(bridge, readers), entries, mask)
     if result.leaks or result.kept:
         # what one bridge chain leaves in the mark another one reads: all of them keep it

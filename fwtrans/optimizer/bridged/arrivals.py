@@ -25,7 +25,7 @@ from fwtrans.optimizer.specialise import Entry, specialise, specialise_entries
 from fwtrans.semantics.domain import POSSIBLE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.match import PureTest, ValueSet
@@ -49,15 +49,20 @@ class Answers(NamedTuple):
     declined: tuple[tuple[str, str], ...]
 
 
-def answering_on_arrival(table: Table, guests: Sequence[GuestPort], hardware: Mapping[str, int]) -> Answers:
-    """Return a bridge table that answers packets to guests as its postrouting chains would, if they could."""
-    rejecting = [chain for chain in table.chains if _is_departure(chain) and _leads_to_reject(table, chain.name)]
+def answering_on_arrival(
+    table: Table, guests: Sequence[GuestPort], hardware: Mapping[str, int], own: Collection[str]
+) -> Answers:
+    """Return a bridge table that answers packets to guests as its chains for the host's own packets would, if they could.
+
+    `own` are these chains: what a guest gets and nothing else.
+    """
+    departures = [chain for chain in table.chains if chain.name in own]
+    rejecting = [chain for chain in departures if _leads_to_reject(table, chain.name)]
     ports = [guest.name for guest in guests]
     if not rejecting:
         return Answers(table, frozenset(ports), ())
     if len(rejecting) > 1 or any(
-        _is_departure(chain) and chain is not rejecting[0] and _leads_to(table, chain.name, Drop)
-        for chain in table.chains
+        chain is not rejecting[0] and _leads_to(table, chain.name, Drop) for chain in departures
     ):
         reason = "several base chains decide about what guests get"
         return Answers(table, frozenset(), tuple((port, reason) for port in ports))
@@ -92,10 +97,6 @@ def answering_on_arrival(table: Table, guests: Sequence[GuestPort], hardware: Ma
     return Answers(
         replace(table, chains=(base, *table.chains, *more), sets=(*table.sets, *sets)), answered, tuple(declined)
     )
-
-
-def _is_departure(chain: Chain) -> bool:
-    return chain.base is not None and chain.base.hook is Hook.POSTROUTING
 
 
 def _states(table: Table, chain: str) -> IntervalSet:

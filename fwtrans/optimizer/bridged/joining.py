@@ -16,13 +16,14 @@ lets everything that is asked of a port be asked at once. Where a stage does not
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from fwtrans.ir import fields as known
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.rule import is_pure
-from fwtrans.ir.verdict import Accept, Drop, Goto, Jump, Reject, Return
+from fwtrans.ir.verdict import Accept, Drop, Goto, Jump, Queue, Reject, Return
 from fwtrans.optimizer.bridged.reach import reached
 from fwtrans.optimizer.specialise import specialise
 
@@ -51,6 +52,70 @@ def does_nothing(chains: Mapping[str, Chain], names: Iterable[str]) -> bool:
         and (rule.verdict is None or isinstance(rule.verdict, (Accept, Jump, Goto, Return)))
         for rule in _rules(chains, names)
     )
+
+
+def returning(chains: Mapping[str, Chain], base: Chain) -> tuple[Chain, ...] | None:
+    """Return a base chain, and copies of what it calls, in which what was accepted goes on behind the base chain's rules.
+
+    None where a packet is accepted in the middle of a chain that another one calls: from there no return leads so far.
+    """
+    copies: dict[str, Chain] = {}
+    try:
+        rules = tuple(_called(chains, rule, copies) for rule in base.rules)
+    except _AcceptedInTheMiddleError:
+        return None
+    return (replace(base, rules=rules), *copies.values())
+
+
+class _AcceptedInTheMiddleError(Exception):
+    """A packet is accepted where a return would go on with rules that it must not meet."""
+
+
+def _called(chains: Mapping[str, Chain], rule: Rule, copies: dict[str, Chain]) -> Rule:
+    """Return a rule whose called chain gives back what it accepts."""
+    verdict = rule.verdict
+    if isinstance(verdict, (Accept, Queue)):
+        raise _AcceptedInTheMiddleError
+    if not isinstance(verdict, (Jump, Goto)) or _is_plain(chains, verdict.chain):
+        return rule
+    name = f"{verdict.chain}-on"
+    if name not in copies:
+        original = chains[verdict.chain]
+        last = len(original.rules) - 1
+        copies[name] = original
+        found = [_given_back(chains, item, copies, is_last=at == last) for at, item in enumerate(original.rules)]
+        copies[name] = replace(original, name=name, rules=tuple(found), base=None)
+    return replace(rule, verdict=replace(verdict, chain=name))
+
+
+def _given_back(chains: Mapping[str, Chain], rule: Rule, copies: dict[str, Chain], *, is_last: bool) -> Rule:
+    verdict = rule.verdict
+    if isinstance(verdict, Accept):
+        return replace(rule, verdict=Return())
+    if isinstance(verdict, Goto) or (isinstance(verdict, Jump) and is_last) or isinstance(verdict, Queue):
+        return _called(chains, rule, copies)
+    if isinstance(verdict, Jump) and not _is_plain(chains, verdict.chain):
+        raise _AcceptedInTheMiddleError
+    return rule
+
+
+def _is_plain(chains: Mapping[str, Chain], name: str) -> bool:
+    return never_accepts(chains, (name,))
+
+
+def always_drops(chains: Mapping[str, Chain], name: str) -> bool:
+    """Tell whether no packet comes through a chain, because of a rule for all with nothing that accepts before it."""
+    for rule in chains[name].rules if name in chains else ():
+        verdict = rule.verdict
+        if not rule.steps and isinstance(verdict, Drop):
+            return True
+        if not rule.steps and isinstance(verdict, (Jump, Goto)) and always_drops(chains, verdict.chain):
+            return True
+        if isinstance(verdict, Jump) and never_accepts(chains, (verdict.chain,)):
+            continue
+        if verdict is not None and not isinstance(verdict, (Drop, Reject)):
+            return False
+    return False
 
 
 def lets_ip_through(table: Table, name: str) -> bool:

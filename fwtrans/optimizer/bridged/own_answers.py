@@ -1,12 +1,10 @@
 """The bridge's own answers get out: what a `reject` makes is in no connection, and must not be dropped for that.
 
-    forward      ct state invalid drop            every packet from port to port has been here
-    postrouting  ct state invalid drop   ->       postrouting  ct state invalid accept
+    output  ct state invalid drop   ->   output  ct state invalid accept
 
-A reset or an ICMP message that a bridge's `reject` sends passes postrouting in state invalid (Linux 6.1 and 6.12). Where
-the chains at forward drop all invalid packets, none that is forwarded comes to postrouting, so what is invalid there has
-been made by the host: answers, and the host's own packets, which its own rules have judged. It declines where packets in
-state invalid may be forwarded (`nf_conntrack_allow_invalid`): then such answers are judged like any other packet.
+A reset or an ICMP message that a bridge's `reject` sends passes output in state invalid (Linux 6.1 and 6.12). What comes
+there has been made by the host: answers, and the host's own packets, which its own rules have judged. It declines where
+packets in state invalid may be forwarded (`nf_conntrack_allow_invalid`): then such answers are judged like any other packet.
 """
 
 from __future__ import annotations
@@ -19,12 +17,12 @@ from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, number
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import Hook
-from fwtrans.ir.verdict import Accept, Drop, Goto, Jump, Reject
-from fwtrans.optimizer.bridged.joining import never_accepts
+from fwtrans.ir.verdict import Accept, Drop
+from fwtrans.optimizer.bridged.joining import always_drops
 from fwtrans.optimizer.specialise import specialise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from fwtrans.ir.ruleset import Chain, Table
 
@@ -32,19 +30,20 @@ _INVALID = 0
 _CARRIED = {0x0800: 2, 0x86DD: 10}
 
 
-def letting_own_answers_out(table: Table) -> Table:
-    """Return a bridge table whose postrouting chains accept invalid packets where forward has dropped all others."""
+def letting_own_answers_out(table: Table, own: Collection[str]) -> Table:
+    """Return a bridge table whose chains for the host's own packets accept invalid ones where forward drops all others."""
     dropped = [ether_type for ether_type in _CARRIED if _drops_invalid(table, ether_type)]
     if not dropped:
         return table
-    chains = tuple(_with_exception(chain, dropped) if _judges_state(table, chain) else chain for chain in table.chains)
+    chains = tuple(
+        _with_exception(chain, dropped) if chain.name in own and _judges_state(table, chain) else chain
+        for chain in table.chains
+    )
     return replace(table, chains=chains)
 
 
 def _judges_state(table: Table, chain: Chain) -> bool:
     """Tell whether a chain decides about packets that have left the bridge's own rules behind them."""
-    if chain.base is None or chain.base.hook is not Hook.POSTROUTING or not chain.rules:
-        return False
     special = specialise(table, chain.name, {known.CT_STATE: IntervalSet.single(3, _INVALID)}).table
     return any(isinstance(rule.verdict, Drop) for other in special.chains for rule in other.rules)
 
@@ -79,20 +78,5 @@ def _drops_invalid(table: Table, ether_type: int) -> bool:
         known.NFPROTO: IntervalSet.single(8, _CARRIED[ether_type]),
     }
     at_forward = (chain for chain in table.chains if chain.base is not None and chain.base.hook is Hook.FORWARD)
-    return any(_always_drops(specialise(table, chain.name, facts).table, chain.name) for chain in at_forward)
-
-
-def _always_drops(table: Table, name: str) -> bool:
-    """Tell whether no packet comes through a chain, because of a rule for all with nothing that accepts before it."""
-    chains = {chain.name: chain for chain in table.chains}
-    for rule in chains[name].rules if name in chains else ():
-        verdict = rule.verdict
-        if not rule.steps and isinstance(verdict, Drop):
-            return True
-        if not rule.steps and isinstance(verdict, (Jump, Goto)) and _always_drops(table, verdict.chain):
-            return True
-        if isinstance(verdict, Jump) and never_accepts(chains, (verdict.chain,)):
-            continue
-        if verdict is not None and not isinstance(verdict, (Drop, Reject)):
-            return False
-    return False
+    special = ((chain.name, specialise(table, chain.name, facts).table) for chain in at_forward)
+    return any(always_drops({chain.name: chain for chain in found.chains}, name) for name, found in special)

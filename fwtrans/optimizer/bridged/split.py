@@ -3,12 +3,16 @@
     ip FORWARD                      ip FORWARD         for routed packets
         ...                    ->   bridge out-...     prerouting: what guests send, by the port that it comes in by
                                     bridge middle-...  forward: what other ports send
-                                    bridge in-...      postrouting: what guests get, by the port that it leaves by
+                                    bridge in-...      forward: what guests get, by the port that it leaves by
+                                    bridge own-...     output: the same, for what the host itself sends or routes
 
 Each base chain is specialised to each case, and where nothing is left of it in a case nothing is printed. Accepting ends
 one base chain in iptables and nftables alike, so each stays a base chain of its own unless that makes no difference (see
 `joining`); their order is iptables', at priorities above -200, where bridge conntrack sits, and never 0, where Linux 6.1 shows IPv4 packets to nobody while
 bridge-nf-call-iptables is on.
+
+What a guest gets could be judged at postrouting as well, in one place for both. Then each packet would pass a chain more on
+every bridge, and exceptions for what only the host sends (fragments, answers of `reject`) would stand in everybody's way.
 """
 
 from __future__ import annotations
@@ -20,17 +24,26 @@ from typing import TYPE_CHECKING, NamedTuple
 from fwtrans.ir import fields as known
 from fwtrans.ir.effect import Assign, NoTrack
 from fwtrans.ir.fields import Family
+from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, number
 from fwtrans.ir.names import NameSet
 from fwtrans.ir.rename import rename_fields
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import BaseHook, Chain, Hook, Table
 from fwtrans.ir.verdict import Drop, Jump
-from fwtrans.optimizer.bridged.joining import IP_TYPES, alike, does_nothing, lets_ip_through, never_accepts
+from fwtrans.optimizer.bridged.joining import (
+    IP_TYPES,
+    alike,
+    always_drops,
+    does_nothing,
+    lets_ip_through,
+    never_accepts,
+    returning,
+)
 from fwtrans.optimizer.bridged.merging import merged_tables
 from fwtrans.optimizer.bridged.reach import reached
 from fwtrans.optimizer.bridged.roles import BRIDGE_NAMES, PLACES, Role, facts
-from fwtrans.optimizer.specialise import Entry, specialise_entries
+from fwtrans.optimizer.specialise import Entry, specialise, specialise_entries
 from fwtrans.semantics.bridged.reading import ZONES
 
 if TYPE_CHECKING:
@@ -48,7 +61,8 @@ _VERSIONS = {Family.IP: "v4", Family.IP6: "v6", Family.BRIDGE: "l2"}
 _FIRST_PRIORITY = -190
 # Before conntrack, where a packet can still be kept out of it.
 _RAW_PRIORITY = -300
-_LOCAL_HOOKS = frozenset({Hook.INPUT, Hook.OUTPUT})
+_OWN = "own"
+_NOT_INVALID = IntervalSet(3, ((1, (1 << 3) - 1),))
 
 
 class Piece(NamedTuple):
@@ -63,10 +77,11 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Bridge:
-    """The bridge table, and which of its chains are which piece of the original."""
+    """The bridge table, which of its chains are which piece of the original, and what judges the host's own packets to guests."""
 
     table: Table
     pieces: tuple[Piece, ...]
+    own: tuple[str, ...]
 
 
 def local_table(table: Table) -> Table:
@@ -88,8 +103,12 @@ def bridge_table(ruleset: Ruleset, guests: Sequence[GuestPort], roles: Sequence[
     pieces = [piece for _, found in parts for piece in found]
     kept = [chain for chain in _places(merged, pieces, guests) if chain.rules]
     hung = {chain.name for chain in kept}
-    own = [chain for chain in merged.chains if chain.rules and chain.name not in hung]
-    return Bridge(replace(merged, chains=(*kept, *own)), tuple(pieces))
+    others = [chain for chain in merged.chains if chain.rules and chain.name not in hung]
+    local = {piece.name for piece in pieces if piece.role is Role.LOCAL}
+    own = [chain.name for chain in kept if chain.base is not None and chain.base.hook is Hook.OUTPUT]
+    return Bridge(
+        replace(merged, chains=(*kept, *others)), tuple(pieces), tuple(name for name in own if name not in local)
+    )
 
 
 def _pieces(table: Table, roles: Sequence[Role]) -> Iterator[Piece]:
@@ -110,8 +129,25 @@ def _pieces(table: Table, roles: Sequence[Role]) -> Iterator[Piece]:
 
 def _specialised(table: Table, pieces: Sequence[Piece], guests: Sequence[GuestPort]) -> Table:
     entries = [Entry(piece.original, _facts(table, piece, guests), piece.name) for piece in pieces]
+    if _drops_invalid(table, pieces, entries):
+        # no packet of this state comes to a guest's own rules: at output it is let out (`own_answers`)
+        entries = [
+            entry._replace(facts={**entry.facts, known.CT_STATE: _NOT_INVALID}) if piece.role is Role.IN else entry
+            for piece, entry in zip(pieces, entries, strict=True)
+        ]
     found = specialise_entries(table, entries).table
     return found if table.family is Family.BRIDGE else rename_fields(found, BRIDGE_NAMES)
+
+
+def _drops_invalid(table: Table, pieces: Sequence[Piece], entries: Sequence[Entry]) -> bool:
+    """Tell whether all that passes the host's own bridge in state invalid is dropped there."""
+    invalid = {known.CT_STATE: _NOT_INVALID.complement()}
+    for piece, entry in zip(pieces, entries, strict=True):
+        if piece.role is Role.MIDDLE and piece.base.hook is Hook.FORWARD and table.family is not Family.BRIDGE:
+            found = specialise(table, entry.chain, {**entry.facts, **invalid})
+            if always_drops({chain.name: chain for chain in found.table.chains}, found.entry.name):
+                return True
+    return False
 
 
 def _facts(table: Table, piece: Piece, guests: Sequence[GuestPort]) -> Mapping[Field, ValueSet]:
@@ -131,11 +167,40 @@ def _places(merged: Table, pieces: Sequence[Piece], guests: Sequence[GuestPort])
     for piece in pieces:
         if piece.role is Role.LOCAL:
             yield replace(bodies[piece.name], base=piece.base)
-    for role in (Role.BRIDGED, Role.OUT, Role.MIDDLE, Role.IN):
-        mine = [piece for piece in pieces if piece.role is role]
-        stages = [stage for stage in _joined(merged, _stages(mine), bodies) if not _is_idle(role, stage, bodies)]
-        for priority, stage in zip(count(_FIRST_PRIORITY), stages, strict=False):
-            yield _base_chain(role, stage, bodies, ports, priority)
+    found = {
+        role: [
+            stage
+            for stage in _joined(merged, _stages([piece for piece in pieces if piece.role is role]), bodies)
+            if not _is_idle(role, stage, bodies)
+        ]
+        for role in PLACES
+    }
+    for role in (Role.BRIDGED, Role.OUT):
+        yield from _hung(found[role], role.value, PLACES[role][0], bodies, ports)
+    yield from _at_forward(found[Role.MIDDLE], found[Role.IN], bodies, ports)
+    yield from _hung(found[Role.IN], _OWN, Hook.OUTPUT, bodies, ports)
+
+
+def _hung(
+    stages: Sequence[Sequence[Piece]], prefix: str, hook: Hook, bodies: dict[str, Chain], ports: NameSet, first: int = 0
+) -> Iterator[Chain]:
+    for priority, stage in zip(count(_FIRST_PRIORITY + first), stages, strict=False):
+        yield _base_chain(prefix, hook, stage, bodies, ports, priority)
+
+
+def _at_forward(
+    middle: Sequence[Sequence[Piece]], into: Sequence[Sequence[Piece]], bodies: dict[str, Chain], ports: NameSet
+) -> Iterator[Chain]:
+    """Yield what stands at forward: between bridges, then to guests; the last of the one and the first of the other as one."""
+    before = list(_hung(middle, Role.MIDDLE.value, Hook.FORWARD, bodies, ports))
+    tracked = before and into and not _goes_first(middle[-1], bodies)
+    going_on = returning(bodies, before[-1]) if tracked and all(_accepts(middle[-1])) else None
+    if going_on is None:
+        yield from (*before, *_hung(into, Role.IN.value, Hook.FORWARD, bodies, ports, len(before)))
+        return
+    last, *called = going_on
+    first, *others = _hung(into, Role.IN.value, Hook.FORWARD, bodies, ports, len(before) - 1)
+    yield from (*called, *before[:-1], replace(first, rules=(*last.rules, *first.rules)), *others)
 
 
 def _is_idle(role: Role, stage: Sequence[Piece], bodies: Mapping[str, Chain]) -> bool:
@@ -190,7 +255,9 @@ def _stages(pieces: Sequence[Piece]) -> list[list[Piece]]:
     return [places[place] for place in sorted(places)]
 
 
-def _base_chain(role: Role, stage: Sequence[Piece], bodies: dict[str, Chain], ports: NameSet, priority: int) -> Chain:
+def _base_chain(
+    prefix: str, place: Hook, stage: Sequence[Piece], bodies: dict[str, Chain], ports: NameSet, priority: int
+) -> Chain:
     rules: list[Rule] = []
     for piece in stage:
         body = bodies[piece.name]
@@ -199,10 +266,10 @@ def _base_chain(role: Role, stage: Sequence[Piece], bodies: dict[str, Chain], po
             rules.extend(_entering(piece, body, ports, both=twin is not None, beside_ip=len(stage) > 1))
     first = next((piece for piece in reversed(stage) if piece.family is not Family.BRIDGE), stage[0])
     layer = "-frames" if first.family is Family.BRIDGE else ""
-    hook = BaseHook("filter", PLACES[role], priority)
+    hook = BaseHook("filter", place, priority)
     if _goes_first(stage, bodies):
         hook = BaseHook("filter", Hook.PREROUTING, _RAW_PRIORITY)
-    return Chain(f"{role.value}-{first.original}{layer}", tuple(rules), hook, bodies[first.name].origin)
+    return Chain(f"{prefix}-{first.original}{layer}", tuple(rules), hook, bodies[first.name].origin)
 
 
 def _twin(piece: Piece, stage: Sequence[Piece], bodies: Mapping[str, Chain]) -> Piece | None:

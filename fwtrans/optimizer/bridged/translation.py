@@ -51,10 +51,10 @@ def bridged_translation(ruleset: Ruleset, host: Host, *, close_mark_leak: bool =
     hardware = {**host.hardware, **hardware_addresses(ruleset)}
     reading = for_bridged_packets(ruleset, broadcasts)
     name = next((table.name for table in ruleset.tables), "fwtrans")
-    bridge = bridge_table(reading.ruleset, guests, roles, name).table
+    made = bridge_table(reading.ruleset, guests, roles, name)
     routed = ruleset if guests else for_local_packets(ruleset)
     local = [local_table(table) for table in routed.tables if table.family is not Family.BRIDGE]
-    marked = without_accept_mark(bridge, local, close_leak=close_mark_leak)
-    answers = answering_on_arrival(letting_own_answers_out(marked.bridge), guests, hardware)
+    marked = without_accept_mark(made.table, local, close_leak=close_mark_leak)
+    answers = answering_on_arrival(letting_own_answers_out(marked.bridge, made.own), guests, hardware, made.own)
     bridge = dropping_where_mute(answers.table)
     return Bridged(replace(ruleset, tables=(*marked.local, bridge)), answers.declined, marked.leaks)

@@ -130,15 +130,15 @@ def compare_bridged(old: Ruleset, new: Ruleset, setting: Setting) -> BridgedComp
     answered, told = _answered(before, new, setting)
     first = [
         *_looking_away(out_paths(setting.guests), unread),
-        *_looking_away(middle_paths(names, setting.guests), unread, answers=not setting.own),
+        *_looking_away(middle_paths(before, new, names, setting.guests), unread, answers=not setting.own),
     ]
     second = [
-        *_looking_away(in_paths(setting.guests), carried, answers=not setting.own),
+        *_looking_away(in_paths(before, new, names, setting.guests), carried, answers=not setting.own),
         *_looking_away(answered_paths(answered, setting.hardware), carried, _UNBORN),
     ]
 
     def locally() -> _Local:
-        return _local(old, new, list(local_paths(old, new, names)), _Bits(carried, unread), setting)
+        return _local(old, new, list(local_paths(old, new, names, setting.guests)), _Bits(carried, unread), setting)
 
     found = _side_by_side(before, new, (first, second), locally, setting)
     bridged, (local, closed) = found or (None, locally())

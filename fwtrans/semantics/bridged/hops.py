@@ -3,7 +3,7 @@
 iptables with br_netfilter, for a packet that a bridge forwards: PREROUTING, FORWARD and POSTROUTING of the IP family with
 the bridge as interface and the ports as physdev, ebtables' FORWARD in between. A frame that carries no IP meets ebtables
 only. nftables: prerouting, forward and postrouting of the bridge family, of which prerouting knows no port out and
-postrouting no port in.
+postrouting no port in; output and postrouting for what the host itself sends.
 """
 
 from __future__ import annotations
@@ -66,6 +66,11 @@ def arrival_hop(frame: Known, bridge: str, port_in: str, hardware: int | None = 
     return Hop(
         HookVisit(Family.BRIDGE, Hook.PREROUTING), (*frame, *to, (known.IIFNAME, port_in), (known.IBRNAME, bridge))
     )
+
+
+def output_hop(frame: Known, bridge: str, port_out: str) -> Hop:
+    """Return the visit of the bridge family's output hook: what the host itself sends or routes to a port."""
+    return Hop(HookVisit(Family.BRIDGE, Hook.OUTPUT), (*frame, (known.OIFNAME, port_out), (known.OBRNAME, bridge)))
 
 
 def departure_hop(frame: Known, bridge: str, port_out: str) -> Hop:

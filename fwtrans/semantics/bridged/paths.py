@@ -4,12 +4,13 @@ A packet between guests passes three bridges under iptables, and is judged at th
 as pairs of guests, but they are made of parts, and it is enough that the parts are equal, once for each guest:
 
     out     what a guest sends: iptables on the guest's firewall bridge; nftables' prerouting by the guest's port
-    middle  between bridges: iptables on the host's own bridge; nftables' forward
-    in      what a guest gets: iptables on the guest's firewall bridge; nftables' postrouting by the guest's port
+    middle  over the host's own bridge to what is no guest: iptables there; nftables' forward
+    in      what a guest gets: iptables on the host's own bridge and on the guest's firewall bridge; nftables' forward and
+            postrouting. From the host: the guest's firewall bridge; nftables' output and postrouting
 
-That holds because the first does not see where the packet goes, and the last not where it comes from: neither has the
-field, on either side. What one part hands to the next is compared with it: marks, and the connection's mark as the last
-writer leaves it. The connection's state is taken to be the same at all hops.
+That holds because the first does not see where the packet goes: neither side has the field. Of those that a guest gets
+packets from, one stands for all that no rule of either side tells apart. What one part hands to the next is compared with
+it: marks, and the connection's mark as the last writer leaves it. The connection's state is taken to be the same at all hops.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from fwtrans.semantics.bridged.hops import (
     forward_hop,
     frame_of,
     iptables_hops,
+    output_hop,
 )
+from fwtrans.semantics.bridged.senders import told_apart
 from fwtrans.semantics.bridged.topology import FIREWALL_BRIDGES, HELD_NAMES, guest_port, names_tested
 from fwtrans.semantics.domain import fixed_values
 from fwtrans.semantics.packet import HookVisit
@@ -102,23 +105,48 @@ def out_paths(guests: Sequence[GuestPort]) -> Iterator[Path]:
         yield Path(f"other frames from {guest.name}", (sent,), (arrival,), (_NO_IP,))
 
 
-def in_paths(guests: Sequence[GuestPort]) -> Iterator[Path]:
-    """Yield what each guest gets, from the host or over a bridge; of what is invalid only the latter has been judged before."""
+def in_paths(old: Ruleset, new: Ruleset, names: Names, guests: Sequence[GuestPort]) -> Iterator[Path]:
+    """Yield what each guest gets: from the host, from each kind of guest, and from each kind of other port."""
+    senders = told_apart(old, new, guests)
     for guest in guests:
-        sender = guests[0]
         for family, name in _FAMILIES.items():
-            old = iptables_hops(family, guest.bridge, guest.inner, guest.name, _FROM_FORWARD)
-            departure = departure_hop(frame_of(family), SOME_BRIDGE, guest.name)
-            yield Path(f"{name} to {guest.name}", old, (departure,), (_NOT_INVALID,))
-            over = iptables_hops(family, SOME_BRIDGE, sender.outer, guest.outer, _FROM_FORWARD)
-            forward = forward_hop(frame_of(family), SOME_BRIDGE, sender.name, guest.name)
-            yield Path(f"{name} in no connection to {guest.name}", (*over, *old), (forward, departure), (_INVALID,))
-        got = forward_hop((), guest.bridge, guest.inner, guest.name)
-        yield Path(f"other frames to {guest.name}", (got,), (departure_hop((), SOME_BRIDGE, guest.name),), (_NO_IP,))
+            frame = frame_of(family)
+            got = iptables_hops(family, guest.bridge, guest.inner, guest.name, _FROM_FORWARD)
+            own = _own_hops(frame, guest)
+            # invalid ones that the host sends are answers of a bridge, which its own rules have let out
+            yield Path(f"{name} to {guest.name}", (own[0], *got), own, (_NOT_INVALID,))
+            for sender in senders:
+                over = iptables_hops(family, SOME_BRIDGE, sender.outer, guest.outer, _FROM_FORWARD)
+                shown = f"{name} from {sender.name} to {guest.name}"
+                yield Path(shown, (*over, *got), _to_guest(frame, sender.name, guest))
+            for port in names.ports:
+                over = iptables_hops(family, SOME_BRIDGE, port, guest.outer, _BEFORE_ROUTING)
+                arrival = arrival_hop(frame, SOME_BRIDGE, port, SOME_HARDWARE)
+                shown = f"{name} from {port} to {guest.name}"
+                yield Path(shown, (*over, *got), (arrival, *_to_guest(frame, port, guest)))
+        yield from _other_frames(guest, senders, names)
 
 
-def middle_paths(names: Names, guests: Sequence[GuestPort]) -> Iterator[Path]:
-    """Yield what passes a bridge of the host: between ports that are no guest's, and for guests directly on it."""
+def _other_frames(guest: GuestPort, senders: Sequence[GuestPort], names: Names) -> Iterator[Path]:
+    got, own = forward_hop((), guest.bridge, guest.inner, guest.name), _own_hops((), guest)
+    yield Path(f"other frames to {guest.name}", (own[0], got), own, (_NO_IP,))
+    for outer, port in (*((sender.outer, sender.name) for sender in senders), *((port, port) for port in names.ports)):
+        over = forward_hop((), SOME_BRIDGE, outer, guest.outer)
+        arrival = () if guest_port(port) else (arrival_hop((), SOME_BRIDGE, port, SOME_HARDWARE),)
+        shown = f"other frames from {port} to {guest.name}"
+        yield Path(shown, (over, got), (*arrival, *_to_guest((), port, guest)), (_NO_IP,))
+
+
+def _own_hops(frame: Known, guest: GuestPort) -> tuple[Hop, Hop]:
+    return output_hop(frame, SOME_BRIDGE, guest.name), departure_hop(frame, SOME_BRIDGE, guest.name)
+
+
+def _to_guest(frame: Known, port_in: str, guest: GuestPort) -> tuple[Hop, ...]:
+    return forward_hop(frame, SOME_BRIDGE, port_in, guest.name), departure_hop(frame, SOME_BRIDGE, guest.name)
+
+
+def middle_paths(old: Ruleset, new: Ruleset, names: Names, guests: Sequence[GuestPort]) -> Iterator[Path]:
+    """Yield what passes a bridge of the host to a port that is no guest's: from others, and from guests directly on it."""
     for bridge in names.bridges:
         for port_in in names.ports:
             for port_out in names.ports:
@@ -127,11 +155,10 @@ def middle_paths(names: Names, guests: Sequence[GuestPort]) -> Iterator[Path]:
                 other = (forward_hop((), bridge, *ports),)
                 shown = f"other frames {port_in} to {port_out} over {bridge}"
                 yield Path(shown, other, _bridge_hops((), bridge, ports), (_NO_IP,))
-    for guest in guests:
-        # such a guest's packet has met the host's PREROUTING when the guest's own rules judged it
-        sent, got = (guest.outer, SOME_PORT), (SOME_PORT, guest.outer)
-        yield from _over(SOME_BRIDGE, sent, (guest.name, SOME_PORT), _FROM_FORWARD)
-        yield from _over(SOME_BRIDGE, got, (SOME_PORT, guest.name), _BEFORE_ROUTING)
+    for guest in told_apart(old, new, guests):
+        for port in names.ports:
+            # such a guest's packet has met the host's PREROUTING when the guest's own rules judged it
+            yield from _over(SOME_BRIDGE, (guest.outer, port), (guest.name, port), _FROM_FORWARD)
 
 
 def _over(bridge: str, old: tuple[str, str], new: tuple[str, str], hooks: Sequence[Hook]) -> Iterator[Path]:
@@ -143,10 +170,9 @@ def _over(bridge: str, old: tuple[str, str], new: tuple[str, str], hooks: Sequen
 
 
 def _bridge_hops(frame: Known, bridge: str, ports: tuple[str, str]) -> tuple[Hop, ...]:
-    # a guest's own rules, at prerouting and postrouting, are other parts of the way
+    # what a guest's own rules at prerouting do is another part of the way
     first = () if guest_port(ports[0]) else (arrival_hop(frame, bridge, ports[0], SOME_HARDWARE),)
-    last = () if guest_port(ports[1]) else (departure_hop(frame, bridge, ports[1]),)
-    return (*first, forward_hop(frame, bridge, *ports), *last)
+    return (*first, forward_hop(frame, bridge, *ports), departure_hop(frame, bridge, ports[1]))
 
 
 def answered_paths(guests: Iterable[GuestPort], hardware: Mapping[str, int]) -> Iterator[Path]:
@@ -156,12 +182,12 @@ def answered_paths(guests: Iterable[GuestPort], hardware: Mapping[str, int]) -> 
             frame = frame_of(family)
             old = iptables_hops(family, guest.bridge, guest.inner, guest.name, _FROM_FORWARD)
             arrival = arrival_hop(frame, SOME_BRIDGE, SOME_PORT, hardware[guest.name])
-            departure = departure_hop(frame, SOME_BRIDGE, guest.name)
             shown = f"{name} to the hardware address of {guest.name}"
-            yield Path(shown, old, (arrival, departure), (_NOT_INVALID,))
+            # at output it is judged as at forward, but for what the host's own bridge adds
+            yield Path(shown, old, (arrival, *_own_hops(frame, guest)), (_NOT_INVALID,))
             over = iptables_hops(family, SOME_BRIDGE, guest.outer, guest.outer, _FROM_FORWARD)
-            forward = forward_hop(frame, SOME_BRIDGE, guest.name, guest.name)
-            yield Path(f"{shown}, in no connection", (*over, *old), (arrival, forward, departure), (_INVALID,))
+            forward = _to_guest(frame, guest.name, guest)
+            yield Path(f"{shown}, in no connection", (*over, *old), (arrival, *forward), (_INVALID,))
 
 
 def any_bridge_paths() -> Iterator[Path]:
@@ -190,12 +216,16 @@ def _three_hooks(frame: Known) -> tuple[Hop, ...]:
     )
 
 
-def local_paths(old: Ruleset, new: Ruleset, names: Names) -> Iterator[Path]:
-    """Yield what is routed, or goes to or comes from the host: by a bridge port or not, and never by a firewall bridge."""
+def local_paths(old: Ruleset, new: Ruleset, names: Names, guests: Sequence[GuestPort] = ()) -> Iterator[Path]:
+    """Yield what is routed, or goes to or comes from the host: by a bridge port or not, and never by a firewall bridge.
+
+    What the host sends to a guest is told by `in_paths`.
+    """
+    to_others = FieldTest(known.OIFNAME, NameSet.exact(*(guest.name for guest in guests)).complement())
     for visit in dict.fromkeys((*visits_of(old), *visits_of(new))):
         if visit.family is Family.BRIDGE:
             if visit.hook in _OWN_HOOKS:
-                yield visit_path(visit)
+                yield visit_path(visit)._replace(facts=(to_others,) if guests and visit.hook is Hook.OUTPUT else ())
             continue
         ports = ("", *names.ports) if visit.hook in _PORT_HOOKS else ("",)
         for port in ports:

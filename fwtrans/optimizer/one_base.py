@@ -1,0 +1,313 @@
+"""A base chain with few rules behind another one at the same hook is asked where packets leave the first, and is no base chain.
+
+Before:  chain out { type filter hook prerouting priority -190; ct state established accept; ... vmap @entry; ... }
+         entry: new . ip . "tap101i0" : goto class-v4, new . ip6 . "tap101i0" : goto class-v6
+         chain answers { type filter hook prerouting priority -100; ether type ip6 ct state new ... jump reject; }
+After:   chain out { ... as before; ether type ip6 ct state new ... jump reject; }
+         class-v6: what accepted, or left the base chain, goes to a chain with these rules
+
+A base chain costs each packet as much as two rules, even one with nothing for it. Why it is safe: accepting, and the end of
+the first chain, is what led to the second one; there its rules stand now. Of packets only the connection's state and the
+frame's type is followed: where no rule of the second chain may be for them, they are accepted as before. Chains that other
+base chains use as well are copied.
+
+It declines where a packet may be handed to a program (which gives it back to the next base chain), where a chain is both
+jumped and gone to, and for base chains that do not accept what comes to their end.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from fwtrans.ir import fields as known
+from fwtrans.ir.fields import Family
+from fwtrans.ir.intervals import IntervalSet
+from fwtrans.ir.match import FieldTest
+from fwtrans.ir.rule import Rule, is_pure
+from fwtrans.ir.ruleset import Chain, Hook
+from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Reject, Return
+from fwtrans.ir.walk import map_names
+from fwtrans.optimizer.base import Pass, Passed, each_table
+from fwtrans.optimizer.names import Names
+from fwtrans.optimizer.reached import rule_targets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fwtrans.ir.ruleset import Ruleset, Table
+    from fwtrans.ir.sets import MapElement, NamedMap
+    from fwtrans.ir.verdict import Verdict
+
+_MOST_RULES = 3
+_OTHER = -1
+_TYPES = (0x0800, 0x86DD, _OTHER)
+# A state of a connection and the type of a frame, as far as they are told apart.
+_Kind = tuple[int, int]
+_ALL = frozenset((state, kind) for state in range(5) for kind in _TYPES)
+_Kinds = frozenset[_Kind]
+_ENDS = (Accept, Drop, Reject, Goto, Return)
+
+
+class _DeclinedError(Exception):
+    """The second chain has to stay."""
+
+
+def joined(table: Table) -> Table:
+    """Return the table with base chains of few rules asked where the base chain in front of them is left."""
+    if table.family is not Family.BRIDGE:
+        return table
+    for first, second in _pairs(table):
+        try:
+            return _Joining(table, first, second).run()
+        except _DeclinedError:
+            continue
+    return table
+
+
+def run(ruleset: Ruleset) -> Passed:
+    """Return the ruleset with fewer base chains at a bridge's hooks."""
+    return each_table(ruleset, lambda table, _declined: joined(table))
+
+
+PASS = Pass("one-base-chain", "few rules of a second base chain are asked where the first is left", run)
+
+
+def _pairs(table: Table) -> Iterator[tuple[Chain, Chain]]:
+    """Yield base chains that follow each other at a hook."""
+    for hook in Hook:
+        found = [chain for chain in table.chains if chain.base is not None and chain.base.hook is hook]
+        found.sort(key=lambda chain: chain.base.priority if chain.base is not None else 0)
+        for first, second in pairwise(found):
+            one, other = first.base, second.base
+            if one is None or other is None or one.priority == other.priority or one.device != other.device:
+                continue
+            # conntrack, and what puts fragments together, stands between
+            beside = (one.priority < -200) == (other.priority < -200) and (one.priority < 0) == (other.priority < 0)
+            if beside and one.accepts and other.accepts and one.kind == other.kind and len(second.rules) <= _MOST_RULES:
+                yield first, second
+
+
+@dataclass(slots=True)
+class _Way:
+    """What comes to a chain, and how: by a jump, so that it gives packets back, or leaving the base chain at its end."""
+
+    kinds: _Kinds = frozenset()
+    gives_back: bool = False
+    leaves: bool = False
+    at: dict[int, _Kinds] = field(default_factory=dict)
+    end: _Kinds = frozenset()
+
+
+class _Joining:
+    def __init__(self, table: Table, first: Chain, second: Chain) -> None:
+        self._table = table
+        self._first, self._second = first, second
+        self._chains = {chain.name: chain for chain in table.chains}
+        self._maps = {item.name: item for item in table.maps}
+        self._names = Names(table)
+        self._uses = Counter(name for chain in table.chains for rule in chain.rules for name in map_names(rule))
+        self._ways: dict[str, _Way] = {}
+        self._wanted = self._asked()
+        self._elsewhere = self._reached_elsewhere()
+        self._new_chains: dict[str, Chain] = {}
+        self._new_maps: dict[str, NamedMap] = {}
+        self._copied: dict[str, str] = {}
+        self._rest = ""
+
+    def run(self) -> Table:
+        self._follow()
+        self._copy(self._first.name)
+        base = self._new_chains.get(self._first.name, self._first)
+        if self._ways[self._first.name].end & self._wanted:
+            base = replace(base, rules=(*base.rules, *self._second.rules))
+        self._new_chains[self._first.name] = base
+        if self._rest:
+            last = Rule((), Accept(), self._second.rules[-1].origins if self._second.rules else ())
+            self._new_chains[self._rest] = Chain(self._rest, (*self._second.rules, last), None, self._second.origin)
+        kept = [self._new_chains.pop(chain.name, chain) for chain in self._table.chains if chain is not self._second]
+        maps = [self._new_maps.pop(item.name, item) for item in self._table.maps]
+        return replace(self._table, chains=(*kept, *self._new_chains.values()), maps=(*maps, *self._new_maps.values()))
+
+    def _asked(self) -> _Kinds:
+        """Return the packets for which the second chain may have a rule."""
+        found: set[_Kind] = set()
+        for rule in self._second.rules:
+            kinds, _ = _passing(rule, _ALL)
+            if isinstance(rule.verdict, Dispatch):
+                kinds = frozenset().union(
+                    *(_with_key(rule.verdict, element, kinds) for element in self._maps[rule.verdict.map_name].elements)
+                )
+            found |= kinds
+        return frozenset(found)
+
+    def _reached_elsewhere(self) -> set[str]:
+        """Return the chains, and the maps, that other chains than those behind the first one use."""
+        mine, others = self._reached(self._first), set[str]()
+        for chain in self._table.chains:
+            if chain.name not in mine:
+                others |= self._reached(chain) | _maps_of(chain)
+        return others | {name for other in others & mine for name in _maps_of(self._chains[other])}
+
+    def _reached(self, start: Chain) -> set[str]:
+        seen, waiting = {start.name}, [start]
+        while waiting:
+            for rule in waiting.pop().rules:
+                targets = set(rule_targets(rule, self._maps)) - seen
+                seen |= targets
+                waiting.extend(self._chains[name] for name in targets)
+        return seen
+
+    # --- which packets come where ---
+
+    def _follow(self) -> None:
+        waiting = [self._first.name]
+        self._ways[self._first.name] = _Way(_ALL, leaves=True)
+        while waiting:
+            name = waiting.pop()
+            way = self._ways[name]
+            kinds = way.kinds
+            for at, rule in enumerate(self._chains[name].rules):
+                passing, sure = _passing(rule, kinds)
+                way.at[at] = passing
+                for target, coming, is_jump in self._targets(rule, passing):
+                    leaves = way.leaves and not is_jump
+                    if self._come(target, coming, gives_back=is_jump or way.gives_back, leaves=leaves):
+                        waiting.append(target)
+                if sure and isinstance(rule.verdict, _ENDS):
+                    kinds -= passing
+            way.end = kinds
+
+    def _targets(self, rule: Rule, kinds: _Kinds) -> Iterator[tuple[str, _Kinds, bool]]:
+        verdict = rule.verdict
+        if isinstance(verdict, (Jump, Goto)):
+            yield verdict.chain, kinds, isinstance(verdict, Jump)
+        elif isinstance(verdict, Dispatch):
+            found: dict[tuple[str, bool], _Kinds] = {}
+            for element in self._maps[verdict.map_name].elements:
+                if isinstance(element.value, (Jump, Goto)):
+                    asked = (element.value.chain, isinstance(element.value, Jump))
+                    found[asked] = found.get(asked, frozenset()) | _with_key(verdict, element, kinds)
+            yield from ((name, coming, is_jump) for (name, is_jump), coming in found.items())
+
+    def _come(self, name: str, kinds: _Kinds, *, gives_back: bool, leaves: bool) -> bool:
+        """Note who comes to a chain; tell whether that is news."""
+        way = self._ways.setdefault(name, _Way())
+        before = (way.kinds, way.gives_back, way.leaves)
+        way.kinds |= kinds
+        way.gives_back |= gives_back
+        way.leaves |= leaves
+        return (way.kinds, way.gives_back, way.leaves) != before or (not way.at and bool(self._chains[name].rules))
+
+    # --- the new form ---
+
+    def _copy(self, name: str) -> str:
+        """Return the name of the chain in its new form."""
+        if name not in self._copied:
+            self._copied[name] = name
+            chain, way = self._chains[name], self._ways[name]
+            rules = [self._rule(rule, way.at[at], way) for at, rule in enumerate(chain.rules)]
+            if chain.base is None and way.end & self._wanted and self._leaves(way):
+                rules.append(Rule((), Goto(self._last()), chain.rules[-1].origins if chain.rules else ()))
+            if tuple(rules) != chain.rules:
+                given = self._names.new(name, "first") if name in self._elsewhere else name
+                self._new_chains[given] = replace(chain, name=given, rules=tuple(rules))
+                self._copied[name] = given
+        return self._copied[name]
+
+    def _leaves(self, way: _Way) -> bool:
+        if way.leaves and way.gives_back:
+            raise _DeclinedError
+        return way.leaves
+
+    def _rule(self, rule: Rule, kinds: _Kinds, way: _Way) -> Rule:
+        verdict = rule.verdict
+        if isinstance(verdict, Dispatch):
+            return replace(rule, verdict=replace(verdict, map_name=self._map(verdict, kinds, way)))
+        if verdict is None:
+            return rule
+        new = self._verdict(verdict, kinds, way)
+        return rule if new is verdict else replace(rule, verdict=new)
+
+    def _verdict(self, verdict: Verdict, kinds: _Kinds, way: _Way) -> Verdict:
+        if isinstance(verdict, (Jump, Goto)):
+            name = self._copy(verdict.chain)
+            return verdict if name == verdict.chain else replace(verdict, chain=name)
+        if isinstance(verdict, (Drop, Reject)) or not kinds & self._wanted:
+            return verdict
+        if isinstance(verdict, Accept):
+            return Goto(self._last())
+        if isinstance(verdict, Return):
+            return Goto(self._last()) if self._leaves(way) else verdict
+        raise _DeclinedError
+
+    def _map(self, verdict: Dispatch, kinds: _Kinds, way: _Way) -> str:
+        item = self._maps[verdict.map_name]
+        elements = tuple(
+            element._replace(value=self._verdict(element.value, _with_key(verdict, element, kinds), way))  # type: ignore[arg-type] # a verdict map
+            for element in item.elements
+        )
+        if elements == item.elements:
+            return item.name
+        alike = (name for name, other in self._new_maps.items() if other == replace(item, name=name, elements=elements))
+        name = next(alike, "")
+        if not name:
+            is_shared = item.name in self._elsewhere or self._uses[item.name] > 1
+            name = self._names.new(item.name, "first") if is_shared else item.name
+            self._new_maps[name] = replace(item, name=name, elements=elements)
+        return name
+
+    def _last(self) -> str:
+        if not self._rest:
+            self._rest = self._names.new(self._second.name, "rules")
+        return self._rest
+
+
+def _maps_of(chain: Chain) -> set[str]:
+    return {rule.verdict.map_name for rule in chain.rules if isinstance(rule.verdict, Dispatch)}
+
+
+def _passing(rule: Rule, kinds: _Kinds) -> tuple[_Kinds, bool]:
+    """Return the kinds of packets that may pass a rule's tests, and whether all of these kinds do."""
+    sure = True
+    for step in rule.steps:
+        if not isinstance(step, FieldTest) or not isinstance(step.values, IntervalSet):
+            sure = sure and not is_pure(step) and type(step).__name__ in {"Count", "Assign", "AssignFromMap"}
+        elif step.field is known.CT_STATE:
+            kinds = frozenset(kind for kind in kinds if kind[0] in step.values)
+        elif step.field is known.ETHER_TYPE:
+            decided = all(_decided(step.values, kind) for kind in _TYPES)
+            kinds = frozenset(kind for kind in kinds if _may_be(step.values, kind[1]))
+            sure = sure and decided
+        else:
+            sure = False
+    return kinds, sure
+
+
+def _may_be(values: IntervalSet, kind: int) -> bool:
+    if kind != _OTHER:
+        return kind in values
+    return not values.difference(IntervalSet.values(values.width, _TYPES[:2])).is_empty
+
+
+def _decided(values: IntervalSet, kind: int) -> bool:
+    """Tell whether all frames of the kind are in the values, or none."""
+    if kind != _OTHER:
+        return True
+    others = IntervalSet.values(values.width, _TYPES[:2]).complement()
+    return others.difference(values).is_empty or others.intersection(values).is_empty
+
+
+def _with_key(verdict: Dispatch, element: MapElement, kinds: _Kinds) -> _Kinds:
+    """Return the kinds of packets that may find an element."""
+    for part, values in zip(verdict.key, element.key, strict=True):
+        if part.mask is not None or not isinstance(values, tuple) or not isinstance(values[0], int):
+            continue
+        if part.field is known.CT_STATE:
+            kinds = frozenset(kind for kind in kinds if values[0] <= kind[0] <= values[1])
+        elif part.field is known.ETHER_TYPE:
+            asked = IntervalSet(part.field.width, (values,))
+            kinds = frozenset(kind for kind in kinds if _may_be(asked, kind[1]))
+    return kinds

@@ -1,0 +1,91 @@
+"""Which guests no rule tells apart, as the sender of what passes the host's own bridge.
+
+A rule at forward can ask for both ports, so what a guest gets may depend on who sent it. All pairs of guests are too many to
+be compared; but rules that ask for the port in mostly ask whether it is a guest's at all. Guests that stand in the same
+tests and sets of ports, with the same other parts of the keys and the same values, are one to them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fwtrans.ir import fields as known
+from fwtrans.ir.fields import Family
+from fwtrans.ir.match import FieldTest
+from fwtrans.ir.names import NamePattern, NameSet
+from fwtrans.ir.ruleset import Hook
+from fwtrans.ir.sets import NamedMap
+from fwtrans.ir.walk import chain_targets, flat_steps, map_names, map_targets, set_names
+from fwtrans.semantics.bridged.topology import names_tested
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from fwtrans.ir.rule import Rule
+    from fwtrans.ir.ruleset import Ruleset, Table
+    from fwtrans.ir.sets import NamedSet
+    from fwtrans.semantics.bridged.topology import GuestPort
+
+_PORTS_IN = {Family.BRIDGE: known.IIFNAME}
+
+
+def told_apart(old: Ruleset, new: Ruleset, guests: Sequence[GuestPort]) -> tuple[GuestPort, ...]:
+    """Return one guest of each kind: those that some rule for what passes the host's own bridge tells from others."""
+    outer = [NameSet.of((pattern,)) for table in old.tables for pattern in _outer_patterns(table)]
+    asked = [values for table in new.tables for values in _asked_at_forward(table)]
+    rows = [row for table in new.tables for row in _rows_at_forward(table)]
+    kinds: dict[object, GuestPort] = {}
+    for guest in guests:
+        tests = (*(guest.outer in values for values in outer), *(guest.name in values for values in asked))
+        kinds.setdefault((tests, tuple(frozenset(row.get(guest.name, ())) for row in rows)), guest)
+    return tuple(kinds.values())
+
+
+def _outer_patterns(table: Table) -> Iterator[NamePattern]:
+    yield from names_tested(table, (_PORTS_IN.get(table.family, known.PORT_IN),))
+
+
+def _asked_at_forward(table: Table) -> Iterator[NameSet]:
+    for rule in _rules_at_forward(table):
+        for step in flat_steps(rule.steps):
+            if isinstance(step, FieldTest) and step.field is known.IIFNAME and isinstance(step.values, NameSet):
+                yield step.values
+    for named in _keyed_at_forward(table):
+        place = named.fields.index(known.IIFNAME)
+        parts = (element.key[place] for element in named.elements)
+        yield from (NameSet.of((part,)) for part in parts if isinstance(part, NamePattern) and part.is_prefix)
+
+
+def _rows_at_forward(table: Table) -> Iterator[dict[str, set[object]]]:
+    """Yield for each set or map that is asked by the port in what it holds for each port."""
+    for named in _keyed_at_forward(table):
+        place = named.fields.index(known.IIFNAME)
+        row: dict[str, set[object]] = {}
+        for element in named.elements:
+            part = element.key[place]
+            if isinstance(part, NamePattern) and not part.is_prefix:
+                rest = (*element.key[:place], *element.key[place + 1 :])
+                value = element.value if isinstance(named, NamedMap) else None  # type: ignore[union-attr]
+                row.setdefault(part.text, set()).add((rest, value))
+        yield row
+
+
+def _keyed_at_forward(table: Table) -> Iterator[NamedSet | NamedMap]:
+    asked = {name for rule in _rules_at_forward(table) for name in (*set_names(rule), *map_names(rule))}
+    return (named for named in table.keyed if named.name in asked and known.IIFNAME in named.fields)
+
+
+def _rules_at_forward(table: Table) -> Iterator[Rule]:
+    """Yield the rules that a packet at the bridge's forward hook may meet."""
+    if table.family is not Family.BRIDGE:
+        return
+    chains = {chain.name: chain for chain in table.chains}
+    waiting = [chain.name for chain in table.chains if chain.base is not None and chain.base.hook is Hook.FORWARD]
+    seen = set(waiting)
+    while waiting:
+        chain = chains[waiting.pop()]
+        yield from chain.rules
+        maps = {name for rule in chain.rules for name in map_names(rule)}
+        targets = {*chain_targets(chain), *(name for item in maps for name in map_targets(table, item))}
+        waiting.extend(targets - seen)
+        seen |= targets
