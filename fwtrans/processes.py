@@ -4,13 +4,15 @@
         mine = prove_other_half()
         theirs = worker.result()
 
-Only what is sent and what is answered goes through a pipe. A worker that fails answers nothing, and one that was killed is
-told with the signal, so that nobody waits for it; one that is not asked any more is ended. A fork of a process with threads
-would have their locks and not the threads, so where threads run, or there is one processor only, nothing is forked.
+Only what is sent and what is answered goes through a pipe; objects that both had before the fork can be told by their
+place. A worker that fails answers nothing, and one that was killed is told with the signal, so that nobody waits for it; one
+that is not asked any more is ended, with the workers that it has itself. A fork of a process with threads would have their
+locks and not the threads, so where threads run, or there is one processor only, nothing is forked.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import signal
@@ -22,7 +24,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 from fwtrans.diagnostics import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -30,6 +32,9 @@ SETTING = "FWTRANS_PROCESSES"
 """The variable of the environment that says how many processes may be used; 1 forks nothing."""
 _THREADS = Path("/proc/self/task")
 _LENGTH = struct.Struct("=Q")
+
+# The pipes of this process, if it is a worker: its own workers must not hold them open.
+_own_pipes: list[int] = []
 
 _Answer = TypeVar("_Answer")
 
@@ -55,22 +60,57 @@ def _is_alone() -> bool:
         return False
 
 
-class Worker(Generic[_Answer]):
-    """A forked process that works out one answer. The function is given another one, which waits for a value that is sent."""
+class Parts:
+    """The parts of a work, by number, each handed out once, whichever of several processes asks for one.
 
-    def __init__(self, work: Callable[[Callable[[], object]], _Answer]) -> None:
+    Two processes that begin at the two ends have as few parts in common with each other as there can be.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._left, tokens = os.pipe()
+        os.write(tokens, bytes(count))
+        os.close(tokens)
+
+    def from_front(self) -> Iterator[int]:
+        """Yield parts for as long as there are any, in order."""
+        for number in range(self._count):
+            if not os.read(self._left, 1):
+                return
+            yield number
+
+    def from_back(self) -> Iterator[int]:
+        """Yield parts for as long as there are any, the last first."""
+        return (self._count - 1 - number for number in self.from_front())
+
+    def close(self) -> None:
+        """Hand out nothing any more."""
+        os.close(self._left)
+
+
+class Worker(Generic[_Answer]):
+    """A forked process that works out one answer. The function is given another one, which waits for a value that is sent.
+
+    What is `known` is not sent with an answer: the same objects are here.
+    """
+
+    def __init__(self, work: Callable[[Callable[[], object]], _Answer], known: Sequence[object] = ()) -> None:
         orders, self._orders = os.pipe()
         self._answers, answers = os.pipe()
+        self._known = known
         self._process = os.fork()
         if not self._process:
             try:
-                os.close(self._orders)
-                os.close(self._answers)
-                _work(work, orders, answers)
+                for pipe in (self._orders, self._answers, *_own_pipes):
+                    os.close(pipe)
+                _lead_a_group(0)
+                _own_pipes[:] = (orders, answers)
+                _work(work, orders, answers, known)
             finally:
                 os._exit(1)
         os.close(orders)
         os.close(answers)
+        _lead_a_group(self._process)
 
     def __enter__(self) -> Self:
         """Return the worker, which is ended at the end of the block."""
@@ -98,15 +138,17 @@ class Worker(Generic[_Answer]):
         A worker that was ended from outside raises `Refused`.
         """
         try:
-            answer = cast("tuple[_Answer] | tuple[()]", _read(self._answers))
+            answer = cast("tuple[_Answer] | tuple[()]", _read(self._answers, self._known))
         except _Closed:
             raise Refused("FWT404", f"a process that worked on the proof {self._how_it_ended()}") from None
         return answer[0] if answer else None
 
     def end(self) -> None:
-        """End the process, if it has not ended, and forget it."""
+        """End the process and its own workers, if it has not ended, and forget it."""
         if self._process:
-            os.kill(self._process, signal.SIGKILL)
+            for kill in (os.killpg, os.kill):  # a worker of a worker is in the group of that one
+                with suppress(ProcessLookupError):
+                    kill(self._process, signal.SIGKILL)
             self._how_it_ended()
         for pipe in (self._orders, self._answers):
             if pipe >= 0:
@@ -120,7 +162,14 @@ class Worker(Generic[_Answer]):
         return f"was ended by signal {-code}" if code < 0 else f"ended without an answer (exit status {code})"
 
 
-def _work(work: Callable[[Callable[[], object]], object], orders: int, answers: int) -> None:
+def _lead_a_group(process: int) -> None:
+    """Let a worker and those that it has itself be one group. Both sides say so: either may come first."""
+    if not _own_pipes:
+        with suppress(OSError):
+            os.setpgid(process, process)
+
+
+def _work(work: Callable[[Callable[[], object]], object], orders: int, answers: int, known: Sequence[object]) -> None:
     """Be the worker: answer and leave, without what the process that was forked would do at its own end."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     answer: tuple[object, ...] = ()
@@ -128,20 +177,44 @@ def _work(work: Callable[[Callable[[], object]], object], orders: int, answers: 
         answer = (work(lambda: _read(orders)),)
     except Exception:  # noqa: BLE001 -- the same is raised, and told, where the work is done again
         answer = ()
-    _write(answers, answer)
+    _write(answers, answer, known)
     os._exit(0)
 
 
-def _write(pipe: int, value: object) -> None:
-    content = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+class _Pickler(pickle.Pickler):
+    """Writes known objects as their place."""
+
+    def __init__(self, stream: io.BytesIO, known: Sequence[object]) -> None:
+        super().__init__(stream, protocol=pickle.HIGHEST_PROTOCOL)
+        self._places = {id(item): place for place, item in enumerate(known)}
+
+    def persistent_id(self, item: object) -> int | None:
+        """Return the place of an object that the other process has as well."""
+        return self._places.get(id(item))
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, stream: io.BytesIO, known: Sequence[object]) -> None:
+        super().__init__(stream)
+        self._known = known
+
+    def persistent_load(self, place: int) -> object:
+        """Return the object that is here in that place."""
+        return self._known[place]
+
+
+def _write(pipe: int, value: object, known: Sequence[object] = ()) -> None:
+    stream = io.BytesIO()
+    _Pickler(stream, known).dump(value)
+    content = stream.getvalue()
     rest = memoryview(_LENGTH.pack(len(content)) + content)
     while rest:
         rest = rest[os.write(pipe, rest) :]
 
 
-def _read(pipe: int) -> object:
+def _read(pipe: int, known: Sequence[object] = ()) -> object:
     (length,) = _LENGTH.unpack(_bytes(pipe, _LENGTH.size))
-    return pickle.loads(_bytes(pipe, length))  # noqa: S301 -- our own fork wrote it
+    return _Unpickler(io.BytesIO(_bytes(pipe, length)), known).load()
 
 
 def _bytes(pipe: int, wanted: int) -> bytes:

@@ -6,6 +6,7 @@ inputs --parsers--> syntax --lower--> IR --backend--> nft objects --> text or JS
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from fwtrans.backend.nft.lower import Printing, Renaming, lower_ruleset
 from fwtrans.backend.nft.nesting import DEEPEST, rule_to, too_deep
 from fwtrans.backend.nft.target import DEBIAN_12, Target
 from fwtrans.backend.nft.text import print_ruleset
-from fwtrans.comparing import asks_for_bridge_ports, compare_on
+from fwtrans.comparing import asks_for_bridge_ports
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
 from fwtrans.ir.host import Host
 from fwtrans.ir.rule import never_matches
@@ -26,23 +27,25 @@ from fwtrans.optimize import optimize_ruleset
 from fwtrans.optimizer.bridged.own_fragments import letting_own_fragments_pass
 from fwtrans.optimizer.bridged.translation import bridged_translation
 from fwtrans.optimizer.live_sets import held, live_sets, released
+from fwtrans.proving import early_proof
+from fwtrans.proving import prove as prove  # noqa: PLC0414 -- other parts take it from here
 from fwtrans.read import read_inputs
 from fwtrans.report.coverage import Coverage, coverage
-from fwtrans.report.equivalence import difference_text
 from fwtrans.report.translation import LineOrigin, Stage, Translation
 from fwtrans.semantics.partial import partial
-from fwtrans.source import SourceFile, Span
+from fwtrans.source import Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from fwtrans.backend.nft import model as nft
-    from fwtrans.comparing import Compared
+    from fwtrans.backend.nft.text import PrintedRuleset
     from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Ruleset, Table
+    from fwtrans.proving import EarlyProof
     from fwtrans.read import Files
     from fwtrans.semantics.bridged.reading import Intended
-    from fwtrans.source import Origin
+    from fwtrans.source import Origin, SourceFile
 
 _SHORT = {
     "iptables-save": "v4",
@@ -91,15 +94,18 @@ def translate(sources: Sequence[SourceFile], settings: Settings, sink: Diagnosti
     if left_out and not _forbids(sink, left_out):
         original = _part(original, sink)
     host = reading.host.joined(settings.host)
-    faulty = bool(verify(original))  # loops of jumps, told when it is printed; nobody may follow them before
-    live = live_sets(original)
-    known = held(original, live)
-    shaped = known if faulty else _shaped(known, host, settings, sink)
-    work = _Work(sources, settings, files, original, host, reading.read, left_out, shaped is not known, live)
-    if faulty or not settings.optimize or sink.errors:
-        found = _finished(work, shaped, sink)
-    else:
-        found = _optimized(work, shaped, sink)
+    begun = early_proof(original, host, files) if settings.verify and not sink.errors else nullcontext()
+    with begun as early:
+        faulty = bool(verify(original))  # loops of jumps, told when it is printed; nobody may follow them before
+        live = live_sets(original)
+        known = held(original, live)
+        shaped = known if faulty else _shaped(known, host, settings, sink)
+        is_bridged = shaped is not known
+        work = _Work(sources, settings, files, original, host, reading.read, left_out, is_bridged, live, early)
+        if faulty or not settings.optimize or sink.errors:
+            found = _finished(work, shaped, sink)
+        else:
+            found = _optimized(work, shaped, sink)
     return found if found.history else found._replace(history=_history(work, shaped))
 
 
@@ -123,6 +129,8 @@ class _Work:
     """Whether the bridge family judges what a bridge forwards."""
     live: frozenset[str]
     """The sets whose contents others may change: nothing was made of what is in them."""
+    early: EarlyProof | None
+    """The proof that has begun, where there is one."""
 
 
 def _optimized(work: _Work, shaped: Ruleset, sink: DiagnosticSink) -> Translation:
@@ -166,6 +174,7 @@ def _finished(work: _Work, ruleset: Ruleset, sink: DiagnosticSink, before: Rules
         ruleset = letting_own_fragments_pass(ruleset)
     origin_id = origin_ids(work.sources)
     lowered = lower_ruleset(ruleset, sink, Printing(counters=settings.counters, origin_id=origin_id))
+    text = _begun(lowered.ruleset, work, sink)
     _refuse_faults(ruleset, sink)
     _refuse_deep_jumps(lowered.ruleset, {origin_id(origin): origin for origin in _origins(ruleset)}, sink)
     _note_renamings(lowered.renamings, sink)
@@ -175,13 +184,14 @@ def _finished(work: _Work, ruleset: Ruleset, sink: DiagnosticSink, before: Rules
     if _forbids(sink, work.left_out):
         return Translation("", ruleset, found, lowered.renamings, ruleset.assumptions, ())
     try:
-        output, line_map = _print(lowered.ruleset, settings, _locations(ruleset, origin_id))
+        text = text or print_ruleset(lowered.ruleset)
+        output, line_map = _print(lowered.ruleset, text, settings, _locations(ruleset, origin_id))
     except Refused as refused:
         sink.add(Diagnostic(code=refused.code, message=refused.message))
         return Translation("", ruleset, found, lowered.renamings, ruleset.assumptions, ())
     assumptions, intended = ruleset.assumptions, _NO_DIFFERENCES
     if settings.verify:
-        proof = prove(work.original, work.host, print_ruleset(lowered.ruleset).text, sink, work.files)
+        proof = prove(work.original, work.host, text.text, sink, work.files, work.early)
         if proof is not None:
             assumptions, intended = proof.comparison.assumptions, proof.intended
         if _forbids(sink, work.left_out):
@@ -219,26 +229,6 @@ def _part(original: Ruleset, sink: DiagnosticSink) -> Ruleset:
     for fault in found.faults:
         sink.add(Diagnostic(code="FWT402", message=fault))
     return found.ruleset
-
-
-def prove(original: Ruleset, host: Host, text: str, sink: DiagnosticSink, files: Files) -> Compared | None:
-    """Read the output back, with another reader than the printer, and compare what it does with what the input does."""
-    own = DiagnosticSink()
-    reading = read_inputs((SourceFile("the printed ruleset", text),), own, files)
-    if reading is None or own.errors:
-        why = own.errors[0].message if own.errors else "nothing was read"
-        sink.add(Diagnostic(code="FWT400", message=f"the printed ruleset cannot be read back: {why}"))
-        return None
-    try:
-        proof = compare_on(host, original, reading.ruleset)
-    except Refused as refused:
-        sink.add(Diagnostic(code=refused.code, message=refused.message))
-        return None
-    for item in proof.comparison.differences:
-        sink.add(Diagnostic(code="FWT400", message=difference_text(item)))
-    for unknown in proof.comparison.undecided:
-        sink.add(Diagnostic(code="FWT401", message=f"{unknown.path.name}: {unknown.reason}", notes=unknown.names[:5]))
-    return proof
 
 
 def _rules(ruleset: Ruleset) -> Iterator[Rule]:
@@ -335,10 +325,21 @@ def _locations(ruleset: Ruleset, origin_id: Callable[[Origin], str]) -> dict[str
     return {origin_id(origin): origin.location for origin in _origins(ruleset)}
 
 
+def _begun(ruleset: nft.Ruleset, work: _Work, sink: DiagnosticSink) -> PrintedRuleset | None:
+    """Return the printed text, of which the proof begins at once; None where nothing is to be printed, or cannot be."""
+    if work.early is None or _forbids(sink, work.left_out):
+        return None
+    try:
+        printed = print_ruleset(ruleset)
+    except Refused:  # it is told where the output is made
+        return None
+    work.early.begin(printed.text)
+    return printed
+
+
 def _print(
-    ruleset: nft.Ruleset, settings: Settings, locations: Mapping[str, str]
+    ruleset: nft.Ruleset, printed: PrintedRuleset, settings: Settings, locations: Mapping[str, str]
 ) -> tuple[str, tuple[LineOrigin, ...]]:
-    printed = print_ruleset(ruleset)
     comments = {
         (table.family, table.name, chain.name, position): rule.comment
         for table in ruleset.tables

@@ -9,11 +9,12 @@ import pytest
 
 from fwtrans.cli.inputs import FileAccess, read_paths
 from fwtrans.diagnostics import DiagnosticSink
+from fwtrans.proving import prove
 from fwtrans.read import read_inputs
 from fwtrans.semantics.equivalence import compare
 from fwtrans.semantics.outcome import Limits
 from fwtrans.source import SourceFile
-from fwtrans.translate import Settings, prove, translate
+from fwtrans.translate import Settings, translate
 from tests.hosts import translated
 
 if TYPE_CHECKING:

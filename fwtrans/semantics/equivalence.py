@@ -22,7 +22,7 @@ from fwtrans.semantics.outcome import Comparison, Difference, DifferenceKind, Li
 from fwtrans.semantics.packet import Unknown, UnknownKind
 from fwtrans.semantics.path import visit_path
 from fwtrans.semantics.program import CAUSE, AnyTest, TupleTest
-from fwtrans.semantics.session import Session
+from fwtrans.semantics.session import Evaluation, Session
 from fwtrans.semantics.side import visits_of
 from fwtrans.semantics.sides import confirms, judge
 from fwtrans.semantics.witness import Witnesses
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from fwtrans.semantics.outcome import SideResult
     from fwtrans.semantics.path import Hop, Path
     from fwtrans.semantics.possible import Packets
-    from fwtrans.semantics.session import Compared
+    from fwtrans.semantics.session import Compared, Tables
     from fwtrans.semantics.side import Side
     from fwtrans.semantics.summary import Summary
 
@@ -69,13 +69,16 @@ class Share(NamedTuple):
     pairs: tuple[tuple[str, str], ...]
 
 
-def equal_share(old: Ruleset, new: Ruleset, limits: Limits, paths: Sequence[Path], share: slice) -> Share | None:
+def equal_share(tables: Tables, paths: Iterable[Path], limits: Limits) -> Share | None:
     """Return the proof of some of the paths, None where they are not all equal or that is not decided.
 
-    All paths have to be given to every share: then tables and variables are the same in all of them.
+    All shares of a proof have to come from the same tables: then numbers and variables are the same in all of them.
     """
     try:
-        return _Comparing(Session(old, new, limits.nodes, paths, share=share), limits).share()
+        evaluation = Evaluation(tables, limits.nodes)
+        for path in paths:
+            evaluation.evaluate(path)
+        return _Comparing(evaluation, limits).share()
     except OutOfNodes:
         return None
 
@@ -111,7 +114,7 @@ class _Found(NamedTuple):
 class _Comparing:
     """The comparison of the summaries of one session."""
 
-    def __init__(self, session: Session, limits: Limits, *, only_wider: bool = False) -> None:
+    def __init__(self, session: Evaluation, limits: Limits, *, only_wider: bool = False) -> None:
         self._session = session
         self._only_wider = only_wider
         self._limits = limits
@@ -294,7 +297,7 @@ def _ignoring(limits: Limits) -> Iterator[str]:
     return (f"nobody else reads bits {mask:#x} of {field.name}" for field, mask in limits.ignored.items())
 
 
-def _own_questions(session: Session) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+def _own_questions(session: Evaluation) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
     """Return what only one side asks and the other may ask in other words, with the variables that stand for it."""
     old, new = _unmodelled(session, session.old), _unmodelled(session, session.new)
     return (
@@ -303,7 +306,7 @@ def _own_questions(session: Session) -> tuple[dict[str, list[int]], dict[str, li
     )
 
 
-def _unmodelled(session: Session, side: Side) -> dict[str, list[int]]:
+def _unmodelled(session: Evaluation, side: Side) -> dict[str, list[int]]:
     """Return a side's opaque matches, and its looks at raw bytes, which may be any field."""
     found: dict[str, list[int]] = {}
     waiting, seen = list(side.tests), set(side.tests)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     from fwtrans.semantics.bdd import Node
-    from fwtrans.semantics.session import Session
+    from fwtrans.semantics.session import Evaluation
     from fwtrans.semantics.summary import Events
 
 _KINDS = {"touch": UnknownKind.STATEFUL, "set": UnknownKind.MEMBER}
@@ -30,7 +30,7 @@ _MOST_TRIES = 24
 Pairing = dict[int, int]
 
 
-def pairings(session: Session) -> Iterator[Pairing]:
+def pairings(session: Evaluation) -> Iterator[Pairing]:
     """Yield ways to pair objects of the new side with those of the old, the likeliest first. At least one."""
     old, new = session.old.objects, session.new.objects
     only_old, only_new = sorted(old - new), sorted(new - old)
@@ -54,7 +54,7 @@ def pairings(session: Session) -> Iterator[Pairing]:
         yield pairing | _leftovers(session, pairing, only_old, only_new)
 
 
-def _leftovers(session: Session, pairing: Pairing, only_old: Sequence[int], only_new: Sequence[int]) -> Pairing:
+def _leftovers(session: Evaluation, pairing: Pairing, only_old: Sequence[int], only_new: Sequence[int]) -> Pairing:
     """Return pairs of those that have the same parameters and no partner yet, in their order."""
     items = session.program.objects.items
     taken = set(pairing.values())
@@ -73,7 +73,7 @@ def _ways(before: Sequence[int], after: Sequence[int]) -> Iterator[tuple[tuple[i
         yield tuple(zip(after, order, strict=False))
 
 
-def _looks(session: Session, side: int, things: Sequence[int], private: Node) -> dict[int, Hashable]:
+def _looks(session: Evaluation, side: int, things: Sequence[int], private: Node) -> dict[int, Hashable]:
     """Return for each object all that two matching ones have in common: what they are, and who touches them where."""
     found: dict[int, list[Hashable]] = {thing: [session.program.objects.items[thing].shape] for thing in things}
     for place, compared in enumerate(session.compared):
@@ -85,7 +85,7 @@ def _looks(session: Session, side: int, things: Sequence[int], private: Node) ->
     return {thing: tuple(seen) for thing, seen in found.items()}
 
 
-def _touches(session: Session, events: Events, possible: Node, private: Node) -> Iterator[Hashable]:
+def _touches(session: Evaluation, events: Events, possible: Node, private: Node) -> Iterator[Hashable]:
     for packets, by_content in zip(events.reached, events.contents, strict=True):
         met = (packets & possible).exists(private)
         if met == session.bdd.false:
@@ -94,7 +94,7 @@ def _touches(session: Session, events: Events, possible: Node, private: Node) ->
         yield met, frozenset(part for part in parts if part[1] != session.bdd.false)
 
 
-def renaming(session: Session, pairing: Mapping[int, int]) -> Callable[[Summary], Summary]:
+def renaming(session: Evaluation, pairing: Mapping[int, int]) -> Callable[[Summary], Summary]:
     """Return the operation that makes the new side's summaries speak of the old side's objects."""
     replaced = {}
     for later, earlier in pairing.items():

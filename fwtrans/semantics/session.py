@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from fwtrans.semantics.possible import Packets
     from fwtrans.semantics.summary import Summary
 
-_ALL = slice(None)
 # Entries of the cache of operations for each test and rule.
 _OPERATIONS = 64
 # A field that has no more values than this on all paths is alike for many of them.
@@ -53,42 +52,24 @@ class Compared(NamedTuple):
         return self.packets.possible
 
 
-class Session:
-    """One comparison's tables, variables and summaries. With a share it says only what both sides do on these of the paths."""
+class Tables:
+    """Two rulesets and the paths to compare them on as numbers: all that there is before anything is worked out."""
 
-    def __init__(
-        self,
-        old: Ruleset,
-        new: Ruleset,
-        nodes: int,
-        paths: Iterable[Path] | None = None,
-        *,
-        apart: bool = False,
-        share: slice = _ALL,
-    ) -> None:
+    def __init__(self, old: Ruleset, new: Ruleset, paths: Iterable[Path] | None = None, *, apart: bool = False) -> None:
         self.program = Program()
         self.old = Side(self.program, old)
         self.new = Side(self.program, new, "new " if apart else "")
         visits = {**dict.fromkeys(visits_of(old)), **dict.fromkeys(visits_of(new))}
-        wanted = list(map(visit_path, visits) if paths is None else paths)
-        self.compared: list[Compared] = []
+        wanted = map(visit_path, visits) if paths is None else paths
         self.failed: list[tuple[Path, Undecidable]] = []
-        self._evaluators: dict[HookVisit, Evaluator] = {}
-        self._summaries: dict[tuple[int, HookVisit], Narrowing] = {}
-        ready = [path for path in wanted if self._compiles(path)]
-        self.bdd = Bdd(nodes, _OPERATIONS * self.program.size)
-        demand = self._demand(ready)
-        self._facts = Facts(demand, dict.fromkeys(hop.visit for path in ready for hop in (*path.old, *path.new)))
-        self._known: dict[Hop, tuple[tuple[tuple[int, bool], ...], int]] = {}
-        self._values: dict[tuple[HookVisit, Field], set[int | str]] = {}
-        for hop in dict.fromkeys(hop for path in ready for hop in (*path.old, *path.new)):
+        self.paths = [path for path in wanted if self._compiles(path)]
+        hops = dict.fromkeys(hop for path in self.paths for hop in (*path.old, *path.new))
+        self.demand = self._demand(hops)
+        self.facts = Facts(self.demand, dict.fromkeys(hop.visit for hop in hops))
+        self.values: dict[tuple[HookVisit, Field], set[int | str]] = {}
+        for hop in hops:
             for field, value in hop.known:
-                self._values.setdefault((hop.visit, field), set()).add(value)
-        self.variables = Variables(self.bdd, demand)
-        wanted_here = set(wanted[share])
-        for path in ready:
-            if path in wanted_here:
-                self._evaluate(path)
+                self.values.setdefault((hop.visit, field), set()).add(value)
 
     def _compiles(self, path: Path) -> bool:
         try:
@@ -103,15 +84,15 @@ class Session:
             return False
         return True
 
-    def _demand(self, paths: Sequence[Path]) -> Demand:
+    def _demand(self, hops: Iterable[Hop]) -> Demand:
         demand = Demand()
         demand.add_program(self.program)
-        hops = dict.fromkeys(hop for path in paths for hop in (*path.old, *path.new))
-        chains = (base for hop in hops for side in (self.old, self.new) for base in side.compiled(hop.visit))
+        visits = dict.fromkeys(hop.visit for hop in hops)
+        chains = (base for visit in visits for side in (self.old, self.new) for base in side.compiled(visit))
         if any(base.kind == "nat" for base in chains):
             for test in NAT_TESTS:
                 demand.add_test(test)
-        for family in {hop.visit.family for hop in hops}:
+        for family in {visit.family for visit in visits}:
             for field in list(demand.mentioned):
                 needed = domain.presence(field, family)
                 if not isinstance(needed, bool):
@@ -121,11 +102,29 @@ class Session:
         for hop in hops:
             for field, value in hop.known:
                 demand.add_value(field, value)
-        for fact in dict.fromkeys(fact for path in paths for fact in path.facts):
+        for fact in dict.fromkeys(fact for path in self.paths for fact in path.facts):
             demand.add_test(fact)
         return demand
 
-    def _evaluate(self, path: Path) -> None:
+
+class Evaluation:
+    """The variables of two rulesets' tables, and what both sides do on the paths that have been evaluated."""
+
+    def __init__(self, tables: Tables, nodes: int) -> None:
+        self.program = tables.program
+        self.old, self.new = tables.old, tables.new
+        self.compared: list[Compared] = []
+        self.failed = list(tables.failed)
+        self._evaluators: dict[HookVisit, Evaluator] = {}
+        self._summaries: dict[tuple[int, HookVisit], Narrowing] = {}
+        self._known: dict[Hop, tuple[tuple[tuple[int, bool], ...], int]] = {}
+        self._facts = tables.facts
+        self._values = tables.values
+        self.bdd = Bdd(nodes, _OPERATIONS * self.program.size)
+        self.variables = Variables(self.bdd, tables.demand)
+
+    def evaluate(self, path: Path) -> None:
+        """Work out what both sides do on a path of the tables."""
         try:
             old, new = self.summary(self.old, path.old), self.summary(self.new, path.new)
             whole = _arrives_whole(self.old, path.old) and _arrives_whole(self.new, path.new)
@@ -170,6 +169,18 @@ class Session:
         if visit not in self._evaluators:
             self._evaluators[visit] = Evaluator(self.program, PacketSets(self.program, self.variables, visit))
         return self._evaluators[visit]
+
+
+class Session(Evaluation):
+    """One comparison: what both sides do at every hook where either has a base chain, or else on the given paths."""
+
+    def __init__(
+        self, old: Ruleset, new: Ruleset, nodes: int, paths: Iterable[Path] | None = None, *, apart: bool = False
+    ) -> None:
+        tables = Tables(old, new, paths, apart=apart)
+        super().__init__(tables, nodes)
+        for path in tables.paths:
+            self.evaluate(path)
 
 
 def _arrives_whole(side: Side, hops: Sequence[Hop]) -> bool:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fwtrans.semantics.concrete import Passed
     from fwtrans.semantics.packet import HookVisit
     from fwtrans.semantics.path import Hop
-    from fwtrans.semantics.session import Session
+    from fwtrans.semantics.session import Evaluation
     from fwtrans.semantics.side import Side
 
 _DECIDING = (*verdicts.TERMINAL, verdicts.Dispatch)
@@ -31,7 +31,7 @@ _KINDS = (UnknownKind.STATEFUL, UnknownKind.MEMBER)
 
 
 def judge(
-    session: Session,
+    session: Evaluation,
     side: Side,
     hops: Sequence[Hop],
     packet: Packet,
@@ -84,7 +84,7 @@ class _Answers:
 
 
 def _answers(
-    session: Session, side: Side, assignment: Sequence[bool], pairing: Mapping[int, int]
+    session: Evaluation, side: Side, assignment: Sequence[bool], pairing: Mapping[int, int]
 ) -> Iterator[tuple[Unknown, bool]]:
     """Yield the answers under the names that the side itself uses."""
     variables = session.variables.unknowns

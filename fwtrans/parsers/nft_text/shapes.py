@@ -41,6 +41,11 @@ _STARTS = ("rule", "element_list", "base", "set_type")
 Template = tuple[Json, tuple[int, ...]]
 
 
+def load_reader() -> None:
+    """Load the grammar, so that nothing has to wait for it later."""
+    _grammar()
+
+
 def _grammar() -> Lark:
     return load_grammar("nft_text", start=_STARTS)
 

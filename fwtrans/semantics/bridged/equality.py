@@ -26,7 +26,7 @@ from fwtrans.ir.ruleset import BaseHook, Chain, Hook
 from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.verdict import Dispatch, Goto, Jump, Reject
 from fwtrans.ir.walk import flat_steps, map_targets
-from fwtrans.processes import Worker
+from fwtrans.processes import Parts, Worker
 from fwtrans.semantics.bridged.paths import (
     answered_paths,
     any_bridge_paths,
@@ -51,6 +51,7 @@ from fwtrans.semantics.bridged.reading import (
 from fwtrans.semantics.bridged.topology import ACCEPT_MARK_CHAIN, has_firewall_bridges
 from fwtrans.semantics.equivalence import compare, equal_share, together
 from fwtrans.semantics.outcome import Comparison, Limits
+from fwtrans.semantics.session import Tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -81,6 +82,8 @@ _OF_BRIDGES = frozenset({Hook.PREROUTING, Hook.FORWARD, Hook.POSTROUTING})
 _MOST_NEIGHBOURS = 4096
 # Fewer paths are proved before another process has begun.
 _MANY_PATHS = 50
+# So many parts are handed out one by one; each process has most of what its parts need from the ones before.
+_PARTS = 64
 # Before every chain that a host can have.
 _FIRST = -(1 << 31)
 
@@ -128,11 +131,9 @@ def compare_bridged(old: Ruleset, new: Ruleset, setting: Setting) -> BridgedComp
     unread = carried & ~_used(new)
     names = names_of(before, new)
     answered, told = _answered(before, new, setting)
-    first = [
+    ways = [
         *_looking_away(out_paths(setting.guests), unread),
         *_looking_away(middle_paths(before, new, names, setting.guests), unread, answers=not setting.own),
-    ]
-    second = [
         *_looking_away(in_paths(before, new, names, setting.guests), carried, answers=not setting.own),
         *_looking_away(answered_paths(answered, setting.hardware), carried, _UNBORN),
     ]
@@ -140,10 +141,10 @@ def compare_bridged(old: Ruleset, new: Ruleset, setting: Setting) -> BridgedComp
     def locally() -> _Local:
         return _local(old, new, list(local_paths(old, new, names, setting.guests)), _Bits(carried, unread), setting)
 
-    found = _side_by_side(before, new, (first, second), locally, setting)
+    found = _side_by_side(before, new, ways, locally, setting)
     bridged, (local, closed) = found or (None, locally())
-    if bridged is None and (first or second):
-        bridged = compare(before, new, limits=setting.limits, paths=[*first, *second])
+    if bridged is None and ways:
+        bridged = compare(before, new, limits=setting.limits, paths=ways)
     parts = [part for part in (bridged, local) if part is not None]
     assumptions = [_SAME_STATE, *reading.assumptions]
     if answered:
@@ -155,23 +156,29 @@ def compare_bridged(old: Ruleset, new: Ruleset, setting: Setting) -> BridgedComp
 
 
 def _side_by_side(
-    old: Ruleset, new: Ruleset, paths: tuple[list[Path], list[Path]], locally: Callable[[], _Local], setting: Setting
+    old: Ruleset, new: Ruleset, ways: list[Path], locally: Callable[[], _Local], setting: Setting
 ) -> tuple[Comparison, _Local] | None:
     """Return the proof, found by two processes; None where one has to do, or looks for packets that show what differs."""
-    ways = [*paths[0], *paths[1]]
     if setting.processes == 1 or len(ways) < _MANY_PATHS:
         return None
-    cut = len(paths[0])
+    tables = Tables(old, new, ways)
+    parts = Parts(_PARTS)
 
-    def second_half(_: object) -> tuple[Share | None, _Local | None]:
-        share = equal_share(old, new, setting.limits, ways, slice(cut, None))
-        local = locally() if share is not None else None
+    def share(numbers: Iterable[int]) -> Share | None:
+        size = -(-len(tables.paths) // _PARTS)
+        paths = (path for number in numbers for path in tables.paths[number * size : (number + 1) * size])
+        return equal_share(tables, paths, setting.limits)
+
+    def from_back(_: object) -> tuple[Share | None, _Local | None]:
+        local = locally()
         # packets that show a difference, and rules that a closed leak has, are not short to tell
-        return share, local if local is not None and local[0].equal and not local[1] else None
+        told = local if local[0].equal and not local[1] else None
+        return share(parts.from_back()), told
 
-    with Worker(second_half) as worker:
-        mine = equal_share(old, new, setting.limits, ways, slice(cut))
+    with Worker(from_back) as worker:
+        mine = share(parts.from_front())
         theirs = worker.result() if mine is not None else None
+    parts.close()
     if mine is None or theirs is None:
         return None
     bridged = together((mine, theirs[0]), setting.limits)
