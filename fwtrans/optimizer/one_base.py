@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     from fwtrans.ir.sets import MapElement, NamedMap
     from fwtrans.ir.verdict import Verdict
 
-_MOST_RULES = 3
+_MOST_RULES = 24
+# So many stand at the base chain's end themselves, more in the chain that the others go to as well.
+_MOST_COPIED = 3
 _OTHER = -1
 _TYPES = (0x0800, 0x86DD, _OTHER)
 # A state of a connection and the type of a frame, as far as they are told apart.
@@ -122,7 +124,10 @@ class _Joining:
         self._copy(self._first.name)
         base = self._new_chains.get(self._first.name, self._first)
         if self._ways[self._first.name].end & self._wanted:
-            base = replace(base, rules=(*base.rules, *self._second.rules))
+            more = self._second.rules
+            if len(more) > _MOST_COPIED:
+                more = (Rule((), Jump(self._last()), more[0].origins),)
+            base = replace(base, rules=(*base.rules, *more))
         self._new_chains[self._first.name] = base
         if self._rest:
             last = Rule((), Accept(), self._second.rules[-1].origins if self._second.rules else ())

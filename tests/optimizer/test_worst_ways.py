@@ -13,7 +13,16 @@ from fwtrans.ir import fields as known
 from fwtrans.ir.fields import Family
 from fwtrans.translate import Settings
 from tests.bridged_corpora import pve_node, translated
-from tests.optimizer.worst_ways import ESTABLISHED, NEW, Ways, between, packet_class, packet_of, steps_of
+from tests.optimizer.worst_ways import (
+    ESTABLISHED,
+    NEW,
+    Ways,
+    between,
+    over_firewall_bridges,
+    packet_class,
+    packet_of,
+    steps_of,
+)
 
 if TYPE_CHECKING:
     from fwtrans.ir.ruleset import Table
@@ -50,15 +59,23 @@ def worst(table: Table, state: int, protocol: int) -> int:
 
 
 def test_a_new_packet_between_plain_guests(plain: Table) -> None:
-    assert {protocol: worst(plain, NEW, protocol) for protocol in (6, 17, 1)} == {6: 13, 17: 16, 1: 23}
+    assert {protocol: worst(plain, NEW, protocol) for protocol in (6, 17, 1)} == {6: 10, 17: 13, 1: 20}
 
 
 def test_the_last_of_ten_plain_rules_each_way(plain: Table) -> None:
     visits = between("tap100i0", "tap101i0")
     facts = packet_class(Family.IP, 17, NEW, saddr=MACS[0], daddr=MACS[1])
     packet = {**packet_of(facts), known.DPORT: 5001}
-    assert steps_of(plain, visits, packet) == 13
+    assert steps_of(plain, visits, packet) == 10
 
 
 def test_an_established_packet_between_plain_guests(plain: Table) -> None:
-    assert {protocol: worst(plain, ESTABLISHED, protocol) for protocol in (6, 17, 1)} == {6: 4, 17: 4, 1: 4}
+    assert {protocol: worst(plain, ESTABLISHED, protocol) for protocol in (6, 17, 1)} == {6: 2, 17: 2, 1: 2}
+
+
+def test_an_established_packet_over_firewall_bridges(plain: Table) -> None:
+    """Firewall bridges that are still there are passed by two rules each."""
+    visits = over_firewall_bridges("tap100i0", "tap101i0")
+    way = Ways(plain).worst(visits, packet_class(Family.IP, 6, ESTABLISHED, saddr=MACS[0], daddr=MACS[1]))
+    assert way is not None
+    assert way.steps == steps_of(plain, visits, packet_of(way.facts)) == 6
