@@ -90,7 +90,7 @@ def write(name: str, rows: list[dict[str, object]], notes: str) -> None:
 
 
 def _cell(value: object) -> str:
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+    return "" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def machine() -> str:

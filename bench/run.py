@@ -3,6 +3,9 @@
 Each part is a program of its own that leaves its figures in bench/out, and has a number of minutes that it may take. A part
 that time is too short for, or that fails, is named in the report as left out; a failure ends in an exit status of its own too.
 Without the packets, which the README quotes, neither the report in docs/ nor the README changes.
+
+`run.py bench_load.py` measures that part alone and leaves the report beside its figures; `run.py --report` measures nothing and
+writes the report in docs/ and the README's figures from what is in bench/out. How each part went is kept in bench/out/run.json.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -25,6 +28,9 @@ from measure import OUT
 
 from fwtrans.lab import keeper
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 HERE = Path(__file__).resolve().parent
 KEEP = bool(os.environ.get("BENCH_KEEP"))
 """Whether translations that an earlier run of the same program made are taken as they are."""
@@ -32,6 +38,9 @@ BUDGET = 60 * float(os.environ.get("BENCH_MINUTES", "30"))
 REPORT = HERE.parent / "docs" / "benchmarks"
 """Where the report of a whole run goes, which the README quotes; that of some parts stays beside their figures."""
 
+NOTES = OUT / "run.json"
+"""How each part went: when, at which commit, for how long, and why its figures are missing, if they are."""
+ONLY_REPORT = "--report"
 QUOTED = {"packets_nodes"}
 """Figures without which there is nothing to quote."""
 
@@ -61,42 +70,76 @@ PARTS = (
 
 
 def main() -> int:
-    wanted = [part for part in PARTS if not sys.argv[1:] or part.script in sys.argv[1:]]
-    if not sys.argv[1:]:
+    words = sys.argv[1:]
+    unknown = set(words) - {ONLY_REPORT, *(part.script for part in PARTS)}
+    if unknown:
+        sys.exit(
+            f"no part is called {', '.join(sorted(unknown))}; there are {', '.join(part.script for part in PARTS)}"
+        )
+    if not words:
         _clear()
     OUT.mkdir(exist_ok=True)
-    begun, waits = time.monotonic(), [_waiting()]
-    left_out, took, failed = {}, {}, []
-    for part in wanted:
-        rest = BUDGET - (time.monotonic() - begun)
-        start = time.monotonic()
-        ended = _run(part, min(rest, 60 * part.minutes)) if rest > 0 else NOT_BEGUN
-        took[part.what] = round(time.monotonic() - start)
-        waits.append(_waiting())
-        if ended.reason:
-            left_out[part.what] = ended.reason
-        if ended.failed:
-            failed.append(part.script)
-        print(f"== {part.script}: {took[part.what]} s{ended.reason and ', '}{ended.reason}", flush=True)
-    facts = {
-        "date": f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC",
-        "commit": _commit(),
-        "machine": f"Linux {os.uname().release}, {os.cpu_count()} processors, Python {sys.version.split()[0]}",
-        "minutes": round((time.monotonic() - begun) / 60, 1),
-        "took": took,
-        "waiting": round(max(waits), 2),
-        "left out": left_out,
-        "kept": KEEP,
-    }
-    figures = {path.stem: json.loads(path.read_text()) for path in sorted(OUT.glob("*.json"))}
-    place = REPORT if not sys.argv[1:] and figures.keys() >= QUOTED else OUT / "report"
-    report.write_all(place, {"facts": facts, **figures})
-    if place == REPORT:
-        report.put_into_readme(HERE.parent / "README.md", {"facts": facts, **figures})
-    print(f"The report is {place}/report.md, made in {facts['minutes']} minutes")
+    failed = _measure([part for part in PARTS if not words or part.script in words])
+    _write(whole=not words or ONLY_REPORT in words)
     if failed:
         print(f"These failed: {', '.join(failed)}", file=sys.stderr)
     return int(bool(failed))
+
+
+def _measure(wanted: Sequence[Part]) -> list[str]:
+    """Run parts one after the other, note how each went, and return those that failed."""
+    begun, failed = time.monotonic(), []
+    for part in wanted:
+        rest = BUDGET - (time.monotonic() - begun)
+        start, waits = time.monotonic(), [_waiting()]
+        ended = _run(part, min(rest, 60 * part.minutes)) if rest > 0 else NOT_BEGUN
+        seconds = round(time.monotonic() - start)
+        waits.append(_waiting())
+        if ended.failed:
+            failed.append(part.script)
+        print(f"== {part.script}: {seconds} s{ended.reason and ', '}{ended.reason}", flush=True)
+        notes = _notes()
+        if not ended.reason or notes.get(part.what, {}).get("reason", "-"):
+            # what went well once is not forgotten for a later try that did not
+            date = f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC"
+            notes[part.what] = {
+                "date": date, "commit": _commit(), "seconds": seconds, "waiting": round(max(waits), 2),
+                "reason": ended.reason, "kept": KEEP,
+            }  # fmt: skip
+            NOTES.write_text(json.dumps(notes, indent=1) + "\n", encoding="utf-8")
+    return failed
+
+
+def _write(*, whole: bool) -> None:
+    """Write the report of what is in bench/out: into docs/ and the README, or of some parts beside their figures."""
+    figures = {path.stem: json.loads(path.read_text()) for path in sorted(OUT.glob("*.json")) if path != NOTES}
+    said = {"facts": _facts(), **figures}
+    place = REPORT if whole and figures.keys() >= QUOTED else OUT / "report"
+    report.write_all(place, said)
+    if place == REPORT:
+        report.put_into_readme(HERE.parent / "README.md", said)
+    print(f"The report is {place}/report.md, made in {said['facts']['minutes']} minutes")
+
+
+def _facts() -> report.Figures:
+    """Return when, where and of what the figures in bench/out are, out of how each part went."""
+    notes = _notes()
+    dates, commits = (sorted({note[name] for note in notes.values()}) for name in ("date", "commit"))
+    left_out = {part.what: notes.get(part.what, {"reason": "not asked for"})["reason"] for part in PARTS}
+    return {
+        "date": dates[-1] if dates else "unknown",
+        "commit": " and ".join(commits) or "unknown",
+        "machine": f"Linux {os.uname().release}, {os.cpu_count()} processors, Python {sys.version.split()[0]}",
+        "minutes": round(sum(note["seconds"] for note in notes.values()) / 60, 1),
+        "took": {what: note["seconds"] for what, note in notes.items()},
+        "waiting": max((note["waiting"] for note in notes.values()), default=0),
+        "left out": {what: reason for what, reason in left_out.items() if reason},
+        "kept": any(note["kept"] for note in notes.values()),
+    }
+
+
+def _notes() -> dict[str, dict[str, Any]]:
+    return dict(json.loads(NOTES.read_text(encoding="utf-8"))) if NOTES.exists() else {}
 
 
 def _clear() -> None:

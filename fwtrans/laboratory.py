@@ -17,18 +17,19 @@ from fwtrans.diagnostics import Diagnostic
 from fwtrans.ir.effect import Log
 from fwtrans.ir.stateful import StatefulTest
 from fwtrans.lab.blame import deciding_rule
+from fwtrans.lab.by_rules import RulesOnBridges
 from fwtrans.lab.derive import DEFAULT_BUDGET, Derived, derive, interfaces_of
-from fwtrans.lab.intended import intended
+from fwtrans.lab.intended import Known, intended
 from fwtrans.lab.judge import Difference, LabFailed, Question, Side, compare, judge_all, lasting
 from fwtrans.lab.kernels import NoKernel, choice, named
-from fwtrans.lab.on_bridges import OnBridges, is_about_bridge_ports, of_all_pairs, topology_of
+from fwtrans.lab.on_bridges import OnBridges, hardware_of, is_about_bridge_ports, of_all_pairs, topology_of
 from fwtrans.lab.realise import realise
 from fwtrans.lab.sides import Variant, side_of
 from fwtrans.lab.topology import HOST, PveTopology, RouterTopology
 from fwtrans.read import as_dumps, read_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from fwtrans.diagnostics import DiagnosticSink
     from fwtrans.ir.ruleset import Ruleset
@@ -131,30 +132,41 @@ def compare_in_lab(
             Diagnostic(code="FWT702", message=str(error).splitlines()[0], notes=tuple(str(error).splitlines()[1:9]))
         )
         return None
-    by_id = {item.probe.id: item for item in derived}
-    limited = _limited_prefixes(before.ruleset) | _limited_prefixes(after.ruleset)
-    meant: Counter[str] = Counter()
-    found: list[Disagreement] = []
-    by_limits = 0
-    for form, answer in zip(forms, answers, strict=True):
-        for item in answer.differences:
-            if _is_of_limits(item, limited):
-                by_limits += 1
-                continue
-            name = intended(by_id[item.id].probe, item) if form.has_several_evaluations else ""
-            if name:
-                meant[name] += 1
-            else:
-                found.append(_disagreement(by_id[item.id], item, before, after, form))
+    weighed = _weigh(list(zip(forms, answers, strict=True)), {item.probe.id: item for item in derived}, (before, after))
     verdicts = {"delivered": 0, "refused": 0, "lost": 0}
     for observation in answers[0].observed:
         verdicts[observation.verdict] += 1
     aims = {item.aim.origin for item in derived if item.aim.origin is not None}
-    unsteady = by_limits + sum(answer.unsteady for answer in answers)
+    unsteady = weighed.by_limits + sum(answer.unsteady for answer in answers)
     return LabResult(
-        chosen.kernel.name, chosen.passed_over, len(derived), verdicts, len(aims), tuple(found), unsteady,
-        tuple(sorted(meant.items())),
+        chosen.kernel.name, chosen.passed_over, len(derived), verdicts, len(aims), weighed.found, unsteady, weighed.meant,
     )  # fmt: skip
+
+
+class _Weighed(NamedTuple):
+    """What the differences are: faults, differences that are meant, with how many packets showed each, and questions of the moment."""
+
+    found: tuple[Disagreement, ...]
+    meant: tuple[tuple[str, int], ...]
+    by_limits: int
+
+
+def _weigh(
+    answered: Sequence[tuple[_Form, _Answer]], by_id: Mapping[str, Derived], readings: tuple[Reading, Reading]
+) -> _Weighed:
+    limited = _limited_prefixes(readings[0].ruleset) | _limited_prefixes(readings[1].ruleset)
+    meant: Counter[str] = Counter()
+    found: list[Disagreement] = []
+    by_limits = 0
+    for form, answer in answered:
+        for item in answer.differences:
+            if _is_of_limits(item, limited):
+                by_limits += 1
+            elif name := form.meant(by_id[item.id].probe, item):
+                meant[name] += 1
+            else:
+                found.append(_disagreement(by_id[item.id], item, readings, form))
+    return _Weighed(tuple(found), tuple(sorted(meant.items())), by_limits)
 
 
 def _side(
@@ -197,10 +209,20 @@ class _Form(NamedTuple):
     old: PveTopology | RouterTopology | None
     new: PveTopology | RouterTopology | None
 
-    @property
-    def has_several_evaluations(self) -> bool:
-        """Tell whether one side judges bridged packets on every bridge."""
-        return isinstance(self.old, PveTopology)
+    rules: tuple[RulesOnBridges, RulesOnBridges] | None = None
+    """The rules of both sides, where there are bridges."""
+    told: frozenset[str] = frozenset()
+    """The guests whose hardware addresses are known."""
+
+    def meant(self, probe: Probe, difference: Difference) -> str:
+        """Return the name of a difference that judging once makes, where one side judges on every bridge and the other once."""
+        if self.rules is None or self.rules[0].on_every_bridge == self.rules[1].on_every_bridge:
+            return ""
+        old, new = self.rules
+        turned = new.on_every_bridge
+        several, once = (new, old) if turned else (old, new)
+        known = Known(several.topology, once.topology, several.refusal, self.told)
+        return intended(probe, difference, known, turned=turned)
 
 
 def _forms(before: Reading, after: Reading, sides: tuple[Side, Side]) -> tuple[_Form, ...]:
@@ -208,11 +230,22 @@ def _forms(before: Reading, after: Reading, sides: tuple[Side, Side]) -> tuple[_
     if not is_about_bridge_ports(before.ruleset):
         return (_Form("", None, None),)
     host = before.host.joined(after.host)
-    classic = topology_of(before.ruleset, after.ruleset, host, with_firewall_bridges=True)
-    direct = topology_of(before.ruleset, after.ruleset, host, with_firewall_bridges=False)
-    with_bridges = _Form("with firewall bridges", classic, classic)
+    told = frozenset(hardware_of(before.ruleset, after.ruleset, host))
+
+    def form(name: str, *, of_new: bool) -> _Form:
+        old, new = (
+            topology_of(before.ruleset, after.ruleset, host, with_firewall_bridges=bridges)
+            for bridges in (True, of_new)
+        )
+        rules = (
+            RulesOnBridges(before.ruleset, old, sides[0].bridge_nf_call),
+            RulesOnBridges(after.ruleset, new, sides[1].bridge_nf_call),
+        )
+        return _Form(name, old, new, rules, told)
+
+    with_bridges = form("with firewall bridges", of_new=True)
     if sides[0].bridge_nf_call and not sides[1].bridge_nf_call:
-        return (with_bridges, _Form("without firewall bridges", classic, direct))
+        return (with_bridges, form("without firewall bridges", of_new=False))
     return (with_bridges,)
 
 
@@ -275,12 +308,12 @@ def needs(sides: Sequence[Side]) -> str:
 
 
 def _disagreement(
-    derived: Derived, difference: Difference, before: Reading, after: Reading, form: _Form
+    derived: Derived, difference: Difference, readings: tuple[Reading, Reading], form: _Form
 ) -> Disagreement:
     probe = derived.probe
     made_for = derived.aim.origin.location if derived.aim.origin is not None else ""
-    if form.has_several_evaluations:
-        # several rules decide about a packet that is judged on every bridge: the one it was made for says most
-        return Disagreement(probe, difference, made_for, "", made_for, form.name)
-    rules = (deciding_rule(before.ruleset, probe), deciding_rule(after.ruleset, probe))
-    return Disagreement(probe, difference, *rules, made_for)
+    if form.rules is not None:
+        old, new = (side.rule(probe, difference.step) for side in form.rules)
+    else:
+        old, new = (deciding_rule(reading.ruleset, probe) for reading in readings)
+    return Disagreement(probe, difference, old, new, made_for, form.name)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from fwtrans.ir.remembering import Remembering, remembers_hash
+
 if TYPE_CHECKING:
     from fwtrans.ir.fields import Family
     from fwtrans.ir.rule import Rule
@@ -36,8 +38,9 @@ class BaseHook:
     device: str = ""
 
 
+@remembers_hash
 @dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(Remembering):
     """A chain; `base` is None for a user chain."""
 
     name: str

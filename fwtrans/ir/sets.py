@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir.intervals import Interval
 from fwtrans.ir.names import NamePattern
+from fwtrans.ir.remembering import Remembering, remembers_hash
 from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.verdict import Verdict
 
@@ -72,8 +73,9 @@ class MapElement(NamedTuple):
     value: MapValue
 
 
+@remembers_hash
 @dataclass(frozen=True, slots=True)
-class NamedMap:
+class NamedMap(Remembering):
     """A map. `value` says what it holds: "verdict", or the name of a field's type, or an object kind ("limit")."""
 
     name: str

@@ -48,6 +48,26 @@ def map_names(rule: Rule) -> tuple[str, ...]:
     return tuple(found)
 
 
+@once
+def names_of_chain(chain: Chain) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the names of sets, and those of maps, that the chain's rules name."""
+    sets = frozenset(name for rule in chain.rules for name in set_names(rule))
+    return sets, frozenset(name for rule in chain.rules for name in map_names(rule))
+
+
+@once
+def chain_ways(chain: Chain) -> tuple[tuple[str, bool], ...]:
+    """Return the chains, and the verdict maps (True), that the chain's rules lead to, one for each rule, in order."""
+    found: list[tuple[str, bool]] = []
+    for rule in chain.rules:
+        verdict = rule.verdict
+        if isinstance(verdict, (Jump, Goto)):
+            found.append((verdict.chain, False))
+        elif isinstance(verdict, Dispatch):
+            found.append((verdict.map_name, True))
+    return tuple(found)
+
+
 def fields_read(rule: Rule) -> Iterator[Field]:
     """Yield every field that the rule's tests and keys look at."""
     for step in flat_steps(rule.steps):
@@ -89,6 +109,7 @@ def map_targets(table: Table, name: str) -> Iterator[str]:
             yield from targets_of(found)
 
 
+@once
 def targets_of(mapping: NamedMap) -> tuple[str, ...]:
     """Return the chains that the elements of a verdict map lead to, in their order."""
     return tuple(element.value.chain for element in mapping.elements if isinstance(element.value, (Jump, Goto)))

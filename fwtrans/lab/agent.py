@@ -51,6 +51,7 @@ class Notes:
     shapes: set[str] = field(default_factory=set)
     trouble: str = ""
     ct_mark: int | None = None
+    heard_by: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -220,6 +221,7 @@ class Agent:
             notes.answers.add(f"{heard.kind} at {heard.endpoint}")
             return
         notes.seen.add(heard.endpoint)
+        notes.heard_by |= {heard.interface} - {""}
         if heard.has_header:
             shape, sent = shape_of(heard.packet), shape_of(talk.ends.sent[of_step])
             if shape not in {sent, one_hop_on(sent)}:
@@ -321,7 +323,7 @@ def _observation(talk: Talk) -> Observation:
     steps = (
         Step(
             notes.sender, tuple(sorted(notes.seen)), tuple(sorted(notes.answers)), tuple(notes.logs), notes.ct_mark,
-            tuple(sorted(notes.shapes)), notes.trouble,
+            tuple(sorted(notes.shapes)), notes.trouble, tuple(sorted(notes.heard_by)),
         )
         for notes in talk.notes
     )  # fmt: skip

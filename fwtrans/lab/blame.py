@@ -21,7 +21,8 @@ from fwtrans.semantics.packet import HookVisit, Packet
 if TYPE_CHECKING:
     from fwtrans.ir.ruleset import Ruleset
 
-_NEW, _ESTABLISHED, _RELATED = 3, 1, 2
+ESTABLISHED = 1
+_INVALID, _RELATED, _NEW = 0, 2, 3
 _UNICAST, _LOCAL, _MULTICAST = 1, 2, 5
 """Types of addresses, as the kernel numbers them (RTN_)."""
 _PROTOCOLS = {Kind.TCP: TCP, Kind.UDP: UDP, Kind.SCTP: 132}
@@ -78,17 +79,17 @@ def packet_of(probe: Probe) -> dict[Field, int | str]:
     is_v6 = ":" in probe.source_address
     here, there = probe.source_address, probe.target_address
     kind, protocol = probe.kind, _PROTOCOLS.get(probe.kind, probe.protocol)
-    state = _NEW
+    state = _first_state(probe, is_v6=is_v6)
     if probe.settled:
         is_related = probe.follow[probe.settled - 1] is Follow.RELATED
-        state = _RELATED if is_related else _ESTABLISHED
+        state = _RELATED if is_related else ESTABLISHED
         if is_related:
             here, there, kind = there, here, Kind.ICMP
     if kind in {Kind.ECHO, Kind.ICMP}:
         protocol = ICMP6 if is_v6 else ICMP
     values: dict[Field, int | str] = {
         known.NFPROTO: 10 if is_v6 else 2, known.ETHER_PROTOCOL: 0x86DD if is_v6 else 0x0800, known.L4PROTO: protocol,
-        known.HAS_TRANSPORT: 1, known.HAS_CONNTRACK: 1, known.HAS_ETHERNET: 1, known.CT_STATE: state, known.MARK: 0,
+        known.HAS_TRANSPORT: 1, known.HAS_CONNTRACK: int(state not in {_INVALID, _UNTRACKED}), known.HAS_ETHERNET: 1, known.CT_STATE: state, known.MARK: 0,
         known.CT_MARK: 0, known.CT_STATUS: 0, known.PORT_IN: "", known.PORT_OUT: "", known.BRIDGED: 0,
     }  # fmt: skip
     fields = (
@@ -105,3 +106,22 @@ def packet_of(probe: Probe) -> dict[Field, int | str]:
         types = (known.ICMP6_TYPE, known.ICMP6_CODE) if is_v6 else (known.ICMP_TYPE, known.ICMP_CODE)
         values |= {types[0]: probe.icmp_type, types[1]: probe.icmp_code}
     return values
+
+
+_SYN, _ACK, _ENDING = 0x02, 0x10, 0x05
+_ASKING = {False: {8, 13, 15, 17}, True: {128, 139}}
+"""ICMP messages that start a connection, for IPv4 and IPv6 (nf_conntrack_proto_icmp.c, nf_conntrack_proto_icmpv6.c)."""
+_UNTRACKED_ICMP6 = {*range(130, 138), 143}
+_UNTRACKED = 4
+
+
+def _first_state(probe: Probe, *, is_v6: bool) -> int:
+    """Return the state of a packet of which nobody knows a connection: TCP begins with a SYN, or is picked up by an ACK."""
+    if probe.kind is Kind.TCP:
+        begins = not probe.flags & _ENDING and bool(probe.flags & _SYN) != bool(probe.flags & _ACK)
+        return _NEW if begins else _INVALID
+    if probe.kind is Kind.ICMP and is_v6 and probe.icmp_type in _UNTRACKED_ICMP6:
+        return _UNTRACKED
+    if probe.kind is Kind.ICMP and probe.icmp_type not in _ASKING[is_v6]:
+        return _INVALID
+    return _NEW

@@ -39,6 +39,13 @@ _OWN_PROTOCOL, _LONGEST_WAY, _LONGEST_WAIT, _MOST_SENT = 0x88B5, 16, 20.0, 3
 """An Ethernet type for experiments (IEEE 802), and seconds within which a frame gets through on the busiest machine."""
 _OWN_FRAME = b"\2\0\0\0\0\1\2\0\0\0\0\2" + _OWN_PROTOCOL.to_bytes(2, "big") + b"\0" * 44
 _RAW_PROTOCOLS = {TCP, UDP, ICMP, SCTP_PROTOCOL}
+_IP_PKTINFO = 8
+_TELL_INTERFACE: dict[int, tuple[int, int]] = {
+    socket.AF_INET: (socket.IPPROTO_IP, _IP_PKTINFO),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO),
+}
+_INTERFACE_AT = {(socket.IPPROTO_IP, _IP_PKTINFO): 0, (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO): 16}
+"""Where the number of the interface stands in what comes with a packet (struct in_pktinfo, struct in6_pktinfo)."""
 
 
 class Heard(NamedTuple):
@@ -52,6 +59,8 @@ class Heard(NamedTuple):
     packet: bytes
     has_header: bool = True
     """Whether the packet starts with its network header; the host's IPv6 sockets take it off."""
+    interface: str = ""
+    """Where the host got it by, if the host did."""
 
 
 class Ears:
@@ -108,6 +117,7 @@ class Ears:
     def _raw(self, family: int, protocol: int) -> None:
         made = socket.socket(family, socket.SOCK_RAW, protocol)
         made.setsockopt(socket.SOL_SOCKET, _RECEIVE_BUFFER_FORCE, _BIG_BUFFER)
+        made.setsockopt(*_TELL_INTERFACE[family], 1)
         made.setblocking(False)
         reader = self._read_ipv4 if family == socket.AF_INET else self._read_ipv6(protocol)
         self.selector.register(made, selectors.EVENT_READ, (reader, HOST))
@@ -124,15 +134,15 @@ class Ears:
         return Heard(endpoint, number, what, frame.source, frame.vlan, frame.payload)
 
     def _read_ipv4(self, wire: socket.socket, endpoint: str) -> Heard:
-        data = wire.recv(65536)
+        data, extra, _, _ = wire.recvmsg(65536, 64)
         number, kind = identify_packet(data)
-        return Heard(endpoint, number, kind, "", None, data)
+        return Heard(endpoint, number, kind, "", None, data, interface=_interface_of(extra))
 
     def _read_ipv6(self, protocol: int) -> Callable[[socket.socket, str], Heard]:
         def read(wire: socket.socket, endpoint: str) -> Heard:
-            data = wire.recv(65536)
+            data, extra, _, _ = wire.recvmsg(65536, 64)
             number, kind = identify_transport(protocol, data)
-            return Heard(endpoint, number, kind, "", None, data, has_header=False)
+            return Heard(endpoint, number, kind, "", None, data, has_header=False, interface=_interface_of(extra))
 
         return read
 
@@ -152,6 +162,22 @@ class Ears:
                 with suppress(BlockingIOError):
                     while True:
                         yield reader(key.fileobj, endpoint)
+
+
+def _interface_of(extra: Iterable[tuple[int, int, bytes]]) -> str:
+    """Return the name of the interface that a packet came by, as its socket tells."""
+    for level, kind, value in extra:
+        at = _INTERFACE_AT.get((level, kind))
+        if at is not None:
+            return _name_of(*struct.unpack_from("=i", value, at))
+    return ""
+
+
+def _name_of(number: int) -> str:
+    try:
+        return socket.if_indextoname(number)
+    except OSError:
+        return ""
 
 
 def host_interfaces(wiring: Wiring) -> list[str]:

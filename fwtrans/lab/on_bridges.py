@@ -39,10 +39,15 @@ def is_about_bridge_ports(ruleset: Ruleset) -> bool:
     return any(asks_for_ports(table) for table in ruleset.tables) or bool(guest_ports(ruleset))
 
 
+def hardware_of(old: Ruleset, new: Ruleset, host: Host) -> dict[str, int]:
+    """Return the hardware addresses of guests that either side or the host's configuration tells."""
+    return {**hardware_addresses(new), **hardware_addresses(old), **host.hardware}
+
+
 def topology_of(old: Ruleset, new: Ruleset, host: Host, *, with_firewall_bridges: bool) -> PveTopology:
     """Return a host with the guests whose ports the rules name, and one that they do not name."""
     ports = sorted({*guest_ports(old), *guest_ports(new)})
-    hardware = {**hardware_addresses(new), **hardware_addresses(old), **host.hardware}
+    hardware = hardware_of(old, new, host)
     guests = [
         GuestNic(
             name=port.name,

@@ -121,6 +121,8 @@ class Step:
     """How it looked where it arrived, if otherwise than it was sent: translated, marked, another DSCP."""
     trouble: str = ""
     """Why it could not be sent."""
+    heard_by: tuple[str, ...] = ()
+    """The interfaces by which the host got the packet, if it did; not compared, since sides may have other bridges."""
 
 
 @dataclass(frozen=True, slots=True)

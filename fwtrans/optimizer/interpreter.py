@@ -18,7 +18,7 @@ from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.walk import fields_read, flat_steps
 from fwtrans.optimizer.facts import Decider, meet, values_of
 from fwtrans.optimizer.leaving import Leaving, class_of
-from fwtrans.optimizer.reached import reached, renamed_chains, rule_targets
+from fwtrans.optimizer.reached import all_targets, reached, renamed_chains, rule_targets
 from fwtrans.optimizer.rule_walk import walk_steps, without_last_tests
 from fwtrans.optimizer.settled import Contents, Settled, keep_walk, known_walk
 from fwtrans.optimizer.state import State, joined_states, key_of, written_fields
@@ -208,14 +208,9 @@ class Interpreter:
     def touched(self, name: str) -> _Touched:
         """Return which fields matter to a chain and all it leads to."""
         if name not in self._touched:
-            relevant: set[Field] = set()
-            written: set[Field] = set()
-            targets: dict[str, None] = {}
-            for rule in self._chains[name].rules:
-                own = _touched_by(rule)
-                relevant |= own.relevant
-                written |= own.written
-                targets.update(dict.fromkeys(self.targets(rule)))
+            own = _touched_by(self._chains[name])
+            relevant, written = set(own.relevant), set(own.written)
+            targets = dict.fromkeys(all_targets(self._chains[name], self._maps))
             for target in targets:
                 more = self.touched(target)
                 relevant |= more.relevant
@@ -224,9 +219,9 @@ class Interpreter:
             self._touched[name] = _Touched(frozenset(relevant | written | needed), frozenset(written))
         return self._touched[name]
 
-    def targets(self, rule: Rule) -> Iterator[str]:
-        """Yield the chains that a rule may lead to, by itself or by a map."""
-        yield from rule_targets(rule, self._maps)
+    def targets(self, rule: Rule) -> Iterable[str]:
+        """Return the chains that a rule may lead to, by itself or by a map."""
+        return rule_targets(rule, self._maps)
 
     def jumped(self, walk: ChainWalk, _behind: int, name: str, held: State) -> Visited:
         """Return what a jump from a chain leads to; `_behind` is the number of the rule behind it."""
@@ -422,7 +417,19 @@ def _going(verdict: verdicts.Jump | verdicts.Goto, name: str | None) -> Verdict 
 
 
 @once
-def _touched_by(rule: Rule) -> _Touched:
+def _touched_by(chain: Chain) -> _Touched:
+    """Return the fields that a chain's own rules read and write."""
+    relevant: set[Field] = set()
+    written: set[Field] = set()
+    for rule in chain.rules:
+        own = _touched_by_rule(rule)
+        relevant |= own.relevant
+        written |= own.written
+    return _Touched(frozenset(relevant), frozenset(written))
+
+
+@once
+def _touched_by_rule(rule: Rule) -> _Touched:
     """Return the fields that a rule itself reads and writes."""
     written = {field for step in flat_steps(rule.steps) for field in written_fields(step)}
     if isinstance(rule.verdict, verdicts.TransparentProxy):
@@ -432,4 +439,4 @@ def _touched_by(rule: Rule) -> _Touched:
 
 def _callers(table: Table) -> Counter[str]:
     maps = {mapping.name: mapping for mapping in table.maps}
-    return Counter(target for chain in table.chains for rule in chain.rules for target in rule_targets(rule, maps))
+    return Counter([target for chain in table.chains for target in all_targets(chain, maps)])

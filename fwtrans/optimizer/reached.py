@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from fwtrans.ir import verdict as verdicts
-from fwtrans.ir.walk import map_names, set_names
+from fwtrans.ir.walk import chain_ways, names_of_chain, targets_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Chain, Table
@@ -30,21 +30,20 @@ def reached(table: Table, entries: Sequence[str]) -> Table:
         if name in found:
             continue
         found.add(name)
-        for rule in chains[name].rules:
-            verdict = rule.verdict
-            if isinstance(verdict, (verdicts.Jump, verdicts.Goto)):
-                waiting.append(verdict.chain)
-            elif isinstance(verdict, verdicts.Dispatch) and verdict.map_name not in led:
-                led.add(verdict.map_name)
-                waiting.extend(rule_targets(rule, maps))
+        for way, is_map in chain_ways(chains[name]):
+            if not is_map:
+                waiting.append(way)
+            elif way not in led:
+                led.add(way)
+                waiting.extend(targets_of(maps[way]))
     return with_what_is_named(replace(table, chains=tuple(chain for chain in table.chains if chain.name in found)))
 
 
 def with_what_is_named(table: Table) -> Table:
     """Return the table without sets and maps that no rule names."""
-    rules = [rule for chain in table.chains for rule in chain.rules]
-    sets = {name for rule in rules for name in set_names(rule)}
-    maps = {name for rule in rules for name in map_names(rule)}
+    names = [names_of_chain(chain) for chain in table.chains]
+    sets = frozenset[str]().union(*(named for named, _ in names))
+    maps = frozenset[str]().union(*(named for _, named in names))
     return replace(
         table,
         sets=tuple(named for named in table.sets if named.name in sets),
@@ -81,14 +80,23 @@ def renamed_chains(table: Table, names: Mapping[str, str]) -> Table:
     return replace(table, chains=tuple(map(of_chain, table.chains)), maps=tuple(map(of_map, table.maps)))
 
 
-def rule_targets(rule: Rule, maps: Mapping[str, NamedMap]) -> Iterator[str]:
-    """Yield the chains that a rule leads to, by itself or by a map."""
-    if isinstance(rule.verdict, (verdicts.Jump, verdicts.Goto)):
-        yield rule.verdict.chain
-    elif isinstance(rule.verdict, verdicts.Dispatch):
-        for element in maps[rule.verdict.map_name].elements:
-            if isinstance(element.value, (verdicts.Jump, verdicts.Goto)):
-                yield element.value.chain
+def rule_targets(rule: Rule, maps: Mapping[str, NamedMap]) -> tuple[str, ...]:
+    """Return the chains that a rule leads to, by itself or by a map."""
+    verdict = rule.verdict
+    if isinstance(verdict, (verdicts.Jump, verdicts.Goto)):
+        return (verdict.chain,)
+    return targets_of(maps[verdict.map_name]) if isinstance(verdict, verdicts.Dispatch) else ()
+
+
+def all_targets(chain: Chain, maps: Mapping[str, NamedMap]) -> list[str]:
+    """Return the chains that a chain's rules lead to, in order, as often as they do."""
+    found: list[str] = []
+    for name, is_map in chain_ways(chain):
+        if is_map:
+            found.extend(targets_of(maps[name]))
+        else:
+            found.append(name)
+    return found
 
 
 def callees_last(table: Table, entries: Sequence[str]) -> list[Chain]:
@@ -106,6 +114,5 @@ def callees_last(table: Table, entries: Sequence[str]) -> list[Chain]:
             elif name not in seen:
                 seen.add(name)
                 waiting.append((name, True))
-                targets = [target for rule in chains[name].rules for target in rule_targets(rule, maps)]
-                waiting.extend((target, False) for target in targets)
+                waiting.extend((target, False) for target in all_targets(chains[name], maps) if target not in seen)
     return done[::-1]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from fwtrans.ir.walk import map_names, set_names
-from fwtrans.optimizer.reached import rule_targets
+from fwtrans.ir.walk import names_of_chain
+from fwtrans.optimizer.reached import all_targets
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -56,18 +56,14 @@ class Contents:
         return self._known[name]
 
     def _find(self, name: str) -> int:
-        rules = self._chains[name].rules
-        below: dict[str, int] = {}
-        objects: dict[str, int] = {}
-        for rule in rules:
-            for target in rule_targets(rule, self._maps):
-                if target not in below:
-                    below[target] = self.number(target)
-            for named in (*set_names(rule), *map_names(rule)):
-                held = self._objects.get(named)
-                objects[named] = id(held)
-                _held[id(held)] = held
-        content = (self._family, name, rules, self._callers[name] <= 1, tuple(below.items()), tuple(objects.items()))
+        chain = self._chains[name]
+        below = tuple((target, self.number(target)) for target in dict.fromkeys(all_targets(chain, self._maps)))
+        objects: list[tuple[str, int]] = []
+        for named in frozenset[str]().union(*names_of_chain(chain)):
+            held = self._objects.get(named)
+            objects.append((named, id(held)))
+            _held[id(held)] = held
+        content = (self._family, chain, self._callers[name] <= 1, below, frozenset(objects))
         return _numbers.setdefault(content, len(_numbers))
 
 

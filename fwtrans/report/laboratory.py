@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fwtrans.lab.intended import TEXTS
 from fwtrans.lab.probe import Follow, Kind, Probe, verdict_of
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ def lab_text(found: LabResult, *, width: int = 120, color: bool = False) -> str:
     if found.unsteady:
         console.print(f"not counted: {found.unsteady} packets that one side treats differently from run to run")
     for name, count in found.intended:
-        console.print(f"intended: {escape(name)} ({count} packet{'' if count == 1 else 's'})")
+        console.print(
+            f"intended: {name} ({count} packet{'' if count == 1 else 's'}): {escape(TEXTS[name])}", soft_wrap=True
+        )
     if found.disagreements:
         console.print(_table(found))
     if len(found.disagreements) > _MOST_SHOWN:

@@ -218,6 +218,8 @@ def _reaches_no_firewall_bridge(judged: Judged) -> bool:
     return (
         is_group
         and judged.what == {"arrival"}
+        and bool(before.heard_by)
+        and all(name.startswith("fwbr") for name in before.heard_by)
         and set(before.seen_at) - set(after.seen_at) == {HOST}
         and set(after.seen_at) < set(before.seen_at)
     )

@@ -16,6 +16,7 @@ from tests.places import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 BENCH = REPOSITORY / "bench"
 REPORT = REPOSITORY / "docs" / "benchmarks"
@@ -50,6 +51,75 @@ def test_the_report_and_its_charts_are_those_of_the_figures(bench: Any) -> None:
 
 def test_every_bench_is_a_part_of_the_run(bench: Any) -> None:
     assert {part.script for part in bench("run").PARTS} == {path.name for path in BENCH.glob("bench_*.py")}
+
+
+@pytest.fixture
+def run(bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return the program of all benches in a checkout of its own, without parts that take their time."""
+    found = bench("run")
+    out = tmp_path / "bench" / "out"
+    out.mkdir(parents=True)
+    (tmp_path / "README.md").write_text("before\n<!-- figures: begin --><!-- figures: end -->\nafter\n")
+    places = {"HERE": tmp_path / "bench", "OUT": out, "NOTES": out / "run.json", "REPORT": tmp_path / "docs"}
+    for name, place in places.items():
+        monkeypatch.setattr(found, name, place)
+    monkeypatch.setattr(found, "PARTS", (found.Part("a.py", "packets", 1), found.Part("b.py", "loading", 1)))
+    return found
+
+
+def measure(run: Any, monkeypatch: pytest.MonkeyPatch, words: list[str], ended: dict[str, Any]) -> int:
+    def ends(part: Any, _seconds: float) -> Any:
+        if part.script == "a.py":
+            (run.OUT / "packets_nodes.json").write_text(json.dumps(figures()["packets_nodes"]))
+        return ended[part.script]
+
+    monkeypatch.setattr(run, "_run", ends)
+    monkeypatch.setattr(sys, "argv", ["run.py", *words])
+    status: int = run.main()
+    return status
+
+
+def test_one_command_writes_report_and_readme_of_what_was_measured(
+    run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    good, bad = run.Ended(), run.Ended("exit status 1", failed=True)
+    assert measure(run, monkeypatch, [], {"a.py": good, "b.py": bad}) == 1
+    report = (tmp_path / "docs" / "report.md").read_text()
+    assert "**Left out:** loading: exit status 1." in report
+    assert measure(run, monkeypatch, ["b.py"], {"b.py": good}) == 0
+    assert (tmp_path / "docs" / "report.md").read_text() == report, "one part alone has changed the report"
+    assert measure(run, monkeypatch, ["b.py"], {"b.py": bad}) == 1
+    assert measure(run, monkeypatch, ["--report"], {}) == 0
+    assert "**Left out:** no part." in (tmp_path / "docs" / "report.md").read_text()
+    written = json.loads((tmp_path / "docs" / "report.json").read_text())
+    readme = (tmp_path / "README.md").read_text()
+    assert run.report.readme_block(written) in readme
+    assert readme.startswith("before\n")
+    assert readme.endswith("\nafter\n")
+
+
+def test_without_packets_no_report_is_replaced(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    readme = (tmp_path / "README.md").read_text()
+    monkeypatch.setattr(run, "PARTS", run.PARTS[1:])
+    assert measure(run, monkeypatch, [], {"b.py": run.Ended()}) == 0
+    assert not (tmp_path / "docs").exists()
+    assert (tmp_path / "README.md").read_text() == readme
+
+
+def test_a_part_that_nobody_knows_is_a_mistake(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit, match=r"no part is called c\.py"):
+        measure(run, monkeypatch, ["c.py"], {})
+
+
+def test_the_readme_tells_date_kernel_and_sizes_and_every_promise_that_is_missed(bench: Any) -> None:
+    found = figures()
+    block = bench("report").readme_block(found)
+    assert found["facts"]["date"][:10] in block
+    assert all(row["kernel"] in block for row in found["packets_nodes"])
+    assert "500 guests" in block
+    missed = [line for line in bench("report").rendered(found)["report.md"].splitlines() if line.endswith("| **no** |")]
+    quoted = [line for line in missed if not line.startswith(("| translate:", "| verify:"))]
+    assert block.count("**no**") >= len(quoted)
 
 
 def test_a_missed_promise_is_told(bench: Any) -> None:
