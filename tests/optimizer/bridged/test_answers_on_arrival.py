@@ -89,7 +89,7 @@ def logs(outcomes: list[Outcome]) -> list[str]:
     ("words", "decision", "hooks", "logged"),
     [
         (("proto=tcp", "dport=80"), Decision.ACCEPT, 3, []),
-        (("proto=tcp", "dport=81"), Decision.DROP, 3, []),
+        (("proto=tcp", "dport=81"), Decision.DROP, 2, []),
         (("proto=tcp", "dport=113"), Decision.REJECT, 1, ["no ident"]),
         (("proto=udp", "dport=113"), Decision.REJECT, 1, ["policy"]),
         (("proto=tcp", "dport=113", "state=established"), Decision.ACCEPT, 3, []),
@@ -105,7 +105,7 @@ def test_only_what_is_rejected_is_answered_and_logged_once(
 
 def test_a_flooded_packet_is_dropped_where_it_would_be_rejected_and_logged_once() -> None:
     outcomes = sent(of(PLAIN), "proto=tcp", "dport=113", mac=0x020000000099)
-    assert (outcomes[-1].decision, len(outcomes), logs(outcomes)) == (Decision.DROP, 3, ["no ident"])
+    assert (outcomes[-1].decision, len(outcomes), logs(outcomes)) == (Decision.DROP, 2, ["no ident"])
 
 
 def test_the_early_and_the_late_look_share_a_limit() -> None:
