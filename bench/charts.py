@@ -1,4 +1,4 @@
-"""Charts as SVG, drawn here: lines over two logarithmic axes, the names at the ends of the lines."""
+"""Charts as SVG, drawn here: lines over two logarithmic axes, the names beside the axes, each led to where its line ends."""
 
 from __future__ import annotations
 
@@ -15,8 +15,17 @@ COLOURS = ("#c0392b", "#e08a00", "#7f8c8d", "#1e8449", "#2471a3", "#7d3c98", "#1
 _LABEL_HEIGHT = 15
 
 
-def line_chart(title: str, x_name: str, y_name: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
-    """Return a chart. Points whose value is not positive have no place on it and are left out."""
+def line_chart(
+    title: str,
+    x_name: str,
+    y_name: str,
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    names: Sequence[str] = (),
+) -> str:
+    """Return a chart. Points whose value is not positive have no place on it and are left out.
+
+    `names` are those that have the same colour in every chart.
+    """
     shown = {name: [(x, y) for x, y in points if x > 0 and y > 0] for name, points in series.items()}
     shown = {name: points for name, points in shown.items() if points}
     xs = sorted({x for points in shown.values() for x, _ in points})
@@ -49,17 +58,18 @@ def line_chart(title: str, x_name: str, y_name: str, series: Mapping[str, Sequen
     for x in xs:
         parts.append(f'<path d="M{x_at(x):.1f} {TOP}V{HEIGHT - BOTTOM}" stroke="#dddddd"/>')
         parts.append(f'<text x="{x_at(x):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{_number(x)}</text>')
-    labels = sorted((y_at(points[-1][1]), place, name) for place, (name, points) in enumerate(shown.items()))
-    lowest = 0.0
+    order = [*names, *(name for name in shown if name not in names)]
+    labels = sorted((y_at(points[-1][1]), order.index(name), name) for name, points in shown.items())
+    lowest, edge = 0.0, WIDTH - RIGHT
     for y, place, name in labels:
         points, colour = shown[name], COLOURS[place % len(COLOURS)]
         way = "L".join(f"{x_at(px):.1f} {y_at(py):.1f}" for px, py in points)
         parts.append(f'<path d="M{way}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [f'<circle cx="{x_at(px):.1f}" cy="{y_at(py):.1f}" r="3" fill="{colour}"/>' for px, py in points]
         lowest = max(y, lowest + _LABEL_HEIGHT)
-        parts.append(
-            f'<text x="{x_at(points[-1][0]) + 8:.1f}" y="{lowest + 4:.1f}" fill="{colour}">{escape(name)}</text>'
-        )
+        end = f"M{x_at(points[-1][0]):.1f} {y:.1f}L{edge + 8} {lowest:.1f}"
+        parts.append(f'<path d="{end}" stroke="{colour}" stroke-dasharray="1 3"/>')
+        parts.append(f'<text x="{edge + 11}" y="{lowest + 4:.1f}" fill="{colour}">{escape(name)}</text>')
     return "\n".join([*parts, "</svg>", ""])
 
 

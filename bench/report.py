@@ -435,6 +435,7 @@ def _charts(figures: Figures) -> Iterator[tuple[str, str]]:
                 "guests",
                 "nanoseconds that the rules add to a packet",
                 _series(some, "guests", "own"),
+                SIDES,
             ),
         )
     flat = [row for row in _flat(figures) if row["packet"] == NOBODYS]
@@ -446,11 +447,12 @@ def _charts(figures: Figures) -> Iterator[tuple[str, str]]:
                 "rules",
                 "nanoseconds that the rules add to a packet",
                 _series(flat, "rules", "own"),
+                SIDES,
             ),
         )
     load = [{**row, "side": row["ruleset"]} for row in figures.get("load", ())]
     if load:
-        yield "load.svg", line_chart("Loading", "guests", "milliseconds", _series(load, "guests", "ms"))
+        yield "load.svg", line_chart("Loading", "guests", "milliseconds", _series(load, "guests", "ms"), SIDES)
     scaling = [
         {**row, "side": row["what"]}
         for row in figures.get("scaling", ())
