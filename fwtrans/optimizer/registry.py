@@ -17,7 +17,9 @@ from fwtrans.optimizer import (
     dispatch,
     established_first,
     fold,
+    idle_hooks,
     idle_returns,
+    inet_merge,
     inlining,
     merging,
     nat_maps,
@@ -42,6 +44,7 @@ PASSES: tuple[Pass, ...] = (
     fold.PASS,
     dead.PASS,
     idle_returns.PASS,
+    inet_merge.PASS,
     policy_classes.PASS,
     port_dispatch.PASS,
     established_first.PASS,
@@ -60,4 +63,5 @@ PASSES: tuple[Pass, ...] = (
     one_base.PASS,
     common_ports.PASS,
     *_LEFTOVERS,
+    idle_hooks.PASS,
 )
