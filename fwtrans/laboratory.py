@@ -114,7 +114,8 @@ def compare_in_lab(
         told(Stage("looking for a kernel that loads both", 0, 4))
         chosen = choice(needs(loaded), named(settings.kernel))
     except NoKernel as error:
-        sink.add(Diagnostic(code="FWT700", message=f"no kernel here can load both sides: {error}"))
+        hints = ("it needs root, for network namespaces and for loading",) if "not permitted" in str(error) else ()
+        sink.add(Diagnostic(code="FWT700", message=f"no kernel here can load both sides: {error}", hints=hints))
         return None
     told(Stage("deriving packets", 1, 4))
     forms = _forms(before, after, loaded)
@@ -226,7 +227,7 @@ class _Form(NamedTuple):
 
 
 def _forms(before: Reading, after: Reading, sides: tuple[Side, Side]) -> tuple[_Form, ...]:
-    """Return a router, or a Proxmox VE host: then the new side has to be right with and without firewall bridges."""
+    """Return a router, or a host with bridges: where some are firewall bridges, the new side has to be right without them too."""
     if not is_about_bridge_ports(before.ruleset):
         return (_Form("", None, None),)
     host = before.host.joined(after.host)
@@ -244,6 +245,9 @@ def _forms(before: Reading, after: Reading, sides: tuple[Side, Side]) -> tuple[_
         return _Form(name, old, new, rules, told)
 
     with_bridges = form("with firewall bridges", of_new=True)
+    classic = with_bridges.old
+    if isinstance(classic, PveTopology) and not any(map(classic.has_firewall_bridge, classic.guests)):
+        return (with_bridges._replace(name=""),)
     if sides[0].bridge_nf_call and not sides[1].bridge_nf_call:
         return (with_bridges, form("without firewall bridges", of_new=False))
     return (with_bridges,)

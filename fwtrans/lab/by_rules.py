@@ -93,7 +93,11 @@ class RulesOnBridges:
     def _hops(self, probe: Probe, step: int) -> tuple[Hop, ...]:
         guests = guest_ports(self.ruleset)
         sent = self._sent(probe, step)
-        ends = [read_end(name, guests) for name in (sent.source, sent.target)]
+        bridges = {name: bridge for name, _, _, bridge, _ in self.topology.endpoints()}
+        ends = [
+            read_end(f"{bridges[name]}/{name}" if name in bridges else name, guests)
+            for name in (sent.source, sent.target)
+        ]
         if ends[0] is None or ends[1] is None or ends[0] == ends[1]:
             return ()
         family = Family.IP6 if ":" in sent.source_address else Family.IP

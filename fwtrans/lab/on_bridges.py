@@ -1,4 +1,7 @@
-"""Rulesets for bridge ports: a Proxmox VE host out of the ports that they name, and their packets between its guests."""
+"""Rulesets for bridge ports: a host with bridges out of the ports that they name, and their packets between its guests.
+
+A port of Proxmox VE hangs on a firewall bridge; any other (OpenStack Neutron, libvirt) is a port of the one bridge there is.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from fwtrans.lab.probe import Kind, Probe
 from fwtrans.lab.realise import between
 from fwtrans.lab.topology import HOST, GuestNic, HostAddress, PveTopology, Uplink
 from fwtrans.optimizer.bridged.hardware import hardware_addresses
-from fwtrans.semantics.bridged.topology import asks_for_ports, guest_ports
+from fwtrans.semantics.bridged.topology import HELD_NAMES, asks_for_ports, guest_ports, names_tested
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +34,7 @@ WITHOUT_FIREWALL = "tap999999i0"
 _BRIDGE = "vmbr0"
 _UPLINK = Uplink(bridge=_BRIDGE)
 _OUTER_END = re.compile(r"fw(?:pr|ln)(\d+)[ipo](\d+)")
+_PORTS, _LINK = (known.PORT_IN, known.PORT_OUT), (known.IIFNAME, known.OIFNAME)
 _HOST_ADDRESSES = ("172.31.255.1/16", "fd00:31::1/64")
 
 
@@ -47,15 +51,19 @@ def hardware_of(old: Ruleset, new: Ruleset, host: Host) -> dict[str, int]:
 def topology_of(old: Ruleset, new: Ruleset, host: Host, *, with_firewall_bridges: bool) -> PveTopology:
     """Return a host with the guests whose ports the rules name, and one that they do not name."""
     ports = sorted({*guest_ports(old), *guest_ports(new)})
+    others = sorted((_other_ports(old) | _other_ports(new)) - {port.name for port in ports} - {_BRIDGE, _UPLINK.name})
     hardware = hardware_of(old, new, host)
     guests = [
         GuestNic(
-            name=port.name,
+            name=name,
             bridge=_BRIDGE,
-            mac=_mac(hardware.get(port.name, 0x020C00000000 + place)),
+            mac=_mac(hardware.get(name, 0x020C00000000 + place)),
             addresses=(f"172.31.{place >> 8}.{(place & 255) or 255}", f"fd00:31::{place:x}:{1:x}"),
+            firewalled=firewalled,
         )
-        for place, port in enumerate(ports, start=2)
+        for place, (name, firewalled) in enumerate(
+            [*((port.name, True) for port in ports), *((name, False) for name in others)], start=2
+        )
     ]
     guests.append(
         GuestNic(
@@ -74,6 +82,17 @@ def topology_of(old: Ruleset, new: Ruleset, host: Host, *, with_firewall_bridges
         with_firewall_bridges=with_firewall_bridges,
         vlan_aware=False,
     )
+
+
+def _other_ports(ruleset: Ruleset) -> set[str]:
+    """Return the bridge ports that rules name, but for the ends of firewall bridges."""
+    patterns = {
+        pattern
+        for table in ruleset.tables
+        for pattern in names_tested(table, _LINK if table.family is Family.BRIDGE else _PORTS)
+    }
+    names = {pattern.text for pattern in patterns if pattern.text and not pattern.is_prefix}
+    return {name for name in names if not name.startswith(HELD_NAMES)}
 
 
 def _mac(number: int) -> str:
@@ -159,7 +178,7 @@ class OnBridges:
             return named
         uplinks = [uplink.name for uplink in self.topology.uplinks if uplink.name != other]
         guests = [guest.name for guest in self.topology.guests if guest.name != other]
-        return source.choice(uplinks if uplinks and source.random() < 0.5 else guests)
+        return source.choice(uplinks if uplinks and (not guests or source.random() < 0.5) else guests)
 
     def _spoofed(self, probe: Probe, visit: HookVisit, values: Mapping[Field, int | str]) -> Probe:
         """Give the frame the sender's own hardware address, unless the packet was made to have another at its own port."""

@@ -129,6 +129,17 @@ def test_a_kernel_may_be_named(small: str, tmp_path: Path) -> None:
     assert found["kernel"]["name"] == f"the kernel of {launcher}"
 
 
+def test_without_root_it_says_so(small: str) -> None:
+    without = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all"]
+    done = subprocess.run(
+        [*without, *LAB, small, small], capture_output=True, text=True, check=False, cwd=REPOSITORY,
+        env={**os.environ, SETTING: ""},
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert "FWT700" in done.stderr
+    assert "needs root" in done.stderr
+
+
 def test_where_no_kernel_loads_both_sides_each_says_why(small: str, tmp_path: Path) -> None:
     other = nft(tmp_path, "table ip t {\n\tchain c {\n\t\tjump nowhere\n\t}\n}\n")
     done = run(small, other, "--kernel", "running")
