@@ -26,8 +26,10 @@ NOBODYS = "no rule's"
 
 
 def write_all(folder: Path, figures: Figures) -> None:
-    """Write report.md, report.json and the charts."""
+    """Write report.md, report.json and the charts, and take charts away for which there are no figures any more."""
     folder.mkdir(parents=True, exist_ok=True)
+    for chart in folder.glob("*.svg"):
+        chart.unlink()
     (folder / "report.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     for name, text in rendered(figures).items():
         (folder / name).write_text(text, encoding="utf-8")

@@ -64,7 +64,7 @@ PARTS = (
     Part("bench_scaling.py", "time and memory over size", 5, {"BENCH_RUNS": "1"}),
     Part("bench_translate.py", "translations beside what was promised for them", 6, {"BENCH_RUNS": "1"}),
     Part("bench_verify.py", "proofs beside what was promised for them", 5, {"BENCH_RUNS": "1"}),
-    Part("bench_shapes.py", "proofs of optimised shapes", 2, {"BENCH_RUNS": "1"}),
+    Part("bench_shapes.py", "proofs of optimised shapes", 4, {"BENCH_RUNS": "1"}),
     Part("bench_optimize.py", "long lists: steps against size", 5),
 )
 

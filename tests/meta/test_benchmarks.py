@@ -83,6 +83,8 @@ def test_one_command_writes_report_and_readme_of_what_was_measured(
     run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     good, bad = run.Ended(), run.Ended("exit status 1", failed=True)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "load.svg").write_text("of an earlier run")
     assert measure(run, monkeypatch, [], {"a.py": good, "b.py": bad}) == 1
     report = (tmp_path / "docs" / "report.md").read_text()
     assert "**Left out:** loading: exit status 1." in report
@@ -92,6 +94,7 @@ def test_one_command_writes_report_and_readme_of_what_was_measured(
     assert measure(run, monkeypatch, ["--report"], {}) == 0
     assert "**Left out:** no part." in (tmp_path / "docs" / "report.md").read_text()
     written = json.loads((tmp_path / "docs" / "report.json").read_text())
+    assert {path.name for path in (tmp_path / "docs").iterdir()} == {*run.report.rendered(written), "report.json"}
     readme = (tmp_path / "README.md").read_text()
     assert run.report.readme_block(written) in readme
     assert readme.startswith("before\n")
