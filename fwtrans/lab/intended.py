@@ -75,15 +75,19 @@ def intended(probe: Probe, difference: Difference, known: Known, *, turned: bool
 
 
 def _bridge_answers(seen: Seen, known: Known) -> bool:
-    """Tell whether the only answer that is gone is that of the sender's firewall bridge.
+    """Tell whether the only answers that are gone are those of firewall bridges: a request is flooded to all of them.
 
-    Where the bridge is still there, its answer goes only if the guest's rules drop the request, so that nobody answers.
+    Where the sender's bridge is still there, its answer goes only if the guest's rules drop the request, so that nobody else
+    had answered, and nobody answers now.
     """
-    bridge = _firewall_bridge(seen.several.sender, known.several)
-    own = {answer for answer in seen.several.answers if answer.endswith(f" from {bridge}")} if bridge else set()
-    rest = set(seen.several.answers) - own
-    is_gone = not _firewall_bridge(seen.several.sender, known.once)
-    return bool(own) and seen.what == {"answers"} and set(seen.once.answers) == rest and (is_gone or not rest)
+    before, after = set(seen.several.answers), set(seen.once.answers)
+    own = _firewall_bridge(seen.several.sender, known.several)
+    if seen.what != {"answers"} or not own or not before:
+        return False
+    if _firewall_bridge(seen.several.sender, known.once):
+        return not after and all(answer.endswith(f" from {own}") for answer in before)
+    bridges = _firewall_bridges(known.several)
+    return after < before and after == {answer for answer in before if answer.rpartition(" from ")[2] not in bridges}
 
 
 def _host_hears_by_bridge(seen: Seen, known: Known) -> bool:
@@ -93,7 +97,7 @@ def _host_hears_by_bridge(seen: Seen, known: Known) -> bool:
     copy goes only with the whole packet, which the guest's rules drop, so that nobody else had heard it.
     """
     before = seen.several
-    bridges = {bridge for guest in known.several.guests if (bridge := _firewall_bridge(guest.name, known.several))}
+    bridges = _firewall_bridges(known.several)
     if (
         seen.what != {"arrival"}
         or not _is_to_group(seen.probe)
@@ -145,6 +149,10 @@ def _firewall_bridge(name: str, topology: PveTopology) -> str:
     guest = next((one for one in topology.guests if one.name == name), None)
     port = guest_port(name)
     return port.bridge if guest is not None and port is not None and topology.has_firewall_bridge(guest) else ""
+
+
+def _firewall_bridges(topology: PveTopology) -> set[str]:
+    return {_firewall_bridge(guest.name, topology) for guest in topology.guests} - {""}
 
 
 def _is_to_group(probe: Probe) -> bool:

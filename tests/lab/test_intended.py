@@ -183,6 +183,10 @@ def test_a_firewall_bridge_that_is_gone_answers_no_more(hosts: Hosts) -> None:
     assert not named(WHO_HAS, hosts.direct, "answers", both, seen())
     assert not named(WHO_HAS, hosts.direct, "answers", rest, seen())
     assert not named(WHO_HAS, hosts.bridges, "answers", both, rest)
+    flooded = seen((*both.answers, "arp-reply from fwbr101i0"))
+    assert named(WHO_HAS, hosts.direct, "answers", flooded, rest) == "guest-to-host-by-firewall-bridge"
+    assert not named(WHO_HAS, hosts.direct, "answers", flooded, both)
+    assert not named(WHO_HAS, hosts.bridges, "answers", flooded, both)
     dropped = seen(("arp-reply from fwbr100i0",))
     assert named(WHO_HAS, hosts.bridges, "answers", dropped, seen()) == "guest-to-host-by-firewall-bridge"
 
