@@ -28,7 +28,12 @@ from fwtrans.diagnostics import DiagnosticSink
 from fwtrans.ir import fields as known
 from fwtrans.ir.fields import Family
 from fwtrans.ir.ruleset import Hook
+from fwtrans.ir.verdict import Dispatch
 from fwtrans.lab.topology import GuestNic, PveTopology, RouterTopology, Uplink
+from fwtrans.optimizer import calibration
+from fwtrans.optimizer.cost import hash_cost, interval_cost, pipapo_cost
+from fwtrans.optimizer.search_nodes import is_exact
+from fwtrans.optimizer.steps import rule_price
 from fwtrans.read import read_inputs
 from fwtrans.semantics.concrete import Decision, evaluate
 from fwtrans.semantics.packet import HookVisit, Packet
@@ -41,12 +46,14 @@ if TYPE_CHECKING:
     from lists import Entry
 
     from fwtrans.ir.fields import Field
+    from fwtrans.ir.rule import Rule
+    from fwtrans.ir.ruleset import Ruleset
 
 GUESTS = tuple(map(int, os.environ.get("BENCH_GUESTS", "10 100 500 1000").split()))
 RULES = tuple(map(int, os.environ.get("BENCH_FLAT", "100 1000 5000 20000").split()))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "120"))
 MOST_OPTIMISED = int(os.environ.get("BENCH_MOST_OPTIMISED", "20000"))
-CANDIDATES = 1500
+CANDIDATES, STEPS_UPHILL = 1500, 12
 OUTSIDE = "10.30.0.7"
 NO_RULES, DIRECT = "no rules", ", no firewall bridges"
 CONNTRACK = "conntrack alone"
@@ -261,26 +268,67 @@ def flat_packets(rules: list[Entry], ours: str) -> Iterator[dict[str, Any]]:
 
 
 def worst_packets(rules: list[Entry], ours: str, most: int = 3) -> list[dict[str, Any]]:
-    """Return the packets that take most steps of those that some rule asks for, alone or mixed with another's addresses."""
+    """Return accepted packets that take longest by the model of costs, of some that rules ask for and of what is near those.
+
+    Packets that are dropped spare the rest of the way, so that their time says nothing beside that of the path without rules.
+    """
     reading = read_inputs([SourceFile("ours.nft", ours)], DiagnosticSink(), FileAccess())
     assert reading is not None
     draw = random.Random(len(rules))  # noqa: S311 -- the same packets each time are wanted
-    visit = HookVisit(Family.IP, Hook.FORWARD)
-    found: dict[tuple[Any, ...], tuple[int, dict[str, Any]]] = {}
+    asked = [rule for rule in rules if rule.protocol]
+    costs = _Costs(reading.ruleset)
+    found: dict[tuple[Any, ...], tuple[float, dict[str, Any]]] = {}
+
+    def weigh(packet: dict[str, Any]) -> None:
+        if tuple(packet.values()) not in found:
+            found[tuple(packet.values())] = (costs.of(packet), packet)
+
+    def worst(count: int) -> list[dict[str, Any]]:
+        return [packet for _, packet in sorted(found.values(), key=lambda item: -item[0])[:count]]
+
     for _ in range(CANDIDATES):
-        one, other = draw.choice(rules), draw.choice(rules)
-        if not one.protocol:
-            continue
-        source, target = one.source, (one if draw.random() < 0.5 else other).target
-        packet = {
-            "source": _some(draw, source), "destination": _some(draw, target), "protocol": one.protocol,
-            "sport": max(one.from_ports[0], 1), "port": max(draw.choice((one, other)).to_ports[0], 1),
-        }  # fmt: skip
-        outcome = evaluate(reading.ruleset, visit, Packet(_values(packet)))
-        packet["delivered"] = float(outcome.decision is Decision.ACCEPT)
-        found[tuple(packet.values())] = (outcome.steps, packet)
-    worst = sorted(found.values(), key=lambda item: -item[0])[:most]
-    return [{**packet, "steps": steps} for steps, packet in worst]
+        weigh(_asked_by(draw, draw.choice(asked), draw.choice(asked)))
+    for _ in range(STEPS_UPHILL):
+        for packet in worst(most * 8):
+            for _ in range(8):
+                other = _asked_by(draw, draw.choice(asked), draw.choice(asked))
+                name = draw.choice(("source", "destination", "port", "sport"))
+                weigh({**packet, name: other[name]})
+    return [{**packet, "delivered": 1.0, "model": round(costs.of(packet))} for packet in worst(most)]
+
+
+def _asked_by(draw: random.Random, one: Entry, other: Entry) -> dict[str, Any]:
+    """Return a packet that a rule asks for, with half of what another one asks for."""
+    target = (one if draw.random() < 0.5 else other).target
+    return {
+        "source": _some(draw, one.source), "destination": _some(draw, target), "protocol": one.protocol,
+        "sport": max(one.from_ports[0], 1), "port": max(draw.choice((one, other)).to_ports[0], 1),
+    }  # fmt: skip
+
+
+class _Costs:
+    """What packets take by the model: each rule that is passed, with its look-ups."""
+
+    def __init__(self, ruleset: Ruleset) -> None:
+        self._ruleset = ruleset
+        self._maps = {item.name: item for table in ruleset.tables for item in table.maps}
+
+    def of(self, packet: dict[str, Any]) -> float:
+        """Return the nanoseconds of an accepted packet; nothing for one that does not come out."""
+        outcome = evaluate(self._ruleset, HookVisit(Family.IP, Hook.FORWARD), Packet(_values(packet)))
+        if outcome.decision is not Decision.ACCEPT:
+            return 0.0
+        return sum(self._passed(item.rule) for item in outcome.trace)
+
+    def _passed(self, rule: Rule) -> float:
+        if not isinstance(rule.verdict, Dispatch):
+            return rule_price(rule).nanoseconds
+        keys = [element.key for element in self._maps[rule.verdict.map_name].elements]
+        if all(is_exact(part) for key in keys for part in key):
+            return calibration.JUMP + hash_cost(len(rule.verdict.key))
+        if len(rule.verdict.key) == 1:
+            return calibration.JUMP + interval_cost(len(keys))
+        return calibration.JUMP + pipapo_cost(len(rule.verdict.key), len(keys))
 
 
 def _some(draw: random.Random, network: IPv4Network | None) -> str:

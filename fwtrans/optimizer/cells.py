@@ -35,8 +35,6 @@ _PORTS = frozenset({SPORT, DPORT})
 
 # Cells of no more rules than this are not halved any more.
 SHORT = 6
-# In longer lists needless rules are not looked for; they are short before long.
-MOST_NEEDLESS = 128
 # Steps to a cell, if as many rules as tables stand in front: a jump, a look-up that misses and one that does not.
 MOST_LOOK_UPS = 3
 # Cells of more rules than the first become tables, if none is longer than the second: those have more elements than rules.
@@ -147,7 +145,7 @@ class Cells(Leaves):
         used = self._used(cells, number)
         axes = tuple(at for at in look_up.axes if at in used or look_up.missing >> at & 1)
         if not axes:
-            leaf = self._whole_rules(look_up.boxes, self.boxes.full, 0)
+            leaf = self._whole_rules(look_up.boxes, self.boxes.full, 0, MOST_LOOK_UPS)
             self._note(leaf, number, direct=False)
             return self._leaf(leaf, self.boxes.full, 0)
         known = sum(1 << at for at in axes)
@@ -268,35 +266,8 @@ class Cells(Leaves):
         return found[0], found[1]
 
     def _cell(self, number: int, look_up: int, region: Region, boxes: Sequence[Box]) -> _Cell:
-        left = self._whole_rules(boxes, region, self._look_ups[look_up].known)
+        left = self._whole_rules(boxes, region, self._look_ups[look_up].known, MOST_LOOK_UPS)
         return _Cell(-len(left) - look_up, number, look_up, region, left)
-
-    def _whole_rules(self, boxes: Sequence[Box], region: Region, known: int) -> tuple[Box, ...]:
-        """Return what can decide in a region; of a rule all boxes or none, so that it stays one rule."""
-        # each on whole rules: what stays of a rule comes back whole, and must not come before one that was left out for it
-        left = _of_rules(boxes, self._reduced(boxes, region, known))
-        return _of_rules(left, self._without_needless(left, region, known))
-
-    def _without_needless(self, boxes: Sequence[Box], region: Region, known: int) -> Sequence[Box]:
-        """Leave out rules that decide as the last does, which takes every packet, if none between decides otherwise.
-
-        Their packets then pass the whole cell: so it must be shorter than what they passed before, look-ups included.
-        """
-        if not boxes or len(boxes) > MOST_NEEDLESS or not self._covers(boxes[-1], 0, region, known):
-            return boxes
-        classes = self.boxes.classes
-        of = classes[boxes[-1].rule]
-        others: list[Box] = []
-        kept = [boxes[-1]]
-        for box in reversed(boxes[:-1]):
-            alike = classes[box.rule] == of
-            late = box.rule >= len(boxes) + MOST_LOOK_UPS
-            if alike and late and not any(_meet(box, other, region) for other in others):
-                continue
-            if not alike:
-                others.append(box)
-            kept.append(box)
-        return kept[::-1]
 
     def _best_halving(self, cell: _Cell) -> _Halving | None:
         """Return where a cell's rules are parted best: few in the fuller half, and few in both."""
@@ -320,15 +291,3 @@ class Cells(Leaves):
 def _more_as_tables(cell: _Cell) -> float:
     """Return how many more elements than rules the tables for a long cell will have: a rule of thumb, on the safe side."""
     return MORE_AS_TABLES * len(cell.boxes) if len(cell.boxes) > LONG else 0
-
-
-def _of_rules(boxes: Sequence[Box], kept: Sequence[Box]) -> tuple[Box, ...]:
-    rules = {box.rule for box in kept}
-    return tuple(box for box in boxes if box.rule in rules)
-
-
-def _meet(one: Box, other: Box, region: Region) -> bool:
-    for (low, high), (first, last), (start, end) in zip(one.ranges, other.ranges, region, strict=True):
-        if max(low, first, start) > min(high, last, end):
-            return False
-    return True

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from fwtrans.ir import fields as known
 from fwtrans.ir.fields import FieldKind
+from fwtrans.optimizer import calibration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,8 +23,6 @@ HASH = 75
 JUMP = 16
 VERDICT = 4
 ANOTHER_FIELD_OF_PIPAPO = 45
-_INTERVAL_BASE, _INTERVAL_FACTOR = 30, 17
-_PIPAPO_BASE, _PIPAPO_FACTOR = 50, 0.05
 
 _TESTS: dict[Field, int] = {
     known.MARK: 6,
@@ -47,14 +46,20 @@ def test_cost(field: Field) -> int:
     return _TESTS.get(field, 16 if field.kind is FieldKind.NAME else _OTHER_TEST)
 
 
+def hash_cost(fields: int) -> float:
+    """Return what a look-up of an exact key costs."""
+    return calibration.ONE_KEY_HASH if fields == 1 else calibration.HASH
+
+
 def interval_cost(elements: int) -> float:
     """Return what a look-up among intervals of one field costs: a tree."""
-    return _INTERVAL_BASE + _INTERVAL_FACTOR * log2(max(elements, 2))
+    return calibration.INTERVAL_BASE + calibration.INTERVAL_FACTOR * log2(max(elements, 2))
 
 
 def pipapo_cost(fields: int, elements: int) -> float:
     """Return what a look-up among concatenated intervals costs; it grows with the set."""
-    return _PIPAPO_BASE + 25 * fields + _PIPAPO_FACTOR * elements + max(fields - 3, 0) * ANOTHER_FIELD_OF_PIPAPO
+    more = max(fields - 3, 0) * ANOTHER_FIELD_OF_PIPAPO
+    return calibration.PIPAPO_BASE + calibration.PIPAPO_FACTOR * elements + more
 
 
 def run_cost(fields: Iterable[Field]) -> int:

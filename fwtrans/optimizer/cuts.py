@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from fwtrans.ir.effect import Log
 from fwtrans.ir.fields import NFPROTO, Family
 from fwtrans.ir.intervals import IntervalSet
-from fwtrans.ir.match import KeyPart
+from fwtrans.ir.match import FieldTest, KeyPart
 from fwtrans.ir.rule import Rule, is_pure
 from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.sets import MapElement, NamedMap
@@ -31,8 +31,10 @@ from fwtrans.optimizer.boxes import Boxes
 from fwtrans.optimizer.cells import Cells
 from fwtrans.optimizer.clauses import Clause, Clauses
 from fwtrans.optimizer.depth import room_below
-from fwtrans.optimizer.keys import guard
+from fwtrans.optimizer.fronts import front
+from fwtrans.optimizer.keys import guard, values_of
 from fwtrans.optimizer.names import Names, digest
+from fwtrans.optimizer.reached import callees_last
 from fwtrans.optimizer.search import Effort, Search
 from fwtrans.optimizer.search_nodes import (
     NOTHING_LEFT,
@@ -43,12 +45,15 @@ from fwtrans.optimizer.search_nodes import (
     depth_of,
     has_whole,
     is_exact,
+    is_test,
     is_verdict,
     joined,
     origins_of,
     time_of,
 )
 from fwtrans.optimizer.size import size_of
+from fwtrans.optimizer.trees import Trees
+from fwtrans.optimizer.tuples import RANGED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -62,6 +67,8 @@ SHORTEST = 24
 MOST_GROWTH = 4
 # A search that takes more than half the steps is not worth its size.
 LEAST_GAIN = 2
+# Among forms of no more steps than this the quickest is the best.
+FEW_STEPS = 28
 # What a rule of a run takes that turns a packet away at its first or second test.
 NANOSECONDS_A_RULE = 16
 # So many rules may stand in tables in front of the search.
@@ -88,14 +95,16 @@ def sized(factor: float = MOST_GROWTH, entries: int = 0) -> Pass:
     return Pass("cuts", "a long run of rules becomes look-ups that lead to a few rules each", run)
 
 
-def _found_by_ranges(table: Table) -> set[str]:
-    """Return the chains that maps of ranges lead to: what a search has left, for more would be too big."""
-    return {
+def _found_before(table: Table) -> set[str]:
+    """Return the chains below maps of ranges, or of addresses and ports together: what a search has left, for want of room."""
+    seeds = [
         element.value.chain
         for item in table.maps
         for element in item.elements
-        if isinstance(element.value, (Jump, Goto)) and not all(map(is_exact, element.key))
-    }
+        if isinstance(element.value, (Jump, Goto))
+        and (not all(map(is_exact, element.key)) or (len(item.fields) > 1 and RANGED.issuperset(item.fields)))
+    ]
+    return {chain.name for chain in callees_last(table, list(dict.fromkeys(seeds)))}
 
 
 def _length(chain: Chain) -> int:
@@ -110,7 +119,7 @@ def _table(table: Table, declined: list[str], factor: float, longest: Chain | No
     names = Names(table)
     room: dict[str, int] | None = None
     additions: list[Addition] = []
-    found = _found_by_ranges(table)
+    found = _found_before(table)
     for chain in table.chains:
         if len(chain.rules) < SHORTEST or chain.name in found:
             continue
@@ -181,7 +190,7 @@ class _Cutting:
         for node in _candidates(run_, always, most, at_end=at_end):
             if node.size > most or depth_of(node) + 1 > self.room:
                 continue
-            if best is None or (node.steps, node.size) < (best.steps, best.size):
+            if best is None or _rank(node) < _rank(best):
                 best = node
         if best is None:
             self.declined.append(f"{where}: a search would be more than {self.factor:g} times as big, or too deep")
@@ -203,12 +212,18 @@ class _Cutting:
 
     def _look_up(self, node: Cut) -> Rule:
         leads = Goto if node.whole else Jump
+        tests = () if node.there else guard(node.key)
+        if is_test(node):
+            ((part,), branch) = node.branches[0]
+            test = FieldTest(node.key[0], values_of(node.key[0], part))
+            return Rule((*tests, test), self._value(branch, leads), tuple(dict.fromkeys(origins_of(branch))))
         values = {id(branch): self._value(branch, leads) for _, branch in node.branches}
         elements = tuple(MapElement(key, values[id(branch)]) for key, branch in node.branches)
         name = self.names.new(self.chain.name, "by", *(item.name for item in node.key))
         self._maps.append(NamedMap(name, node.key, "verdict", elements, self.chain.origin))
         origins = tuple(dict.fromkeys(origins_of(node)))
-        return Rule(guard(node.key), Dispatch(tuple(map(KeyPart, node.key)), name), origins)
+        masks = node.masks or (None,) * len(node.key)
+        return Rule(tests, Dispatch(tuple(map(KeyPart, node.key, masks)), name), origins)
 
     def _root(self, node: Node, *, at_end: bool) -> tuple[Rule, ...]:
         """Return the rules that stand in the run's place.
@@ -243,6 +258,12 @@ class _Cutting:
         return leads(self._made[rules])
 
 
+def _rank(node: Node) -> tuple[float, ...]:
+    """Return what the best form has the least of: time, if its steps are few, and steps otherwise."""
+    many = node.steps > FEW_STEPS
+    return (many, node.steps if many else time_of(node), node.steps, node.size)
+
+
 def _always(family: Family) -> dict[Field, ValueSet]:
     """Return what all packets of a table have in common, as far as addresses need it."""
     protocols = {Family.IP: (2,), Family.IP6: (10,), Family.INET: (2, 10)}.get(family)
@@ -253,6 +274,9 @@ def _candidates(
     run_: Sequence[Clause], always: Mapping[Field, ValueSet], most: float, *, at_end: bool
 ) -> Iterator[Node]:
     """Yield forms in which no packet takes more steps than before."""
+    tree = _tree(run_, always, most, at_end=at_end)
+    if tree is not None:
+        yield tree
     cells = _cells(run_, always, most, at_end=at_end)
     if cells is not None:
         yield cells
@@ -263,6 +287,18 @@ def _candidates(
             yield found
 
 
+def _tree(run_: Sequence[Clause], always: Mapping[Field, ValueSet], most: float, *, at_end: bool) -> Node | None:
+    """Return the run as a tree, behind as few of its first rules as save the steps that the first look-up takes."""
+    jump = int(not at_end)
+    first = front(run_, always, 1 + jump)
+    if first is None:
+        return None
+    count, node = first
+    tree = Trees(Boxes.of(run_[count:], always), count - node.steps - jump, most - node.size)
+    found = tree.build()
+    return joined(node, found) if tree.excess <= 0 and node.size + found.size <= most else None
+
+
 def _cells(run_: Sequence[Clause], always: Mapping[Field, ValueSet], most: float, *, at_end: bool) -> Node | None:
     """Return the run as cells, behind as few of its first rules as is needed, and no bigger than is worth it."""
     jump = int(not at_end)
@@ -270,8 +306,8 @@ def _cells(run_: Sequence[Clause], always: Mapping[Field, ValueSet], most: float
     for count in FIRST_RULES:
         if 2 * count > len(run_):
             return None
-        front = _front(run_[:count], always)
-        if front is None or front.steps + jump + excess > count:
+        tables = _tables_of(run_[:count], always)
+        if tables is None or tables.steps + jump + excess > count:
             continue
         boxes = Boxes.of(run_[count:], always)
         if not excess:
@@ -279,15 +315,15 @@ def _cells(run_: Sequence[Clause], always: Mapping[Field, ValueSet], most: float
             rough = Cells(boxes, 2 * len(boxes.boxes), every_field=True)
             rough.build(inf)
             excess = max(rough.excess, 0)
-            if front.steps + jump + excess > count:
+            if tables.steps + jump + excess > count:
                 continue
-        cells = Cells(boxes, most - front.size)
+        cells = Cells(boxes, most - tables.size)
         best: Node | None = None
         for room in (1.0,) if cells.with_tables() else _ROOMS:
-            found = joined(front, cells.build(room * most - front.size))
+            found = joined(tables, cells.build(room * most - tables.size))
             if found.size > most:
                 break
-            if front.steps + jump + cells.excess > count:
+            if tables.steps + jump + cells.excess > count:
                 excess = max(excess, cells.excess)
                 continue
             if best is None or found.steps < (1 - _LEAST_SAVED) * best.steps:
@@ -297,7 +333,7 @@ def _cells(run_: Sequence[Clause], always: Mapping[Field, ValueSet], most: float
     return None
 
 
-def _front(first: Sequence[Clause], always: Mapping[Field, ValueSet]) -> Node | None:
+def _tables_of(first: Sequence[Clause], always: Mapping[Field, ValueSet]) -> Node | None:
     """Return the first rules as tables, of which there are no more than rules."""
     return Search(Boxes.of(first, always), _EFFORT).tables(len(first)) if first else NOTHING_LEFT
 
@@ -312,13 +348,13 @@ def _behind_first(run_: Sequence[Clause], node: Node, always: Mapping[Field, Val
     for count in FIRST_RULES:
         if count >= len(run_) or count < node.steps:
             continue
-        front = _front(run_[:count], always)
-        if front is None or front.steps + node.steps > count + 1:
+        tables = _tables_of(run_[:count], always)
+        if tables is None or tables.steps + node.steps > count + 1:
             continue
         rest = Search(Boxes.of(run_[count:], always), _EFFORT).build()
         jump = int(has_whole(rest) and not at_end)
-        if front.steps + rest.steps + jump <= count + 1:
-            return joined(front, rest)
+        if tables.steps + rest.steps + jump <= count + 1:
+            return joined(tables, rest)
     return None
 
 

@@ -31,6 +31,8 @@ Region = tuple["Range", ...]
 
 # In lists of no more rules than this each is held against all before it.
 MOST_COMPARED = 64
+# In longer lists needless rules are not looked for; they are short before long.
+MOST_NEEDLESS = 128
 # Longer lists are not tried as tables, and of more tables than this a search is made.
 MOST_IN_TABLES = 256
 MOST_TABLES = 24
@@ -41,6 +43,7 @@ class Leaves:
     """Says what is left of one list of boxes."""
 
     boxes: Boxes
+    _present: dict[int, int] = field(default_factory=dict, init=False)
     _plain: dict[tuple[int, int], bool] = field(default_factory=dict, init=False)
     _of_rule: dict[int, tuple[Box, ...]] = field(default_factory=dict, init=False)
 
@@ -73,6 +76,12 @@ class Leaves:
 
     def _there(self, asked: int) -> int:
         """Return the axes of which every packet has a value that has one in the asked axes."""
+        found = self._present.get(asked)
+        if found is None:
+            found = self._present[asked] = self._present_with(asked)
+        return found
+
+    def _present_with(self, asked: int) -> int:
         settled = settled_by({self.boxes.fields[at]: full_values(self.boxes.fields[at]) for at in numbers_of(asked)})
         settled = {**self.boxes.always, **settled}
         found = asked
@@ -230,3 +239,57 @@ class Leaves:
     def _parts_of(self, axes: tuple[int, ...], key: tuple[Range, ...]) -> tuple[Part, ...]:
         names = [self.boxes.names.get(self.boxes.fields[at]) for at in axes]
         return tuple(range_ if known is None else known[range_[0]] for known, range_ in zip(names, key, strict=True))
+
+    def _whole_rules(self, boxes: Sequence[Box], region: Region, known: int, passed: int) -> tuple[Box, ...]:
+        """Return what can decide in a region, to which so many steps lead; of a rule all boxes or none, so that it stays one rule."""
+        # each on whole rules: what stays of a rule comes back whole, and must not come before one that was left out for it
+        left = of_rules(boxes, self._reduced(boxes, region, known))
+        return of_rules(left, self._without_needless(left, region, known, passed))
+
+    def _without_needless(self, boxes: Sequence[Box], region: Region, known: int, passed: int) -> Sequence[Box]:
+        """Leave out rules that decide as the last does, which takes every packet, if none between decides otherwise.
+
+        Their packets then pass the whole cell: so it must be shorter than what they passed before, look-ups included.
+        """
+        if not boxes or len(boxes) > MOST_NEEDLESS or not self._covers(boxes[-1], 0, region, known):
+            return boxes
+        classes = self.boxes.classes
+        of = classes[boxes[-1].rule]
+        others: list[Box] = []
+        kept = [boxes[-1]]
+        for box in reversed(boxes[:-1]):
+            alike = classes[box.rule] == of
+            late = box.rule >= len(boxes) + passed
+            if alike and late and not any(_meet(box, other, region) for other in others):
+                continue
+            if not alike:
+                others.append(box)
+            kept.append(box)
+        return kept[::-1]
+
+
+def of_rules(boxes: Sequence[Box], kept: Sequence[Box]) -> tuple[Box, ...]:
+    """Return all boxes of the rules of which some were kept."""
+    rules = {box.rule for box in kept}
+    return tuple(box for box in boxes if box.rule in rules)
+
+
+def _meet(one: Box, other: Box, region: Region) -> bool:
+    for (low, high), (first, last), (start, end) in zip(one.ranges, other.ranges, region, strict=True):
+        if max(low, first, start) > min(high, last, end):
+            return False
+    return True
+
+
+def merged_neighbours(branches: Sequence[tuple[tuple[Range, ...], Node]]) -> Iterator[tuple[tuple[Range, ...], Node]]:
+    """Put neighbouring intervals of one content together."""
+    low, high, current = 0, -1, None
+    for ((first, last),), node in branches:
+        if current is not None and (node is current or node == current) and first == high + 1:
+            high = last
+            continue
+        if current is not None:
+            yield ((low, high),), current
+        low, high, current = first, last, node
+    if current is not None:
+        yield ((low, high),), current

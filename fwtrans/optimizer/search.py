@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir.fields import FieldKind
 from fwtrans.optimizer.boxes import Overlaps, met_range, numbers_of
-from fwtrans.optimizer.leaves import Leaves
+from fwtrans.optimizer.leaves import Leaves, merged_neighbours
 from fwtrans.optimizer.search_nodes import NOTHING_LEFT
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ class Search(Leaves):
             part = (*region[:at], cell, *region[at + 1 :])
             branches.append(((cell,), self._solve(content, part, known | 1 << at, room * len(content))))
         rest = self._solve(best.wide, region, known, room * len(best.wide)) if best.wide else NOTHING_LEFT
-        return self._made(best.axes, tuple(_merged(branches)), rest, whole=True)
+        return self._made(best.axes, tuple(merged_neighbours(branches)), rest, whole=True)
 
     def _cut(self, best: _Chosen, region: Region, known: int, budget: float) -> Cut:
         there = known
@@ -258,7 +258,7 @@ class Search(Leaves):
             branches.append((key, node))
         # single values stay single, for a hash of them is cheaper than a tree of ranges
         exact = all(low == high for key, _ in branches for low, high in key)
-        merged = tuple(branches) if exact else tuple(_merged(branches))
+        merged = tuple(branches) if exact else tuple(merged_neighbours(branches))
         rest = self._solve(best.wide, region, known, room * len(best.wide)) if best.wide else NOTHING_LEFT
         return self._made(best.axes, merged, rest, whole=False)
 
@@ -285,20 +285,6 @@ class Search(Leaves):
 
 def _spans(box: Box, region: Region, axes: tuple[int, ...]) -> bool:
     return all(box.ranges[at][0] <= region[at][0] and region[at][1] <= box.ranges[at][1] for at in axes)
-
-
-def _merged(branches: Sequence[tuple[tuple[Range, ...], Node]]) -> Iterator[tuple[tuple[Range, ...], Node]]:
-    """Put neighbouring intervals of one content together."""
-    low, high, current = 0, -1, None
-    for ((first, last),), node in branches:
-        if current is not None and (node is current or node == current) and first == high + 1:
-            high = last
-            continue
-        if current is not None:
-            yield ((low, high),), current
-        low, high, current = first, last, node
-    if current is not None:
-        yield ((low, high),), current
 
 
 def _widths(wanted: Field, widths: Sequence[int]) -> list[int]:

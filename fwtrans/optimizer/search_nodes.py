@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir.names import NamePattern
 from fwtrans.ir.verdict import Accept, Drop, Goto, Jump, Return
-from fwtrans.optimizer import cost
+from fwtrans.optimizer import calibration, cost
 from fwtrans.optimizer.steps import rule_price
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Cut(NamedTuple):
     """A look-up by key. Branches of one content are one object. `steps` and `size` hold all that is below.
 
     A `whole` cut has in each branch all rules that can decide there: who finds nothing in it need not try the rest.
+    All packets that come have the fields of the key where they are `there`; `masks` are what fields are masked with.
     """
 
     key: tuple[Field, ...]
@@ -46,6 +47,8 @@ class Cut(NamedTuple):
     steps: int
     size: int
     whole: bool = False
+    there: bool = False
+    masks: tuple[int | None, ...] = ()
 
 
 class Row(NamedTuple):
@@ -142,9 +145,18 @@ def time_of(node: Node) -> float:
     return _look_up_time(node) + (max(found, rest) if node.whole else found + rest)
 
 
+def is_test(node: Cut) -> bool:
+    """Tell whether a rule that tests one field says the same as the look-up."""
+    return len(node.key) == len(node.branches) == 1 and not any(node.masks)
+
+
 def _look_up_time(node: Cut) -> float:
+    if is_test(node):
+        return calibration.RULE_OF_A_RUN
+    if any(mask is not None for mask in node.masks):
+        return calibration.MASKED_HASH
     if all(is_exact(part) for key, _ in node.branches for part in key):
-        return cost.HASH
+        return cost.hash_cost(len(node.key))
     if len(node.key) > 1:
         return cost.pipapo_cost(len(node.key), len(node.branches))
     return cost.interval_cost(len(node.branches))

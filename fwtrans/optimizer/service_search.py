@@ -43,6 +43,7 @@ from fwtrans.optimizer.sets import joined
 from fwtrans.optimizer.steps import NOTHING, ChainCosts, Price, Worst
 from fwtrans.optimizer.tail_calls import ending_chains
 from fwtrans.optimizer.tracking import if_tracked
+from fwtrans.optimizer.tuples import RANGED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -134,7 +135,9 @@ class _Searching:
         self.costs = ChainCosts(self.table)
         self.names = Names(self.table)
         self.states = _states(self.table)
-        self.led_to = frozenset(name for item in self.table.maps for name in targets_of(item))
+        # what is found by addresses and ports only is part of a long list, which was cut where that is quickest
+        guests = (item for item in self.table.maps if not RANGED.issuperset(item.fields))
+        self.led_to = frozenset(name for item in guests for name in targets_of(item))
         self.room = room_below(self.table)
 
     def chain(self, chain: Chain) -> Addition | None:

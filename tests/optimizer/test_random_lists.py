@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from fwtrans.ir.fields import Family
 from fwtrans.ir.verify import verify
-from fwtrans.optimizer import cells, cost, cuts, dispatch, nat_maps, sets
+from fwtrans.optimizer import cells, cost, cuts, dispatch, fronts, nat_maps, sets, trees
 from fwtrans.optimizer.boxes import Boxes
 from fwtrans.optimizer.pipeline import run_passes
-from fwtrans.optimizer.search import Effort
+from fwtrans.optimizer.search import Effort, Search
+from fwtrans.optimizer.search_nodes import joined
 from fwtrans.semantics.equivalence import compare
 from tests.optimizer.random_lists import random_lists
 from tests.optimizer.texts import assert_equal, assert_loads, printed
@@ -49,10 +50,27 @@ def _cells_only(run: Sequence[Clause], always: Mapping[Field, ValueSet], most: f
     yield found.build(most)
 
 
+def _trees_only(run: Sequence[Clause], always: Mapping[Field, ValueSet], most: float, **_more: bool) -> Iterator[Node]:
+    yield trees.Trees(Boxes.of(run, always), len(run), most).build()
+
+
+def _fronts_only(
+    run: Sequence[Clause], always: Mapping[Field, ValueSet], _most: float, **_more: bool
+) -> Iterator[Node]:
+    found = fronts.front(run, always, 1)
+    if found is not None:
+        count, node = found
+        yield joined(node, Search(Boxes.of(run[count:], always), Effort(1, 2, 4, 3)).build())
+
+
 @pytest.mark.usefixtures("_eager")
-@pytest.mark.parametrize("block", range(10))
+@pytest.mark.parametrize("block", range(14))
 def test_each_pass_alone(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    if block % 2:
+    if block >= 10:
+        monkeypatch.setattr(trees, "SHORT", 1)
+        monkeypatch.setattr(fronts, "MOST_FIRST", 24)
+        monkeypatch.setattr(cuts, "_candidates", _fronts_only if block % 4 == 1 else _trees_only)
+    elif block % 2:
         monkeypatch.setattr(cuts, "_candidates", _cells_only)
     if block % 4 == 3:
         monkeypatch.setattr(cells, "LONG", 1)
