@@ -10,17 +10,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fwtrans.ir import fields as known
+from fwtrans.ir.effect import AssignFromMap, SetUpdate
 from fwtrans.ir.fields import Family
-from fwtrans.ir.match import FieldTest
+from fwtrans.ir.match import FieldTest, MemberTest
 from fwtrans.ir.names import NamePattern, NameSet
 from fwtrans.ir.ruleset import Hook
 from fwtrans.ir.sets import NamedMap
-from fwtrans.ir.walk import chain_targets, flat_steps, map_names, map_targets, set_names
+from fwtrans.ir.stateful import StatefulFromMap
+from fwtrans.ir.verdict import Dispatch
+from fwtrans.ir.walk import chain_targets, flat_steps, map_names, map_targets
 from fwtrans.semantics.bridged.topology import names_tested
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from fwtrans.ir.match import KeyPart
     from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Ruleset, Table
     from fwtrans.ir.sets import NamedSet
@@ -50,16 +54,14 @@ def _asked_at_forward(table: Table) -> Iterator[NameSet]:
         for step in flat_steps(rule.steps):
             if isinstance(step, FieldTest) and step.field is known.IIFNAME and isinstance(step.values, NameSet):
                 yield step.values
-    for named in _keyed_at_forward(table):
-        place = named.fields.index(known.IIFNAME)
+    for named, place in _keyed_at_forward(table):
         parts = (element.key[place] for element in named.elements)
         yield from (NameSet.of((part,)) for part in parts if isinstance(part, NamePattern) and part.is_prefix)
 
 
 def _rows_at_forward(table: Table) -> Iterator[dict[str, set[object]]]:
     """Yield for each set or map that is asked by the port in what it holds for each port."""
-    for named in _keyed_at_forward(table):
-        place = named.fields.index(known.IIFNAME)
+    for named, place in _keyed_at_forward(table):
         row: dict[str, set[object]] = {}
         for element in named.elements:
             part = element.key[place]
@@ -70,9 +72,24 @@ def _rows_at_forward(table: Table) -> Iterator[dict[str, set[object]]]:
         yield row
 
 
-def _keyed_at_forward(table: Table) -> Iterator[NamedSet | NamedMap]:
-    asked = {name for rule in _rules_at_forward(table) for name in (*set_names(rule), *map_names(rule))}
-    return (named for named in table.keyed if named.name in asked and known.IIFNAME in named.fields)
+def _keyed_at_forward(table: Table) -> Iterator[tuple[NamedSet | NamedMap, int]]:
+    """Yield the sets and maps that are asked by the port in, and which part of the key that is."""
+    asked = dict.fromkeys(use for rule in _rules_at_forward(table) for use in _uses(rule))
+    for named in table.keyed:
+        yield from ((named, place) for name, place in asked if name == named.name)
+
+
+def _uses(rule: Rule) -> Iterator[tuple[str, int]]:
+    keyed: list[tuple[str, tuple[KeyPart, ...]]] = []
+    for step in flat_steps(rule.steps):
+        if isinstance(step, (MemberTest, SetUpdate)):
+            keyed.append((step.set_name, step.key))
+        elif isinstance(step, (AssignFromMap, StatefulFromMap)):
+            keyed.append((step.map_name, step.key))
+    if isinstance(rule.verdict, Dispatch):
+        keyed.append((rule.verdict.map_name, rule.verdict.key))
+    for name, key in keyed:
+        yield from ((name, place) for place, part in enumerate(key) if part.field is known.IIFNAME)
 
 
 def _rules_at_forward(table: Table) -> Iterator[Rule]:
