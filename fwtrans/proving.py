@@ -16,10 +16,8 @@ from typing import TYPE_CHECKING
 
 from fwtrans.comparing import compare_on
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
-from fwtrans.parsers.nft_text.shapes import load_reader
 from fwtrans.processes import Worker, usable
 from fwtrans.read import read_inputs
-from fwtrans.report.equivalence import difference_text
 from fwtrans.source import SourceFile
 
 if TYPE_CHECKING:
@@ -60,11 +58,19 @@ def prove(
     except Refused as refused:
         sink.add(Diagnostic(code=refused.code, message=refused.message))
         return None
+    _tell(proof, sink)
+    return proof
+
+
+def _tell(proof: Compared, sink: DiagnosticSink) -> None:
+    """Tell what is not equal; how that is said is imported for it, since it hardly ever is."""
+    if proof.comparison.differences:
+        from fwtrans.report.equivalence import difference_text  # noqa: PLC0415
+
     for item in proof.comparison.differences:
         sink.add(Diagnostic(code="FWT400", message=difference_text(item)))
     for unknown in proof.comparison.undecided:
         sink.add(Diagnostic(code="FWT401", message=f"{unknown.path.name}: {unknown.reason}", notes=unknown.names[:5]))
-    return proof
 
 
 def _read_back(text: str, sink: DiagnosticSink, files: Files) -> Ruleset | None:
@@ -91,6 +97,10 @@ class EarlyProof:
         sources = {id(origin.source): origin.source for rule in rules for origin in rule.origins}
 
         def work(receive: Callable[[], object]) -> _Answer:
+            from fwtrans.lower.nft.ruleset import lower_nft  # noqa: F401, PLC0415 -- imported here, beside other work
+            from fwtrans.parsers.nft_text.parse import parse_nft_text  # noqa: F401, PLC0415
+            from fwtrans.parsers.nft_text.shapes import load_reader  # noqa: PLC0415
+
             load_reader()
             try:
                 return _equal(original, host, str(receive()), files), ()

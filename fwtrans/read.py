@@ -2,7 +2,7 @@
 
 Several inputs make one ruleset: the dumps of both families, the ipsets they name, and the firewall lines of
 interfaces(5) and scripts for a family that has no dump (a dump holds already what those lines have done). An nft
-ruleset stands alone.
+ruleset stands alone. Its readers are imported where there is one: a dump need not wait for them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from fwtrans.lower.ebtables import lower_ebtables
 from fwtrans.lower.extensions.registry import ExtensionOptions
 from fwtrans.lower.ipset import lower_ipsets
 from fwtrans.lower.iptables import lower_dump
-from fwtrans.lower.nft.ruleset import lower_nft
 from fwtrans.lower.wellknown import PROTOCOLS, SERVICES
 from fwtrans.parsers.ebtables_save.dialect import ARPTABLES, EBTABLES
 from fwtrans.parsers.ebtables_save.parse import parse_bridge_dump
@@ -33,8 +32,6 @@ from fwtrans.parsers.iptables_save.command_lines import parse_script
 from fwtrans.parsers.iptables_save.dump import parse_dump, refuse_what_is_no_text
 from fwtrans.parsers.iptables_save.sniff import families_named, sections, sniff_family
 from fwtrans.parsers.iptables_save.unparse import unparse_dump
-from fwtrans.parsers.nft_json.parse import parse_nft_json
-from fwtrans.parsers.nft_text.parse import parse_nft_text
 from fwtrans.parsers.pve.complaints import refuse_mistakes
 from fwtrans.parsers.registry import Format, recognise
 from fwtrans.parsers.shell_script import read_script
@@ -226,12 +223,16 @@ class _Reader:
 
     def nft_json(self, source: SourceFile) -> None:
         """Read `nft -j list ruleset`."""
+        from fwtrans.parsers.nft_json.parse import parse_nft_json  # noqa: PLC0415 -- see the module docstring
+
         items = parse_nft_json(source, self.sink)
         if items is not None:
             self.add_nft(source, items)
 
     def nft_text(self, source: SourceFile) -> None:
         """Read an nft script, or what `nft list ruleset` prints."""
+        from fwtrans.parsers.nft_text.parse import parse_nft_text  # noqa: PLC0415 -- see the module docstring
+
         before = len(self.sink.errors)
         items = parse_nft_text(source, self.sink, self.files)
         if len(self.sink.errors) == before:
@@ -239,6 +240,8 @@ class _Reader:
 
     def add_nft(self, source: SourceFile, items: list[Any]) -> None:
         """Lower nft objects at once: they stand for themselves."""
+        from fwtrans.lower.nft.ruleset import lower_nft  # noqa: PLC0415 -- see the module docstring
+
         found = lower_nft(source, items, self.sink)
         if found is not None:
             self.rulesets.append(found)

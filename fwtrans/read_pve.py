@@ -1,4 +1,7 @@
-"""Which inputs are a Proxmox VE configuration, and the dumps that they stand for."""
+"""Which inputs are a Proxmox VE configuration, and the dumps that they stand for.
+
+What pve-firewall makes of a configuration is imported where there is one: dumps need not wait for it.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from fwtrans.diagnostics import DiagnosticSink
 from fwtrans.ir.host import Host
 from fwtrans.lower.pve.chains import Line, made_text
-from fwtrans.lower.pve.compile import Dumps, compile_node
-from fwtrans.lower.pve.guests import port_name
 from fwtrans.parsers.iptables_save.unparse import unparse_dump
 from fwtrans.parsers.pve.directory import is_pve_directory, read_pve_directory, recognise_path
 from fwtrans.parsers.pve.firewall_file import parse_firewall_file
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Interface, IPv6Interface
 
     from fwtrans.diagnostics import Diagnostic
+    from fwtrans.lower.pve.compile import Dumps
     from fwtrans.parsers.iptables_save.syntax import IptablesDump
     from fwtrans.parsers.pve.syntax import FirewallFile, NodeFacts
     from fwtrans.source import SourceFile
@@ -78,6 +80,8 @@ def dumps_of_pve(
     sources: Sequence[SourceFile], others: tuple[SourceFile | None, SourceFile | None], sink: DiagnosticSink
 ) -> Compiled:
     """Return what pve-firewall would load. `others` are the dumps (IPv4, IPv6) of other software's rules beside it."""
+    from fwtrans.lower.pve.compile import compile_node  # noqa: PLC0415 -- see the module docstring
+
     files = {source.name: source for source in sources}
     single = [source for source in sources if _is_firewall_file(source)]
     if is_pve_directory(files) or not single:
@@ -98,6 +102,8 @@ def written_out(dump: IptablesDump) -> SourceFile:
 
 def _host(config: PveConfig) -> Host:
     """Return the addresses of the node and of its guests' network cards."""
+    from fwtrans.lower.pve.guests import port_name  # noqa: PLC0415 -- see the module docstring
+
     hardware = {
         port_name(guest, device): int(device.mac.replace(":", ""), 16)
         for guest in config.guests.values()

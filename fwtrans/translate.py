@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from fwtrans.backend.nft.json_form import print_json
 from fwtrans.backend.nft.lower import Printing, Renaming, lower_ruleset
 from fwtrans.backend.nft.nesting import DEEPEST, rule_to, too_deep
 from fwtrans.backend.nft.target import DEBIAN_12, Target
@@ -352,5 +351,8 @@ def _print(
         ids = comment.split(" ", 1)[0].split(",")
         found = tuple(locations[part] for part in ids if part in locations)
         rows.append(LineOrigin(place.line, f"{place.family.value} {place.table}", place.chain, found))
-    text = print_json(ruleset, settings.target) if settings.as_json else printed.text
-    return text, tuple(rows)
+    if not settings.as_json:
+        return printed.text, tuple(rows)
+    from fwtrans.backend.nft.json_form import print_json  # noqa: PLC0415 -- who wants text need not wait for it
+
+    return print_json(ruleset, settings.target), tuple(rows)

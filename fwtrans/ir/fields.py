@@ -18,6 +18,8 @@ from functools import cache
 class Family(Enum):
     """nftables' families."""
 
+    __hash__ = object.__hash__  # Enum's own is written in Python, and families are parts of many keys
+
     IP = "ip"
     IP6 = "ip6"
     INET = "inet"
@@ -28,6 +30,8 @@ class Family(Enum):
 
 class FieldKind(Enum):
     """Which sets of values belong to a field: IntervalSet for the first four, BitSet, NameSet."""
+
+    __hash__ = object.__hash__  # see Family
 
     NUMBER = "number"
     IPV4 = "ipv4"

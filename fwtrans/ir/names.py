@@ -103,6 +103,14 @@ class NameSet(Hashed):
         return self.entries == ((_ANY, True),)
 
     @property
+    def only(self) -> str | None:
+        """Return the name where there is exactly one; the empty name is no such one."""
+        if len(self.entries) != 2 or self.entries[0] != (_ANY, False):
+            return None
+        pattern = self.entries[1][0]
+        return None if pattern.is_prefix else pattern.text
+
+    @property
     def by_default(self) -> bool:
         """Tell whether a name that fits no pattern is in."""
         return _decide(self.entries, _ANY)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class Hook(Enum):
     """Where in a packet's way a base chain sits."""
 
+    __hash__ = object.__hash__  # Enum's own is written in Python, and hooks are parts of many keys
+
     INGRESS = "ingress"
     PREROUTING = "prerouting"
     INPUT = "input"

@@ -38,12 +38,17 @@ MOST_PARTS = 16
 _MOST_ELEMENTS = 4096
 
 _ANY_NAME = NamePattern("", is_prefix=True)
+_NO_NAME = NameSet.empty()
 
 
 def meet(left: ValueSet, right: ValueSet) -> ValueSet:
     """Return the values in both; both are of one kind."""
     if isinstance(left, NameSet) and isinstance(right, NameSet):
-        return _names_in_both(left, right)
+        # one port against another, in every rule of a list of guests
+        mine, theirs = left.only, right.only
+        if mine is None or theirs is None:
+            return _names_in_both(left, right)
+        return left if mine == theirs else _NO_NAME
     return left.intersection(right)  # type: ignore[arg-type] # one kind
 
 

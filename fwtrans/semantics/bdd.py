@@ -88,24 +88,35 @@ class Bdd:
         """Return the function that holds where `node` does for all values of the variables."""
         return node.forall(self.cube(variables))
 
-    def knowing(self, node: Node, values: Iterable[tuple[int, bool]]) -> Node:
-        """Return the function for known values of variables.
+    def knowing(self, node: Node, values: Sequence[tuple[int, bool]]) -> Node:
+        """Return the function for known values of variables."""
+        return self.assignment(values)(node)
 
-        That is only a step down where the variable is the first of the node.
+    def assignment(self, values: Sequence[tuple[int, bool]]) -> Callable[[Node], Node]:
+        """Return the operation that puts in known values of variables, all at once.
+
+        For one variable that is only a step down where it is the first of the node.
         """
-        first = node.node_var()
-        for number, value in values:
-            if first is None:
-                break
-            if first > number:  # variables are never put into another order
-                continue
-            if first == number:
-                node = node.cofactor_true() if value else node.cofactor_false()  # type: ignore[assignment] # no terminal
-            else:
+        if len(values) != 1:
+            literals, variables = self.true, self.true
+            for number, value in sorted(values, reverse=True):
                 variable = self.variables[number]
-                node = node.apply_exists(_AND, variable if value else ~variable, variable)
+                literals = (variable if value else ~variable) & literals
+                variables = variable & variables
+            return lambda node: node.apply_exists(_AND, literals, variables)
+        ((number, value),) = values
+        variable = self.variables[number]
+        literal = variable if value else ~variable
+
+        def change(node: Node) -> Node:
             first = node.node_var()
-        return node
+            if first is None or first > number:  # variables are never put into another order
+                return node
+            if first == number:
+                return node.cofactor_true() if value else node.cofactor_false()  # type: ignore[return-value] # no terminal
+            return node.apply_exists(_AND, literal, variable)
+
+        return change
 
     def substitution(self, replacements: Mapping[int, Node]) -> Callable[[Node], Node]:
         """Return the operation that replaces variables by functions, all at once."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fwtrans.semantics.bdd import Node
     from fwtrans.semantics.packet import HookVisit
     from fwtrans.semantics.packetset import PacketSets
-    from fwtrans.semantics.path import Path
+    from fwtrans.semantics.path import Hop, Path
     from fwtrans.semantics.variables import Demand, Variables
 
 _ETHER_FIELDS = (known.ETHER_TYPE, known.ETHER_PROTOCOL)
@@ -51,6 +51,8 @@ class Facts:
         parts = _link_types(demand) if is_link else ()
         self._chosen: dict[HookVisit, list[domain.Constraint]] = {visit: [] for visit in visits}
         self._held: dict[HookVisit, tuple[Node, Node]] = {}
+        self._held_at: dict[tuple[Hop, bool], tuple[Node, Node]] = {}
+        self._unread: Node | None = None
         waiting = [(visit, fact) for visit in visits for fact in domain.constraints(visit, parts)]
         added = True
         while added:
@@ -75,17 +77,16 @@ class Facts:
             assumed[domain.WHOLE.assumed] = None
         hops = dict.fromkeys((*path.old, *path.new))
         for hop in hops:
-            values = sorted(own.variables.bits_of(hop.known))
-            holds, granted = self._holding(sets(hop.visit))
-            certain = certain & own.bdd.knowing(holds, values)
-            granted = granted & sets(hop.visit).pure(domain.WHOLE.test) if whole else granted
-            complete = complete & own.bdd.knowing(granted, values)
+            holds, granted = self._holding_at(hop, sets(hop.visit), whole=whole)
+            certain = certain & holds
+            complete = complete & granted
             assumed.update((fact.assumed, None) for fact in self._chosen[hop.visit] if fact.assumed)
-        unread = own.bdd.cube(self._unread(own.variables))
-        possible, conceivable = complete.exists(unread), certain.exists(unread)
+        if self._unread is None:
+            self._unread = own.bdd.cube(self._find_unread(own.variables))
+        possible, conceivable = complete.exists(self._unread), certain.exists(self._unread)
         return Packets(possible, conceivable, complete, tuple(assumed) if possible != conceivable else ())
 
-    def _unread(self, variables: Variables) -> set[int]:
+    def _find_unread(self, variables: Variables) -> set[int]:
         found = {number for field, span in variables.spans.items() if field not in self._read for number in span}
         return found | {
             number for slot, number in variables.slots.items() if self._only_in_facts(slot.field, variables)
@@ -93,6 +94,17 @@ class Facts:
 
     def _only_in_facts(self, field: Field, variables: Variables) -> bool:
         return field not in self._read and field not in variables.writable
+
+    def _holding_at(self, hop: Hop, sets: PacketSets, *, whole: bool) -> tuple[Node, Node]:
+        """Return the same as `_holding` for what is known at a hop; `whole` says that fragments are put together."""
+        found = self._held_at.get((hop, whole))
+        if found is None:
+            holds, granted = self._holding(sets)
+            if whole:
+                granted = granted & sets.pure(domain.WHOLE.test)
+            change = sets.bdd.assignment(tuple(sets.variables.bits_of(hop.known)))
+            found = self._held_at[hop, whole] = change(holds), change(granted)
+        return found
 
     def _holding(self, sets: PacketSets) -> tuple[Node, Node]:
         """Return where all facts hold that are never broken, and where those that are assumed hold as well."""

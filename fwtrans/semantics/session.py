@@ -62,6 +62,7 @@ class Tables:
         visits = {**dict.fromkeys(visits_of(old)), **dict.fromkeys(visits_of(new))}
         wanted = map(visit_path, visits) if paths is None else paths
         self.failed: list[tuple[Path, Undecidable]] = []
+        self._compiled: dict[Side, set[HookVisit]] = {self.old: set(), self.new: set()}
         self.paths = [path for path in wanted if self._compiles(path)]
         hops = dict.fromkeys(hop for path in self.paths for hop in (*path.old, *path.new))
         self.demand = self._demand(hops)
@@ -74,8 +75,9 @@ class Tables:
     def _compiles(self, path: Path) -> bool:
         try:
             for side, hops in ((self.old, path.old), (self.new, path.new)):
-                for hop in hops:
-                    side.compiled(hop.visit)
+                for visit in {hop.visit for hop in hops} - self._compiled[side]:
+                    side.compiled(visit)
+                    self._compiled[side].add(visit)
         except Undecidable as error:
             self.failed.append((path, error))
             return False
@@ -99,9 +101,8 @@ class Tables:
                     demand.add_test(needed)
         if any(map(is_of_connection, demand.written)):
             demand.add_test(IS_NEW)
-        for hop in hops:
-            for field, value in hop.known:
-                demand.add_value(field, value)
+        for field, value in dict.fromkeys(pair for hop in hops for pair in hop.known):
+            demand.add_value(field, value)
         for fact in dict.fromkeys(fact for path in self.paths for fact in path.facts):
             demand.add_test(fact)
         return demand

@@ -9,7 +9,6 @@ put together by halves, and big functions meet only near the end.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.semantics.packet import UnknownKind
@@ -274,7 +273,7 @@ class Narrowing:
             known = wanted[:until]
             narrower = self._known.get(known)
             if narrower is None:
-                change = partial(self._bdd.knowing, values=wanted[done:until])
+                change = self._bdd.assignment(wanted[done:until])
                 narrower = self._known[known] = without_empty(mapped(found, change), self._bdd.false)
             found, done = narrower, until
         return found

@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "read": VALUES | {"parsers", "lower", "read_scripts", "read_pve"},
     # which of two comparisons is wanted rests on what the optimiser knows of bridges
     "comparing": VALUES | {"semantics", "optimizer", "processes"},
-    "proving": VALUES | {"parsers", "read", "report", "comparing", "processes"},
+    "proving": VALUES | {"parsers", "lower", "read", "report", "comparing", "processes"},
     "translate": PIPELINE | {"read", "report", "comparing", "proving", "optimize"},
     "verify": PIPELINE | {"read", "report", "comparing"},
     "review": PIPELINE | {"read", "report", "comparing"},
