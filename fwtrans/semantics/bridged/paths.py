@@ -30,7 +30,7 @@ from fwtrans.semantics.bridged.hops import (
     iptables_hops,
     output_hop,
 )
-from fwtrans.semantics.bridged.senders import told_apart
+from fwtrans.semantics.bridged.senders import Sender, told_apart
 from fwtrans.semantics.bridged.topology import FIREWALL_BRIDGES, HELD_NAMES, guest_port, names_tested
 from fwtrans.semantics.domain import fixed_values
 from fwtrans.semantics.packet import HookVisit
@@ -107,7 +107,7 @@ def out_paths(guests: Sequence[GuestPort]) -> Iterator[Path]:
 
 def in_paths(old: Ruleset, new: Ruleset, names: Names, guests: Sequence[GuestPort]) -> Iterator[Path]:
     """Yield what each guest gets: from the host, from each kind of guest, and from each kind of other port."""
-    senders = told_apart(old, new, guests)
+    senders = told_apart(old, new, guests, names.ports)
     for guest in guests:
         for family, name in _FAMILIES.items():
             frame = frame_of(family)
@@ -116,33 +116,31 @@ def in_paths(old: Ruleset, new: Ruleset, names: Names, guests: Sequence[GuestPor
             # invalid ones that the host sends are answers of a bridge, which its own rules have let out
             yield Path(f"{name} to {guest.name}", (own[0], *got), own, (_NOT_INVALID,))
             for sender in senders:
-                over = iptables_hops(family, SOME_BRIDGE, sender.outer, guest.outer, _FROM_FORWARD)
+                # a guest's packet has met the host's PREROUTING when the guest's own rules judged it
+                hooks = _BEFORE_ROUTING if sender.guest is None else _FROM_FORWARD
+                over = iptables_hops(family, SOME_BRIDGE, sender.outer, guest.outer, hooks)
                 shown = f"{name} from {sender.name} to {guest.name}"
-                yield Path(shown, (*over, *got), _to_guest(frame, sender.name, guest))
-            for port in names.ports:
-                over = iptables_hops(family, SOME_BRIDGE, port, guest.outer, _BEFORE_ROUTING)
-                arrival = arrival_hop(frame, SOME_BRIDGE, port, SOME_HARDWARE)
-                shown = f"{name} from {port} to {guest.name}"
-                yield Path(shown, (*over, *got), (arrival, *_to_guest(frame, port, guest)))
-        yield from _other_frames(guest, senders, names)
+                yield Path(shown, (*over, *got), _to_guest(frame, sender, guest))
+        yield from _other_frames(guest, senders)
 
 
-def _other_frames(guest: GuestPort, senders: Sequence[GuestPort], names: Names) -> Iterator[Path]:
+def _other_frames(guest: GuestPort, senders: Sequence[Sender]) -> Iterator[Path]:
     got, own = forward_hop((), guest.bridge, guest.inner, guest.name), _own_hops((), guest)
     yield Path(f"other frames to {guest.name}", (own[0], got), own, (_NO_IP,))
-    for outer, port in (*((sender.outer, sender.name) for sender in senders), *((port, port) for port in names.ports)):
-        over = forward_hop((), SOME_BRIDGE, outer, guest.outer)
-        arrival = () if guest_port(port) else (arrival_hop((), SOME_BRIDGE, port, SOME_HARDWARE),)
-        shown = f"other frames from {port} to {guest.name}"
-        yield Path(shown, (over, got), (*arrival, *_to_guest((), port, guest)), (_NO_IP,))
+    for sender in senders:
+        over = forward_hop((), SOME_BRIDGE, sender.outer, guest.outer)
+        shown = f"other frames from {sender.name} to {guest.name}"
+        yield Path(shown, (over, got), _to_guest((), sender, guest), (_NO_IP,))
 
 
 def _own_hops(frame: Known, guest: GuestPort) -> tuple[Hop, Hop]:
     return output_hop(frame, SOME_BRIDGE, guest.name), departure_hop(frame, SOME_BRIDGE, guest.name)
 
 
-def _to_guest(frame: Known, port_in: str, guest: GuestPort) -> tuple[Hop, ...]:
-    return forward_hop(frame, SOME_BRIDGE, port_in, guest.name), departure_hop(frame, SOME_BRIDGE, guest.name)
+def _to_guest(frame: Known, sender: Sender, guest: GuestPort) -> tuple[Hop, ...]:
+    first = () if sender.guest is not None else (arrival_hop(frame, SOME_BRIDGE, sender.name, SOME_HARDWARE),)
+    forward = forward_hop(frame, SOME_BRIDGE, sender.name, guest.name)
+    return (*first, forward, departure_hop(frame, SOME_BRIDGE, guest.name))
 
 
 def middle_paths(old: Ruleset, new: Ruleset, names: Names, guests: Sequence[GuestPort]) -> Iterator[Path]:
@@ -155,10 +153,9 @@ def middle_paths(old: Ruleset, new: Ruleset, names: Names, guests: Sequence[Gues
                 other = (forward_hop((), bridge, *ports),)
                 shown = f"other frames {port_in} to {port_out} over {bridge}"
                 yield Path(shown, other, _bridge_hops((), bridge, ports), (_NO_IP,))
-    for guest in told_apart(old, new, guests):
+    for sender in told_apart(old, new, guests):
         for port in names.ports:
-            # such a guest's packet has met the host's PREROUTING when the guest's own rules judged it
-            yield from _over(SOME_BRIDGE, (guest.outer, port), (guest.name, port), _FROM_FORWARD)
+            yield from _over(SOME_BRIDGE, (sender.outer, port), (sender.name, port), _FROM_FORWARD)
 
 
 def _over(bridge: str, old: tuple[str, str], new: tuple[str, str], hooks: Sequence[Hook]) -> Iterator[Path]:
@@ -186,7 +183,7 @@ def answered_paths(guests: Iterable[GuestPort], hardware: Mapping[str, int]) -> 
             # at output it is judged as at forward, but for what the host's own bridge adds
             yield Path(shown, old, (arrival, *_own_hops(frame, guest)), (_NOT_INVALID,))
             over = iptables_hops(family, SOME_BRIDGE, guest.outer, guest.outer, _FROM_FORWARD)
-            forward = _to_guest(frame, guest.name, guest)
+            forward = _to_guest(frame, Sender(guest.outer, guest.name, guest), guest)
             yield Path(f"{shown}, in no connection", (*over, *old), (arrival, *forward), (_INVALID,))
 
 

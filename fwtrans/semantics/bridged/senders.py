@@ -7,7 +7,7 @@ tests and sets of ports, with the same other parts of the keys and the same valu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import fields as known
 from fwtrans.ir.effect import AssignFromMap, SetUpdate
@@ -33,16 +33,43 @@ if TYPE_CHECKING:
 _PORTS_IN = {Family.BRIDGE: known.IIFNAME}
 
 
-def told_apart(old: Ruleset, new: Ruleset, guests: Sequence[GuestPort]) -> tuple[GuestPort, ...]:
-    """Return one guest of each kind: those that some rule for what passes the host's own bridge tells from others."""
+class Sender(NamedTuple):
+    """A port that packets come by: what iptables and what nftables call it, and the guest, if it is one's."""
+
+    outer: str
+    name: str
+    guest: GuestPort | None = None
+
+
+def told_apart(
+    old: Ruleset, new: Ruleset, guests: Sequence[GuestPort], others: Sequence[str] = ()
+) -> tuple[Sender, ...]:
+    """Return one sender of each kind, among guests and other ports: those that some rule tells from others.
+
+    Rules of iptables' PREROUTING have met a guest's packet before it comes to the host's own bridge, and nobody else's. Where
+    there are such, other ports are no senders like guests.
+    """
     outer = [NameSet.of((pattern,)) for table in old.tables for pattern in _outer_patterns(table)]
     asked = [values for table in new.tables for values in _asked_at_forward(table)]
     rows = [row for table in new.tables for row in _rows_at_forward(table)]
-    kinds: dict[object, GuestPort] = {}
-    for guest in guests:
-        tests = (*(guest.outer in values for values in outer), *(guest.name in values for values in asked))
-        kinds.setdefault((tests, tuple(frozenset(row.get(guest.name, ())) for row in rows)), guest)
+    apart = _has_prerouting(old)
+    kinds: dict[object, Sender] = {}
+    for sender in (
+        *(Sender(guest.outer, guest.name, guest) for guest in guests),
+        *(Sender(port, port) for port in others),
+    ):
+        tests = (*(sender.outer in values for values in outer), *(sender.name in values for values in asked))
+        held = tuple(frozenset(row.get(sender.name, ())) for row in rows)
+        kinds.setdefault((tests, held, apart and sender.guest is None), sender)
     return tuple(kinds.values())
+
+
+def _has_prerouting(ruleset: Ruleset) -> bool:
+    return any(
+        chain.base is not None and chain.base.hook is Hook.PREROUTING and (chain.rules or not chain.base.accepts)
+        for table in ruleset.tables
+        for chain in table.chains
+    )
 
 
 def _outer_patterns(table: Table) -> Iterator[NamePattern]:
