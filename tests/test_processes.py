@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from fwtrans import processes
 from fwtrans.diagnostics import Refused
-from fwtrans.processes import SETTING, Worker
+from fwtrans.processes import SETTING, Parts, Worker
 from tests.places import FIXTURES, REPOSITORY
 
 if TYPE_CHECKING:
@@ -87,6 +88,47 @@ def test_what_is_sent_is_answered() -> None:
         worker.send("a" * 1_000_000)
         worker.send([1, 2])
         assert worker.result() == ("a" * 1_000_000, [1, 2])
+
+
+def test_parts_are_handed_out_once_from_both_ends() -> None:
+    parts = Parts(100)
+    front = parts.from_front()
+    mine = [next(front) for _ in range(10)]
+    with Worker(lambda _: list(parts.from_back())) as worker:
+        theirs = worker.result()
+    left = list(front)
+    parts.close()
+    assert mine == list(range(10))
+    assert theirs == list(range(99, 9, -1))
+    assert left == []
+
+
+def test_known_objects_are_not_copied() -> None:
+    known = (object(), ["a list"])
+    with Worker(lambda _: (known[1], {"here": known[0]}), known) as worker:
+        found = worker.result()
+    assert found is not None
+    assert found[0] is known[1]
+    assert found[1]["here"] is known[0]
+
+
+def test_a_worker_of_a_worker_ends_with_it() -> None:
+    def work(receive: Callable[[], object]) -> object:
+        with Worker(lambda receive: receive()) as inner:
+            receive()
+            os.write(told, str(inner.process).encode())
+            return receive()
+
+    heard, told = os.pipe()
+    with Worker(work) as worker:
+        worker.send("go on")
+        inner = int(os.read(heard, 32))
+        os.kill(inner, 0)
+    os.close(heard)
+    os.close(told)
+    state = Path(f"/proc/{inner}/stat")
+    # whoever takes in orphans may not have asked for its exit status yet
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 def test_work_that_raises_has_no_answer() -> None:

@@ -2,8 +2,8 @@
 
     tap101i0-OUT and its like  ->  class-OUT-5f0c1d
 
-Constants that live in maps, the identities of limits and the places of rules are no part of it: one more guest leaves the
-names of all chains as they are.
+Constants that live in maps, the identities of limits, the places of rules, and the ports and hardware addresses that stand in
+rules and maps are no part of it: one more guest leaves the names of all chains as they are.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from fwtrans.ir.match import AnyOf, MemberTest
+from fwtrans.ir.fields import FieldKind
+from fwtrans.ir.match import AnyOf, FieldTest, MemberTest
 from fwtrans.ir.pprint import print_rule, print_step
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.verdict import Dispatch, Goto, Jump
+from fwtrans.optimizer.names import DIGEST_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
 
 _DIGITS = 6
 _HASH = re.compile(rf"-[0-9a-f]{{{_DIGITS}}}(?=-|$)")
+_DIGEST = re.compile(rf"-[0-9a-f]{{{2 * DIGEST_BYTES}}}(?=-|$)")
 _COPY = re.compile(r"-[0-9]+$")
+_OF_GUESTS = frozenset({FieldKind.NAME, FieldKind.MAC})
 _OWN_TO_A_RULE = "__"  # begins the names that the reader of nft gives to sets written inside a rule
 
 
@@ -46,10 +50,9 @@ def class_name(chains: Iterable[str], ports: Container[str], digest: str) -> str
     return f"{found.pop() if len(found) == 1 else 'class'}-{digest}"
 
 
-def is_counted(name: str, ports: Container[str]) -> bool:
-    """Tell whether a chain's name says a port or the number of a copy, so that another order of guests gives another name."""
-    plain = _HASH.sub("", name)
-    return any(word in ports for word in plain.split("-")) or (plain == name and _COPY.search(name) is not None)
+def is_named_by_content(name: str) -> bool:
+    """Tell whether a pass gave a chain its name, from what it says: it is for all who say the same, few as they may be today."""
+    return _HASH.search(name) is not None or _DIGEST.search(name) is not None
 
 
 class Texts:
@@ -72,6 +75,8 @@ class Texts:
         if isinstance(step, MemberTest) and step.set_name.startswith(_OWN_TO_A_RULE):
             elements = self._sets[step.set_name].elements
             return print_step(replace(step, set_name=content_hash(map(repr, elements))))
+        if isinstance(step, FieldTest) and step.field.kind in _OF_GUESTS:
+            return step.field.name
         if isinstance(step, AnyOf):
             return "any(" + " | ".join(" & ".join(map(self.step, branch)) for branch in step.branches) + ")"
         return print_step(step)
@@ -86,11 +91,15 @@ class Texts:
         return print_rule(Rule((), verdict))
 
     def _map(self, name: str) -> Iterator[str]:
-        for element in self._maps[name].elements:
+        found = self._maps[name]
+        asked = [at for at, field in enumerate(found.fields) if field.kind not in _OF_GUESTS]
+        said: set[str] = set()
+        for element in found.elements:
             value = element.value
             if isinstance(value, (Jump, Goto)):
                 value = replace(value, chain=self.chain(value.chain))
-            yield repr((element.key, value))
+            said.add(repr(([element.key[at] for at in asked], value)))
+        yield from sorted(said)
 
     def chain(self, name: str) -> str:
         """Return the hash of all that a chain says."""

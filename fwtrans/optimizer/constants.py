@@ -23,6 +23,7 @@ from fwtrans.ir.names import NamePattern
 from fwtrans.ir.sets import Element
 from fwtrans.ir.stateful import Limit, Quota, StatefulTest
 from fwtrans.ir.walk import set_names
+from fwtrans.optimizer.port_slots import is_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -118,10 +119,14 @@ def _is_plain(item: NamedSet) -> bool:
     )
 
 
-def part_rule(rule: Rule, sets: Sets, final: Callable[[Verdict | None], Hashable]) -> Parted:
-    """Take a rule's constants out. `final` says what a verdict is once the chains behind it have their last names."""
+def part_rule(rule: Rule, sets: Sets, final: Callable[[Verdict | None], Hashable], *, owns: bool) -> Parted:
+    """Take a rule's constants out. `final` says what a verdict is once the chains behind it have their last names.
+
+    Not all rules' constants can be a guest's own: `owns` tells.
+    """
     steps = [_part_step(step, sets) for step in rule.steps]
-    return Parted((tuple(shape for shape, _ in steps), final(rule.verdict)), tuple(found for _, found in steps))
+    constants = (tuple(one if owns else one._replace(own=False) for one in found) for _, found in steps)
+    return Parted((tuple(shape for shape, _ in steps), final(rule.verdict)), tuple(constants))
 
 
 def _part_step(step: Step, sets: Sets) -> tuple[Hashable, tuple[Constant, ...]]:
@@ -165,8 +170,8 @@ def membership(step: FieldTest | MemberTest, sets: Sets) -> Membership | None:
         elements = sets.plain(step.set_name)
         if elements is None or step.dynamic or not _fits_a_key(step.key):
             return None
-        exact = all(part[0] == part[1] for element in elements for part in element.key)
-        return Membership(step.key, step.inside, elements, own=exact and sets.is_private(step.set_name))
+        own = sets.is_private(step.set_name) and is_hash(step.key, elements)
+        return Membership(step.key, step.inside, elements, own)
     values = step.values
     if step.field.kind not in _ADDRESSES or not isinstance(values, IntervalSet) or values.is_empty or values.is_full:
         return None

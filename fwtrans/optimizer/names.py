@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from hashlib import blake2s
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,10 @@ if TYPE_CHECKING:
     from fwtrans.ir.ruleset import Table
 
 _LONGEST = 80
+DIGEST_BYTES = 5
 _WORDS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+_HASHED = re.compile(r"-[0-9a-fA-F]{6,10}\b")
+_NUMBERS = re.compile(r"[0-9]+|[^0-9]+")
 
 
 class Names:
@@ -33,9 +37,15 @@ class Names:
         return given
 
 
+def name_order(name: str) -> tuple[bool, tuple[tuple[int, str], ...]]:
+    """Return by what names are ordered: hashes last, numbers by their size, so that those of new guests mostly come late."""
+    words = ((int(word), "") if word.isdigit() else (-1, word) for word in _NUMBERS.findall(name))
+    return _HASHED.search(name) is not None, tuple(words)
+
+
 def digest(texts: Iterable[str]) -> str:
     """Return a short sign that stands for the texts."""
-    found = blake2s(digest_size=5)
+    found = blake2s(digest_size=DIGEST_BYTES)
     for text in texts:
         found.update(text.encode())
         found.update(b"\0")

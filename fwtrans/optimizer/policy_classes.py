@@ -40,15 +40,15 @@ from fwtrans.ir.stateful import Limit, StatefulFromMap, StatefulTest
 from fwtrans.ir.verdict import Dispatch, Goto, Jump
 from fwtrans.ir.walk import chain_targets, map_names, set_names, targets_of
 from fwtrans.optimizer.base import Pass, Passed, each_table
-from fwtrans.optimizer.class_names import Texts, class_name, content_hash, is_counted
+from fwtrans.optimizer.class_names import Texts, class_name, content_hash, is_named_by_content
 from fwtrans.optimizer.constants import ConstantKind, Sets, membership, part_rule, refill, words_of
 from fwtrans.optimizer.log_chains import LogPlace, can_move, chain_words, log_kind, log_place
-from fwtrans.optimizer.policy_members import Member, classes_of
+from fwtrans.optimizer.policy_members import Member, classes_of, columns, has_own_constants, leaves, step_of_all
 from fwtrans.optimizer.port_context import Context, ask_ports, port_contexts
 from fwtrans.optimizer.port_slots import PortSlots, side_of
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Sequence
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.rule import Step
@@ -90,7 +90,7 @@ class _Class(NamedTuple):
 
     @property
     def is_entered(self) -> bool:
-        return self.members[0].context.entered
+        return self.members[0].context.entered and not self.members[0].is_shared
 
 
 class _Sharing:
@@ -98,7 +98,11 @@ class _Sharing:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._contexts = port_contexts(table)
+        self._contexts = {
+            name: context
+            for name, context in port_contexts(table).items()
+            if context.port is not None or is_named_by_content(name)
+        }
         self._ports = {context.name for context in self._contexts.values() if context.name}
         ports = {name: context.port for name, context in self._contexts.items()}
         self._sets = Sets(table, ports)
@@ -161,20 +165,27 @@ class _Sharing:
 
     def _classes_at(self, level: Sequence[str]) -> Iterator[_Class]:
         groups: dict[Hashable, list[Member]] = {}
-        for name in level:
+        for name in sorted(level, key=self._order):
             member = self._member(self._chains[name], self._contexts[name])
             groups.setdefault((member.context.field, member.shape), []).append(member)
         for group in groups.values():
             for members in classes_of(group):
-                if not _is_named_by_content(members, self._ports):
+                if not _is_named_by_content(members):
                     continue
                 logs = tuple(_log_places(members))
                 if _shares_something(members, logs):
                     yield self._named(members, logs)
 
+    def _order(self, name: str) -> tuple[bool, str]:
+        """Return by what chains are ordered: those of ports as they stand, for a port's may be alike; the others by name."""
+        is_shared = is_named_by_content(name)
+        return is_shared, name if is_shared else ""
+
     def _member(self, chain: Chain, context: Context) -> Member:
         rules = tuple(_in_context(chain.rules, context))
-        return Member(chain, context, rules, tuple(part_rule(rule, self._sets, self._shape_of) for rule in rules))
+        is_shared = is_named_by_content(chain.name)
+        parted = tuple(part_rule(rule, self._sets, self._shape_of, owns=not is_shared) for rule in rules)
+        return Member(chain, context, rules, parted, is_shared)
 
     def _shape_of(self, verdict: Verdict | None) -> Hashable:
         """Return what two verdicts have in common that do the same once chains have their last names."""
@@ -197,11 +208,12 @@ class _Sharing:
         first, starts = members[0], {place.rule: place.start for place in logs}
         for number, rule in enumerate(first.rules):
             markers = (
-                (_FROM_A_MAP,) if _leaves(column) else None
-                for step in range(len(rule.steps))
-                for column in _columns(members, number, step)
+                (_FROM_A_MAP,) if leaves(column) else None
+                for at in range(len(rule.steps))
+                for column in columns(members, number, at)
             )
-            steps = (new for step in rule.steps for new in refill(step, self._sets, markers))
+            said = (step_of_all(members, number, at) for at in range(len(rule.steps)))
+            steps = (new for step in said for new in refill(step, self._sets, markers))
             log = f"log from {starts[number]}" if number in starts else ""
             yield "; ".join([*map(self._texts.step, steps), self._texts.verdict(rule), log])
 
@@ -223,29 +235,33 @@ class _Sharing:
         return Chain(found.name, tuple(rules), None, found.members[0].chain.origin)
 
     def _steps(self, found: _Class, number: int, place: LogPlace | None) -> Iterator[Step]:
-        steps = found.members[0].rules[number].steps
-        for at, step in enumerate(steps if place is None else steps[: place.start]):
-            columns = _columns(found.members, number, at)
-            answers = (self._from_map(found, column) if _leaves(column) else None for column in columns)
-            yield from refill(step, self._sets, answers)
+        end = len(found.members[0].rules[number].steps) if place is None else place.start
+        for at in range(end):
+            constants = columns(found.members, number, at)
+            answers = (self._from_map(found, column) if leaves(column) else None for column in constants)
+            yield from refill(step_of_all(found.members, number, at), self._sets, answers)
 
     def _from_map(self, found: _Class, column: Sequence[Constant]) -> tuple[Step, ...]:
         """Return the steps that take a constant from under the packet's port."""
-        port = found.port
-        by_port: object = {member.context.port: one.content for member, one in zip(found.members, column, strict=True)}
+        field = found.port
+        by_port: object = {
+            port: one.content
+            for member, one in zip(found.members, column, strict=True)
+            for port in member.context.ports
+        }
         step = column[0].step
         if isinstance(step, (FieldTest, MemberTest)):
             asked = membership(step, self._sets)
             assert asked is not None  # noqa: S101 -- it is a constant because it is a membership
             contents = cast("dict[Part, Elements]", by_port)
-            return self._slots.members(port, asked.key, contents, inside=asked.inside)
+            return self._slots.members(field, asked.key, contents, inside=asked.inside)
         if isinstance(step, Assign):
-            name = self._slots.numbers(port, step.field, cast("dict[Part, int]", by_port))
-            return (AssignFromMap(step.field, (KeyPart(port),), name),)
+            name = self._slots.numbers(field, step.field, cast("dict[Part, int]", by_port))
+            return (AssignFromMap(step.field, (KeyPart(field),), name),)
         assert isinstance(step, StatefulTest)  # noqa: S101 -- logs are cut off before
         kind = "limit" if isinstance(step.object.kind, Limit) else "quota"
-        name = self._slots.values(port, kind, cast("dict[Part, MapValue]", by_port), f"{side_of(port)}-{kind}")
-        return (StatefulFromMap((KeyPart(port),), name),)
+        name = self._slots.values(field, kind, cast("dict[Part, MapValue]", by_port), f"{side_of(field)}-{kind}")
+        return (StatefulFromMap((KeyPart(field),), name),)
 
     def _logging(
         self, found: _Class, place: LogPlace, steps: tuple[Step, ...], origins: tuple[Origin, ...]
@@ -296,12 +312,12 @@ class _Sharing:
             kind = log_kind(prefix, self._ports)
             said = chain_words(member.chain.name, self._ports)
             words[f"{said}-{kind}" if said else kind] = None
-            ways[member.context.port] = Jump(self._log_chain(rules, said, kind, prefix, member))
+            ways[_only(member)] = Jump(self._log_chain(rules, said, kind, prefix, member))
         word = next(iter(words)) if len(words) == 1 else f"{side_of(found.port)}-log"
         return Dispatch((KeyPart(found.port),), self._slots.values(found.port, "verdict", ways, word))
 
     def _log_chain(self, rules: tuple[Rule, ...], said: str, kind: str, prefix: str, member: Member) -> str:
-        key = (member.context.port, rules)
+        key = (_only(member), rules)
         if key not in self._log_chains:
             port = member.context.name or next((word for word in words_of(prefix) if word in self._ports), "")
             name = self._free("-".join(word for word in (port, said, kind) if word))
@@ -350,14 +366,19 @@ def _asked(table: Table) -> set[str]:
     return {name for chain in table.chains for rule in chain.rules for name in (*set_names(rule), *map_names(rule))}
 
 
+def _only(member: Member) -> Part:
+    """Return the port of a chain that is one port's own; only these are told apart by their logs."""
+    assert member.context.port is not None  # noqa: S101 -- a shared one has no log that differs
+    return member.context.port
+
+
 def _in_context(rules: Sequence[Rule], context: Context) -> Iterator[Rule]:
     """Yield the rules without what they ask of the port, and not those that ask for another one."""
     for rule in rules:
         asked = [step for step in rule.steps if isinstance(step, FieldTest) and step.field is context.field]
-        if not asked:
-            yield rule
-        elif all(_holds(step, context.port) for step in asked):
-            yield replace(rule, steps=tuple(step for step in rule.steps if step not in asked))
+        settled = [step for step in asked if all(_holds(step, port) for port in context.ports)]
+        if any(all(_holds(step, port) for step in asked) for port in context.ports):
+            yield replace(rule, steps=tuple(step for step in rule.steps if step not in settled)) if settled else rule
 
 
 def _holds(test: FieldTest, port: Part) -> bool:
@@ -374,42 +395,18 @@ def _all(rules: Iterable[Rule]) -> tuple[Origin, ...]:
     return tuple(dict.fromkeys(origin for rule in rules for origin in rule.origins))
 
 
-def _columns(members: Sequence[Member], rule: int, step: int) -> list[tuple[Constant, ...]]:
-    """Return the constants of one step, for each what all members have there."""
-    return list(zip(*(member.parted[rule].constants[step] for member in members), strict=True))
-
-
-def _differ(column: Sequence[Constant]) -> bool:
-    return any(constant.content != column[0].content for constant in column)
-
-
-def _leaves(column: Sequence[Constant]) -> bool:
-    """Tell whether a constant goes into a map: where members differ, or where it is a guest's own by its nature."""
-    return all(constant.own for constant in column) or _differ(column)
-
-
-def _is_named_by_content(members: Sequence[Member], ports: Container[str]) -> bool:
+def _is_named_by_content(members: Sequence[Member]) -> bool:
     """Tell whether members are worth a chain with a name that comes from what it says.
 
     Chains that are the same in all are for the pass that shares equal ones, but for those that only members call. What is
-    reached by hardware address was made by us, for a guest that its name tells: the next guest may have the same.
+    reached by hardware address was made by us, for a guest that its name may tell: the next guest may have the same.
     """
-    context = members[0].context
-    if _has_own_constants(members):
+    if has_own_constants(members):
         return True
-    if context.field is ETHER_DADDR and any(is_counted(member.chain.name, ports) for member in members):
-        return True
-    return len(members) > 1 and not context.entered
-
-
-def _has_own_constants(members: Sequence[Member]) -> bool:
-    """Tell whether there is something to take out: a guest's own by its nature, or what differs."""
-    first, *others = members
-    return first.has_own() or any(
-        one.content != other.content
-        for member in others
-        for one, other in zip(first.constants(), member.constants(), strict=True)
-    )
+    first = members[0]
+    if first.is_shared:
+        return False
+    return first.context.field is ETHER_DADDR or (len(members) > 1 and not first.context.entered)
 
 
 def _log_places(members: Sequence[Member]) -> Iterator[LogPlace]:
@@ -417,8 +414,8 @@ def _log_places(members: Sequence[Member]) -> Iterator[LogPlace]:
     rules = [member.rules for member in members]
     for number in range(len(rules[0])):
         for step in range(len(rules[0][number].steps)):
-            columns = _columns(members, number, step)
-            logs = any(column[0].kind is ConstantKind.LOG and _leaves(column) for column in columns)
+            constants = columns(members, number, step)
+            logs = any(column[0].kind is ConstantKind.LOG and leaves(column) for column in constants)
             if logs and can_move(rules[0][number]):
                 yield log_place(rules, number, step)
                 break

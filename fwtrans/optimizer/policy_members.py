@@ -1,40 +1,50 @@
-"""Which chains make a class: those of one shape, each of another port, that differ in few enough places.
+"""Which chains make a class: those of one shape, each of other ports, that differ in few enough places.
 
 A place where members differ costs a look-up for every packet that comes there, and saves a chain for every member. So two
-members may differ in few places and many members in more. A mark, a MAC address and a set that one port alone asks do not
-count: they are different for every guest, and are taken out of a chain even where there is no second one like it, so that
+kinds of members may differ in few places and many kinds in more. A mark, a MAC address and a set that one port alone asks do
+not count: they are different for every guest, and are taken out of a chain even where there is no second one like it, so that
 the next one changes elements and nothing else.
+
+What is counted are kinds of members, never members: how many guests have the same rules changes nothing. So it is with chains
+that were named by content. They are for all guests who have them, however few these are today, and have nothing of their own.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from fwtrans.ir.rule import Rule
+from fwtrans.ir.walk import set_names
 from fwtrans.optimizer.constants import ConstantKind
 from fwtrans.optimizer.log_chains import can_move
+from fwtrans.optimizer.names import name_order
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Sequence
 
-    from fwtrans.ir.rule import Rule
+    from fwtrans.ir.rule import Step
     from fwtrans.ir.ruleset import Chain
     from fwtrans.ir.sets import Part
     from fwtrans.optimizer.constants import Constant, Parted
     from fwtrans.optimizer.port_context import Context
 
-_FEW_MEMBERS = 8
+_FEW_KINDS = 8
 _MOST_PLACES_OF_FEW, _MOST_PLACES = 2, 6
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A chain of one port. `rules` are without what its context settles, `parted` the same rules without constants."""
+    """A chain. `rules` are without what its context settles, `parted` the same rules without constants.
+
+    `is_shared` says that it is for all ports that have the same rules, and not one port's own.
+    """
 
     chain: Chain
     context: Context
     rules: tuple[Rule, ...]
     parted: tuple[Parted, ...]
+    is_shared: bool
 
     @property
     def shape(self) -> Hashable:
@@ -52,49 +62,74 @@ class Member:
         return any(constant.own for constant in self.constants())
 
 
-class _Column(NamedTuple):
-    contents: list[Hashable]
-    different: set[Hashable]
+def columns(members: Sequence[Member], rule: int, step: int) -> list[tuple[Constant, ...]]:
+    """Return the constants of one step, for each what all members have there."""
+    return list(zip(*(member.parted[rule].constants[step] for member in members), strict=True))
+
+
+def step_of_all(members: Sequence[Member], rule: int, at: int) -> Step:
+    """Return a step of all members: sets that hold the same may have several names, of which the first in order counts."""
+    steps = dict.fromkeys(member.rules[rule].steps[at] for member in members)
+    return min(steps, key=lambda step: [name_order(name) for name in set_names(Rule((step,)))])
+
+
+def leaves(column: Sequence[Constant]) -> bool:
+    """Tell whether a constant goes into a map: where members differ, or where it is a guest's own by its nature."""
+    return all(constant.own for constant in column) or any(one.content != column[0].content for one in column)
+
+
+def has_own_constants(members: Sequence[Member]) -> bool:
+    """Tell whether there is something to take out: a guest's own by its nature, or what differs."""
+    first, *others = members
+    return first.has_own() or any(
+        one.content != other.content
+        for member in others
+        for one, other in zip(first.constants(), member.constants(), strict=True)
+    )
 
 
 @dataclass(slots=True)
 class _Class:
     members: list[Member] = field(default_factory=list)
-    columns: list[_Column] = field(default_factory=list)
+    kinds: dict[tuple[Hashable, ...], None] = field(default_factory=dict)
+    ports: set[Part] = field(default_factory=set)
+    different: list[set[Hashable]] = field(default_factory=list)
 
-    def takes(self, key: Sequence[Hashable], count: int) -> bool:
-        """Tell whether so many more members with these constants still leave few enough places that differ."""
-        limit = _MOST_PLACES if len(self.members) + count >= _FEW_MEMBERS else _MOST_PLACES_OF_FEW
+    def takes(self, member: Member, kind: tuple[Hashable, ...]) -> bool:
+        """Tell whether a member of that kind still leaves few enough places that differ, and has other ports."""
+        if not self.ports.isdisjoint(member.context.ports):
+            return False
+        if kind in self.kinds:
+            return True
+        limit = _MOST_PLACES if len(self.kinds) + 1 >= _FEW_KINDS else _MOST_PLACES_OF_FEW
         differing = [
-            (column, content)
-            for column, content in zip(self.columns, key, strict=True)
-            if len(column.different) > 1 or content not in column.different
+            at
+            for at, (known, content) in enumerate(zip(self.different, kind, strict=True))
+            if len(known) > 1 or content not in known
         ]
         if len(differing) <= limit:
             return True
-        return len({(*column.contents, content) for column, content in differing}) <= limit
+        return len({tuple(known[at] for known in (*self.kinds, kind)) for at in differing}) <= limit
 
-    def add(self, key: Sequence[Hashable], members: Iterable[Member]) -> None:
-        self.members.extend(members)
-        if not self.columns:
-            self.columns = [_Column([], set()) for _ in key]
-        for column, content in zip(self.columns, key, strict=True):
-            column.contents.append(content)
-            column.different.add(content)
+    def add(self, member: Member, kind: tuple[Hashable, ...]) -> None:
+        self.members.append(member)
+        self.ports.update(member.context.ports)
+        if kind not in self.kinds:
+            self.kinds[kind] = None
+            self.different = self.different or [set() for _ in kind]
+            for known, content in zip(self.different, kind, strict=True):
+                known.add(content)
 
 
 def classes_of(members: Iterable[Member]) -> Iterator[tuple[Member, ...]]:
     """Yield classes of chains of one shape, members in the order of their ports."""
-    rounds: dict[tuple[int, Hashable], dict[tuple[Hashable, ...], list[Member]]] = {}
-    seen: dict[Part, int] = {}
+    kinds: dict[Hashable, dict[tuple[Hashable, ...], list[Member]]] = {}
     for member in members:
-        port = member.context.port
-        seen[port] = seen.get(port, -1) + 1
-        rigid, key = _keys(member)
-        rounds.setdefault((seen[port], rigid), {}).setdefault(key, []).append(member)
-    for buckets in rounds.values():
-        for found in _merged(buckets):
-            yield tuple(sorted(found.members, key=lambda member: member.context.port))
+        rigid, kind = _keys(member)
+        kinds.setdefault(rigid, {}).setdefault(kind, []).append(member)
+    for found in kinds.values():
+        for one in _merged(found):
+            yield tuple(sorted(one.members, key=lambda member: member.context.ports))
 
 
 def _keys(member: Member) -> tuple[Hashable, tuple[Hashable, ...]]:
@@ -104,19 +139,20 @@ def _keys(member: Member) -> tuple[Hashable, tuple[Hashable, ...]]:
     for rule, parted in zip(member.rules, member.parted, strict=True):
         for constants in parted.constants:
             for constant in constants:
-                if constant.kind is ConstantKind.LOG and not can_move(rule):
-                    rigid.append(constant.content)
-                elif constant.kind is ConstantKind.MEMBERS:
+                if constant.kind is ConstantKind.MEMBERS:
                     counted.append(None if constant.own else constant.content)
-    return tuple(rigid), tuple(counted)
+                elif member.is_shared or (constant.kind is ConstantKind.LOG and not can_move(rule)):
+                    rigid.append(constant.content)
+    return (member.is_shared, *rigid), tuple(counted)
 
 
-def _merged(buckets: dict[tuple[Hashable, ...], list[Member]]) -> list[_Class]:
+def _merged(kinds: dict[tuple[Hashable, ...], list[Member]]) -> list[_Class]:
     classes: list[_Class] = []
-    for key, members in sorted(buckets.items(), key=lambda item: (-len(item[1]), repr(item[0]))):
-        fitting = next((found for found in classes if found.takes(key, len(members))), None)
-        if fitting is None:
-            fitting = _Class()
-            classes.append(fitting)
-        fitting.add(key, members)
+    for kind, members in sorted(kinds.items(), key=lambda item: repr(item[0])):
+        for member in members:
+            fitting = next((found for found in classes if found.takes(member, kind)), None)
+            if fitting is None:
+                fitting = _Class()
+                classes.append(fitting)
+            fitting.add(member, kind)
     return classes

@@ -1,4 +1,4 @@
-"""Which chains are reached for the packets of one port only, because every way to them asks for it.
+"""Which chains are reached for the packets of known ports only, mostly of one, because every way to them asks for it.
 
     iifname vmap { "tap101i0" : goto tap101i0-OUT }        tap101i0-OUT has the context iifname "tap101i0",
     chain tap101i0-OUT { jump tap101i0-OUT-ARP }           and so has tap101i0-OUT-ARP, as nobody else goes there
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fwtrans.ir.ruleset import Chain, Table
     from fwtrans.ir.sets import MapElement, Part
 
-# By what guests are told apart; where several are known of a chain, the first.
+# By what guests are told apart; where several are known of a chain, the one with the fewest values, then the first.
 PORT_FIELDS = (IIFNAME, OIFNAME, ETHER_DADDR)
 
 # The ports that a packet may have; None where nothing is known.
@@ -39,15 +39,20 @@ _Ports = frozenset["Part"] | None
 
 
 class Context(NamedTuple):
-    """The port of all packets that reach a chain. `entered` says that the chain is where the port has been asked for."""
+    """The ports of all packets that reach a chain, in order. `entered` says that the chain is where the port has been asked for."""
 
     field: Field
-    port: Part
+    ports: tuple[Part, ...]
     entered: bool
 
     @property
+    def port(self) -> Part | None:
+        """Return the only port, if there is one."""
+        return self.ports[0] if len(self.ports) == 1 else None
+
+    @property
     def name(self) -> str:
-        """Return the port's name, if it is known by one."""
+        """Return the only port's name, if it is known by one."""
         return self.port.text if isinstance(self.port, NamePattern) else ""
 
 
@@ -59,11 +64,14 @@ class _Way(NamedTuple):
 
 
 def port_contexts(table: Table) -> dict[str, Context]:
-    """Return the context of every user chain that has one."""
+    """Return the context of every user chain that packets of known ports alone reach."""
     found: dict[str, Context] = {}
-    for field in reversed(PORT_FIELDS):
-        if not _is_written(table, field):
-            found |= _Reaching(table, field).contexts()
+    for field in PORT_FIELDS:
+        if _is_written(table, field):
+            continue
+        for name, context in _Reaching(table, field).contexts().items():
+            if name not in found or len(context.ports) < len(found[name].ports):
+                found[name] = context
     return found
 
 
@@ -103,18 +111,18 @@ class _Reaching:
                     waiting.append(way.chain)
 
     def contexts(self) -> dict[str, Context]:
-        """Return the chains that packets of one port reach."""
-        found: dict[str, Context] = {}
-        single = {name: ports for name, ports in self._reached.items() if ports is not None and len(ports) == 1}
+        """Return the chains that packets of known ports reach."""
         entered = {
             way.chain
             for name, ports in self._reached.items()
-            if name not in single
+            if ports is None or len(ports) != 1
             for way in self._ways(self._chains[name], ports)
         }
-        for name, ports in single.items():
-            found[name] = Context(self._field, next(iter(ports)), name in entered)
-        return found
+        return {
+            name: Context(self._field, tuple(sorted(ports)), name in entered)
+            for name, ports in self._reached.items()
+            if ports
+        }
 
     def asking(self, chain: Chain) -> Chain:
         """Return a chain in which rules that lead packets of one port away ask for the port."""

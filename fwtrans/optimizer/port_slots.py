@@ -22,7 +22,7 @@ from fwtrans.ir.match import AnyOf, KeyPart, MemberTest
 from fwtrans.ir.sets import Element, MapElement, NamedMap, NamedSet
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
     from fwtrans.ir.match import PureTest
     from fwtrans.ir.sets import MapValue, Part
@@ -123,6 +123,13 @@ class PortSlots:
             number += 1
         self._names.add(name)
         return name
+
+
+def is_hash(key: Sequence[KeyPart], elements: Elements) -> bool:
+    """Tell whether the elements can be asked for in one hash, whatever other ports have there."""
+    if all(low == high for element in elements for low, high in element.key):
+        return True
+    return len(key) == 1 and key[0].mask is None and _ranges(key[0].field, elements).size <= _MOST_WRITTEN_OUT
 
 
 def side_of(port: Field) -> str:

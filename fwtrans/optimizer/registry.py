@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fwtrans.optimizer import (
+    address_lists,
     common_ports,
     cuts,
     dead,
@@ -63,5 +64,6 @@ PASSES: tuple[Pass, ...] = (
     one_base.PASS,
     common_ports.PASS,
     *_LEFTOVERS,
+    address_lists.PASS,
     idle_hooks.PASS,
 )

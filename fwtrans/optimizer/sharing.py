@@ -15,7 +15,6 @@ that people know, and may get other elements than its copy has tomorrow without 
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ from fwtrans.ir import effect as does
 from fwtrans.ir import verdict as verdicts
 from fwtrans.ir.stateful import StatefulFromMap
 from fwtrans.optimizer.base import Pass, Passed, each_table
+from fwtrans.optimizer.names import name_order
 from fwtrans.optimizer.reached import callees_last, renamed_chains
 
 if TYPE_CHECKING:
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from fwtrans.ir.rule import Rule, Step
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
     from fwtrans.ir.sets import MapElement, MapValue, NamedMap
-
-_WORDS = re.compile(r"[0-9]+|[^0-9]+")
-_HASHED = re.compile(r"-[0-9a-f]{6,10}\b")
 
 
 def shared(table: Table) -> Table:
@@ -110,7 +107,7 @@ class _Sharing:
         alike: dict[str, list[str]] = {}
         for chain in self._table.chains:
             alike.setdefault(self._chain_names[chain.name], []).append(chain.name)
-        first = {kept: min(names, key=_order) for kept, names in alike.items()}
+        first = {kept: min(names, key=name_order) for kept, names in alike.items()}
         chains = (_with_origins(self._found[kept], [self._rules[n] for n in names]) for kept, names in alike.items())
         maps = (
             self._found_maps.get(mapping.name, mapping)
@@ -118,14 +115,8 @@ class _Sharing:
             if self._map_names.get(mapping.name, mapping.name) == mapping.name
         )
         found = renamed_chains(replace(self._table, chains=tuple(chains), maps=tuple(maps)), first)
-        found = _renamed_maps(found, {kept: min(names, key=_order) for kept, names in self._alike_maps.items()})
+        found = _renamed_maps(found, {kept: min(names, key=name_order) for kept, names in self._alike_maps.items()})
         return self._table if found == self._table else found
-
-
-def _order(name: str) -> tuple[bool, tuple[tuple[int, str], ...]]:
-    """Return by what names are ordered."""
-    words = ((int(word), "") if word.isdigit() else (-1, word) for word in _WORDS.findall(name))
-    return _HASHED.search(name) is not None, tuple(words)
 
 
 def _asks_map(step: Step) -> bool:
