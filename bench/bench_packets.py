@@ -32,7 +32,7 @@ from fwtrans.ir.verdict import Dispatch
 from fwtrans.lab.topology import GuestNic, PveTopology, RouterTopology, Uplink
 from fwtrans.optimizer import calibration
 from fwtrans.optimizer.cost import hash_cost, interval_cost, pipapo_cost
-from fwtrans.optimizer.search_nodes import is_exact
+from fwtrans.optimizer.search_nodes import is_exact, words_of
 from fwtrans.optimizer.steps import rule_price
 from fwtrans.read import read_inputs
 from fwtrans.semantics.concrete import Decision, evaluate
@@ -328,7 +328,9 @@ class _Costs:
             return calibration.JUMP + hash_cost(len(rule.verdict.key))
         if len(rule.verdict.key) == 1:
             return calibration.JUMP + interval_cost(len(keys))
-        return calibration.JUMP + pipapo_cost(len(rule.verdict.key), len(keys))
+        return calibration.JUMP + pipapo_cost(
+            len(rule.verdict.key), words_of([part.field for part in rule.verdict.key], keys)
+        )
 
 
 def _some(draw: random.Random, network: IPv4Network | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir.names import NamePattern
@@ -10,7 +11,7 @@ from fwtrans.optimizer import calibration, cost
 from fwtrans.optimizer.steps import rule_price
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.rule import Rule
@@ -158,10 +159,29 @@ def _look_up_time(node: Cut) -> float:
     if all(is_exact(part) for key, _ in node.branches for part in key):
         return cost.hash_cost(len(node.key))
     if len(node.key) > 1:
-        return cost.pipapo_cost(len(node.key), len(node.branches))
+        return cost.pipapo_cost(len(node.key), words_of(node.key, [key for key, _ in node.branches]))
     return cost.interval_cost(len(node.branches))
 
 
 def is_exact(part: Part) -> bool:
     """Tell whether a part of a key is one value."""
     return isinstance(part, NamePattern) or part[0] == part[1]
+
+
+def words_of(fields: Sequence[Field], keys: Iterable[Sequence[Part]]) -> float:
+    """Return how many words of bits the kernel keeps for concatenated intervals."""
+    prefixes = Counter(at for key in keys for at, part in enumerate(key) for _ in range(_prefixes(part)))
+    return sum(field.width / 4 * prefixes[at] / 64 for at, field in enumerate(fields))
+
+
+def _prefixes(part: Part) -> int:
+    """Return how many prefixes together are a range."""
+    if isinstance(part, NamePattern):
+        return 1
+    low, high = part
+    found = 0
+    while low <= high:
+        size = 1 << ((high - low + 1).bit_length() - 1)
+        low += min(low & -low, size) if low else size
+        found += 1
+    return found

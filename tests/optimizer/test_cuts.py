@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from fwtrans.ir import fields as known
-from fwtrans.ir.fields import Family
+from fwtrans.ir.fields import NFPROTO, Family
+from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.ruleset import Hook
-from fwtrans.optimizer import cuts
+from fwtrans.optimizer import cuts, fronts
+from fwtrans.optimizer.clauses import Clause, Clauses
+from fwtrans.optimizer.search_nodes import Cut
 from fwtrans.optimizer.size import size_of
 from fwtrans.optimizer.steps import hook_costs
 from fwtrans.semantics.concrete import evaluate
@@ -101,6 +105,12 @@ def test_neighbouring_interfaces_of_one_verdict_stay_two_elements() -> None:
     assert_equal(before, cuts.PASS.run(before).ruleset)
 
 
+def _clauses(text: str) -> list[Clause]:
+    (table,) = read_nft(text).tables
+    clauses = Clauses(table)
+    return [clauses.of(rule) for rule in table.chains[0].rules]
+
+
 def _packet(entry: Any) -> Packet:
     """Return a packet that the entry's rule takes, if no earlier one does."""
     protocols = {"tcp": 6, "udp": 17, "icmp": 1, "": 47}
@@ -127,3 +137,43 @@ def test_no_packet_takes_more_steps_than_before(kind: str) -> None:
         old, new = evaluate(before, visit, packet), evaluate(after_, visit, packet)
         assert new.decision is old.decision
         assert new.steps <= old.steps, number
+
+
+@pytest.mark.parametrize(("kind", "count"), [("acl", 60), ("acl", 700), ("firewall", 120), ("hard", 60)])
+def test_lists_of_all_lengths_take_no_packet_more_steps(kind: str, count: int) -> None:
+    listed = LISTS.entries(kind, count, 5)
+    before = read_nft(LISTS.ruleset(listed))
+    found = cuts.PASS.run(before).ruleset
+    visit = HookVisit(Family.IP, Hook.FORWARD)
+    for number, (entry, other) in enumerate(pairwise(listed)):
+        for mixed in (entry, entry._replace(target=other.target)):
+            packet = _packet(mixed)
+            assert evaluate(found, visit, packet).steps <= evaluate(before, visit, packet).steps, number
+
+
+def test_two_first_rules_are_found_in_one_hash_under_masks() -> None:
+    first = [
+        "ip saddr 10.1.0.0/16 ip daddr 10.9.0.1 tcp dport 22 accept",
+        "ip saddr 10.2.0.0/24 tcp dport 25 drop",
+        "ip saddr 10.3.7.0/24 ip daddr 10.9.0.2 udp dport 53 drop",
+    ]
+    clauses = _clauses(in_forward(*first))
+    found = fronts.front(clauses, {NFPROTO: IntervalSet.values(8, (2,))}, 1)
+    assert found is None  # a /16 and a /24 under one mask would be 256 elements
+    clauses = _clauses(in_forward(first[0].replace("/16", "/22"), *first[1:]))
+    found = fronts.front(clauses, {NFPROTO: IntervalSet.values(8, (2,))}, 1)
+    assert found is not None
+    count, node = found
+    assert (count, node.steps) == (3, 2)
+    assert isinstance(node, Cut)
+    assert node.masks == (0xFFFFFF00, None, None, None)
+    assert len(node.branches) == 5
+
+
+def test_a_worst_packet_passes_no_big_map_of_concatenated_intervals() -> None:
+    """They take the kernel longer than a tree of one field's intervals, once there are hundreds."""
+    found = cuts.PASS.run(read_nft(LISTS.ruleset(LISTS.entries("acl", 1000), last="accept"))).ruleset
+    (table,) = found.tables
+    for item in table.maps:
+        ranges = any(low != high for element in item.elements for low, high in element.key)
+        assert not ranges or len(item.fields) == 1 or len(item.elements) < 16, item.name
