@@ -406,7 +406,15 @@ def _is_named_by_content(members: Sequence[Member]) -> bool:
     first = members[0]
     if first.is_shared:
         return False
-    return first.context.field is ETHER_DADDR or (len(members) > 1 and not first.context.entered)
+    if first.context.field is ETHER_DADDR and not _looks_up_port(first):
+        return True
+    return len(members) > 1 and not first.context.entered
+
+
+def _looks_up_port(member: Member) -> bool:
+    """Tell whether a chain looks something up under its port: it is one of this pass, for all ports there are."""
+    key = KeyPart(member.context.field)
+    return any(isinstance(rule.verdict, Dispatch) and key in rule.verdict.key for rule in member.rules)
 
 
 def _log_places(members: Sequence[Member]) -> Iterator[LogPlace]:
