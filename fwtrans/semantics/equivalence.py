@@ -48,11 +48,11 @@ def compare(
     """Return whether two rulesets do the same: at every hook where either has a base chain, or else on the given paths."""
     try:
         comparing = _Comparing(Session(old, new, limits.nodes, paths), limits)
+        found = comparing.run()
     except OutOfNodes:
         visits = dict.fromkeys((*visits_of(old), *visits_of(new)))
         lost = map(visit_path, visits) if paths is None else paths
         return Comparison((), tuple(Undecided(path, "out of memory", ()) for path in lost), ())
-    found = comparing.run()
     if comparing.rests_on_names:
         # one name need not be one bucket: look for another bijection before saying that they differ
         again = _Comparing(Session(old, new, limits.nodes, paths, apart=True), limits).run()
