@@ -12,7 +12,8 @@ frame's type is followed: where no rule of the second chain may be for them, the
 base chains use as well are copied.
 
 It declines where a packet may be handed to a program (which gives it back to the next base chain), where a chain is both
-jumped and gone to, and for base chains that do not accept what comes to their end.
+jumped and gone to, for base chains that do not accept what comes to their end, and where the second chain leads to many
+others: what it does would be asked behind each way out of the first, and the proof of both together grows with the product.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Reject, Retur
 from fwtrans.ir.walk import map_names
 from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.names import Names
-from fwtrans.optimizer.reached import rule_targets
+from fwtrans.optimizer.reached import reached, rule_targets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 _MOST_RULES = 24
 # So many stand at the base chain's end themselves, more in the chain that the others go to as well.
 _MOST_COPIED = 3
+# 200 guests, each with rules of its own, lead to a hundred; proved together with 300 they fill the memory.
+_MOST_BEHIND = 8
 _OTHER = -1
 _TYPES = (0x0800, 0x86DD, _OTHER)
 # A state of a connection and the type of a frame, as far as they are told apart.
@@ -88,8 +91,13 @@ def _pairs(table: Table) -> Iterator[tuple[Chain, Chain]]:
                 continue
             # conntrack, and what puts fragments together, stands between
             beside = (one.priority < -200) == (other.priority < -200) and (one.priority < 0) == (other.priority < 0)
-            if beside and one.accepts and other.accepts and one.kind == other.kind and len(second.rules) <= _MOST_RULES:
+            alike = one.accepts and other.accepts and one.kind == other.kind
+            if beside and alike and len(second.rules) <= _MOST_RULES and _is_small(table, second):
                 yield first, second
+
+
+def _is_small(table: Table, second: Chain) -> bool:
+    return len(reached(table, [second.name]).chains) <= _MOST_BEHIND
 
 
 @dataclass(slots=True)
