@@ -46,7 +46,7 @@ _MOST_RULES = 24
 # So many stand at the base chain's end themselves, more in the chain that the others go to as well.
 _MOST_COPIED = 3
 # 200 guests, each with rules of its own, lead to a hundred; proved together with 300 they fill the memory.
-_MOST_BEHIND = 8
+_MOST_BEHIND = 40
 _OTHER = -1
 _TYPES = (0x0800, 0x86DD, _OTHER)
 # A state of a connection and the type of a frame, as far as they are told apart.
