@@ -83,7 +83,7 @@ def moves_and_comes_back(kernel: Kernel, shared: Path, seconds: int) -> None:
         "translate: 0",
         "verify: 0",
         "apply: 1 FWT607]: /tmp/host/iptables-save: `-A INPUT -p tcp -m tcp --dport 8006 -j ACCEPT` is new",
-        "tables: table bridge fwtrans table ip fwtrans table ip6 fwtrans ",
+        "tables: table bridge fwtrans table inet fwtrans table ip fwtrans table ip6 fwtrans ",
         "nf-call: 0",
         "left: 0",
         "confirmed",

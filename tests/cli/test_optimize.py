@@ -55,7 +55,8 @@ def test_again_changes_nothing(ruleset: Path, tmp_path: Path) -> None:
 def test_json_has_costs_and_passes(ruleset: Path) -> None:
     result = json.loads(optimize(str(ruleset), "--json").stdout)["result"]
     assert result["chains"][0]["after"]["steps"] < result["chains"][0]["before"]["steps"]
-    assert {item["name"] for item in result["passes"]} == {item.name for item in PASSES}
+    # an empty hook of a file that was written for nftables stays
+    assert {item["name"] for item in result["passes"]} == {item.name for item in PASSES} - {"idle-hooks"}
     assert result["size"]["after"]["rules"] < result["size"]["before"]["rules"]
 
 

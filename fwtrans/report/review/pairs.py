@@ -55,12 +55,15 @@ def _entry(item: Difference, *, both_pve: bool) -> Entry:
 
 
 def _way(item: Difference) -> tuple[str, tuple[str, ...]]:
-    found = _PORT.search(item.path.name)
+    sent, to, got = item.path.name.rpartition(" to ")
+    # what one gets from another is what its own rules let in
+    is_sent = "from" in sent and guest_port(got.split()[0]) is None if to else "from" in got
+    found = _PORT.search(item.path.name if is_sent else got)
     port = guest_port(found[0]) if found is not None else None
     if port is None:
         hook = item.path.visit.hook
         return {Hook.INPUT: "to the host", Hook.OUTPUT: "from the host"}.get(hook, _over_bridges(item.path.name)), ()
-    return ("from guest" if "from" in item.path.name else "to guest"), (str(port.vmid),)
+    return ("from guest" if is_sent else "to guest"), (str(port.vmid),)
 
 
 def _over_bridges(name: str) -> str:

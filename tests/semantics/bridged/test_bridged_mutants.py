@@ -158,7 +158,7 @@ def without_what_guests_send(ruleset: Ruleset) -> Ruleset:
 
 
 def without_what_guests_get(ruleset: Ruleset) -> Ruleset:
-    return without_hook(ruleset, Hook.POSTROUTING, "in-FORWARD")
+    return without_calls(ruleset, Hook.FORWARD, "in-FORWARD-")
 
 
 def without_other_frames(ruleset: Ruleset) -> Ruleset:
@@ -176,7 +176,21 @@ def _is_for_other_frames(rule: Rule) -> bool:
 
 
 def without_the_middle(ruleset: Ruleset) -> Ruleset:
-    return without_hook(ruleset, Hook.FORWARD, "middle-FORWARD")
+    return without_calls(ruleset, Hook.FORWARD, "middle-FORWARD-")
+
+
+def without_calls(ruleset: Ruleset, hook: Hook, prefix: str) -> Ruleset:
+    """Leave out the calls of a part that has its base chain together with another."""
+
+    def kept(chain: Chain) -> Chain:
+        if chain.base is None or chain.base.hook is not hook:
+            return chain
+        rules = (rule for rule in chain.rules if not getattr(rule.verdict, "chain", "").startswith(prefix))
+        return replace(chain, rules=tuple(rules))
+
+    changed = changed_chains(ruleset, kept)
+    assert changed != ruleset, prefix
+    return changed
 
 
 def without_hook(ruleset: Ruleset, hook: Hook, name: str) -> Ruleset:
