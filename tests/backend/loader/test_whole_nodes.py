@@ -137,7 +137,7 @@ def test_a_small_node(uml: Kernel, shared: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.lab_long
-@pytest.mark.parametrize("twin", ["136", "109", "124", "139"])
+@pytest.mark.parametrize("twin", ["136", "109", "124", "139", "104", "151"])
 def test_two_hundred_guests(uml: Kernel, shared: Path, tmp_path: Path, twin: str) -> None:
     """The new guest changes names that chains of others were given; they keep those under which they are loaded."""
     before, after = with_one_more(tmp_path, shared / "pve-corpus" / "s200" / "input", twin)
