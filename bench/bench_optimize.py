@@ -23,8 +23,9 @@ from fwtrans.read import read_inputs
 from fwtrans.source import SourceFile
 
 COUNT = int(os.environ.get("BENCH_RULES", "5000"))
-KINDS = ("acl", "firewall", "hard", "tuples")
-FRONTIER = (2, 4, 6, 10)
+KINDS = ("tuples", "acl", "firewall", "hard")
+# What is promised is promised at these sizes.
+FRONTIER = (4, 10)
 
 
 def main() -> None:
@@ -64,12 +65,13 @@ def main() -> None:
                 "proved": not found.refused,
             }
         )
-    write(
-        "optimize_frontier",
-        frontier,
-        f"{COUNT} rules; limit and size as multiples of the list's rules and elements, the pass alone; {machine()}.",
-    )
-    write("optimize", whole, f"{COUNT} rules through all passes; {machine()}.")
+        # one list may take the time of all: what is measured is kept
+        write(
+            "optimize_frontier",
+            frontier,
+            f"{COUNT} rules; limit and size as multiples of the list's rules and elements, the pass alone; {machine()}.",
+        )
+        write("optimize", whole, f"{COUNT} rules through all passes; {machine()}.")
 
 
 if __name__ == "__main__":
