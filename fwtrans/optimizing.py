@@ -13,8 +13,8 @@ from fwtrans.diagnostics import Diagnostic, Refused
 from fwtrans.optimize import Settings, optimize_ruleset
 from fwtrans.optimizer import idle_hooks
 from fwtrans.optimizer.live_sets import held, live_sets, released, with_all_sets
+from fwtrans.proving import prove
 from fwtrans.read import read_inputs
-from fwtrans.translate import prove
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -63,9 +63,9 @@ def prove(
 
 
 def _tell(proof: Compared, sink: DiagnosticSink) -> None:
-    """Tell what is not equal; how that is said is imported for it, since it hardly ever is."""
+    """Tell what is not equal."""
     if proof.comparison.differences:
-        from fwtrans.report.equivalence import difference_text  # noqa: PLC0415
+        from fwtrans.report.equivalence import difference_text  # noqa: PLC0415 -- hardly ever is there anything to tell
 
     for item in proof.comparison.differences:
         sink.add(Diagnostic(code="FWT400", message=difference_text(item)))
@@ -97,9 +97,9 @@ class EarlyProof:
         sources = {id(origin.source): origin.source for rule in rules for origin in rule.origins}
 
         def work(receive: Callable[[], object]) -> _Answer:
-            from fwtrans.lower.nft.ruleset import lower_nft  # noqa: F401, PLC0415 -- imported here, beside other work
-            from fwtrans.parsers.nft_text.parse import parse_nft_text  # noqa: F401, PLC0415
-            from fwtrans.parsers.nft_text.shapes import load_reader  # noqa: PLC0415
+            from fwtrans.lower.nft import ruleset  # noqa: F401, PLC0415 -- loaded while the other process has no text yet
+            from fwtrans.parsers.nft_text import parse  # noqa: F401, PLC0415 -- loaded like it
+            from fwtrans.parsers.nft_text.shapes import load_reader  # noqa: PLC0415 -- the other process never reads
 
             load_reader()
             try:

@@ -26,8 +26,7 @@ from fwtrans.optimize import optimize_ruleset
 from fwtrans.optimizer.bridged.own_fragments import letting_own_fragments_pass
 from fwtrans.optimizer.bridged.translation import bridged_translation
 from fwtrans.optimizer.live_sets import held, live_sets, released
-from fwtrans.proving import early_proof
-from fwtrans.proving import prove as prove  # noqa: PLC0414 -- other parts take it from here
+from fwtrans.proving import early_proof, prove
 from fwtrans.read import read_inputs
 from fwtrans.report.coverage import Coverage, coverage
 from fwtrans.report.translation import LineOrigin, Stage, Translation

@@ -14,7 +14,7 @@ from fwtrans.ir import fields as known
 from fwtrans.ir.fields import Family, Field
 from fwtrans.ir.verdict import Reject
 from fwtrans.lab.blame import ESTABLISHED, packet_of
-from fwtrans.lab.conversation import group_mac
+from fwtrans.lab.conversation import group_mac, no_address
 from fwtrans.lab.probe import Follow, Kind, Probe
 from fwtrans.lab.topology import HOST
 from fwtrans.semantics.bridged.journey import journey, read_end
@@ -127,7 +127,7 @@ class RulesOnBridges:
             found = [one.address.partition("/")[0] for one in self.topology.host]
         else:
             found = [address for other, _, own, *_ in self.topology.endpoints() if other == name for address in own]
-        return next((one for one in found if (":" in one) == is_v6), "::" if is_v6 else "0.0.0.0")  # noqa: S104
+        return next((one for one in found if (":" in one) == is_v6), no_address(is_v6=is_v6))
 
     def _values(self, sent: Probe, step: int) -> dict[Field, int | str]:
         hardware = {name: mac for name, mac, *_ in self.topology.endpoints()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
 from fwtrans.lab import frames
@@ -34,6 +34,11 @@ _WHOLE_FRAME = -1
 _AH = 51
 _AUTHENTICATION = struct.pack("!BBHII", 59, 4, 0, 256, 1) + b"\0" * 12
 """An authentication header in front of data of no protocol: IPv6 walks over it, so that it has to be whole."""
+
+
+def no_address(*, is_v6: bool) -> str:
+    """Return what a packet has for an address where its sender has none."""
+    return str(IPv6Address(0) if is_v6 else IPv4Address(0))
 
 
 class Outgoing(NamedTuple):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from fwtrans.lab.conversation import BROADCAST, LINK_KINDS, Ends, Outgoing, group_mac
+from fwtrans.lab.conversation import BROADCAST, LINK_KINDS, Ends, Outgoing, group_mac, no_address
 from fwtrans.lab.frames import ethernet
 from fwtrans.lab.probe import Kind, Probe
 from fwtrans.lab.topology import HOST, OUTSIDE
@@ -58,7 +58,7 @@ class Speaker:
         target = probe.target_address or _GROUP_OF.get(probe.kind, "")
         if probe.kind in _TO_ALL and not target:
             target = "255.255.255.255"
-            source = probe.source_address or ("0.0.0.0" if probe.kind is Kind.DHCP_DISCOVER else source)  # noqa: S104
+            source = probe.source_address or (no_address(is_v6=False) if probe.kind is Kind.DHCP_DISCOVER else source)
         target = target or self.address(probe.target, probe.source, is_v6=is_v6)
         source, target = str(ip_address(source)), str(ip_address(target))
         ports = _PORTS_OF.get(probe.kind, (_FIRST_PORT + index % 40000, _DISCARD_PORT))
@@ -76,7 +76,7 @@ class Speaker:
             found = [address for _, address in own]
         else:
             found = [one for one in self.endpoints[name].addresses if (":" in one) == is_v6]
-        return found[0] if found else ("::" if is_v6 else "0.0.0.0")  # noqa: S104
+        return found[0] if found else no_address(is_v6=is_v6)
 
     def own_mac(self, name: str, other: str) -> str:
         """Return an endpoint's hardware address; the host has that of the interface where the other party is."""

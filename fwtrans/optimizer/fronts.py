@@ -108,8 +108,7 @@ class _Masked(Leaves):
         axes = tuple(at for at, _ in masks)
         branches: dict[tuple[tuple[int, int], ...], Node] = {}
         for number in (one, other):
-            box = self._single(number)
-            assert box is not None  # noqa: S101 -- it has masks
+            (box,) = self._of_rule[number]  # a rule that has masks is one box
             keys = _under(box, axes, [(mask, self.boxes.full[at][1]) for at, mask in zip(axes, narrow, strict=True)])
             if keys is None or len(keys) + len(branches) > MOST_ELEMENTS:
                 return None

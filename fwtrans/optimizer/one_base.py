@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from fwtrans.ir import fields as known
 from fwtrans.ir.fields import Family
@@ -259,7 +259,9 @@ class _Joining:
     def _map(self, verdict: Dispatch, kinds: _Kinds, way: _Way) -> str:
         item = self._maps[verdict.map_name]
         elements = tuple(
-            element._replace(value=self._verdict(element.value, _with_key(verdict, element, kinds), way))  # type: ignore[arg-type] # a verdict map
+            element._replace(
+                value=self._verdict(cast("Verdict", element.value), _with_key(verdict, element, kinds), way)
+            )
             for element in item.elements
         )
         if elements == item.elements:

@@ -112,6 +112,7 @@ class Trees(Leaves):
     _number: int = field(default=0, init=False)
     _thrift: float = field(default=0, init=False)
     _made_before: dict[object, Node] = field(default_factory=dict, init=False)
+    _leaves_before: dict[Leaf, Leaf] = field(default_factory=dict, init=False)
 
     def build(self) -> Node:
         """Return the tree of about so many rules and elements."""
@@ -299,9 +300,7 @@ class Trees(Leaves):
     def _last(self, place: _Place, passed: int) -> Leaf:
         leaf = self._leaf(place.boxes, place.region, place.known)
         self._note(place.boxes, passed, direct=bool(passed and leaf.rules) and not branch_steps(leaf))
-        found = self._made_before.setdefault(leaf, leaf)
-        assert isinstance(found, Leaf)  # noqa: S101 -- leaves are their own keys
-        return found
+        return self._leaves_before.setdefault(leaf, leaf)
 
     def _note(self, boxes: Sequence[Box], passed: int, *, direct: bool) -> None:
         """Take account of the steps to each rule of a list, against its number in the whole one."""

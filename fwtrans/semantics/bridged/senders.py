@@ -15,7 +15,7 @@ from fwtrans.ir.fields import Family
 from fwtrans.ir.match import FieldTest, MemberTest
 from fwtrans.ir.names import NamePattern, NameSet
 from fwtrans.ir.ruleset import Hook
-from fwtrans.ir.sets import NamedMap
+from fwtrans.ir.sets import MapElement
 from fwtrans.ir.stateful import StatefulFromMap
 from fwtrans.ir.verdict import Dispatch
 from fwtrans.ir.walk import chain_targets, flat_steps, map_names, map_targets
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fwtrans.ir.match import KeyPart
     from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Ruleset, Table
-    from fwtrans.ir.sets import NamedSet
+    from fwtrans.ir.sets import NamedMap, NamedSet
     from fwtrans.semantics.bridged.topology import GuestPort
 
 _PORTS_IN = {Family.BRIDGE: known.IIFNAME}
@@ -94,7 +94,7 @@ def _rows_at_forward(table: Table) -> Iterator[dict[str, set[object]]]:
             part = element.key[place]
             if isinstance(part, NamePattern) and not part.is_prefix:
                 rest = (*element.key[:place], *element.key[place + 1 :])
-                value = element.value if isinstance(named, NamedMap) else None  # type: ignore[union-attr]
+                value = element.value if isinstance(element, MapElement) else None
                 row.setdefault(part.text, set()).add((rest, value))
         yield row
 
