@@ -80,12 +80,19 @@ class NameSet(Hashed):
 
     @classmethod
     def _reduced(cls, entries: dict[NamePattern, bool]) -> NameSet:
-        wanted = {_ANY: False, **entries}
-        kept: list[tuple[NamePattern, bool]] = []
-        for pattern, inside in sorted(wanted.items(), key=lambda item: (len(item[0].text), not item[0].is_prefix)):
-            if pattern == _ANY or _decide(kept, pattern) != inside:
-                kept.append((pattern, inside))
-        return cls(tuple(sorted(kept)))
+        """Return the set without the patterns that say what the wider ones say, which are looked at first.
+
+        An exact name covers nothing but itself, so only prefixes are asked: sets of guests' ports are long and have none.
+        """
+        prefixes = [(_ANY, entries.get(_ANY, False))]
+        exact: list[tuple[NamePattern, bool]] = []
+        for pattern, inside in sorted(entries.items(), key=lambda item: len(item[0].text)):
+            if not pattern.is_prefix:
+                exact.append((pattern, inside))
+            elif pattern != _ANY and _decide(prefixes, pattern) != inside:
+                prefixes.append((pattern, inside))
+        kept = ((pattern, inside) for pattern, inside in exact if _decide(prefixes, pattern) != inside)
+        return cls(tuple(sorted((*prefixes, *kept))))
 
     @property
     def patterns(self) -> tuple[NamePattern, ...]:
