@@ -27,13 +27,14 @@ from fwtrans.ir import fields as known
 from fwtrans.ir.fields import Family
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest
-from fwtrans.ir.rule import Rule, is_pure
+from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import Chain, Hook
 from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Reject, Return
 from fwtrans.ir.walk import map_names
 from fwtrans.optimizer.base import Pass, Passed, each_table
+from fwtrans.optimizer.dead import always_goes_on
 from fwtrans.optimizer.names import Names
-from fwtrans.optimizer.reached import reached, rule_targets
+from fwtrans.optimizer.reached import reached
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,20 +159,10 @@ class _Joining:
 
     def _reached_elsewhere(self) -> set[str]:
         """Return the chains, and the maps, that other chains than those behind the first one use."""
-        mine, others = self._reached(self._first), set[str]()
-        for chain in self._table.chains:
-            if chain.name not in mine:
-                others |= self._reached(chain) | _maps_of(chain)
-        return others | {name for other in others & mine for name in _maps_of(self._chains[other])}
-
-    def _reached(self, start: Chain) -> set[str]:
-        seen, waiting = {start.name}, [start]
-        while waiting:
-            for rule in waiting.pop().rules:
-                targets = set(rule_targets(rule, self._maps)) - seen
-                seen |= targets
-                waiting.extend(self._chains[name] for name in targets)
-        return seen
+        mine = {chain.name for chain in reached(self._table, [self._first.name]).chains}
+        outside = [chain.name for chain in self._table.chains if chain.name not in mine]
+        found = reached(self._table, outside).chains
+        return {chain.name for chain in found}.union(*map(_maps_of, found))
 
     # --- which packets come where ---
 
@@ -289,7 +280,7 @@ def _passing(rule: Rule, kinds: _Kinds) -> tuple[_Kinds, bool]:
     sure = True
     for step in rule.steps:
         if not isinstance(step, FieldTest) or not isinstance(step.values, IntervalSet):
-            sure = sure and not is_pure(step) and type(step).__name__ in {"Count", "Assign", "AssignFromMap"}
+            sure = sure and always_goes_on(step)
         elif step.field is known.CT_STATE:
             kinds = frozenset(kind for kind in kinds if kind[0] in step.values)
         elif step.field is known.ETHER_TYPE:

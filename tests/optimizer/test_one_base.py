@@ -99,3 +99,20 @@ def test_ports_that_rules_ask_one_behind_the_other_are_asked_once() -> None:
     assert chains["kept"] == next(chain for chain in before.chains if chain.name == "kept")
     assert compare(Ruleset((before,)), Ruleset((after,))).equal
     assert common_ports.with_common_ports(after) == after
+
+
+def test_a_rule_whose_map_may_hold_nothing_lets_packets_go_on() -> None:
+    before = only_table("""
+table bridge fw {
+    map marks { type ifname : mark; elements = { "tap1" : 1 } }
+    chain out { type filter hook prerouting priority -190; policy accept;
+        mark set iifname map @marks accept
+    }
+    chain answers { type filter hook prerouting priority -100; policy accept;
+        ether type ip6 drop
+    }
+}
+""")
+    after = one_base.joined(before)
+    assert "answers" not in {chain.name for chain in after.chains}
+    assert compare(Ruleset((before,)), Ruleset((after,))).equal
