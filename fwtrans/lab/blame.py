@@ -20,12 +20,17 @@ from fwtrans.semantics.packet import HookVisit, Packet
 
 if TYPE_CHECKING:
     from fwtrans.ir.ruleset import Ruleset
+    from fwtrans.semantics.concrete import Passed
 
 ESTABLISHED = 1
-_INVALID, _RELATED, _NEW = 0, 2, 3
+_INVALID, _RELATED, _NEW, _UNTRACKED = 0, 2, 3, 4
 _UNICAST, _LOCAL, _MULTICAST = 1, 2, 5
 """Types of addresses, as the kernel numbers them (RTN_)."""
 _PROTOCOLS = {Kind.TCP: TCP, Kind.UDP: UDP, Kind.SCTP: 132}
+_SYN, _ACK, _ENDING = 0x02, 0x10, 0x05
+_ASKING = {False: {8, 13, 15, 17}, True: {128, 139}}
+"""ICMP messages that start a connection, for IPv4 and IPv6 (nf_conntrack_proto_icmp.c, nf_conntrack_proto_icmpv6.c)."""
+_UNTRACKED_ICMP6 = {*range(130, 138), 143}
 
 
 def deciding_rule(ruleset: Ruleset, probe: Probe) -> str:
@@ -45,9 +50,14 @@ def deciding_rule(ruleset: Ruleset, probe: Probe) -> str:
 
 def _said(found: Outcome, hook: Hook) -> str:
     if found.decided_by is not None:
-        rule = found.decided_by.rule
-        return rule.origins[0].location if rule.origins else f"{found.decided_by.chain.name}, a rule without a place"
+        return place_of(found.decided_by)
     return f"policy at {hook.value}" if found.decision is not Decision.ACCEPT else ""
+
+
+def place_of(decided_by: Passed) -> str:
+    """Return where a rule stands that decided."""
+    origins = decided_by.rule.origins
+    return origins[0].location if origins else f"{decided_by.chain.name}, a rule without a place"
 
 
 def _hooks(probe: Probe) -> tuple[Hook, ...]:
@@ -106,13 +116,6 @@ def packet_of(probe: Probe) -> dict[Field, int | str]:
         types = (known.ICMP6_TYPE, known.ICMP6_CODE) if is_v6 else (known.ICMP_TYPE, known.ICMP_CODE)
         values |= {types[0]: probe.icmp_type, types[1]: probe.icmp_code}
     return values
-
-
-_SYN, _ACK, _ENDING = 0x02, 0x10, 0x05
-_ASKING = {False: {8, 13, 15, 17}, True: {128, 139}}
-"""ICMP messages that start a connection, for IPv4 and IPv6 (nf_conntrack_proto_icmp.c, nf_conntrack_proto_icmpv6.c)."""
-_UNTRACKED_ICMP6 = {*range(130, 138), 143}
-_UNTRACKED = 4
 
 
 def _first_state(probe: Probe, *, is_v6: bool) -> int:

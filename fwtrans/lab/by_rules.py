@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from fwtrans.ir import fields as known
 from fwtrans.ir.fields import Family, Field
 from fwtrans.ir.verdict import Reject
-from fwtrans.lab.blame import ESTABLISHED, packet_of
-from fwtrans.lab.conversation import group_mac, no_address
-from fwtrans.lab.probe import Follow, Kind, Probe
+from fwtrans.lab.blame import ESTABLISHED, packet_of, place_of
+from fwtrans.lab.conversation import LINK_KINDS, group_mac, no_address
+from fwtrans.lab.probe import Follow, Probe
 from fwtrans.lab.topology import HOST
 from fwtrans.semantics.bridged.journey import journey, read_end
 from fwtrans.semantics.bridged.topology import guest_ports
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from fwtrans.semantics.packet import Unknown
     from fwtrans.semantics.path import Hop
 
-_NO_IP = {Kind.ARP_REQUEST, Kind.ARP_REPLY, Kind.ETHERTYPE, Kind.FRAME}
 _UNICAST, _LOCAL, _BROADCAST, _MULTICAST = 1, 2, 3, 5
 """Types of addresses, as the kernel numbers them (RTN_)."""
 _SYN_ACK, _ACK_PUSH, _ECHO_REPLIES = 0x12, 0x18, {8: 0, 128: 129}
@@ -71,13 +70,12 @@ class RulesOnBridges:
             return ""
         if outcome.decided_by is None:
             return "no rule" if outcome.decision is Decision.ACCEPT else "policy"
-        origins = outcome.decided_by.rule.origins
-        return origins[0].location if origins else f"{outcome.decided_by.chain.name}, a rule without a place"
+        return place_of(outcome.decided_by)
 
     def outcome(self, probe: Probe, step: int) -> Outcome | None:
         """Return what becomes of the packet where its way ends; None for what carries no IP."""
         hops = self._hops(probe, step)
-        if probe.kind in _NO_IP or not hops:
+        if probe.kind in LINK_KINDS or not hops:
             return None
         sent = self._sent(probe, step)
         values = {**dict.fromkeys(_PORTS, ""), **self._values(sent, step)}

@@ -12,9 +12,9 @@ interface the host heard it, of the kernel.
 from __future__ import annotations
 
 from collections import Counter
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
+from fwtrans.lab.conversation import group_mac
 from fwtrans.lab.probe import Kind
 from fwtrans.lab.topology import HOST
 from fwtrans.semantics.bridged.reading import ALWAYS, REJECT_IS_DROP, REJECT_ON_ARRIVAL
@@ -31,7 +31,6 @@ RESET_ARRIVES, BY_FIREWALL_BRIDGE, HOST_REJECT_IS_DROP, ANSWER_GOES_BACK = (
     "reset-arrives", "guest-to-host-by-firewall-bridge", "host-reject-is-drop", "answer-goes-back",
 )  # fmt: skip
 TEXTS = {item.name: item.text for item in (*ALWAYS, REJECT_ON_ARRIVAL, REJECT_IS_DROP)}
-_GROUP_BROADCAST = "255.255.255.255"
 
 
 class Known(NamedTuple):
@@ -100,7 +99,7 @@ def _host_hears_by_bridge(seen: Seen, known: Known) -> bool:
     bridges = _firewall_bridges(known.several)
     if (
         seen.what != {"arrival"}
-        or not _is_to_group(seen.probe)
+        or not group_mac(seen.probe.target_address)
         or set(before.seen_at) - set(seen.once.seen_at) != {HOST}
     ):
         return False
@@ -153,8 +152,3 @@ def _firewall_bridge(name: str, topology: PveTopology) -> str:
 
 def _firewall_bridges(topology: PveTopology) -> set[str]:
     return {_firewall_bridge(guest.name, topology) for guest in topology.guests} - {""}
-
-
-def _is_to_group(probe: Probe) -> bool:
-    address = probe.target_address
-    return bool(address) and (address == _GROUP_BROADCAST or ip_address(address).is_multicast)
