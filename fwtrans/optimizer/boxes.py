@@ -70,6 +70,11 @@ class Axis:
             self._known[wanted] = found
         return found
 
+    def covering(self, wanted: Range) -> int:
+        """Return the boxes whose range has all of the given one."""
+        started = self._started.up_to(bisect_right(self._starts, wanted[0]))
+        return started & ~self._ended.up_to(bisect_left(self._ends, wanted[1]))
+
 
 class _Cumulative(NamedTuple):
     numbers: tuple[int, ...]

@@ -24,8 +24,10 @@ from math import inf, log
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.optimizer import calibration
+from fwtrans.optimizer.boxes import numbers_of
 from fwtrans.optimizer.cost import hash_cost, interval_cost
 from fwtrans.optimizer.leaves import Leaves, merged_neighbours, of_rules
+from fwtrans.optimizer.lengths import Lengths
 from fwtrans.optimizer.search_nodes import NOTHING_LEFT, Leaf, Row, branch_steps
 from fwtrans.optimizer.tuples import RANGED
 
@@ -200,9 +202,8 @@ class Trees(Leaves):
     def _parting(self, place: _Place, boxes: Sequence[Box], thrift: float) -> _Parting | None:
         """Return the look-up after which the slowest way will be quickest, for what it makes the list grow."""
         count = len(boxes)
-        narrow = [self._narrow(box, place.region) for box in boxes]
         best, least = None, inf
-        for longest, all_, parting in self._partings(place, boxes, narrow):
+        for longest, all_, parting in self._partings(place, boxes):
             if longest >= count:
                 continue
             behind = parting.time + calibration.JUMP + NANOSECONDS_AN_E_FOLD * log(max(longest, 1))
@@ -211,22 +212,19 @@ class Trees(Leaves):
                 best, least = parting, score
         return best
 
-    def _partings(
-        self, place: _Place, boxes: Sequence[Box], narrow: Sequence[tuple[int, ...]]
-    ) -> Iterator[tuple[int, int, _Parting]]:
+    def _partings(self, place: _Place, boxes: Sequence[Box]) -> Iterator[tuple[int, int, _Parting]]:
         """Yield look-ups, each with the length of its longest part and of all together."""
+        lengths = Lengths(boxes, place.region)
         for at, wanted in enumerate(self.boxes.fields):
             if wanted in RANGED and place.region[at][0] < place.region[at][1]:
-                yield from self._interval_partings(at, place, boxes, narrow)
-        yield from self._exact_partings(boxes, narrow)
+                yield from self._interval_partings(at, place, lengths)
+        yield from _exact_partings(lengths)
 
-    def _interval_partings(
-        self, at: int, place: _Place, boxes: Sequence[Box], narrow: Sequence[tuple[int, ...]]
-    ) -> Iterator[tuple[int, int, _Parting]]:
+    def _interval_partings(self, at: int, place: _Place, lengths: Lengths) -> Iterator[tuple[int, int, _Parting]]:
         low, high = place.region[at]
+        boxes = lengths.boxes
         starts = sorted(max(box.ranges[at][0], low) for box in boxes)
         ends = sorted(min(box.ranges[at][1], high) for box in boxes)
-        ending = [(number, boxes[number].ranges[at]) for number, axes in enumerate(narrow) if axes in ((), (at,))]
         rest: tuple[Box, ...] = ()
         if not place.known >> at & 1:
             kept = [box for box in boxes if not self._there(box.asked | place.known) >> at & 1]
@@ -237,37 +235,9 @@ class Trees(Leaves):
             if len(cells) < 2 or len(cells) in tried:
                 continue
             tried.add(len(cells))
-            lengths = [_length(cell, at, boxes, starts, ends, ending) for cell in cells]
-            time = interval_cost(len(cells))
-            parting = _Parting((at,), tuple((cell,) for cell in cells), rest, time)
-            yield max(*lengths, len(rest)), sum(lengths) + len(rest), parting
-
-    def _exact_partings(
-        self, boxes: Sequence[Box], narrow: Sequence[tuple[int, ...]]
-    ) -> Iterator[tuple[int, int, _Parting]]:
-        for axes in _signatures(boxes, narrow):
-            lengths_at: dict[Key, int] = {}
-            groups = Counter(key for box in boxes if (key := _exact(box, axes)) is not None)
-            for least in (*_LEAST_ALIKE, max(groups.values(), default=1)):
-                keys = tuple(sorted(key for key, times in groups.items() if times >= least))
-                if not keys or len(keys) > _MOST_KEYS:
-                    continue
-                chosen = set(keys)
-                kept = [box for box in boxes if _exact(box, axes) not in chosen]
-                rest = of_rules(boxes, kept)
-                lengths_at.update((key, _length_at(key, axes, boxes, narrow)) for key in keys if key not in lengths_at)
-                lengths = [lengths_at[key] for key in keys]
-                single = len(axes) == len(keys) == 1
-                time = calibration.RULE_OF_A_RUN if single else hash_cost(len(axes))
-                yield max(*lengths, len(rest)), sum(lengths) + len(rest), _Parting(axes, keys, rest, time)
-
-    def _narrow(self, box: Box, region: Region) -> tuple[int, ...]:
-        """Return the axes in which a box does not take all of a region."""
-        return tuple(
-            at
-            for at, ((low, high), (first, last)) in enumerate(zip(box.ranges, region, strict=True))
-            if low > first or last > high
-        )
+            found = [lengths.in_cell(at, cell) for cell in cells]
+            parting = _Parting((at,), tuple((cell,) for cell in cells), rest, interval_cost(len(cells)))
+            yield max(*found, len(rest)), sum(found) + len(rest), parting
 
     # --- what it becomes ---
 
@@ -337,11 +307,32 @@ def _exact(box: Box, axes: tuple[int, ...]) -> Key | None:
     return tuple(found)
 
 
-def _signatures(boxes: Sequence[Box], narrow: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+def _exact_partings(lengths: Lengths) -> Iterator[tuple[int, int, _Parting]]:
+    boxes = lengths.boxes
+    for axes in _signatures(lengths):
+        exact = [_exact(box, axes) for box in boxes]
+        times = Counter(key for key in exact if key is not None)
+        lengths_at: dict[Key, int] = {}
+        tried: set[int] = set()
+        for least in (*_LEAST_ALIKE, max(times.values(), default=1)):
+            keys = tuple(sorted(key for key, many in times.items() if many >= least))
+            if not keys or len(keys) > _MOST_KEYS or len(keys) in tried:
+                continue
+            tried.add(len(keys))
+            chosen = set(keys)
+            rest = of_rules(boxes, [box for box, key in zip(boxes, exact, strict=True) if key not in chosen])
+            lengths_at.update((key, lengths.at_key(axes, key)) for key in keys if key not in lengths_at)
+            found = [lengths_at[key] for key in keys]
+            single = len(axes) == len(keys) == 1
+            time = calibration.RULE_OF_A_RUN if single else hash_cost(len(axes))
+            yield max(*found, len(rest)), sum(found) + len(rest), _Parting(axes, keys, rest, time)
+
+
+def _signatures(lengths: Lengths) -> list[tuple[int, ...]]:
     """Return combinations of axes for which rules often ask exact values."""
     times = Counter(
-        tuple(at for at in axes if box.asked >> at & 1 and box.ranges[at][0] == box.ranges[at][1])
-        for box, axes in zip(boxes, narrow, strict=True)
+        tuple(at for at in numbers_of(axes & box.asked) if box.ranges[at][0] == box.ranges[at][1])
+        for box, axes in zip(lengths.boxes, lengths.narrow, strict=True)
     )
     found: dict[tuple[int, ...], None] = {}
     for axes, _ in times.most_common(_SIGNATURES):
@@ -372,30 +363,3 @@ def _next_point(starts: Sequence[int], ends: Sequence[int], low: int, last: int)
     starting, ending = bisect_right(starts, low), bisect_left(ends, low)
     first = starts[starting] if starting < len(starts) else last + 1
     return min(first, ends[ending] + 1 if ending < len(ends) else last + 1)
-
-
-def _length(
-    cell: Range,
-    at: int,
-    boxes: Sequence[Box],
-    starts: Sequence[int],
-    ends: Sequence[int],
-    ending: Sequence[tuple[int, Range]],
-) -> int:
-    """Return how many boxes can decide in a cell: up to the first that takes all of it."""
-    low, high = cell
-    for number, (first, last) in ending:
-        if first <= low and high <= last:
-            return 1 + sum(1 for box in boxes[:number] if box.ranges[at][0] <= high and low <= box.ranges[at][1])
-    return bisect_right(starts, high) - bisect_left(ends, low)
-
-
-def _length_at(key: Key, axes: tuple[int, ...], boxes: Sequence[Box], narrow: Sequence[tuple[int, ...]]) -> int:
-    """Return how many boxes can decide for a key: up to the first that takes all packets of it."""
-    found = 0
-    for box, others in zip(boxes, narrow, strict=True):
-        if _reaches(box, axes, key):
-            found += 1
-            if all(at in axes for at in others):
-                break
-    return found
