@@ -24,6 +24,7 @@ from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, negated, number
 from fwtrans.ir.names import NamePattern, NameSet
 from fwtrans.ir.rule import Rule, is_pure
+from fwtrans.ir.ruleset import Hook
 from fwtrans.ir.verdict import Accept, Dispatch, Goto, Jump, Return
 from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.facts import Decider, Facts
@@ -132,10 +133,13 @@ class _Follower:
             return chain
         others = flags.pop().complement()
         found: list[Rule] = []
-        for test, facts in (
+        protocols = (
             (FieldTest(known.TCP_FLAGS, others), {**_TCP_FACTS, known.TCP_FLAGS: others}),
             (_NOT_TCP, {known.L4PROTO: _NOT_TCP.values}),
-        ):
+        )
+        # what passes second where a packet comes in passes first where it leaves
+        is_first = chain.base is not None and chain.base.hook is Hook.PREROUTING
+        for test, facts in reversed(protocols) if is_first else protocols:
             self._facts = {**_CARRIED_FACTS, **facts}
             if self._lets_through(chain, 0):
                 rule = chain.rules[at]

@@ -25,6 +25,7 @@ from fwtrans.optimizer import (
     idle_returns,
     inet_merge,
     inlining,
+    joint_tests,
     merging,
     nat_maps,
     one_base,
@@ -36,6 +37,7 @@ from fwtrans.optimizer import (
     service_search,
     sets,
     sharing,
+    short_ways,
     tail_calls,
 )
 
@@ -67,6 +69,8 @@ PASSES: tuple[Pass, ...] = (
     one_base.PASS,
     common_ports.PASS,
     *_LEFTOVERS,
+    joint_tests.PASS,
+    short_ways.PASS,
     address_lists.PASS,
     idle_hooks.PASS,
 )

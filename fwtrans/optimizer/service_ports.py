@@ -174,7 +174,8 @@ def _apart_from_front(
     chain: Chain, maps: Mapping[str, NamedMap]
 ) -> tuple[Rules, tuple[MapElement, ...], tuple[MapElement, ...], Rules] | None:
     for place, rule in enumerate(chain.rules):
-        if _is_look_up(rule, _BY_PORT):
+        # what comes back from all that it may find is not at the search's end: a connection's helper is set
+        if _is_look_up(rule, _BY_PORT) and not all(isinstance(e.value, Jump) for e in _elements(rule, maps)):
             by_port = _elements(rule, maps)
             behind = chain.rules[place + 1 :]
             if behind and _is_look_up(behind[0], _BY_PROTOCOL):

@@ -3,7 +3,7 @@
 Ways are followed rule by rule with what is known of the packet so far, a set of values for each field: where some packets
 pass a test and some do not, both ways are followed. What comes out is a way with the most steps, and a packet made of what
 is known at its end; the concrete evaluator says whether that packet takes as many, which shows that no impossible way was
-counted. Log rules, and chains that hold nothing else, count nothing.
+counted. Log rules, chains that hold nothing else, and look-ups of these chains count nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from fwtrans.semantics.concrete import Decision, evaluate
 from fwtrans.semantics.packet import HookVisit, Packet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.match import PureTest, ValueSet
@@ -185,7 +185,7 @@ class Ways:
                 message = "too many ways"
                 raise RuntimeError(message)
             rule = rules[at]
-            free = name in self._only_logs or any(isinstance(step, Log) for step in rule.steps)
+            free = name in self._only_logs or self._is_for_logs(rule)
             for held, looked_up, rest in self._steps(rule.steps, 0, facts):
                 for verdict, more, last in self._verdicts(rule, rest) if held else ((None, 0, rest),):
                     price = 0 if free else max(looked_up + more, 1)
@@ -206,6 +206,9 @@ class Ways:
                             last,
                             passed,
                         )
+
+    def _is_for_logs(self, rule: Rule) -> bool:
+        return _leads_to_logs(rule, self._maps, self._only_logs)
 
     def _verdicts(self, rule: Rule, facts: Facts) -> Iterator[tuple[object, int, Facts]]:
         verdict = rule.verdict
@@ -373,6 +376,10 @@ def _joined(found: list[Facts], fields: Sequence[Field], facts: Facts) -> Iterat
         yield from found
         return
     asked = open_fields[0]
+    if asked not in found[0]:
+        # under a mask nothing is known of the value
+        yield facts
+        return
     values: Any = found[0][asked]
     for other in found[1:]:
         values = values.union(other[asked])
@@ -394,6 +401,15 @@ def _is_one(values: ValueSet | None) -> bool:
 def _is_for_logs(chain: Chain) -> bool:
     logs = [any(isinstance(step, Log) for step in rule.steps) for rule in chain.rules]
     return any(logs) and all(log or not rule.steps for log, rule in zip(logs, chain.rules, strict=True))
+
+
+def _leads_to_logs(rule: Rule, maps: Mapping[str, Any], only_logs: Collection[str]) -> bool:
+    """Tell whether a rule logs, or does nothing but look up the port's log rules."""
+    verdict = rule.verdict
+    if isinstance(verdict, verdicts.Dispatch):
+        values = [element.value for element in maps[verdict.map_name].elements]
+        return all(isinstance(value, (verdicts.Jump, verdicts.Goto)) and value.chain in only_logs for value in values)
+    return any(isinstance(step, Log) for step in rule.steps)
 
 
 # --- a packet that takes the way ---
@@ -427,6 +443,8 @@ def _some(values: ValueSet) -> int | str:
 def steps_of(table: Table, visits: Sequence[Visit], packet: Mapping[Field, int | str]) -> int:
     """Return the steps of one packet over a path of hooks, as the concrete evaluator counts them; log rules count as well."""
     total, values = 0, dict(packet)
+    maps = {item.name: item for item in table.maps}
+    only_logs = {chain.name for chain in table.chains if _is_for_logs(chain)}
     for visit in visits:
         values |= {known.IIFNAME: visit.iif, known.OIFNAME: visit.oif}
         outcome = evaluate(
@@ -435,7 +453,7 @@ def steps_of(table: Table, visits: Sequence[Visit], packet: Mapping[Field, int |
         total += sum(
             max(passed.lookups, 1)
             for passed in outcome.trace
-            if not any(isinstance(step, Log) for step in passed.rule.steps) and not _is_for_logs(passed.chain)
+            if not _leads_to_logs(passed.rule, maps, only_logs) and not _is_for_logs(passed.chain)
         )
         values = dict(outcome.values)
         if outcome.decision is not Decision.ACCEPT:

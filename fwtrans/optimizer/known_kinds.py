@@ -1,0 +1,101 @@
+"""Which kinds of packets reach each chain of a table: their state, their protocols, and what must be there for these.
+
+    ct state . ether type . oifname vmap { new . ip . "tap101i0" : goto in-v4 }     in-v4: state new, frames of type IPv4
+    in-v4: oifname . meta l4proto vmap { "tap101i0" . tcp : goto tcp-rules }        tcp-rules: protocol TCP as well
+
+What several ways to a chain know is joined. Only fields of few values are followed, which no rule of the table writes; where
+connections are tracked, fragments are put together, so that a packet with a transport protocol has its header as well.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fwtrans.ir import fields as known
+from fwtrans.ir.fields import FieldKind
+from fwtrans.ir.match import FieldTest, full_values, present
+from fwtrans.ir.rule import is_pure
+from fwtrans.ir.verdict import Dispatch, Goto, Jump
+from fwtrans.optimizer.clauses import Clauses
+from fwtrans.optimizer.facts import joined, values_of, without
+from fwtrans.optimizer.reached import callees_last
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fwtrans.ir.fields import Field
+    from fwtrans.ir.match import PureTest
+    from fwtrans.ir.rule import Rule
+    from fwtrans.ir.ruleset import Table
+    from fwtrans.ir.sets import NamedMap, Part
+    from fwtrans.optimizer.facts import Decider, Facts
+
+_WIDEST = 16
+_PORTS = frozenset({known.SPORT, known.DPORT})
+
+
+class KnownKinds:
+    """What is known of the packets that reach the chains of a table. `whole` says that fragments are put together first."""
+
+    def __init__(self, table: Table, decider: Decider, *, whole: bool) -> None:
+        self._decider = decider
+        self._whole = whole
+        self._maps = {item.name: item for item in table.maps}
+        clauses = Clauses(table)
+        self._written = frozenset(field for chain in table.chains for field in clauses.chain_writes(chain.name))
+        self._known: dict[str, Facts] = {chain.name: {} for chain in table.chains if chain.base is not None}
+        for chain in callees_last(table, list(self._known)):
+            facts = self._known[chain.name]
+            for rule in chain.rules:
+                for target, more in self._ways(rule, facts):
+                    before = self._known.get(target)
+                    self._known[target] = more if before is None else joined([before, more])
+
+    def of(self, chain: str) -> Facts:
+        """Return what is known of the packets that reach a chain."""
+        return self.completed(self._known.get(chain, {}))
+
+    def completed(self, facts: Facts) -> Facts:
+        """Return facts with what follows from them."""
+        return self._decider.learn((present(known.HAS_TRANSPORT),), facts) if self._is_whole(facts) else facts
+
+    def _is_whole(self, facts: Facts) -> bool:
+        return self._whole and known.L4PROTO in facts and self._decider.there(known.L4PROTO, facts) is True
+
+    def _ways(self, rule: Rule, facts: Facts) -> Iterator[tuple[str, Facts]]:
+        verdict = rule.verdict
+        if not isinstance(verdict, (Jump, Goto, Dispatch)):
+            return
+        facts = self._kept(self._decider.learn((step for step in rule.steps if is_pure(step)), facts))  # type: ignore[misc] # pure steps are tests
+        if isinstance(verdict, (Jump, Goto)):
+            yield verdict.chain, facts
+            return
+        item = self._maps[verdict.map_name]
+        for target, parts in _parts_by_target(item).items():
+            tests: list[PureTest] = []
+            for place, part in enumerate(verdict.key):
+                values = None
+                if part.mask is None and _is_followed(part.field):
+                    values = values_of(parts[place], part.field)
+                tests.append(FieldTest(part.field, full_values(part.field) if values is None else values))
+            yield target, self._kept(self._decider.learn(tests, facts))
+
+    def _kept(self, facts: Facts) -> Facts:
+        """Return what is known of fields that are followed."""
+        kept = {field: values for field, values in facts.items() if _is_followed(field) and not values.is_full}
+        return without(kept, self._written)
+
+
+def _is_followed(field: Field) -> bool:
+    return field.kind is not FieldKind.NAME and field.width <= _WIDEST and field not in _PORTS
+
+
+def _parts_by_target(item: NamedMap) -> dict[str, list[set[Part]]]:
+    """Return for each chain that a map leads to what its elements ask in each dimension."""
+    found: dict[str, list[set[Part]]] = {}
+    for element in item.elements:
+        if isinstance(element.value, (Jump, Goto)):
+            parts = found.setdefault(element.value.chain, [set() for _ in item.fields])
+            for place, part in enumerate(element.key):
+                parts[place].add(part)
+    return found

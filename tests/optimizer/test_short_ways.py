@@ -1,0 +1,130 @@
+"""Look-ups and gotos that only lead on go, and packets end where they ended."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fwtrans.ir.pprint import print_rule
+from fwtrans.optimizer.short_ways import PASS
+from fwtrans.semantics.equivalence import compare
+from tests.optimizer.guests import read
+from tests.optimizer.proofs import assert_safe_everywhere
+from tests.semantics.rulesets import random_ruleset
+
+MAPS = """
+map first { type ifname . inet_proto : verdict; elements = { "t1" . tcp : goto web, "t1" . icmp : accept } }
+map second { type ifname : verdict; elements = { "t1" : drop, "t2" : goto web } }
+chain web { tcp dport 80 accept; meta l4proto udp accept; drop; }
+"""
+LOOK_UPS = "iifname . meta l4proto vmap @first; iifname vmap @second"
+
+
+def shortened(*chains: str, base: str, policy: str = "accept") -> dict[str, list[str]]:
+    """Return the rules of all chains, proved."""
+    hook = f"chain forward {{ type filter hook forward priority 5; policy {policy}; ct state established accept; {base}; }}"
+    before = read("\n".join(["table bridge fw {", *chains, hook, "}", ""]))
+    after = PASS.run(before).ruleset
+    assert compare(before, after).equal
+    assert PASS.run(after).ruleset is after
+    return {chain.name: [print_rule(rule) for rule in chain.rules] for table in after.tables for chain in table.chains}
+
+
+def elements_of(*chains: str, base: str) -> set[tuple[object, ...]]:
+    hook = f"chain forward {{ type filter hook forward priority 5; policy accept; {base}; }}"
+    before = read("\n".join(["table bridge fw {", *chains, hook, "}", ""]))
+    after = PASS.run(before).ruleset
+    assert compare(before, after).equal
+    found = next(item for item in after.tables[0].maps if item.name == "first")
+    return {(str(key[0]), key[1][0]) for key in (element.key for element in found.elements)}
+
+
+def test_protocols_find_in_the_first_map_what_the_second_has() -> None:
+    found = elements_of(MAPS, f"chain user {{ {LOOK_UPS}; }}", base="ether type ip goto user")
+    assert {protocol for _, protocol in found} == {1, 6, 17}
+    assert len(found) == 6
+
+
+@pytest.mark.parametrize(
+    ("maps", "rules"),
+    [
+        (MAPS.replace('"t2" : goto web', '"t2" : jump web'), LOOK_UPS),
+        (MAPS, "iifname . meta l4proto vmap @first; tcp dport 1 drop; iifname vmap @second"),
+        (MAPS, "iifname . meta l4proto vmap @first; ip saddr 10.0.0.1 iifname vmap @second"),
+        (MAPS, f"{LOOK_UPS}; ct mark 1 iifname . meta l4proto vmap @first"),
+        (MAPS, "iifname vmap @second; iifname . meta l4proto vmap @first"),
+        (MAPS.replace('"t2" : goto web', '"t*" : goto web'), LOOK_UPS),
+    ],
+)
+def test_elements_stay_as_they_are(maps: str, rules: str) -> None:
+    assert len(elements_of(maps, f"chain user {{ {rules}; }}", base="ether type ip goto user")) == 2
+
+
+LAST = "chain last { iifname vmap @second; oifname vmap @second-2; }"
+SECOND = 'map second-2 { type ifname : verdict; elements = { "t7" : drop } }'
+
+
+def test_a_short_chain_stands_where_others_go_to_it() -> None:
+    users = "chain a { tcp dport 1 drop; goto last; } chain b { udp dport 2 drop; goto last; }"
+    found = shortened(MAPS, SECOND, LAST, users, base="ether type ip goto a; ether type ip6 goto b")
+    assert len(found["a"]) == len(found["b"]) == 3
+    assert "last" not in found
+
+
+def test_what_several_rules_lead_to_stays_a_chain() -> None:
+    user = "chain a { tcp dport 1 goto last; udp dport 5 drop; goto last; }"
+    assert "last" in shortened(MAPS, SECOND, LAST, user, base="ether type ip goto a")
+
+
+def test_a_limit_of_several_callers_stays_one() -> None:
+    last = "chain last { limit rate 5/second accept; drop; }"
+    users = "chain a { tcp dport 1 drop; goto last; } chain b { udp dport 2 drop; goto last; }"
+    assert "last" in shortened(last, users, base="ether type ip goto a; ether type ip6 goto b")
+
+
+HELPERS = """
+map helpers { type inet_proto . inet_service : verdict; elements = { tcp . 21 : goto ftp, udp . 69 : goto tftp } }
+chain ftp { meta mark set 1; } chain tftp { meta mark set 2; }
+chain helpers { meta l4proto . th dport vmap @helpers; }
+"""
+
+
+def test_a_look_up_stands_in_the_place_of_its_call() -> None:
+    users = "chain a { jump helpers; tcp dport 80 drop; } chain b { udp dport 2 drop; meta l4proto . th dport vmap @helpers; }"
+    found = shortened(HELPERS, users, base="ether type ip goto a; ether type ip6 goto b")
+    assert "Dispatch" in found["a"][0]
+    assert "helpers" not in found
+
+
+@pytest.mark.parametrize(
+    "users",
+    [
+        "chain a { jump helpers; tcp dport 80 drop; } chain b { meta l4proto . th dport vmap @helpers; udp dport 2 drop; }",
+        "chain a { ip saddr 10.0.0.1 jump helpers; tcp dport 80 drop; } chain b { udp dport 2 drop; }",
+    ],
+)
+def test_a_look_up_that_others_need_as_it_is_stays(users: str) -> None:
+    assert "helpers" in shortened(HELPERS, users, base="ether type ip goto a; ether type ip6 goto b")
+
+
+def test_accepting_at_the_end_is_said_once() -> None:
+    user = "chain a { tcp dport 1 drop; udp dport 5 accept; }"
+    assert len(shortened(user, base="ether type ip goto a; drop")["a"]) == 1
+    assert len(shortened(user, base="ether type ip jump a; drop")["a"]) == 2
+    assert len(shortened(user, base="ether type ip goto a", policy="drop")["a"]) == 2
+    logged = 'chain a { tcp dport 1 drop; udp dport 5 log prefix "x" accept; }'
+    assert len(shortened(logged, base="ether type ip goto a")["a"]) == 2
+
+
+def test_where_one_way_comes_back_accepting_stays() -> None:
+    users = "chain a { tcp dport 1 drop; udp dport 5 accept; } chain b { tcp dport 9 goto a; }"
+    assert len(shortened(users, base="ether type ip6 jump b; ether type ip goto a; drop")["a"]) == 2
+
+
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 1 << 32))
+def test_random_rulesets_do_the_same(seed: int) -> None:
+    assert_safe_everywhere(lambda before: PASS.run(before).ruleset, random_ruleset(Random(seed)))  # noqa: S311 -- a seed makes failures repeatable
