@@ -1,7 +1,7 @@
 """Loading, in the kernel of the other benches: whole rulesets of a Proxmox VE node, and a change of a loaded one.
 
 whole     everything where nothing is, by the tools that each ruleset was written for
-change    one guest more, by the loader: what differs alone is sent
+change    one guest more or one rule, by the loader: what differs alone is sent
 """
 
 from __future__ import annotations
@@ -26,6 +26,16 @@ LARGE, FEWER = 500, 3
 """From how many guests on a load takes so many seconds that fewer tell."""
 
 
+def changed(guests: int) -> dict[str, tuple[dict[str, str], dict[str, str]]]:
+    """Return nodes before and after, by what is changed."""
+    whole = nodes.configuration(guests)
+    return {
+        "one guest more": (nodes.with_more(guests, 2, logs=False), nodes.with_more(guests, 3, logs=False)),
+        "one guest more, who logs": (whole, nodes.with_more(guests, 1, logs=True)),
+        "one rule of all guests": (whole, nodes.with_another_rule(guests)),
+    }
+
+
 def main() -> None:
     whole: list[dict[str, object]] = []
     changes: list[dict[str, object]] = []
@@ -35,7 +45,11 @@ def main() -> None:
             Wanted(f"node-{guests}-plain", nodes.configuration(guests), ("--no-optimize", "--no-verify")),
         ]
         if guests <= MOST_CHANGED:
-            wanted.append(Wanted(f"node-{guests + 1}", nodes.configuration(guests + 1), ("--no-verify",)))
+            wanted += [
+                Wanted(f"node-{guests}-{name}-{turn}", files, ("--no-verify",))
+                for name, both in changed(guests).items()
+                for turn, files in enumerate(both)
+            ]
         ours, plain, *more = (made.text for made in make_all(wanted))
         legacy, new = loads_of(guests)
         nft = ["nft", "-f", "-"]
@@ -48,7 +62,10 @@ def main() -> None:
         theirs = CORPUS / str(guests) / "ruleset.nft"
         if theirs.exists():
             sides.append({"name": "Proxmox VE's nftables firewall", "loads": [(nft, theirs.read_text())]})
-        pairs = [{"name": "one guest more or less", "first": ours, "second": text} for text in more]
+        pairs = [
+            {"name": name, "first": first, "second": second}
+            for name, first, second in zip(changed(guests), more[::2], more[1::2], strict=False)
+        ]
         rounds = min(ROUNDS, FEWER) if guests >= LARGE else ROUNDS
         found = run_inside("loading.py", {"sides": sides, "pairs": pairs, "rounds": rounds})
         lines = {side["name"]: sum(text.count("\n") for _, text in side["loads"]) for side in sides}
@@ -61,12 +78,14 @@ def main() -> None:
     write(
         "load",
         whole,
-        f"Milliseconds, the quickest of {ROUNDS} loads, {FEWER} of large ones; median, processor time and lines beside it.",
+        f"Milliseconds, the quickest of {ROUNDS} loads, {FEWER} of large ones; `start` is what the tools take with nothing to load, "
+        "`own` the rest. Median, processor time and lines beside it.",
     )
     write(
         "load_changes",
         changes,
-        f"Milliseconds, the quickest of {2 * ROUNDS}; what was to be sent was found in `planning`.",
+        f"Milliseconds from the first command until packets see the change, the quickest of {ROUNDS}; `back` the other way round. "
+        "What was to be sent was found in `planning`; in `summing` sets were read back after it.",
     )
 
 

@@ -1,7 +1,8 @@
 """Inside a kernel: how long rulesets take to load where nothing is, and what a change of a loaded one takes.
 
 Every load is into a namespace of its own; the rulesets take turns, the quickest of each counts, for a machine that does other
-things too makes a load longer and never shorter. What does not load ends the bench.
+things too makes a load longer and never shorter. What does not load ends the bench. Beside each ruleset its tools are
+started with nothing to load, so that what the ruleset itself takes is known: in a virtual kernel starting a program is slow.
 """
 
 from __future__ import annotations
@@ -13,74 +14,121 @@ import statistics
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from fwtrans.backend.loader.image_text import read_image
-from fwtrans.backend.loader.load import assess
+from fwtrans.backend.loader.load import assess, carry_out, with_sums
 from fwtrans.backend.loader.load import load as load_image
+from fwtrans.backend.loader.naming import under_loaded_names
 from fwtrans.backend.loader.plan import make_plan
 from fwtrans.backend.loader.real import LibNft
 from fwtrans.lab.agent import load
 from fwtrans.lab.netns import enter_another, set_sysctl
 
+if TYPE_CHECKING:
+    from fwtrans.backend.loader.image import Image
+    from fwtrans.backend.loader.plan import Plan
+    from fwtrans.backend.loader.state import State
+
 ANSWER = "\n---flood---\n"
+
+
+NOTHING = {"nft": "", "ipset": "", "ebtables-legacy-restore": "*filter\n", "ebtables-nft-restore": "*filter\n"}
+"""What each tool is given to be started only; those of iptables need a whole table."""
 
 
 def whole(order: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a row for each ruleset."""
     walls: dict[str, list[float]] = {side["name"]: [] for side in order["sides"]}
+    starts: dict[str, list[float]] = {side["name"]: [] for side in order["sides"]}
     used: dict[str, list[float]] = {side["name"]: [] for side in order["sides"]}
     for _ in range(order["rounds"]):
         for side in order["sides"]:
-            enter_another()
-            set_sysctl("net/ipv4/ip_forward", 0)
-            before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-            failed = load(side["loads"])
-            if failed:
-                sys.exit(f"{side['name']} does not load: {failed}")
-            walls[side["name"]].append(time.perf_counter() - start)
+            name = side["name"]
+            starts[name].append(timed_load(name, [(words, _nothing(words[0])) for words, _ in side["loads"]]))
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            walls[name].append(timed_load(name, side["loads"]))
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            used[side["name"]].append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+            used[name].append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     return [
         {
             "ruleset": name, "ms": _ms(min(walls[name])), "median": _ms(statistics.median(walls[name])),
+            "start": _ms(min(starts[name])), "own": _ms(min(walls[name]) - min(starts[name])),
             "cpu": _ms(min(used[name])), "loads": order["rounds"],
         }
         for name in walls
     ]  # fmt: skip
 
 
+def timed_load(name: str, loads: list[tuple[list[str], str]]) -> float:
+    """Return the seconds that the tools take to load texts where nothing is."""
+    enter_another()
+    set_sysctl("net/ipv4/ip_forward", 0)
+    start = time.perf_counter()
+    failed = load(loads)
+    if failed:
+        sys.exit(f"{name} does not load: {failed}")
+    return time.perf_counter() - start
+
+
+def _nothing(tool: str) -> str:
+    return NOTHING.get(tool, "*filter\nCOMMIT\n")
+
+
+class Change(NamedTuple):
+    """One change of what is loaded: what was sent, the seconds of its parts, and what is loaded then."""
+
+    plan: Plan
+    planning: float
+    sending: float
+    summing: float
+    state: State
+
+
 def changes(order: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a row for each pair: from the first to the second ruleset, and back, by what differs alone."""
+    """Return a row for each pair: from the first to the second ruleset and back, by what differs alone, as `apply` does it."""
     rows = []
     for pair in order["pairs"]:
-        images = [read_image(text) for text in (pair["first"], pair["second"])]
+        first, second = (read_image(text) for text in (pair["first"], pair["second"]))
         enter_another()
         client = LibNft()
-        state = load_image(client, images[0], None).state
-        runs, plans = [], []
-        for turn in range(2 * order["rounds"]):
-            wanted = images[(turn + 1) % 2]
-            start = time.perf_counter()
-            plan = make_plan(assess(client, state, [table.name for table in wanted]).present, wanted)
-            planned = time.perf_counter()
-            state = load_image(client, wanted, state).state
-            loaded = time.perf_counter()
-            if state is None:
-                sys.exit(f"{pair['name']} does not load")
-            plans.append(planned - start)
-            runs.append(loaded - planned)
+        state = load_image(client, first, None).state
+        there, back = [], []
+        for _ in range(order["rounds"]):
+            there.append(one_change(client, state, second))
+            back.append(one_change(client, there[-1].state, first))
+            state = back[-1].state
         client.close()
+        steps = there[0].plan.transactions
         rows.append(
             {
-                "change": pair["name"], "ms": _ms(min(runs)), "median": _ms(statistics.median(runs)),
-                "planning": _ms(min(plans)), "commands": sum(len(part.commands) for part in plan.transactions),
-
+                "change": pair["name"], "ms": _ms(min(one.sending for one in there)),
+                "median": _ms(statistics.median(one.sending for one in there)),
+                "back": _ms(min(one.sending for one in back)), "planning": _ms(min(one.planning for one in there)),
+                "summing": _ms(min(one.summing for one in there)), "commands": sum(len(step.commands) for step in steps),
+                "elements only": all(step.holds_elements_only for step in steps),
             }
         )  # fmt: skip
     return rows
+
+
+def one_change(client: LibNft, state: State | None, wanted: Image) -> Change:
+    """Load the difference; it is sent until packets see it, and what nothing refers to any more goes after that."""
+    start = time.perf_counter()
+    present = assess(client, state, [table.name for table in wanted]).present
+    plan = make_plan(present, under_loaded_names(present, wanted))
+    planned = time.perf_counter()
+    done: dict[str, float] = {}
+    answer = carry_out(
+        client, plan, tidy=True, state=state, step=lambda name: done.setdefault(name, time.perf_counter())
+    )
+    if answer.state is None:
+        sys.exit("a change does not load")
+    loaded = time.perf_counter()
+    completed = with_sums(client, answer.state)
+    return Change(plan, planned - start, done["switched"] - planned, time.perf_counter() - loaded, completed)
 
 
 def _ms(seconds: float) -> float:

@@ -140,11 +140,39 @@ def configuration(guests: int) -> dict[str, str]:
     """Return the files by their names."""
     found = {"cluster.fw": CLUSTER, "host.fw": HOST}
     for place in range(guests):
-        number = FIRST + place
-        peers = [address((place + more) % guests) for more in (1, 2)]
-        found[f"{number}.fw"] = GUEST.format(address=address(place), number=number, peers=peers)
-        found[f"qemu-server/{number}.conf"] = CONF.format(number=number, mac=mac(place))
+        found |= _guest(place, guests)
     return found
+
+
+def with_more(guests: int, more: int, *, logs: bool) -> dict[str, str]:
+    """Return the files with more guests, who are nobody's peers: the others stay as they are."""
+    found = configuration(guests)
+    for place in range(guests, guests + more):
+        added = _guest(place, guests)
+        if not logs:
+            added = {
+                name: text.replace(": info\n", ": nolog\n").replace("-log info", "-log nolog")
+                for name, text in added.items()
+            }
+        found |= added
+    return found
+
+
+def with_another_rule(guests: int) -> dict[str, str]:
+    """Return the files with another port in a rule of the security group that all guests have."""
+    found = configuration(guests)
+    found["cluster.fw"] = found["cluster.fw"].replace("-dport 8080 ", "-dport 8081 ")
+    return found
+
+
+def _guest(place: int, ring: int) -> dict[str, str]:
+    """Return a guest's files; its peers are the next two of the ring."""
+    number = FIRST + place
+    peers = [address((place + more) % ring) for more in (1, 2)]
+    return {
+        f"{number}.fw": GUEST.format(address=address(place), number=number, peers=peers),
+        f"qemu-server/{number}.conf": CONF.format(number=number, mac=mac(place)),
+    }
 
 
 def dumps(guests: int) -> Dumps:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Settings:
     """What the caller may choose. `skip` are names of passes to leave out.
 
-    `size_factor` is how many times as big a long list may become as a search.
+    `size_factor` is how many times as big a ruleset may become, most of which long lists take as searches.
     """
 
     verify: bool = True
@@ -31,6 +31,7 @@ _DEFAULT = Settings()
 
 def optimize_ruleset(ruleset: Ruleset, settings: Settings = _DEFAULT) -> Optimized:
     """Return the optimised ruleset; every pass is proved unless the settings say otherwise."""
-    sized = cuts.sized(settings.size_factor, size_of(ruleset).entries)
+    entries = size_of(ruleset).entries
+    sized = cuts.sized(settings.size_factor, entries)
     passes = (sized if item is cuts.PASS else item for item in PASSES if item.name not in settings.skip)
-    return run_passes(ruleset, passes, prove=settings.verify)
+    return run_passes(ruleset, passes, prove=settings.verify, most=settings.size_factor * entries)

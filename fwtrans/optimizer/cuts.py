@@ -33,7 +33,7 @@ from fwtrans.optimizer.clauses import Clause, Clauses
 from fwtrans.optimizer.depth import room_below
 from fwtrans.optimizer.fronts import front
 from fwtrans.optimizer.keys import guard, values_of
-from fwtrans.optimizer.names import Names, digest
+from fwtrans.optimizer.names import CUT, Names, digest, is_cut
 from fwtrans.optimizer.reached import callees_last
 from fwtrans.optimizer.search import Effort, Search
 from fwtrans.optimizer.search_nodes import (
@@ -44,7 +44,6 @@ from fwtrans.optimizer.search_nodes import (
     Row,
     depth_of,
     has_whole,
-    is_exact,
     is_test,
     is_verdict,
     joined,
@@ -96,13 +95,12 @@ def sized(factor: float = MOST_GROWTH, entries: int = 0) -> Pass:
 
 
 def _found_before(table: Table) -> set[str]:
-    """Return the chains below maps of ranges, or of addresses and ports together: what a search has left, for want of room."""
+    """Return the chains below maps of addresses and ports together: what a search has left, for want of room."""
     seeds = [
         element.value.chain
         for item in table.maps
         for element in item.elements
-        if isinstance(element.value, (Jump, Goto))
-        and (not all(map(is_exact, element.key)) or (len(item.fields) > 1 and RANGED.issuperset(item.fields)))
+        if isinstance(element.value, (Jump, Goto)) and len(item.fields) > 1 and RANGED.issuperset(item.fields)
     ]
     return {chain.name for chain in callees_last(table, list(dict.fromkeys(seeds)))}
 
@@ -121,7 +119,7 @@ def _table(table: Table, declined: list[str], factor: float, longest: Chain | No
     additions: list[Addition] = []
     found = _found_before(table)
     for chain in table.chains:
-        if len(chain.rules) < SHORTEST or chain.name in found:
+        if len(chain.rules) < SHORTEST or chain.name in found or is_cut(chain.name):
             continue
         room = room_below(table) if room is None else room
         addition = _Cutting(
@@ -237,7 +235,7 @@ class _Cutting:
         if isinstance(node, Cut) and not node.whole:
             return (self._look_up(node), *self._root(node.rest, at_end=False))
         rules = self._rules(node)
-        name = self.names.new(self.chain.name, "cut")
+        name = self.names.new(self.chain.name, CUT)
         self._chains.append(Chain(name, rules, origin=self.chain.origin))
         return (Rule((), Jump(name), tuple(dict.fromkeys(origins_of(node)))),)
 
@@ -252,7 +250,7 @@ class _Cutting:
             return found
         rules = self._rules(node)
         if rules not in self._made:
-            name = self.names.new(self.chain.name, digest(map(repr, (r.steps for r in rules))))
+            name = self.names.new(self.chain.name, CUT, digest(map(repr, (r.steps for r in rules))))
             self._made[rules] = name
             self._chains.append(Chain(name, rules, origin=self.chain.origin))
         return leads(self._made[rules])

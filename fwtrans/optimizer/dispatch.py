@@ -13,7 +13,8 @@ with every rule between: no packet reaches both, or both do nothing but decide a
 back behind the look-up, as a rule that does not match goes on with the next.
 
 It declines where the model says that the rules are cheaper than a look-up (a map for two rules is a loss), where a rule
-changes the key's fields, for fields of flags, and for a `return` or `goto` that would stand in a leaf.
+changes the key's fields, for fields of flags, for a `return` or `goto` that would stand in a leaf, and in chains that a long
+list became (`fwtrans.optimizer.cuts`), whose size is limited.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from fwtrans.optimizer.base import Addition, Pass, Passed, each_table, with_addi
 from fwtrans.optimizer.clauses import Clause, Clauses, may_swap, touches, without
 from fwtrans.optimizer.depth import room_below
 from fwtrans.optimizer.keys import exact_values, guard, in_order, part_text, values_of
-from fwtrans.optimizer.names import Names
+from fwtrans.optimizer.names import Names, is_cut
 from fwtrans.optimizer.steps import is_set
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def _table(table: Table, declined: list[str]) -> Table:
         room = room_below(table)
         additions: list[Addition] = []
         for chain in table.chains:
-            if chain.name not in waiting:
+            if chain.name not in waiting or is_cut(chain.name):
                 continue
             addition = _Dispatching(chain, clauses, names, declined).run()
             if addition is None:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 _LONGEST = 80
 DIGEST_BYTES = 5
 _WORDS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+# What a chain is called after that a long list became.
+CUT = "cut"
+_OF_A_CUT = re.compile(rf"-{CUT}(-|$)")
 _HASHED = re.compile(r"-[0-9a-fA-F]{6,10}\b")
 _NUMBERS = re.compile(r"[0-9]+|[^0-9]+")
 
@@ -35,6 +38,16 @@ class Names:
             given = f"{wanted}-{number}"
         self._taken.add(given)
         return given
+
+
+def is_made(map_name: str) -> bool:
+    """Tell whether a verdict map's name is one that passes give, or that stands for none: nobody else knows such a map."""
+    return "-by-" in map_name or map_name.startswith("__")
+
+
+def is_cut(chain_name: str) -> bool:
+    """Tell whether a chain's name says that it is part of a long list, which was weighed as a whole: steps against size."""
+    return _OF_A_CUT.search(chain_name) is not None
 
 
 def name_order(name: str) -> tuple[bool, tuple[tuple[int, str], ...]]:

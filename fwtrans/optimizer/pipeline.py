@@ -7,6 +7,7 @@ ruleset that comes out means what the one that went in means, whatever the passe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -64,8 +65,8 @@ class Optimized:
         return tuple(stage for stage in self.stages if stage.faults)
 
 
-def run_passes(ruleset: Ruleset, passes: Iterable[Pass], *, prove: bool = True) -> Optimized:
-    """Return what the passes make of a ruleset."""
+def run_passes(ruleset: Ruleset, passes: Iterable[Pass], *, prove: bool = True, most: float = inf) -> Optimized:
+    """Return what the passes make of a ruleset. A result is left that has more rules and elements than `most`, and grew."""
     passes = tuple(passes)
     stages: list[Stage] = []
     current = ruleset
@@ -77,7 +78,7 @@ def run_passes(ruleset: Ruleset, passes: Iterable[Pass], *, prove: bool = True) 
             # a pass does nothing to its own result
             if item.name in refused or done.get(item.name) is current:
                 continue
-            stage = _stage(item, len(stages) + 1, current, prove=prove)
+            stage = _stage(item, len(stages) + 1, current, prove=prove, most=most)
             stages.append(stage)
             current = done[item.name] = stage.ruleset
             if stage.faults:
@@ -95,9 +96,11 @@ def run_passes(ruleset: Ruleset, passes: Iterable[Pass], *, prove: bool = True) 
     )
 
 
-def _stage(item: Pass, number: int, before: Ruleset, *, prove: bool) -> Stage:
+def _stage(item: Pass, number: int, before: Ruleset, *, prove: bool, most: float) -> Stage:
     start = perf_counter()
     found, declined = item.run(before)
+    if found != before and size_of(found).entries > max(most, size_of(before).entries):
+        found, declined = before, (*declined, f"there would be more than {most:g} rules and elements")
     seconds = perf_counter() - start
     changed = found != before
     proof: Comparison | None = None

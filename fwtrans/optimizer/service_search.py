@@ -37,7 +37,7 @@ from fwtrans.optimizer.clauses import Clause, Clauses, disjoint, met, settled_by
 from fwtrans.optimizer.depth import room_below
 from fwtrans.optimizer.flat_lists import FlatLists, always_ends
 from fwtrans.optimizer.keys import exact_values, guard
-from fwtrans.optimizer.names import Names, digest
+from fwtrans.optimizer.names import Names, digest, is_cut
 from fwtrans.optimizer.reached import callees_last, reached, rule_targets
 from fwtrans.optimizer.sets import joined
 from fwtrans.optimizer.steps import NOTHING, ChainCosts, Price, Worst
@@ -142,7 +142,7 @@ class _Searching:
 
     def chain(self, chain: Chain) -> Addition | None:
         """Return the chain's new form, if that is better."""
-        if self.room.get(chain.name, 0) < 1:
+        if self.room.get(chain.name, 0) < 1 or is_cut(chain.name):
             return None
         searched = self._search(chain)
         if searched is None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.backend.loader import transaction as tx
+from fwtrans.backend.loader.client import Fault
 from fwtrans.backend.loader.image import HOLDERS, Image, TableImage, TableName
 from fwtrans.backend.loader.plan import Counts, Plan, Present, make_plan
 from fwtrans.backend.loader.state import HeldTable, State, this_host
@@ -21,7 +22,7 @@ from fwtrans.backend.loader.transaction import Transaction
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from fwtrans.backend.loader.client import Fault, NftClient
+    from fwtrans.backend.loader.client import NftClient
     from fwtrans.backend.loader.netlink import TableHandles
 
 _MOST_SUMMED = 20_000
@@ -108,6 +109,8 @@ def carry_out(
     """Run the steps of a plan. The state that comes back is what is loaded then; `with_sums` completes it."""
     before = client.generation()
     sent: list[Transaction] = []
+    if faults := _vanished(client, plan):
+        return Loaded(faults, plan)
     for name, transaction in (("prepared", plan.prepare), ("switched", plan.switch)):
         if transaction and (faults := client.run(transaction)):
             return Loaded(faults, plan, sent=tuple(sent))
@@ -129,6 +132,15 @@ def carry_out(
     )
     known = State(this_host(), after if ours_only else -1, tuple(table for table in held if table is not None))
     return Loaded((), plan, known, sent=tuple(sent))
+
+
+def _vanished(client: NftClient, plan: Plan) -> tuple[Fault, ...]:
+    """Return a fault for each table that was to be changed and is gone: a set's declaration would make it again, empty."""
+    commands = [command for step in plan.transactions for command in step.commands]
+    made = {command.table for command in commands if isinstance(command, tx.AddTable)}
+    there = {*client.tables(), *made}
+    gone = {command.table: command for command in reversed(commands) if command.table not in there}
+    return tuple(Fault(f"table {name} was deleted since it was looked at", gone[name]) for name in sorted(gone))
 
 
 def with_sums(client: NftClient, state: State) -> State:

@@ -235,7 +235,7 @@ class _TableChange:
         elif item.name in self.replaced:
             self.steps.removals.append(tx.DeleteObject(self.name, old.kind, item.name))
             self.steps.declarations.append(tx.AddObject(self.name, item))
-            self.steps.elements.extend(tx.elements_added(self.name, item.name, item.elements))
+            self.steps.elements.extend(tx.elements_added(self.name, item, item.elements))
             self.steps.count(
                 objects_removed=1,
                 objects_added=1,
@@ -248,13 +248,13 @@ class _TableChange:
     def _elements(self, old: ObjectImage, new: ObjectImage) -> ObjectImage:
         if self.present.handles is None or new.name in self.present.doubtful or self._names_replaced(new):
             self.steps.removals.append(tx.FlushElements(self.name, new.kind, new.name))
-            self.steps.elements.extend(tx.elements_added(self.name, new.name, new.elements))
+            self.steps.elements.extend(tx.elements_added(self.name, old, new.elements))
             self.steps.count(elements_added=len(new.elements), elements_removed=len(old.elements))
             return new
         gone, added = _element_changes(old.elements, new.elements)
         if gone:
             self.steps.removals.append(tx.DeleteElements(self.name, new.name, gone))
-        self.steps.elements.extend(tx.elements_added(self.name, new.name, added))
+        self.steps.elements.extend(tx.elements_added(self.name, old, added))
         kept = len(new.elements) - len(added)
         self.steps.count(elements_added=len(added), elements_removed=len(gone), elements_kept=kept)
         return new
@@ -271,7 +271,7 @@ class _TableChange:
         self.steps.prepare.extend(tx.AddChain(self.name, chain) for chain in new)
         for item in self.wanted.objects:
             if item.name not in self.old_objects:
-                self.steps.prepare.extend(tx.elements_added(self.name, item.name, item.elements))
+                self.steps.prepare.extend(tx.elements_added(self.name, item, item.elements))
         for chain in new:
             if self._mentions_replaced(chain.rules):
                 self.steps.rules.extend(_rules(self.wanted, (chain,)))

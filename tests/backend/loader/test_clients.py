@@ -8,7 +8,7 @@ import pytest
 
 from fwtrans.backend.loader import transaction as tx
 from fwtrans.backend.loader.fake import FakeNft
-from fwtrans.backend.loader.image import ChainImage, Kind, ObjectImage, TableName
+from fwtrans.backend.loader.image import ChainImage, Kind, ObjectImage, TableName, element_key
 from fwtrans.backend.loader.real import faults_of
 from fwtrans.backend.loader.transaction import Transaction
 
@@ -173,6 +173,50 @@ class ClientContract:
         assert loaded.run(Transaction((tx.FlushElements(TABLE, Kind.MAP, "ways"),))) == ()
         assert loaded.element_sum(TABLE, "ways") == (0, 0)
         assert loaded.run(Transaction((tx.DeleteElements(TABLE, "ways", ("22",)),)))
+
+    @pytest.mark.parametrize(
+        ("body", "there", "more"),
+        [
+            (("type inet_service",), ("22", "80"), ("443", "8080")),
+            (("type inet_service", "flags interval"), ("22-25", "80"), ("26-30", "443")),
+            (("type inet_service", "flags interval"), (), ("22-25", "65000-65535")),
+            (
+                ("type inet_proto . inet_service", "flags interval"),
+                ("tcp . 22-25", "udp . 53"),
+                ("tcp . 26-30", "udp . 67"),
+            ),
+            (("type inet_proto . inet_service",), ("tcp . 22",), ("tcp . 23", "udp . 53")),
+            (("type inet_service", "flags timeout", "timeout 1h"), (), ("22",)),
+        ],
+    )
+    def test_elements_are_the_same_however_they_are_sent(
+        self, loaded: NftClient, body: tuple[str, ...], there: tuple[str, ...], more: tuple[str, ...]
+    ) -> None:
+        """Alone, or with the declaration of their set once more."""
+        sums = []
+        for name, declared in (("one", None), ("other", tx.Declaration(Kind.SET, body))):
+            made = tx.AddObject(TABLE, ObjectImage(Kind.SET, name, body))
+            first = (tx.AddElements(TABLE, name, there),) if there else ()
+            assert loaded.run(Transaction((made, *first))) == ()
+            added = Transaction((tx.AddElements(TABLE, name, more, declared),))
+            before = loaded.handles(TABLE)
+            assert loaded.run(added) == ()
+            assert loaded.handles(TABLE) == before
+            assert added.holds_elements_only
+            sums.append(loaded.element_sum(TABLE, name)[0])
+            listing = loaded.listing(TABLE)
+            assert listing is not None
+            held = next(item for item in listing.objects if item.name == name)
+            assert {element_key(text) for text in held.elements} == {*there, *more}
+        assert sums[0] == sums[1]
+
+    def test_a_fault_in_elements_is_found_in_their_command(self, loaded: NftClient) -> None:
+        good = tx.AddElements(TABLE, "ports", ("443",), tx.Declaration(PORTS.kind, PORTS.body))
+        assert loaded.run(Transaction((tx.AddObject(TABLE, WAYS), tx.AddElements(TABLE, "ways", ("22 : drop",))))) == ()
+        bad = tx.AddElements(TABLE, "ways", ("22 : accept",), tx.Declaration(WAYS.kind, WAYS.body))
+        (fault,) = loaded.run(Transaction((good, bad)))
+        assert fault.command == bad
+        assert loaded.element_sum(TABLE, "ports")[0] == 2
 
     def test_the_order_of_elements_does_not_matter_to_their_sum(self, loaded: NftClient) -> None:
         before = loaded.element_sum(TABLE, "ports")

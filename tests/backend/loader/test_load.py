@@ -12,7 +12,7 @@ import pytest
 from fwtrans.backend.loader import transaction as tx
 from fwtrans.backend.loader.fake import FakeNft
 from fwtrans.backend.loader.image import TableName
-from fwtrans.backend.loader.load import Loaded, assess, load
+from fwtrans.backend.loader.load import Loaded, assess, carry_out, load
 from fwtrans.backend.loader.plan import make_plan
 from fwtrans.backend.loader.real import LibNft
 from fwtrans.backend.loader.transaction import Transaction
@@ -190,6 +190,16 @@ class LoadContract:
         answer = load(client, small(), state)
         assert sent(answer) == [tx.DeleteTable(TableName("bridge", "fwtrans"))]
         assert client.tables() == (TABLE,)
+
+    def test_a_table_that_went_since_it_was_looked_at_is_not_made_of_its_news_alone(self, client: NftClient) -> None:
+        state = load(client, small(), None).state
+        assert state is not None
+        wanted = small(elements="22, 80, 81")
+        plan = make_plan(assess(client, state, [TABLE]).present, wanted)
+        assert client.run(Transaction((tx.DeleteTable(TABLE),))) == ()
+        (fault,) = carry_out(client, plan, tidy=True, state=state).faults
+        assert fault.message == "table inet fwtrans was deleted since it was looked at"
+        assert client.tables() == ()
 
     def test_a_fault_leaves_what_was_there(self, client: NftClient) -> None:
         state = load(client, small(), None).state

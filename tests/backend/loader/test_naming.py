@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fwtrans.backend.loader import transaction as tx
 from fwtrans.backend.loader.fake import FakeNft
 from fwtrans.backend.loader.image import HOLDERS, TableImage
 from fwtrans.backend.loader.load import assess, load
@@ -142,9 +143,8 @@ def test_one_more_element_and_another_name_is_one_element() -> None:
     found, plan = planned(image(LOADED), image(text))
     assert [chain.name for chain in found[0].chains] == ["forward", "first-1", "second"]
     assert '"d" : goto first-1' in found[0].objects[0].elements
-    assert [command.text() for command in plan.switch.commands] == [
-        'add element inet fwtrans ways-1 { "d" : goto first-1 }'
-    ]
+    name = found[0].name
+    assert plan.switch.commands == (tx.AddElements(name, "ways-1", ('"d" : goto first-1',)),)
     assert not plan.prepare
     assert not plan.tidy
 
