@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from fwtrans.ir import fields as known
 from fwtrans.ir.fields import FieldKind
-from fwtrans.ir.match import FieldTest, full_values, present
+from fwtrans.ir.match import FieldTest, full_values, number, present
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.verdict import Dispatch, Goto, Jump
 from fwtrans.optimizer.clauses import Clauses
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 _WIDEST = 16
 _PORTS = frozenset({known.SPORT, known.DPORT})
+_CARRIED = (
+    (number(known.ETHER_TYPE, 0x0800), (number(known.ETHER_PROTOCOL, 0x0800), number(known.NFPROTO, 2))),
+    (number(known.ETHER_TYPE, 0x86DD), (number(known.ETHER_PROTOCOL, 0x86DD), number(known.NFPROTO, 10))),
+)
 
 
 class KnownKinds:
@@ -57,6 +61,7 @@ class KnownKinds:
 
     def completed(self, facts: Facts) -> Facts:
         """Return facts with what follows from them."""
+        facts = self._decider.learn(_carried(facts), facts)
         return self._decider.learn((present(known.HAS_TRANSPORT),), facts) if self._is_whole(facts) else facts
 
     def _is_whole(self, facts: Facts) -> bool:
@@ -84,6 +89,13 @@ class KnownKinds:
         """Return what is known of fields that are followed."""
         kept = {field: values for field, values in facts.items() if _is_followed(field) and not values.is_full}
         return without(kept, self._written)
+
+
+def _carried(facts: Facts) -> Iterator[PureTest]:
+    """Yield what a frame's type says: without a VLAN tag, which is a type as well, it is the protocol that the frame carries."""
+    for ether_type, follows in _CARRIED:
+        if facts.get(known.ETHER_TYPE) == ether_type.values:
+            yield from follows
 
 
 def _is_followed(field: Field) -> bool:
