@@ -24,8 +24,8 @@ from fwtrans.ir.rename import rename_fields
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import BaseHook, Chain, Hook
 from fwtrans.ir.stateful import StatefulTest
-from fwtrans.ir.verdict import Dispatch, Goto, Jump, Reject
-from fwtrans.ir.walk import flat_steps, map_targets
+from fwtrans.ir.verdict import Dispatch, Reject
+from fwtrans.ir.walk import flat_steps
 from fwtrans.processes import Parts, Worker
 from fwtrans.semantics.bridged.paths import (
     answered_paths,
@@ -48,7 +48,7 @@ from fwtrans.semantics.bridged.reading import (
     for_bridged_packets,
     for_local_packets,
 )
-from fwtrans.semantics.bridged.topology import ACCEPT_MARK_CHAIN, has_firewall_bridges
+from fwtrans.semantics.bridged.topology import ACCEPT_MARK_CHAIN, chains_at, has_firewall_bridges
 from fwtrans.semantics.equivalence import compare, equal_share, together
 from fwtrans.semantics.outcome import Comparison, Limits
 from fwtrans.semantics.session import Tables
@@ -57,7 +57,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from fwtrans.ir.fields import Field
-    from fwtrans.ir.rule import Step
     from fwtrans.ir.ruleset import Ruleset, Table
     from fwtrans.semantics.bridged.reading import Intended, Reading
     from fwtrans.semantics.bridged.topology import GuestPort
@@ -232,31 +231,13 @@ def _limits_apart(old: Ruleset) -> tuple[Intended, ...]:
     found: dict[Origin, None] = {}
     for table in old.tables:
         if table.family in IP_FAMILIES:
-            shared = _reached(table, _OF_THE_HOST) & _reached(table, _OF_BRIDGES)
-            rules = (rule for chain in table.chains if chain.name in shared for rule in chain.rules)
+            ours, bridged = chains_at(table, _OF_THE_HOST), chains_at(table, _OF_BRIDGES)
+            rules = (
+                rule for chain in table.chains if chain.name in ours and chain.name in bridged for rule in chain.rules
+            )
             limited = (rule for rule in rules if any(isinstance(step, StatefulTest) for step in rule.steps))
             found.update(dict.fromkeys(origin for rule in limited for origin in rule.origins))
     return (LIMITS_APART._replace(origins=tuple(found)),) if found else ()
-
-
-def _reached(table: Table, hooks: frozenset[Hook]) -> set[str]:
-    """Return the chains that packets of the hooks come to."""
-    chains = {chain.name: chain for chain in table.chains}
-    waiting = [chain.name for chain in table.chains if chain.base is not None and chain.base.hook in hooks]
-    seen = set(waiting)
-    while waiting:
-        for rule in chains[waiting.pop()].rules:
-            for target in _targets(table, rule):
-                if target not in seen:
-                    seen.add(target)
-                    waiting.append(target)
-    return seen
-
-
-def _targets(table: Table, rule: Rule) -> Iterable[str]:
-    if isinstance(rule.verdict, Dispatch):
-        return map_targets(table, rule.verdict.map_name)
-    return (rule.verdict.chain,) if isinstance(rule.verdict, (Jump, Goto)) else ()
 
 
 def _limits_once(old: Ruleset) -> tuple[Intended, ...]:
@@ -352,10 +333,6 @@ def _rules_of(table: Table) -> Iterator[Rule]:
     return (rule for chain in table.chains for rule in chain.rules)
 
 
-def _steps(ruleset: Ruleset) -> Iterator[Step]:
-    return (step for rule in _rules(ruleset) for step in flat_steps(rule.steps))
-
-
 def _destinations(ruleset: Ruleset) -> set[int]:
     """Return the hardware addresses that rules know a packet's destination by, in tests or as keys of sets and maps."""
     found: set[int] = set()
@@ -424,8 +401,6 @@ def _used(ruleset: Ruleset) -> int:
     """Return the bits of the mark that rules look at or write where a guest's packet may come: never in OUTPUT."""
     found = 0
     for table in ruleset.tables:
-        for name in _reached(table, frozenset(Hook) - {Hook.OUTPUT}):
-            chain = table.chain(name)
-            rules = chain.rules if chain is not None else ()
-            found |= _written(rules) | _read(rules)
+        for chain in chains_at(table, frozenset(Hook) - {Hook.OUTPUT}).values():
+            found |= _written(chain.rules) | _read(chain.rules)
     return found

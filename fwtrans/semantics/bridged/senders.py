@@ -18,8 +18,8 @@ from fwtrans.ir.ruleset import Hook
 from fwtrans.ir.sets import MapElement
 from fwtrans.ir.stateful import StatefulFromMap
 from fwtrans.ir.verdict import Dispatch
-from fwtrans.ir.walk import chain_targets, flat_steps, map_names, map_targets
-from fwtrans.semantics.bridged.topology import names_tested
+from fwtrans.ir.walk import flat_steps
+from fwtrans.semantics.bridged.topology import chains_at, names_tested
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -121,15 +121,6 @@ def _uses(rule: Rule) -> Iterator[tuple[str, int]]:
 
 def _rules_at_forward(table: Table) -> Iterator[Rule]:
     """Yield the rules that a packet at the bridge's forward hook may meet."""
-    if table.family is not Family.BRIDGE:
-        return
-    chains = {chain.name: chain for chain in table.chains}
-    waiting = [chain.name for chain in table.chains if chain.base is not None and chain.base.hook is Hook.FORWARD]
-    seen = set(waiting)
-    while waiting:
-        chain = chains[waiting.pop()]
-        yield from chain.rules
-        maps = {name for rule in chain.rules for name in map_names(rule)}
-        targets = {*chain_targets(chain), *(name for item in maps for name in map_targets(table, item))}
-        waiting.extend(targets - seen)
-        seen |= targets
+    if table.family is Family.BRIDGE:
+        for chain in chains_at(table, (Hook.FORWARD,)).values():
+            yield from chain.rules

@@ -16,14 +16,14 @@ from fwtrans.ir import fields as known
 from fwtrans.ir.match import FieldTest
 from fwtrans.ir.names import NamePattern, NameSet
 from fwtrans.ir.sets import keys_of
-from fwtrans.ir.walk import flat_steps
+from fwtrans.ir.walk import chain_ways, flat_steps, map_targets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.rule import Rule
-    from fwtrans.ir.ruleset import Ruleset, Table
+    from fwtrans.ir.ruleset import Chain, Hook, Ruleset, Table
 
 FIREWALL_BRIDGES = "fwbr"
 INNER_ENDS = "fwln"
@@ -95,6 +95,20 @@ def names_tested(table: Table, fields: Iterable[Field]) -> set[NamePattern]:
     }
     for named in table.keyed:
         found.update(part for part in keys_of(named, wanted) if isinstance(part, NamePattern))
+    return found
+
+
+def chains_at(table: Table, hooks: Collection[Hook]) -> dict[str, Chain]:
+    """Return the chains that packets of the hooks come to, by their names."""
+    chains = {chain.name: chain for chain in table.chains}
+    waiting = [chain.name for chain in table.chains if chain.base is not None and chain.base.hook in hooks]
+    found = {name: chains[name] for name in waiting}
+    while waiting:
+        for name, is_map in chain_ways(chains[waiting.pop()]):
+            for target in map_targets(table, name) if is_map else (name,):
+                if target not in found:
+                    found[target] = chains[target]
+                    waiting.append(target)
     return found
 
 
