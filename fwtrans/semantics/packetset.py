@@ -29,17 +29,19 @@ if TYPE_CHECKING:
 
 Reads = frozenset["Field | Stream"]
 NOTHING: Reads = frozenset()
+Known = frozenset[tuple["Field", int | str]]
+NOTHING_KNOWN: Known = frozenset()
 
 
 class PacketSets:
-    """The sets of packets of one visit, each made once."""
+    """The sets of packets of one visit, each made once; `known` are values that all of them have there."""
 
-    def __init__(self, program: Program, variables: Variables, visit: HookVisit) -> None:
+    def __init__(self, program: Program, variables: Variables, visit: HookVisit, known: Known = NOTHING_KNOWN) -> None:
         self.bdd = variables.bdd
         self.variables = variables
         self.visit = visit
         self._program = program
-        self._fixed = fixed_values(visit)
+        self._fixed = {**fixed_values(visit), **dict(known)}
         self._nodes: dict[int, Node] = {}
         self._present: dict[Field, Node] = {}
         self._reads: dict[int, Reads] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir.fields import Family
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from fwtrans.semantics.bdd import Node
     from fwtrans.semantics.compiler import Mark, Spot
     from fwtrans.semantics.packet import HookVisit
+    from fwtrans.semantics.packetset import Known
     from fwtrans.semantics.path import Hop, Path
     from fwtrans.semantics.possible import Packets
     from fwtrans.semantics.summary import Summary
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 _OPERATIONS = 64
 # A field that has no more values than this on all paths is alike for many of them.
 _FEW = 4
+# A value of a field of many values that is known at one of so many hops of a visit is known before rules are put together.
+_MANY = 4
 # No kernel loads more than 16 jumps inside one another; hundreds of them are more than Python's stack holds.
 _TOO_DEEP = Undecidable("jumps are nested too deep")
 
@@ -50,6 +54,14 @@ class Compared(NamedTuple):
     def possible(self) -> Node:
         """Return the packets that there can be."""
         return self.packets.possible
+
+
+class _KnownAt(NamedTuple):
+    """What is known at a hop: what many hops have in common, and variables with values, the first so many of them shared."""
+
+    common: Known
+    bits: tuple[tuple[int, bool], ...]
+    shared: int
 
 
 class Tables:
@@ -71,6 +83,7 @@ class Tables:
         for hop in hops:
             for field, value in hop.known:
                 self.values.setdefault((hop.visit, field), set()).add(value)
+        self.common = _common(hops, self.values)
 
     def _compiles(self, path: Path) -> bool:
         try:
@@ -117,10 +130,12 @@ class Evaluation:
         self.compared: list[Compared] = []
         self.failed = list(tables.failed)
         self._evaluators: dict[HookVisit, Evaluator] = {}
-        self._summaries: dict[tuple[int, HookVisit], Narrowing] = {}
-        self._known: dict[Hop, tuple[tuple[tuple[int, bool], ...], int]] = {}
+        self._readers: dict[tuple[HookVisit, Known], Evaluator] = {}
+        self._summaries: dict[tuple[int, HookVisit, Known], Narrowing] = {}
+        self._known: dict[Hop, _KnownAt] = {}
         self._facts = tables.facts
         self._values = tables.values
+        self.common = tables.common
         self.bdd = Bdd(nodes, _OPERATIONS * self.program.size)
         self.variables = Variables(self.bdd, tables.demand)
 
@@ -144,26 +159,42 @@ class Evaluation:
         algebra = Algebra(self.variables)
         found = algebra.identity
         for hop in hops:
-            found = algebra.then(found, self._visit(side, hop.visit, marks).at(*self._known_bits(hop)))
+            known = self._known_at(hop)
+            found = algebra.then(found, self._visit(side, hop.visit, known.common, marks).at(known.bits, known.shared))
         return found
 
-    def _known_bits(self, hop: Hop) -> tuple[tuple[tuple[int, bool], ...], int]:
-        """Return the variables known at a hop with their values, and how many of them many hops have in common."""
+    def _known_at(self, hop: Hop) -> _KnownAt:
+        """Return what is known at a hop."""
         found = self._known.get(hop)
         if found is None:
-            few = [pair for pair in hop.known if len(self._values[hop.visit, pair[0]]) <= _FEW]
-            many = [pair for pair in hop.known if pair not in few]
+            # a field that rules write, or of which they ask for single bits, keeps its variables
+            common = frozenset(
+                pair for pair in self.common[hop.visit] & frozenset(hop.known) if self._is_fixed(pair[0])
+            )
+            left = [pair for pair in hop.known if pair not in common]
+            few = [pair for pair in left if len(self._values[hop.visit, pair[0]]) <= _FEW]
+            many = [pair for pair in left if pair not in few]
             shared, own = sorted(self.variables.bits_of(few)), sorted(self.variables.bits_of(many))
-            found = self._known[hop] = (*shared, *own), len(shared)
+            found = self._known[hop] = _KnownAt(common, (*shared, *own), len(shared))
         return found
 
-    def _visit(self, side: Side, visit: HookVisit, marks: Mapping[Spot, Mark] | None) -> Narrowing:
+    def _is_fixed(self, field: Field) -> bool:
+        return field in self.variables.spans and field not in self.variables.writable
+
+    def _visit(self, side: Side, visit: HookVisit, known: Known, marks: Mapping[Spot, Mark] | None) -> Narrowing:
         if marks is not None:
-            return Narrowing(self.bdd, self.evaluator(visit).visit(side.marked(visit, marks)))
-        key = (id(side), visit)
+            return Narrowing(self.bdd, self._reader(visit, known).visit(side.marked(visit, marks)))
+        key = (id(side), visit, known)
         if key not in self._summaries:
-            self._summaries[key] = Narrowing(self.bdd, self.evaluator(visit).visit(side.compiled(visit)))
+            self._summaries[key] = Narrowing(self.bdd, self._reader(visit, known).visit(side.compiled(visit)))
         return self._summaries[key]
+
+    def _reader(self, visit: HookVisit, known: Known) -> Evaluator:
+        """Return the evaluator that reads rules for packets of which something is known: it decides tests at once."""
+        key = (visit, known)
+        if key not in self._readers:
+            self._readers[key] = Evaluator(self.program, PacketSets(self.program, self.variables, visit, known))
+        return self._readers[key]
 
     def evaluator(self, visit: HookVisit) -> Evaluator:
         """Return the evaluator of a visit."""
@@ -188,3 +219,20 @@ def _arrives_whole(side: Side, hops: Sequence[Hop]) -> bool:
     """Tell whether a side puts fragments together for all its hops; under br_netfilter ebtables' hop has that from the IP ones."""
     deciding = [hop for hop in hops if hop.visit.family is not Family.BRIDGE] or hops
     return all(side.arrives_whole(hop.visit) for hop in deciding)
+
+
+def _common(
+    hops: Iterable[Hop], values: Mapping[tuple[HookVisit, Field], set[int | str]]
+) -> dict[HookVisit, frozenset[tuple[Field, int | str]]]:
+    """Return for each visit what is known at many of its hops, of fields that have many values there.
+
+    Where rules ask for two such fields, each guest's port and each guest's address, a function of both has a part for each
+    pair of guests. On the paths there is one value of the one with any of the other, and no part for most pairs is made.
+    """
+    visits = Counter(hop.visit for hop in hops)
+    pairs = Counter((hop.visit, *pair) for hop in hops for pair in hop.known)
+    found: dict[HookVisit, set[tuple[Field, int | str]]] = {visit: set() for visit in visits}
+    for (visit, field, value), count in pairs.items():
+        if len(values[visit, field]) > _FEW and count * _MANY >= visits[visit]:
+            found[visit].add((field, value))
+    return {visit: frozenset(known) for visit, known in found.items()}

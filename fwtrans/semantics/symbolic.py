@@ -157,10 +157,10 @@ class Evaluator:
         while tested < len(steps) and isinstance(steps[tested], int):
             test = steps[tested]
             entered = self.sets.node(test) & entered  # type: ignore[arg-type]
+            if entered == self._bdd.false:
+                return self._algebra.identity
             reads |= self.sets.reads(test)  # type: ignore[arg-type]
             tested += 1
-        if entered == self._bdd.false:
-            return self._algebra.identity
         if tested == len(steps) and not isinstance(verdict, Call):
             return self._plain(entered, verdict, reads)
         found = Summary(entered, {_SKIP: ~entered}, reads=reads)

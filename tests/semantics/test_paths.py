@@ -36,6 +36,7 @@ from tests.semantics.builders import (
 
 if TYPE_CHECKING:
     from fwtrans.ir.rule import Rule
+    from fwtrans.semantics.side import Side
 
 ACCEPTED = 1 << 31
 NO_MARKS = Limits(ignored={known.MARK: ACCEPTED})
@@ -98,23 +99,68 @@ def test_three_hops_are_two() -> None:
     assert compare(OLD, NEW, paths=[GUEST_TO_GUEST], limits=NO_MARKS).equal
 
 
+def assert_narrowed(session: Session, side: Side, path_hop: Hop) -> None:
+    """What a side does at a hop is what it does at the visit, with what is known at the hop put in."""
+    bdd = session.bdd
+    whole = session.evaluator(path_hop.visit).visit(side.compiled(path_hop.visit))
+    known_bits = list(session.variables.bits_of(path_hop.known))
+    put_in = bdd.substitution({number: bdd.true if value else bdd.false for number, value in known_bits})
+    narrow = session.summary(side, (path_hop,))
+    wanted = without_empty(mapped(whole, put_in), bdd.false)
+    assert (narrow.through, narrow.exits, narrow.writes, narrow.events) == (
+        wanted.through,
+        wanted.exits,
+        wanted.writes,
+        wanted.events,
+    )
+    assert len(wanted.exits) + len(wanted.events) <= len(whole.exits) + len(whole.events)
+
+
 def test_a_narrowed_summary_is_the_summary_with_the_values_put_in() -> None:
     session = Session(OLD, NEW, 1_000_000, [GUEST_TO_GUEST])
-    bdd = session.bdd
     for path_hop in (*GUEST_TO_GUEST.old, *GUEST_TO_GUEST.new):
-        side = session.old if path_hop in GUEST_TO_GUEST.old else session.new
-        whole = session.evaluator(path_hop.visit).visit(side.compiled(path_hop.visit))
-        known_bits = list(session.variables.bits_of(path_hop.known))
-        put_in = bdd.substitution({number: bdd.true if value else bdd.false for number, value in known_bits})
-        narrow = session.summary(side, (path_hop,))
-        wanted = without_empty(mapped(whole, put_in), bdd.false)
-        assert (narrow.through, narrow.exits, narrow.writes, narrow.events) == (
-            wanted.through,
-            wanted.exits,
-            wanted.writes,
-            wanted.events,
-        )
-        assert len(wanted.exits) + len(wanted.events) <= len(whole.exits) + len(whole.events)
+        assert_narrowed(session, session.old if path_hop in GUEST_TO_GUEST.old else session.new, path_hop)
+
+
+PORTS, ADDRESSES = [f"tap{at}" for at in range(6)], list(range(0x10, 0x16))
+BY_PORT_AND_ADDRESS = (
+    *(rule(name(known.IIFNAME, port), dport(at), DROP) for at, port in enumerate(PORTS)),
+    *(rule(number(known.ETHER_DADDR, at), dport(at), ACCEPT) for at in ADDRESSES),
+    rule(name(known.IIFNAME, PORTS[0]), number(known.ETHER_DADDR, ADDRESSES[0]), Assign(known.MARK, 0, 7)),
+    rule(bits(known.MARK, 7, 7), log("marked"), DROP),
+)
+
+
+def by_port_and_address(*rules: Rule) -> Ruleset:
+    return ruleset(table(base(*rules, hook=Hook.PREROUTING), family=Family.BRIDGE))
+
+
+def arrivals() -> list[Path]:
+    """One address by each port, each address by one port; both may come with a mark."""
+    ways = [*((port, ADDRESSES[0]) for port in PORTS), *((PORTS[0], at) for at in ADDRESSES[1:])]
+    values = [((known.IIFNAME, port), (known.ETHER_DADDR, at), (known.MARK, 7)) for port, at in ways]
+    hops = [frame(Hook.PREROUTING, *pairs) for pairs in values]
+    return [Path(str(way), (place,), (place,)) for way, place in zip(ways, hops, strict=True)]
+
+
+def test_what_many_hops_have_in_common_is_known_before_rules_are_put_together() -> None:
+    before = by_port_and_address(*BY_PORT_AND_ADDRESS)
+    paths = arrivals()
+    session = Session(before, before, 1_000_000, paths)
+    assert session.common == {paths[0].visit: {(known.IIFNAME, PORTS[0]), (known.ETHER_DADDR, ADDRESSES[0])}}
+    for path in paths:
+        assert_narrowed(session, session.old, path.old[0])
+
+
+def test_a_difference_where_two_things_are_known_in_common_is_found_on_its_path_only() -> None:
+    before = by_port_and_address(*BY_PORT_AND_ADDRESS)
+    last = number(known.ETHER_DADDR, ADDRESSES[-1])
+    met = by_port_and_address(rule(name(known.IIFNAME, PORTS[0]), last, dport(99), DROP), *BY_PORT_AND_ADDRESS)
+    never = by_port_and_address(rule(name(known.IIFNAME, PORTS[1]), last, dport(99), DROP), *BY_PORT_AND_ADDRESS)
+    paths = arrivals()
+    assert compare(before, never, paths=paths).equal
+    found = compare(before, met, paths=paths)
+    assert [(item.path, item.confirmed) for item in found.differences] == [(paths[-1], True)]
 
 
 def test_the_mark_that_stays_is_a_difference_unless_it_is_told_not_to_matter() -> None:
