@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "laboratory": PIPELINE | {"read", "lab"},
     "simulate": VALUES | {"lower", "semantics", "optimizer", "comparing"},
     "optimize": VALUES | {"semantics", "optimizer"},
-    "optimizing": PIPELINE | {"read", "translate", "optimize"},
+    "optimizing": PIPELINE | {"read", "translate", "optimize", "proving"},
     "collect": PIPELINE,
     "apply": PIPELINE | {"read", "report", "translate", "verify", "collect"},
     "cli": PIPELINE
