@@ -70,7 +70,7 @@ class FlatLists:
         if verdict.chain in self.ending and self._logs_all(self._rules[verdict.chain]):
             return (rule,)
         written = self.clauses.chain_writes(verdict.chain)
-        if any(touches(asked, written) for asked in fields_read(replace(rule, verdict=None))):
+        if written and any(touches(asked, written) for asked in fields_read(replace(rule, verdict=None))):
             return (rule,)
         called = self._without_returns(self.of(verdict.chain))
         if called is None or any(map(self._leaves, called)):
@@ -82,7 +82,7 @@ class FlatLists:
                 return (rule,)
             if not any(isinstance(step, FieldTest) and step.values.is_empty for step in steps):
                 origins = tuple(dict.fromkeys((*rule.origins, *item.origins)))
-                found.append(replace(item, steps=steps, origins=origins))
+                found.append(Rule(steps, item.verdict, origins, item.counters, item.comment))
         return tuple(found)
 
     def _logs_all(self, rules: Sequence[Rule]) -> bool:
