@@ -31,8 +31,7 @@ from fwtrans.ir.ruleset import Hook
 from fwtrans.ir.verdict import Dispatch
 from fwtrans.lab.topology import GuestNic, PveTopology, RouterTopology, Uplink
 from fwtrans.optimizer import calibration
-from fwtrans.optimizer.cost import hash_cost, interval_cost, pipapo_cost
-from fwtrans.optimizer.search_nodes import is_exact, words_of
+from fwtrans.optimizer.search_nodes import look_up_time
 from fwtrans.optimizer.steps import rule_price
 from fwtrans.read import read_inputs
 from fwtrans.semantics.concrete import Decision, evaluate
@@ -323,14 +322,10 @@ class _Costs:
     def _passed(self, rule: Rule) -> float:
         if not isinstance(rule.verdict, Dispatch):
             return rule_price(rule).nanoseconds
+        parts = rule.verdict.key
         keys = [element.key for element in self._maps[rule.verdict.map_name].elements]
-        if all(is_exact(part) for key in keys for part in key):
-            return calibration.JUMP + hash_cost(len(rule.verdict.key))
-        if len(rule.verdict.key) == 1:
-            return calibration.JUMP + interval_cost(len(keys))
-        return calibration.JUMP + pipapo_cost(
-            len(rule.verdict.key), words_of([part.field for part in rule.verdict.key], keys)
-        )
+        masked = any(part.mask is not None for part in parts)
+        return calibration.JUMP + look_up_time([part.field for part in parts], keys, masked=masked)
 
 
 def _some(draw: random.Random, network: IPv4Network | None) -> str:

@@ -83,9 +83,6 @@ TESTS = {
 }
 """What a rule takes whose first test is of this field and does not hold."""
 
-BASE_CHAIN = round(MEASURED["a base chain without rules"])
-CONNTRACK = round(MEASURED["conntrack"])
-"""What a bridge's connection tracking takes for a packet of a known flow."""
 JUMP = round(MEASURED["jump to a chain without rules"])
 RULE_OF_A_RUN = round(
     fmean(

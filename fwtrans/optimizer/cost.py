@@ -15,8 +15,6 @@ from fwtrans.ir.fields import FieldKind
 from fwtrans.optimizer import calibration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from fwtrans.ir.fields import Field
 
 HASH = 75
@@ -65,8 +63,3 @@ def pipapo_cost(fields: int, words: float) -> float:
     """
     more = max(fields - 3, 0) * ANOTHER_FIELD_OF_PIPAPO
     return calibration.PIPAPO_BASE + calibration.PIPAPO_FACTOR / _WORDS_MEASURED * words + more
-
-
-def run_cost(fields: Iterable[Field]) -> int:
-    """Return what a run of rules costs of which each is turned away by its first test, given these first fields."""
-    return sum(map(test_cost, fields))

@@ -19,25 +19,25 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from fwtrans.ir.effect import Log
-from fwtrans.ir.fields import NFPROTO, Family
+from fwtrans.ir.fields import IP6_DADDR, IP6_SADDR, IP_DADDR, IP_SADDR, NFPROTO, Family
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, KeyPart
 from fwtrans.ir.rule import Rule, is_pure
 from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.sets import MapElement, NamedMap
-from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump
+from fwtrans.ir.verdict import TERMINAL, Accept, Dispatch, Drop, Goto, Jump
+from fwtrans.optimizer import calibration
 from fwtrans.optimizer.base import Addition, Pass, Passed, each_table, with_additions
 from fwtrans.optimizer.boxes import Boxes
 from fwtrans.optimizer.cells import Cells
 from fwtrans.optimizer.clauses import Clause, Clauses
 from fwtrans.optimizer.depth import room_below
-from fwtrans.optimizer.fronts import front
+from fwtrans.optimizer.fronts import front, tables_of
 from fwtrans.optimizer.keys import guard, values_of
 from fwtrans.optimizer.names import CUT, Names, digest, is_cut
 from fwtrans.optimizer.reached import callees_last
 from fwtrans.optimizer.search import Effort, Search
 from fwtrans.optimizer.search_nodes import (
-    NOTHING_LEFT,
     Cut,
     Leaf,
     Node,
@@ -55,7 +55,7 @@ from fwtrans.optimizer.trees import Trees
 from fwtrans.optimizer.tuples import RANGED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.match import ValueSet
@@ -63,13 +63,12 @@ if TYPE_CHECKING:
     from fwtrans.ir.verdict import Verdict
 
 SHORTEST = 24
+_ADDRESSES = frozenset({IP_SADDR, IP_DADDR, IP6_SADDR, IP6_DADDR})
 MOST_GROWTH = 4
 # A search that takes more than half the steps is not worth its size.
 LEAST_GAIN = 2
 # Among forms of no more steps than this the quickest is the best.
 FEW_STEPS = 28
-# What a rule of a run takes that turns a packet away at its first or second test.
-NANOSECONDS_A_RULE = 16
 # So many rules may stand in tables in front of the search.
 FIRST_RULES = (0, 1, 2, 3, 4, 5, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192)
 _EFFORT = Effort(6, 2, 4, 1.5)
@@ -103,6 +102,24 @@ def _found_before(table: Table) -> set[str]:
         if isinstance(element.value, (Jump, Goto)) and len(item.fields) > 1 and RANGED.issuperset(item.fields)
     ]
     return {chain.name for chain in callees_last(table, list(dict.fromkeys(seeds)))}
+
+
+def is_of_a_cut(chain: Chain) -> bool:
+    """Tell whether a chain is part of a long list that became a search, or leads into one."""
+    ways = (rule.verdict for rule in chain.rules)
+    return is_cut(chain.name) or any(
+        (isinstance(way, Dispatch) and is_cut(way.map_name)) or (isinstance(way, (Jump, Goto)) and is_cut(way.chain))
+        for way in ways
+    )
+
+
+def is_long(clauses: Iterable[Clause]) -> bool:
+    """Tell whether so many rules decide for good that they are cut as a run, and most of them ask for addresses.
+
+    No packet is to take more steps for what becomes of such a list, not even where it is not worth to cut it.
+    """
+    run = [clause for clause in clauses if clause.is_plain and isinstance(clause.verdict, (Accept, Drop))]
+    return len(run) >= SHORTEST and 2 * sum(not _ADDRESSES.isdisjoint(clause.tests) for clause in run) > len(run)
 
 
 def _length(chain: Chain) -> int:
@@ -193,7 +210,7 @@ class _Cutting:
         if best is None:
             self.declined.append(f"{where}: a search would be more than {self.factor:g} times as big, or too deep")
             return None
-        if best.steps * LEAST_GAIN >= len(run_) or time_of(best) >= NANOSECONDS_A_RULE * len(run_):
+        if best.steps * LEAST_GAIN >= len(run_) or time_of(best) >= calibration.RULE_OF_A_RUN * len(run_):
             self.declined.append(f"{where}: look-ups would be no cheaper")
             return None
         return best
@@ -217,7 +234,7 @@ class _Cutting:
             return Rule((*tests, test), self._value(branch, leads), tuple(dict.fromkeys(origins_of(branch))))
         values = {id(branch): self._value(branch, leads) for _, branch in node.branches}
         elements = tuple(MapElement(key, values[id(branch)]) for key, branch in node.branches)
-        name = self.names.new(self.chain.name, "by", *(item.name for item in node.key))
+        name = self.names.new(self.chain.name, CUT, "by", *(item.name for item in node.key))
         self._maps.append(NamedMap(name, node.key, "verdict", elements, self.chain.origin))
         origins = tuple(dict.fromkeys(origins_of(node)))
         masks = node.masks or (None,) * len(node.key)
@@ -304,7 +321,7 @@ def _cells(run_: Sequence[Clause], always: Mapping[Field, ValueSet], most: float
     for count in FIRST_RULES:
         if 2 * count > len(run_):
             return None
-        tables = _tables_of(run_[:count], always)
+        tables = tables_of(run_[:count], always)
         if tables is None or tables.steps + jump + excess > count:
             continue
         boxes = Boxes.of(run_[count:], always)
@@ -331,11 +348,6 @@ def _cells(run_: Sequence[Clause], always: Mapping[Field, ValueSet], most: float
     return None
 
 
-def _tables_of(first: Sequence[Clause], always: Mapping[Field, ValueSet]) -> Node | None:
-    """Return the first rules as tables, of which there are no more than rules."""
-    return Search(Boxes.of(first, always), _EFFORT).tables(len(first)) if first else NOTHING_LEFT
-
-
 def _behind_first(run_: Sequence[Clause], node: Node, always: Mapping[Field, ValueSet], *, at_end: bool) -> Node | None:
     """Return the search behind tables for the first rules, so that no packet takes more steps than before.
 
@@ -346,7 +358,7 @@ def _behind_first(run_: Sequence[Clause], node: Node, always: Mapping[Field, Val
     for count in FIRST_RULES:
         if count >= len(run_) or count < node.steps:
             continue
-        tables = _tables_of(run_[:count], always)
+        tables = tables_of(run_[:count], always)
         if tables is None or tables.steps + node.steps > count + 1:
             continue
         rest = Search(Boxes.of(run_[count:], always), _EFFORT).build()

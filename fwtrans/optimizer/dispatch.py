@@ -13,8 +13,8 @@ with every rule between: no packet reaches both, or both do nothing but decide a
 back behind the look-up, as a rule that does not match goes on with the next.
 
 It declines where the model says that the rules are cheaper than a look-up (a map for two rules is a loss), where a rule
-changes the key's fields, for fields of flags, for a `return` or `goto` that would stand in a leaf, and in chains that a long
-list became (`fwtrans.optimizer.cuts`), whose size is limited.
+changes the key's fields, for fields of flags, for a `return` or `goto` that would stand in a leaf, in long lists that it is
+not worth to cut (`fwtrans.optimizer.cuts`), and in chains that such a list became, whose size is limited.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from fwtrans.ir.verdict import TERMINAL, Accept, Dispatch, Drop, Goto, Jump, Ret
 from fwtrans.optimizer import cost
 from fwtrans.optimizer.base import Addition, Pass, Passed, each_table, with_additions
 from fwtrans.optimizer.clauses import Clause, Clauses, may_swap, touches, without
+from fwtrans.optimizer.cuts import is_long
 from fwtrans.optimizer.depth import room_below
 from fwtrans.optimizer.keys import exact_values, guard, in_order, part_text, values_of
 from fwtrans.optimizer.names import Names, is_cut
@@ -93,6 +94,9 @@ def _table(table: Table, declined: list[str]) -> Table:
         additions: list[Addition] = []
         for chain in table.chains:
             if chain.name not in waiting or is_cut(chain.name):
+                continue
+            if is_long(map(clauses.of, chain.rules)):
+                declined.append(f"chain {chain.name}: some packets would take more steps than in the list")
                 continue
             addition = _Dispatching(chain, clauses, names, declined).run()
             if addition is None:

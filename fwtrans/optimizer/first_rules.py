@@ -409,7 +409,7 @@ def _single_part(part: KeyPart, facts: Facts) -> Part | None:
     if part.mask is not None or fact is None:
         return None
     if isinstance(fact, NameSet):
-        return fact.patterns[0] if len(fact.patterns) == 1 and fact == NameSet.exact(fact.patterns[0].text) else None
+        return NamePattern(fact.only, is_prefix=False) if fact.only is not None else None
     return (fact.only, fact.only) if isinstance(fact, IntervalSet) and fact.only is not None else None
 
 

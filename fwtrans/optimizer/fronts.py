@@ -44,7 +44,7 @@ def front(run: Sequence[Clause], always: Mapping[Field, ValueSet], saved: int) -
     for count in TABLED:
         if 2 * count > len(run):
             break
-        tables = Leaves(Boxes.of(run[:count], always)).tables(count)
+        tables = tables_of(run[:count], always)
         if tables is not None and count - tables.steps >= saved:
             found.append((time_of(tables), count, tables))
             break
@@ -52,6 +52,11 @@ def front(run: Sequence[Clause], always: Mapping[Field, ValueSet], saved: int) -
         return None
     _, count, node = min(found, key=lambda item: item[:2])
     return count, node
+
+
+def tables_of(first: Sequence[Clause], always: Mapping[Field, ValueSet]) -> Node | None:
+    """Return first rules as tables, of which there are no more than rules."""
+    return Leaves(Boxes.of(first, always)).tables(len(first)) if first else NOTHING_LEFT
 
 
 def _pairs(first: Sequence[Clause], always: Mapping[Field, ValueSet]) -> Iterator[tuple[int, Node]]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _LONGEST = 80
 DIGEST_BYTES = 5
 _WORDS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
-# What a chain is called after that a long list became.
+# What chains and maps are called after that a long list became.
 CUT = "cut"
 _OF_A_CUT = re.compile(rf"-{CUT}(-|$)")
 _HASHED = re.compile(r"-[0-9a-fA-F]{6,10}\b")
@@ -45,9 +45,9 @@ def is_made(map_name: str) -> bool:
     return "-by-" in map_name or map_name.startswith("__")
 
 
-def is_cut(chain_name: str) -> bool:
-    """Tell whether a chain's name says that it is part of a long list, which was weighed as a whole: steps against size."""
-    return _OF_A_CUT.search(chain_name) is not None
+def is_cut(name: str) -> bool:
+    """Tell whether a chain or map is called part of a long list, which was weighed as a whole: steps against size."""
+    return _OF_A_CUT.search(name) is not None
 
 
 def name_order(name: str) -> tuple[bool, tuple[tuple[int, str], ...]]:

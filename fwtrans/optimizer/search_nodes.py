@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
+from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.names import NamePattern
 from fwtrans.ir.verdict import Accept, Drop, Goto, Jump, Return
 from fwtrans.optimizer import calibration, cost
 from fwtrans.optimizer.steps import rule_price
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.rule import Rule
@@ -154,13 +154,19 @@ def is_test(node: Cut) -> bool:
 def _look_up_time(node: Cut) -> float:
     if is_test(node):
         return calibration.RULE_OF_A_RUN
-    if any(mask is not None for mask in node.masks):
+    masked = any(mask is not None for mask in node.masks)
+    return look_up_time(node.key, [key for key, _ in node.branches], masked=masked)
+
+
+def look_up_time(fields: Sequence[Field], keys: Sequence[Sequence[Part]], *, masked: bool) -> float:
+    """Return what a look-up among these keys takes, by the model."""
+    if masked:
         return calibration.MASKED_HASH
-    if all(is_exact(part) for key, _ in node.branches for part in key):
-        return cost.hash_cost(len(node.key))
-    if len(node.key) > 1:
-        return cost.pipapo_cost(len(node.key), words_of(node.key, [key for key, _ in node.branches]))
-    return cost.interval_cost(len(node.branches))
+    if all(is_exact(part) for key in keys for part in key):
+        return cost.hash_cost(len(fields))
+    if len(fields) > 1:
+        return cost.pipapo_cost(len(fields), _words_of(fields, keys))
+    return cost.interval_cost(len(keys))
 
 
 def is_exact(part: Part) -> bool:
@@ -168,20 +174,10 @@ def is_exact(part: Part) -> bool:
     return isinstance(part, NamePattern) or part[0] == part[1]
 
 
-def words_of(fields: Sequence[Field], keys: Iterable[Sequence[Part]]) -> float:
+def _words_of(fields: Sequence[Field], keys: Sequence[Sequence[Part]]) -> float:
     """Return how many words of bits the kernel keeps for concatenated intervals."""
-    prefixes = Counter(at for key in keys for at, part in enumerate(key) for _ in range(_prefixes(part)))
-    return sum(field.width / 4 * prefixes[at] / 64 for at, field in enumerate(fields))
+    return sum(field.width / 4 / 64 * sum(_prefixes(field, key[at]) for key in keys) for at, field in enumerate(fields))
 
 
-def _prefixes(part: Part) -> int:
-    """Return how many prefixes together are a range."""
-    if isinstance(part, NamePattern):
-        return 1
-    low, high = part
-    found = 0
-    while low <= high:
-        size = 1 << ((high - low + 1).bit_length() - 1)
-        low += min(low & -low, size) if low else size
-        found += 1
-    return found
+def _prefixes(field: Field, part: Part) -> int:
+    return 1 if isinstance(part, NamePattern) else len(IntervalSet(field.width, (part,)).prefixes())

@@ -14,7 +14,8 @@ Why it is safe: a leaf holds, in order, all rules that a packet with the key can
 is the chain's end. What stands in front of the first rule for a port stays where it is.
 
 It declines where the worst packet takes no fewer steps, or by the model more time (a little more is taken for chains of
-guests, so that they can share one search), and where the leaves would have more rules than a multiple of the list.
+guests, so that they can share one search), where the leaves would have more rules than a multiple of the list, and for long
+lists that ask for addresses too, which are cut by whatever parts them best (`fwtrans.optimizer.cuts`).
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ from fwtrans.ir.walk import targets_of
 from fwtrans.optimizer import cost
 from fwtrans.optimizer.base import Addition, Pass, Passed, each_table, with_additions
 from fwtrans.optimizer.clauses import Clause, Clauses, disjoint, met, settled_by, touches, without_settled
+from fwtrans.optimizer.cuts import is_long, is_of_a_cut
 from fwtrans.optimizer.depth import room_below
 from fwtrans.optimizer.flat_lists import FlatLists, always_ends
 from fwtrans.optimizer.keys import exact_values, guard
-from fwtrans.optimizer.names import Names, digest, is_cut
+from fwtrans.optimizer.names import Names, digest
 from fwtrans.optimizer.reached import callees_last, reached, rule_targets
 from fwtrans.optimizer.sets import joined
 from fwtrans.optimizer.steps import NOTHING, ChainCosts, Price, Worst
@@ -142,7 +144,7 @@ class _Searching:
 
     def chain(self, chain: Chain) -> Addition | None:
         """Return the chain's new form, if that is better."""
-        if self.room.get(chain.name, 0) < 1 or is_cut(chain.name):
+        if self.room.get(chain.name, 0) < 1 or is_of_a_cut(chain):
             return None
         searched = self._search(chain)
         if searched is None:
@@ -162,6 +164,9 @@ class _Searching:
     def _search(self, chain: Chain) -> _Searched | None:
         rules = _reached(self._possible(chain.name, self.flat.of(chain.name)))
         services = [_service(self.clauses.of(rule)) for rule in rules]
+        if chain.name not in self.led_to and is_long(map(self.clauses.of, chain.rules)):
+            self.declined.append(f"chain {chain.name}: a long list that asks for addresses is cut by these too")
+            return None
         start = next((place for place, item in enumerate(services) if item.exact), len(services))
         if _only_keeps_from_answers(rules, start):
             # who meets none of the rules behind need not be asked: only leaves where something else happens ask first

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from fwtrans.ir import fields as known
 from fwtrans.ir.fields import NFPROTO, Family
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.ruleset import Hook
@@ -19,28 +16,12 @@ from fwtrans.optimizer.search_nodes import Cut
 from fwtrans.optimizer.size import size_of
 from fwtrans.optimizer.steps import hook_costs
 from fwtrans.semantics.concrete import evaluate
-from fwtrans.semantics.packet import HookVisit, Packet
+from fwtrans.semantics.packet import HookVisit
+from tests.optimizer.flat_lists import LISTS, packet_of
 from tests.optimizer.texts import after, assert_equal, assert_loads, in_forward, printed, read_nft, rules_of
-from tests.places import REPOSITORY
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from fwtrans.ir.ruleset import Ruleset
-
-
-def _lists() -> ModuleType:
-    """Return the bench's generator: bench/ is no package."""
-    spec = importlib.util.spec_from_file_location("bench_lists", REPOSITORY / "bench" / "lists.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-LISTS = _lists()
 
 
 def steps(ruleset: Ruleset) -> int:
@@ -111,19 +92,6 @@ def _clauses(text: str) -> list[Clause]:
     return [clauses.of(rule) for rule in table.chains[0].rules]
 
 
-def _packet(entry: Any) -> Packet:
-    """Return a packet that the entry's rule takes, if no earlier one does."""
-    protocols = {"tcp": 6, "udp": 17, "icmp": 1, "": 47}
-    values = {
-        known.NFPROTO: 2, known.ETHER_PROTOCOL: 0x800, known.HAS_CONNTRACK: 1, known.CT_STATE: 3,
-        known.IP_SADDR: int(LISTS.first_address(entry.source)), known.IP_DADDR: int(LISTS.first_address(entry.target)),
-        known.L4PROTO: protocols[entry.protocol],
-    }  # fmt: skip
-    if entry.protocol in {"tcp", "udp"}:
-        values |= {known.HAS_TRANSPORT: 1, known.SPORT: entry.from_ports[0], known.DPORT: entry.to_ports[0]}
-    return Packet(values)
-
-
 @pytest.mark.parametrize("kind", ["acl", "firewall", "hard", "tuples"])
 def test_no_packet_takes_more_steps_than_before(kind: str) -> None:
     """One packet for each rule: where it stands early, its few steps are not to become more."""
@@ -133,7 +101,7 @@ def test_no_packet_takes_more_steps_than_before(kind: str) -> None:
     assert after_ != before
     visit = HookVisit(Family.IP, Hook.FORWARD)
     for number, entry in enumerate(listed):
-        packet = _packet(entry)
+        packet = packet_of(entry)
         old, new = evaluate(before, visit, packet), evaluate(after_, visit, packet)
         assert new.decision is old.decision
         assert new.steps <= old.steps, number
@@ -147,7 +115,7 @@ def test_lists_of_all_lengths_take_no_packet_more_steps(kind: str, count: int) -
     visit = HookVisit(Family.IP, Hook.FORWARD)
     for number, (entry, other) in enumerate(pairwise(listed)):
         for mixed in (entry, entry._replace(target=other.target)):
-            packet = _packet(mixed)
+            packet = packet_of(mixed)
             assert evaluate(found, visit, packet).steps <= evaluate(before, visit, packet).steps, number
 
 

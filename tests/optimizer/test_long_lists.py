@@ -1,0 +1,93 @@
+"""Long lists of all styles through all passes: proved, no packet takes more steps, at most four times as big, and they load."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from fwtrans.ir.fields import Family
+from fwtrans.ir.ruleset import Hook
+from fwtrans.optimize import Settings, optimize_ruleset
+from fwtrans.optimizer import cuts, dead, fold
+from fwtrans.optimizer.service_search import PASS as SERVICE_SEARCH
+from fwtrans.semantics.concrete import evaluate
+from fwtrans.semantics.packet import HookVisit
+from tests.optimizer.flat_lists import LISTS, packet_of
+from tests.optimizer.texts import assert_loads, printed, read_nft
+
+KINDS = ("acl", "firewall", "hard", "tuples")
+_VISIT = HookVisit(Family.IP, Hook.FORWARD)
+
+
+@settings(max_examples=25)
+@given(st.sampled_from(KINDS), st.integers(24, 300), st.integers(0, 2**32 - 1))
+def test_no_packet_takes_more_steps_and_no_list_grows_beyond_its_limit(kind: str, count: int, seed: int) -> None:
+    """Shorter lists are left to passes that weigh what the worst packet takes, not each packet's steps."""
+    listed = LISTS.entries(kind, count, seed)
+    before = read_nft(LISTS.ruleset(listed))
+    (table,) = dead.PASS.run(fold.PASS.run(before).ruleset).ruleset.tables
+    assume(len(table.chains[0].rules) > cuts.SHORTEST)
+    found = optimize_ruleset(before)
+    assert not found.refused
+    assert found.size_after.entries <= cuts.MOST_GROWTH * found.size_before.entries
+    worst = max(item.worst.steps for item in found.costs_after)
+    assert worst <= max(item.worst.steps for item in found.costs_before)
+    for number, entry in enumerate(listed):
+        other = listed[number * 7 % count]
+        for mixed in (
+            entry,
+            entry._replace(target=other.target),
+            entry._replace(source=other.source),
+            entry._replace(protocol=other.protocol, from_ports=other.from_ports, to_ports=other.to_ports),
+        ):
+            packet = packet_of(mixed)
+            old, new = evaluate(before, _VISIT, packet), evaluate(found.ruleset, _VISIT, packet)
+            assert new.decision is old.decision
+            assert new.steps <= min(old.steps, worst), (number, mixed)
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(8))
+def test_thirty_two_lists_load(kind: str, seed: int) -> None:
+    text = LISTS.ruleset(LISTS.entries(kind, 30 + 35 * seed, seed))
+    assert_loads(printed(optimize_ruleset(read_nft(text), Settings(verify=False)).ruleset))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_list_became_is_left_when_it_is_optimised_again(kind: str) -> None:
+    once = optimize_ruleset(read_nft(LISTS.ruleset(LISTS.entries(kind, 200, 5))), Settings(verify=False)).ruleset
+    again = read_nft(printed(once))
+    assert printed(optimize_ruleset(again, Settings(verify=False)).ruleset) == printed(once)
+
+
+def test_a_list_of_exact_tuples_is_not_searched_by_service() -> None:
+    """It would be parted by protocol and port only, for ten steps where three are enough."""
+    before = read_nft(LISTS.ruleset(LISTS.entries("tuples", 300)))
+    assert SERVICE_SEARCH.run(before).ruleset == before
+    found = optimize_ruleset(before, Settings(verify=False))
+    assert max(item.worst.steps for item in found.costs_after) <= 4
+
+
+def test_rules_behind_a_map_of_ranges_that_somebody_wrote_are_cut() -> None:
+    rules = "\n".join(f"ip saddr 10.{number}.0.0/16 tcp dport {number + 1} accept" for number in range(90))
+    text = f"""table ip t {{
+ chain lan {{
+  {rules}
+ }}
+ chain forward {{
+  type filter hook forward priority 0; policy drop;
+  ip daddr vmap {{ 10.0.0.0/8 : goto lan, 192.168.0.0/16 : drop }}
+ }}
+}}
+"""
+    found = optimize_ruleset(read_nft(text))
+    assert not found.refused
+    assert max(item.worst.steps for item in found.costs_after) <= 4
+
+
+def test_a_result_that_would_be_too_big_is_left() -> None:
+    before = read_nft(LISTS.ruleset(LISTS.entries("firewall", 150, 2)))
+    found = optimize_ruleset(before, Settings(verify=False, size_factor=1.5))
+    assert found.size_after.entries <= 1.5 * found.size_before.entries
