@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from fwtrans.ir.fields import Field
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
 
+MADE = "-ports"
+"""How the names of these maps end."""
 _FEWEST = 3
 _FEWEST_WITH_LISTS = 2
 
@@ -60,7 +62,7 @@ def _changed(chain: Chain, names: Names, maps: list[NamedMap]) -> Chain:
         if field is None or len(run_of_rules) < (_FEWEST_WITH_LISTS if lists else _FEWEST):
             rules.extend(run_of_rules)
             continue
-        name = names.new(chain.name, "ports")
+        name = names.new(f"{chain.name}{MADE}")
         pairs = sorted(
             ((text, rule) for rule, ports in zip(run_of_rules, asked, strict=True) if ports for text in ports[1]),
             key=lambda pair: pair[0],
