@@ -5,11 +5,11 @@ from __future__ import annotations
 from ipaddress import ip_interface
 from typing import TYPE_CHECKING
 
-import pytest
-
 from fwtrans.cli.inputs import FileAccess
 from fwtrans.diagnostics import DiagnosticSink
+from fwtrans.ir.fields import Family
 from fwtrans.ir.host import Host
+from fwtrans.ir.ruleset import Hook
 from fwtrans.optimizer import service_ports, service_search
 from fwtrans.optimizer.bridged.translation import bridged_translation
 from fwtrans.optimizer.pipeline import run_passes
@@ -17,11 +17,16 @@ from fwtrans.optimizer.registry import PASSES
 from fwtrans.optimizer.steps import hook_costs
 from fwtrans.read import read_inputs
 from fwtrans.source import SourceFile
+from tests.optimizer.dearest_ways import dearest, most_at
 from tests.optimizer.texts import after, assert_loads, read_nft
+from tests.optimizer.worst_ways import NEW
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from fwtrans.ir.ruleset import Ruleset, Table
+    from fwtrans.optimizer.pipeline import Optimized
 
 SERVICES = (22, 25, 53, 80, 110, 143, 443, 993)
 GROUP = (
@@ -119,24 +124,31 @@ def test_a_chain_with_another_caller_stays() -> None:
     assert "chain guest-t2" in found
 
 
-# out-FORWARD holds what PREROUTING, ebtables' FORWARD and FORWARD ask of what guests send, and on small nodes what
-# `reject-in` asks; in-FORWARD what the host's own bridge asks, and the rules for what guests get.
-@pytest.mark.parametrize(
-    ("node", "most"),
-    [
-        ("s10", {"out-FORWARD": 31, "in-FORWARD": 30}),
-        ("s200", {"out-FORWARD": 35, "in-FORWARD": 25, "reject-in": 26}),
-    ],
-)
-def test_worst_steps_for_guests_of_a_node(shared: Path, node: str, most: dict[str, int]) -> None:
+def bridge_table(ruleset: Ruleset) -> Table:
+    return next(table for table in ruleset.tables if table.family is Family.BRIDGE)
+
+
+def optimized(shared: Path, node: str) -> Optimized:
     folder = shared / "pve-corpus" / node
     names = ("iptables-save", "ip6tables-save", "ipset-save", "ebtables-save")
     sink = DiagnosticSink()
     reading = read_inputs([SourceFile(name, (folder / name).read_text()) for name in names], sink, FileAccess())
     assert reading is not None
     host = Host(addresses=(ip_interface("10.0.0.1/24"),))
-    before = bridged_translation(reading.ruleset, host).ruleset
-    costs = run_passes(before, PASSES, prove=False).costs_after
-    found = {item.chain: item.worst.steps for item in costs if item.chain in most}
-    assert {chain: steps for chain, steps in found.items() if steps > most[chain]} == {}
-    assert found.keys() == most.keys()
+    return run_passes(bridged_translation(reading.ruleset, host).ruleset, PASSES, prove=False)
+
+
+def test_the_dearest_new_packet_between_guests_of_ten(shared: Path) -> None:
+    """Exact, over all pairs: what guests send and what they get together."""
+    found = dearest(bridge_table(optimized(shared, "s10").ruleset), NEW)
+    assert found.counted == found.way.steps == 32
+
+
+# out-FORWARD holds what PREROUTING, ebtables' FORWARD and FORWARD ask of what guests send: bounds, whatever a packet's state.
+# in-FORWARD is what the host's own bridge asks, and the rules for what guests get.
+def test_worst_steps_for_guests_of_two_hundred(shared: Path) -> None:
+    found = optimized(shared, "s200")
+    bounds = {item.chain: item.worst.steps for item in found.costs_after}
+    assert bounds["out-FORWARD"] <= 35
+    assert bounds["reject-in"] <= 26
+    assert most_at(bridge_table(found.ruleset), Hook.FORWARD, NEW, {Family.IP: (6,)}) <= 15
