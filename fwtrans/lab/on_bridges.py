@@ -18,7 +18,7 @@ from fwtrans.lab.probe import Kind, Probe
 from fwtrans.lab.realise import between
 from fwtrans.lab.topology import HOST, GuestNic, HostAddress, PveTopology, Uplink
 from fwtrans.optimizer.bridged.hardware import hardware_addresses
-from fwtrans.semantics.bridged.topology import HELD_NAMES, asks_for_ports, guest_ports, names_tested
+from fwtrans.semantics.bridged.topology import HELD_NAMES, asks_for_ports, guest_ports, port_patterns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,7 +34,6 @@ WITHOUT_FIREWALL = "tap999999i0"
 _BRIDGE = "vmbr0"
 _UPLINK = Uplink(bridge=_BRIDGE)
 _OUTER_END = re.compile(r"fw(?:pr|ln)(\d+)[ipo](\d+)")
-_PORTS, _LINK = (known.PORT_IN, known.PORT_OUT), (known.IIFNAME, known.OIFNAME)
 _HOST_ADDRESSES = ("172.31.255.1/16", "fd00:31::1/64")
 
 
@@ -86,12 +85,7 @@ def topology_of(old: Ruleset, new: Ruleset, host: Host, *, with_firewall_bridges
 
 def _other_ports(ruleset: Ruleset) -> set[str]:
     """Return the bridge ports that rules name, but for the ends of firewall bridges."""
-    patterns = {
-        pattern
-        for table in ruleset.tables
-        for pattern in names_tested(table, _LINK if table.family is Family.BRIDGE else _PORTS)
-    }
-    names = {pattern.text for pattern in patterns if pattern.text and not pattern.is_prefix}
+    names = {pattern.text for pattern in port_patterns(ruleset) if pattern.text and not pattern.is_prefix}
     return {name for name in names if not name.startswith(HELD_NAMES)}
 
 

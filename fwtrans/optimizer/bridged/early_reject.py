@@ -1,8 +1,8 @@
 """REJECT towards a guest, said where the kernel can say it: when the packet comes in.
 
-    postrouting  oifname tap101i0: tcp dport 113 reject       the kernel has no reject here
+    forward      oifname tap101i0: tcp dport 113 reject       the kernel has no reject here
     ->
-    postrouting  oifname tap101i0: tcp dport 113 drop
+    forward      oifname tap101i0: tcp dport 113 drop
     prerouting   ct state new ether daddr bc:24:11:a7:35:6c:  a copy of the guest's rules in which only REJECT decides
 
 A bridge can answer a packet at prerouting and input alone. There nobody knows yet by which port the packet will leave, but
@@ -10,7 +10,7 @@ a packet to a guest's own hardware address goes to that guest. So such packets p
 priority of its own: where the original rejects, the copy does, where it accepts or drops, the copy lets go on, and the
 original decides in its place. What the original would do before it rejects (a log, with its limit) the copy does, and
 the original never sees that packet; for all others the copy does nothing. A packet that comes to the guest in another way
-(flooded to an address that is not the guest's) is dropped at postrouting, where it would have been rejected.
+(flooded to an address that is not the guest's) is dropped at forward, where it would have been rejected.
 
 It declines for a guest whose rules do before a REJECT what cannot be moved to it: change a set, a mark that is read later.
 """

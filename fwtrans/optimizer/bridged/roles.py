@@ -49,13 +49,6 @@ BRIDGE_NAMES: dict[Field, Field] = {
     known.IIFNAME: known.IBRNAME,
     known.OIFNAME: known.OBRNAME,
 }
-# Where nftables judges a role. Its hooks see other things than iptables' did: prerouting no port out, output no port in.
-PLACES: dict[Role, tuple[Hook, ...]] = {
-    Role.BRIDGED: (Hook.FORWARD,),
-    Role.OUT: (Hook.PREROUTING,),
-    Role.MIDDLE: (Hook.FORWARD,),
-    Role.IN: (Hook.FORWARD, Hook.OUTPUT),
-}
 
 _YES, _NO = IntervalSet.single(1, 1), IntervalSet.single(1, 0)
 _NONE, _SOME = NameSet.exact(""), NameSet.exact("").complement()

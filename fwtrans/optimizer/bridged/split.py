@@ -42,7 +42,7 @@ from fwtrans.optimizer.bridged.joining import (
 )
 from fwtrans.optimizer.bridged.merging import merged_tables
 from fwtrans.optimizer.bridged.reach import reached
-from fwtrans.optimizer.bridged.roles import BRIDGE_NAMES, PLACES, Role, facts
+from fwtrans.optimizer.bridged.roles import BRIDGE_NAMES, Role, facts
 from fwtrans.optimizer.specialise import Entry, specialise, specialise_entries
 from fwtrans.semantics.bridged.reading import ZONES
 
@@ -173,10 +173,11 @@ def _places(merged: Table, pieces: Sequence[Piece], guests: Sequence[GuestPort])
             for stage in _joined(merged, _stages([piece for piece in pieces if piece.role is role]), bodies)
             if not _is_idle(role, stage, bodies)
         ]
-        for role in PLACES
+        for role in (Role.BRIDGED, Role.OUT, Role.MIDDLE, Role.IN)
     }
-    for role in (Role.BRIDGED, Role.OUT):
-        yield from _hung(found[role], role.value, PLACES[role][0], bodies, ports)
+    # nftables' hooks see other things than iptables' did: prerouting no port out, output no port in
+    for role, hook in ((Role.BRIDGED, Hook.FORWARD), (Role.OUT, Hook.PREROUTING)):
+        yield from _hung(found[role], role.value, hook, bodies, ports)
     yield from _at_forward(found[Role.MIDDLE], found[Role.IN], bodies, ports)
     yield from _hung(found[Role.IN], _OWN, Hook.OUTPUT, bodies, ports)
 

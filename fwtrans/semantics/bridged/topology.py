@@ -69,13 +69,13 @@ def guest_port(name: str) -> GuestPort | None:
 
 def guest_ports(ruleset: Ruleset) -> tuple[GuestPort, ...]:
     """Return the guest ports that rules name, in order."""
-    names = {pattern.text for pattern in _port_patterns(ruleset) if not pattern.is_prefix}
+    names = {pattern.text for pattern in port_patterns(ruleset) if not pattern.is_prefix}
     return tuple(sorted(found for name in names if (found := guest_port(name)) is not None))
 
 
 def has_firewall_bridges(ruleset: Ruleset) -> bool:
     """Tell whether rules are made for firewall bridges: some ask for their inner ends."""
-    return any(pattern.text.startswith(INNER_ENDS) for pattern in _port_patterns(ruleset))
+    return any(pattern.text.startswith(INNER_ENDS) for pattern in port_patterns(ruleset))
 
 
 def asks_for_ports(table: Table) -> bool:
@@ -112,7 +112,8 @@ def chains_at(table: Table, hooks: Collection[Hook]) -> dict[str, Chain]:
     return found
 
 
-def _port_patterns(ruleset: Ruleset) -> Iterator[NamePattern]:
+def port_patterns(ruleset: Ruleset) -> Iterator[NamePattern]:
+    """Yield the patterns by which rules ask for the ports of bridges."""
     for table in ruleset.tables:
         on_bridge = table.family.value == "bridge"
         yield from names_tested(table, _LINK_FIELDS if on_bridge else _PORT_FIELDS)
