@@ -117,12 +117,12 @@ def changes(order: dict[str, Any]) -> list[dict[str, Any]]:
 def one_change(client: LibNft, state: State | None, wanted: Image) -> Change:
     """Load the difference; it is sent until packets see it, and what nothing refers to any more goes after that."""
     start = time.perf_counter()
-    present = assess(client, state, [table.name for table in wanted]).present
-    plan = make_plan(present, under_loaded_names(present, wanted))
+    found = assess(client, state, [table.name for table in wanted])
+    plan = make_plan(found.present, under_loaded_names(found.present, wanted))
     planned = time.perf_counter()
     done: dict[str, float] = {}
     answer = carry_out(
-        client, plan, tidy=True, state=state, step=lambda name: done.setdefault(name, time.perf_counter())
+        client, plan, found, tidy=True, state=state, step=lambda name: done.setdefault(name, time.perf_counter())
     )
     if answer.state is None:
         sys.exit("a change does not load")

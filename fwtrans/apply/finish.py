@@ -124,7 +124,7 @@ def _tidy(client: LibNft, directory: Path, image: Image, pending: Pending) -> No
     present = assess(client, state, ())
     if state is None or present.doubts or present.foreign:
         return
-    answer = carry_out(client, make_plan(present.present, image), tidy=True, state=state)
+    answer = carry_out(client, make_plan(present.present, image), present, tidy=True, state=state)
     if answer.state is not None:
         write_state(directory, with_sums(client, answer.state))
 

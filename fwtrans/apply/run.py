@@ -25,7 +25,7 @@ from fwtrans.backend.loader import old_rules, snapshot
 from fwtrans.backend.loader import transaction as tx
 from fwtrans.backend.loader.client import Unavailable
 from fwtrans.backend.loader.guard import NotArmed, arm
-from fwtrans.backend.loader.load import carry_out, with_sums
+from fwtrans.backend.loader.load import carry_out, changed_since, with_sums
 from fwtrans.backend.loader.old_rules import ToolFailed
 from fwtrans.backend.loader.pending import (
     Locked,
@@ -103,12 +103,20 @@ class _Work:
                 return Applied(Outcome.UNCHANGED)
             if not self.request.ask(plan_text(looked, self.request, self.sink.found)):
                 return Applied(Outcome.DECLINED)
+            self._look_again(looked)
             self.request.step("agreed")
             saved = self._save(looked)
             pending = self._arm(looked)
         except Stop:
             return Applied(Outcome.REFUSED, counts=self.counts)
         return self._load(looked, saved, pending)
+
+    def _look_again(self, looked: Looked) -> None:
+        """Stop where others changed our tables while somebody was asked."""
+        names = [table.name for table in looked.plan.switched]
+        if changes := changed_since(self.client, looked.state, looked.present, names):
+            message = f"nothing was touched: {changes[0]} while you were asked"
+            stop(self.sink, "FWT612", message, "run it again, it then says what it finds", changes[1:])
 
     # --- save ---
 
@@ -181,7 +189,7 @@ class _Work:
         """Load our tables, and take those of the nft variants out of the way in the same transaction."""
         asleep = tuple(tx.SetDormant(table, dormant=True) for table in looked.asleep)
         plan = replace(looked.plan, switch=tx.Transaction((*looked.plan.switch.commands, *asleep)))
-        answer = carry_out(self.client, plan, tidy=False, state=looked.state, step=self.request.step)
+        answer = carry_out(self.client, plan, looked.present, tidy=False, state=looked.state, step=self.request.step)
         if answer.faults:
             tell_faults(answer.faults, looked.wanted, self.sink)
             raise ToolFailed("the kernel refuses the ruleset")

@@ -44,6 +44,11 @@ def is_pure(step: Step) -> bool:
     return isinstance(step, OpaqueTest)
 
 
+def has_memory(step: Step) -> bool:
+    """Tell whether copies of a step would have to share one memory; what is kept by key is a set with a name already."""
+    return isinstance(step, StatefulFromMap) or (isinstance(step, StatefulTest) and not step.key)
+
+
 def never_matches(rule: Rule) -> bool:
     """Tell whether a test of the rule asks for nothing (`--dport` of an empty range, a mark outside its mask)."""
     return any(isinstance(step, FieldTest) and step.values.is_empty for step in rule.steps)

@@ -7,8 +7,8 @@
 Most packets belong to connections that were judged when they were new. Why it is safe: with the state known, every way
 through the rules is followed, whatever else the packet is; the rule is added only if all ways accept it or come to the end of
 a chain that accepts, and none does anything else. On a bridge the rule may ask for IP as well, where the link layer's frames
-are judged otherwise, and stand behind rules that do more (count SYNs) to all packets. It declines for chains that let such packets through only because no rule
-is for them, where one rule more would cost the others something and save nothing.
+are judged otherwise, and stand behind rules that do more (count SYNs) to all packets. It declines for chains that let such
+packets through only because no rule is for them, where one rule more would cost the others something and save nothing.
 """
 
 from __future__ import annotations

@@ -23,8 +23,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fwtrans.ir.match import AnyOf
-from fwtrans.ir.rule import is_pure
-from fwtrans.ir.stateful import StatefulFromMap, StatefulTest
+from fwtrans.ir.rule import has_memory, is_pure
 from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump, Return
 from fwtrans.ir.walk import map_names, targets_of
 from fwtrans.optimizer.base import Pass, Passed, each_table
@@ -33,7 +32,7 @@ from fwtrans.optimizer.reached import callees_last, reached, rule_targets
 from fwtrans.optimizer.tracking import if_tracked
 
 if TYPE_CHECKING:
-    from fwtrans.ir.rule import Rule, Step
+    from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
     from fwtrans.ir.sets import NamedMap
     from fwtrans.ir.verdict import Verdict
@@ -140,7 +139,7 @@ def _in_place(
     if not isinstance(rule.verdict, (Jump, Goto)):
         return (rule,)
     called = found[rule.verdict.chain]
-    if len(called.rules) == 1 and (callers[called.name] == 1 or not any(map(_remembers, called.rules[0].steps))):
+    if len(called.rules) == 1 and (callers[called.name] == 1 or not any(map(has_memory, called.rules[0].steps))):
         both = _both(rule, called.rules[0], coming_back, is_last=is_last)
         if both is not None:
             return () if both.verdict is None and all(map(is_pure, both.steps)) else (both,)
@@ -163,11 +162,6 @@ def _both(rule: Rule, only: Rule, coming_back: set[str], *, is_last: bool) -> Ru
         # a packet that the chain's rule does not end must not go on behind the goto
         return None
     return replace(rule, steps=(*rule.steps, *only.steps), verdict=_called(verdict, goes), origins=_origins(rule, only))
-
-
-def _remembers(step: Step) -> bool:
-    """Tell whether copies of a step would have to share one memory; what is kept by key is a set with a name already."""
-    return isinstance(step, StatefulFromMap) or (isinstance(step, StatefulTest) and not step.key)
 
 
 def _called(verdict: Verdict | None, goes: bool) -> Verdict | None:

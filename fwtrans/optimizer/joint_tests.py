@@ -16,8 +16,9 @@ Otherwise neighbours that ask one address for different ranges are one rule (`jo
 Why it is safe: of each rule one test at its front is asked for the opposite, so that the rule does nothing to packets that
 pass; all others find the rules as they were. A field that is not there passes neither a test nor its opposite.
 
-It declines where fewer than two steps are saved, or none for one of the protocols, where one rule is left, outside of bridges (a list that somebody wrote costs no packet more than
-before), and for rules that ask for ports of the bridge, for which not few packets are.
+It declines where fewer than two steps are saved, or none for one of the protocols, where only one rule follows, for rules
+of which every packet fits one, for rules that ask for ports of the bridge, for which not few packets are, and in tables
+that are no bridge's: there a list that somebody wrote costs no packet more than before.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from fwtrans.ir.bits import BitSet
 from fwtrans.ir.fields import Family, FieldKind
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, MemberTest, negated, number
-from fwtrans.ir.rule import Rule, is_pure
+from fwtrans.ir.rule import Rule, has_memory, is_pure
 from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Reject
 from fwtrans.optimizer.base import Addition, Pass, Passed, with_additions
@@ -45,7 +46,7 @@ from fwtrans.optimizer.steps import look_ups
 from fwtrans.semantics.side import arrives_whole, visits_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from fwtrans.ir.match import PureTest
     from fwtrans.ir.rule import Step
@@ -189,6 +190,8 @@ class _Joining:
         verdict = Goto(made.name) if made is not None else rest[0].verdict
         front = Rule(joint[0].tests, verdict, _origins((*simple, rest[0])))
         needs = self._needs(joint[0], facts)
+        if needs and any(has_memory(step) for rule in rest for step in rule.steps):
+            return None  # the rest would stand in both
         rules = (front, Rule(needs, Accept(), _origins(simple)), *(chain.rules if needs else ()))
         return Addition(replace(chain, rules=rules), (made,) if made is not None else ())
 
@@ -237,9 +240,13 @@ class _Joining:
             if isinstance(other, FieldTest) and isinstance(asked, FieldTest):
                 other = FieldTest(other.field, meet(asked.values, other.values))
             found[other.field if isinstance(other, FieldTest) else other] = other
-        if len(found) == len(first):
+        if len(found) == len(first) or self._excludes_all(found.values(), facts):
             return None
         return _Opposite(tuple(sorted(found.values(), key=_order)), tuple(kinds), exact)
+
+    def _excludes_all(self, tests: Collection[PureTest], facts: Facts) -> bool:
+        """Tell whether no packet has all that the tests ask for: one field is in IPv4's header, another in IPv6's."""
+        return any(values.is_empty for values in self._decider.learn(tests, facts).values())
 
     def _negated(self, test: PureTest) -> PureTest:
         """Return the opposite of a test; one of a set that nobody changes is one of values, which others can be joined with."""

@@ -5,11 +5,12 @@
     jump helpers;  helpers: th dport vmap { 21 : goto ftp }                      th dport vmap { 21 : jump ftp }
 
 Why it is safe: a packet of that port and protocol has missed the first map and found the second, and now finds in the first
-what it found there. A chain that nobody jumps to, directly or on the way, ends where its base chain does, which accepts. Behind a chain's last rule there is only its end, which is where the goto led as well. A look-up that
-is all that a chain does comes back behind its call if its verdicts jump.
+what it found there. A chain that nobody jumps to, directly or on the way, ends where its base chain does, which accepts.
+Behind a chain's last rule there is only its end, which is where the goto led as well. A look-up that is all that a chain
+does comes back behind its call if its verdicts jump.
 
-It declines for a map that several rules ask, for a second map that jumps, for chains of more than two rules, which are
-shared for their size, and for rules with a memory of their own.
+It declines for a map that several rules ask or that passes did not make, for a second map that jumps, for chains of more
+than two rules, which are shared for their size, and for rules with a memory of their own.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from typing import TYPE_CHECKING
 from fwtrans.ir import fields as known
 from fwtrans.ir.match import KeyPart
 from fwtrans.ir.names import NamePattern
-from fwtrans.ir.rule import is_pure
+from fwtrans.ir.rule import has_memory, is_pure
 from fwtrans.ir.sets import MapElement
-from fwtrans.ir.stateful import StatefulFromMap, StatefulTest
 from fwtrans.ir.verdict import Accept, Dispatch, Goto, Jump, Return
 from fwtrans.ir.walk import map_names
 from fwtrans.optimizer.base import Pass, Passed, each_table
+from fwtrans.optimizer.names import is_made
 from fwtrans.optimizer.reached import reached
 from fwtrans.optimizer.tracking import if_tracked
 
@@ -47,10 +48,14 @@ def with_short_ways(table: Table) -> Table:
     """Return the table with ways of fewer rules."""
     if not any(chain.base is not None for chain in table.chains):
         return table
-    short = _with_last_rules(_without_last_accepts(_with_calls_in_place(_with_protocols(table))))
-    if short == table:
-        return table
-    return reached(short, [chain.name for chain in short.chains if chain.base is not None])
+    bases = [chain.name for chain in table.chains if chain.base is not None]
+    before = None
+    while table != before:
+        # what now stands at a chain's end may lead on by a goto as well
+        before = table
+        short = _with_last_rules(_without_last_accepts(_with_calls_in_place(_with_protocols(table))))
+        table = reached(short, bases) if short != table else table
+    return table
 
 
 def run(ruleset: Ruleset) -> Passed:
@@ -72,7 +77,7 @@ def _with_protocols(table: Table) -> Table:
             if not isinstance(first.verdict, Dispatch) or not isinstance(second.verdict, Dispatch):
                 continue
             by_protocol = maps[first.verdict.map_name]
-            if not first.steps and not second.steps and uses[by_protocol.name] == 1:
+            if not first.steps and not second.steps and uses[by_protocol.name] == 1 and is_made(by_protocol.name):
                 more = tuple(_led(first.verdict, by_protocol, second.verdict, maps[second.verdict.map_name]))
                 if more:
                     maps[by_protocol.name] = replace(by_protocol, elements=(*by_protocol.elements, *more))
@@ -110,6 +115,7 @@ def _with_calls_in_place(table: Table) -> Table:
         chain.name: chain.rules[0]
         for chain in table.chains
         if chain.base is None and len(chain.rules) == 1 and isinstance(chain.rules[0].verdict, Dispatch)
+        if not _remembers(chain.rules[0])
     }
     wanted = {
         rule.verdict.chain
@@ -126,7 +132,7 @@ def _with_calls_in_place(table: Table) -> Table:
         if chain.base is not None or number < len(chain.rules) - 1
     }
     fixed |= {item.name for item in table.maps if any(isinstance(element.value, Return) for element in item.elements)}
-    maps = tuple(_jumping(item) if item.name in names - fixed else item for item in table.maps)
+    maps = tuple(_jumping(item) if item.name in names - fixed and is_made(item.name) else item for item in table.maps)
     coming_back = {item.name for item in maps if not any(isinstance(e.value, (Goto, Return)) for e in item.elements)}
     inlined = {name: called[name] for name in wanted if coming_back.issuperset(map_names(called[name]))}
     found = (replace(chain, rules=tuple(_in_place(rule, inlined) for rule in chain.rules)) for chain in table.chains)
@@ -212,9 +218,7 @@ def _is_only_way(chain: Chain, last: Rule) -> bool:
 
 
 def _remembers(rule: Rule) -> bool:
-    return any(
-        isinstance(step, StatefulFromMap) or (isinstance(step, StatefulTest) and not step.key) for step in rule.steps
-    )
+    return any(map(has_memory, rule.steps))
 
 
 def _origins(*rules: Rule) -> tuple[Origin, ...]:

@@ -102,6 +102,12 @@ def test_it_declines(rules: str) -> None:
     assert with_joint_tests(before, whole=True) == before
 
 
+def test_what_no_packet_passes_as_a_whole_is_asked_one_by_one() -> None:
+    rules = "ip saddr 1.0.0.0/8 drop; ip6 saddr 2000::/16 drop; ip daddr 224.0.0.0/4 drop; ip6 daddr ff00::/8 drop"
+    before = only_table(text_of(f"{rules}; {REST}", to='iifname "tap1" jump user; iifname "tap2" goto user'))
+    assert with_joint_tests(before) == before
+
+
 def test_ranges_of_one_address_are_one_rule() -> None:
     rules = "ip daddr 0.0.0.0-9.0.0.5 drop; ip daddr 224.0.0.0/4 drop; udp dport 1 accept"
     assert joined(rules) == [["Drop()", "Accept()"]]

@@ -16,11 +16,11 @@ from tests.optimizer.proofs import assert_safe_everywhere
 from tests.semantics.rulesets import random_ruleset
 
 MAPS = """
-map first { type ifname . inet_proto : verdict; elements = { "t1" . tcp : goto web, "t1" . icmp : accept } }
-map second { type ifname : verdict; elements = { "t1" : drop, "t2" : goto web } }
+map user-by-first { type ifname . inet_proto : verdict; elements = { "t1" . tcp : goto web, "t1" . icmp : accept } }
+map user-by-second { type ifname : verdict; elements = { "t1" : drop, "t2" : goto web } }
 chain web { tcp dport 80 accept; meta l4proto udp accept; drop; }
 """
-LOOK_UPS = "iifname . meta l4proto vmap @first; iifname vmap @second"
+LOOK_UPS = "iifname . meta l4proto vmap @user-by-first; iifname vmap @user-by-second"
 
 
 def shortened(*chains: str, base: str, policy: str = "accept") -> dict[str, list[str]]:
@@ -38,7 +38,7 @@ def elements_of(*chains: str, base: str) -> set[tuple[object, ...]]:
     before = read("\n".join(["table bridge fw {", *chains, hook, "}", ""]))
     after = PASS.run(before).ruleset
     assert compare(before, after).equal
-    found = next(item for item in after.tables[0].maps if item.name == "first")
+    found = next(item for item in after.tables[0].maps if item.name == "user-by-first")
     return {(str(key[0]), key[1][0]) for key in (element.key for element in found.elements)}
 
 
@@ -52,10 +52,10 @@ def test_protocols_find_in_the_first_map_what_the_second_has() -> None:
     ("maps", "rules"),
     [
         (MAPS.replace('"t2" : goto web', '"t2" : jump web'), LOOK_UPS),
-        (MAPS, "iifname . meta l4proto vmap @first; tcp dport 1 drop; iifname vmap @second"),
-        (MAPS, "iifname . meta l4proto vmap @first; ip saddr 10.0.0.1 iifname vmap @second"),
-        (MAPS, f"{LOOK_UPS}; ct mark 1 iifname . meta l4proto vmap @first"),
-        (MAPS, "iifname vmap @second; iifname . meta l4proto vmap @first"),
+        (MAPS, "iifname . meta l4proto vmap @user-by-first; tcp dport 1 drop; iifname vmap @user-by-second"),
+        (MAPS, "iifname . meta l4proto vmap @user-by-first; ip saddr 10.0.0.1 iifname vmap @user-by-second"),
+        (MAPS, f"{LOOK_UPS}; ct mark 1 iifname . meta l4proto vmap @user-by-first"),
+        (MAPS, "iifname vmap @user-by-second; iifname . meta l4proto vmap @user-by-first"),
         (MAPS.replace('"t2" : goto web', '"t*" : goto web'), LOOK_UPS),
     ],
 )
@@ -63,8 +63,8 @@ def test_elements_stay_as_they_are(maps: str, rules: str) -> None:
     assert len(elements_of(maps, f"chain user {{ {rules}; }}", base="ether type ip goto user")) == 2
 
 
-LAST = "chain last { iifname vmap @second; oifname vmap @second-2; }"
-SECOND = 'map second-2 { type ifname : verdict; elements = { "t7" : drop } }'
+LAST = "chain last { iifname vmap @user-by-second; oifname vmap @user-by-second-2; }"
+SECOND = 'map user-by-second-2 { type ifname : verdict; elements = { "t7" : drop } }'
 
 
 def test_a_short_chain_stands_where_others_go_to_it() -> None:
@@ -72,6 +72,33 @@ def test_a_short_chain_stands_where_others_go_to_it() -> None:
     found = shortened(MAPS, SECOND, LAST, users, base="ether type ip goto a; ether type ip6 goto b")
     assert len(found["a"]) == len(found["b"]) == 3
     assert "last" not in found
+
+
+def test_short_chains_behind_short_chains() -> None:
+    chains = [
+        "chain c { ip daddr 10.0.0.9 accept; ip daddr 10.0.0.8 drop; }",
+        "chain b { ip saddr 10.0.0.7 drop; goto c; }",
+        "chain a { ip saddr 10.0.0.6 drop; goto b; }",
+        "chain a2 { ip saddr 10.0.0.5 drop; goto b; }",
+    ]
+    found = shortened(
+        *chains, base='iifname "t1" goto a; iifname "t2" goto a2; iifname "t3" goto b; iifname "t4" goto c'
+    )
+    assert [len(found[name]) for name in ("a", "a2", "b", "c")] == [4, 4, 3, 2]
+
+
+def test_a_count_of_connections_of_several_callers_stays_one() -> None:
+    chains = (MAPS, "chain helpers { ct count over 20 iifname vmap @user-by-second; }")
+    users = [f"chain user{number} {{ jump helpers; ip saddr 10.0.0.{number} drop; accept; }}" for number in (1, 2)]
+    found = shortened(*chains, *users, base='iifname "t1" goto user1; iifname "t2" goto user2')
+    assert "helpers" in found
+
+
+def test_a_map_that_somebody_made_stays_as_it_is() -> None:
+    rules, maps = (text.replace("user-by-", "their-") for text in (LOOK_UPS, MAPS))
+    hook = f"chain forward {{ type filter hook forward priority 5; policy accept; {rules}; }}"
+    before = read(f"table bridge fw {{\n{maps}\n{hook}\n}}\n")
+    assert PASS.run(before).ruleset is before
 
 
 def test_what_several_rules_lead_to_stays_a_chain() -> None:
@@ -86,14 +113,14 @@ def test_a_limit_of_several_callers_stays_one() -> None:
 
 
 HELPERS = """
-map helpers { type inet_proto . inet_service : verdict; elements = { tcp . 21 : goto ftp, udp . 69 : goto tftp } }
+map helpers-by-port { type inet_proto . inet_service : verdict; elements = { tcp . 21 : goto ftp, udp . 69 : goto tftp } }
 chain ftp { meta mark set 1; } chain tftp { meta mark set 2; }
-chain helpers { meta l4proto . th dport vmap @helpers; }
+chain helpers { meta l4proto . th dport vmap @helpers-by-port; }
 """
 
 
 def test_a_look_up_stands_in_the_place_of_its_call() -> None:
-    users = "chain a { jump helpers; tcp dport 80 drop; } chain b { udp dport 2 drop; meta l4proto . th dport vmap @helpers; }"
+    users = "chain a { jump helpers; tcp dport 80 drop; } chain b { udp dport 2 drop; meta l4proto . th dport vmap @helpers-by-port; }"
     found = shortened(HELPERS, users, base="ether type ip goto a; ether type ip6 goto b")
     assert "Dispatch" in found["a"][0]
     assert "helpers" not in found
@@ -102,7 +129,7 @@ def test_a_look_up_stands_in_the_place_of_its_call() -> None:
 @pytest.mark.parametrize(
     "users",
     [
-        "chain a { jump helpers; tcp dport 80 drop; } chain b { meta l4proto . th dport vmap @helpers; udp dport 2 drop; }",
+        "chain a { jump helpers; tcp dport 80 drop; } chain b { meta l4proto . th dport vmap @helpers-by-port; udp dport 2 drop; }",
         "chain a { ip saddr 10.0.0.1 jump helpers; tcp dport 80 drop; } chain b { udp dport 2 drop; }",
     ],
 )

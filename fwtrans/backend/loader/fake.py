@@ -168,12 +168,15 @@ def _apply_to_object(
     if isinstance(command, tx.AddObject):
         name = command.item.name
         if name in table.objects:
-            if table.objects[name].body != command.item.body:
+            if _without_comment(table.objects[name].body) != _without_comment(command.item.body):
                 raise _Refusal("Could not process rule: File exists")
             return
         table.objects[name] = replace(command.item, elements=())
         table.handles[f"object {name}"] = table.next_handle()
         return
+    if isinstance(command, tx.AddElements) and command.declared and not command.declared.is_of_plain_intervals:
+        kind, body = command.declared
+        _apply_to_object(table, tx.AddObject(command.table, ObjectImage(kind, command.name, body)))
     item = table.objects.get(command.name)
     if item is None:
         raise _Refusal(_MISSING)
@@ -195,6 +198,11 @@ def _apply_to_object(
             if held.pop(key, None) is None:
                 raise _Refusal(_MISSING)
         table.objects[command.name] = replace(item, elements=tuple(sorted(held.values())))
+
+
+def _without_comment(body: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what the kernel compares of a declaration."""
+    return tuple(line for line in body if not line.startswith("comment "))
 
 
 def _apply_to_chain(

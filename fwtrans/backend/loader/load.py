@@ -33,12 +33,14 @@ _MOST_SUMMED = 20_000
 class Assessment:
     """What is loaded of ours, how sure that is, and what others did to it.
 
-    `doubts` say why something is loaded anew though it may be the same; `foreign` what others changed in our tables.
+    `doubts` say why something is loaded anew though it may be the same; `foreign` what others changed in our tables;
+    `generation` is the kernel's count of commits when it was begun to look.
     """
 
     present: tuple[Present, ...]
     doubts: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
+    generation: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,28 @@ class Loaded:
 
 def assess(client: NftClient, state: State | None, names: Iterable[TableName]) -> Assessment:
     """Return what is loaded of the tables in the state and of those named."""
+    generation = client.generation()
+    return replace(_assessed(client, state, names, generation), generation=generation)
+
+
+def changed_since(
+    client: NftClient, state: State | None, found: Assessment, names: Iterable[TableName]
+) -> tuple[str, ...]:
+    """Return what others did to our tables, or to those of these names, since they were looked at."""
+    if client.generation() == found.generation:
+        return ()
+    now = assess(client, state, names)
+    before = {item.image.name: item for item in found.present}
+    after = {item.image.name: item for item in now.present}
+    others = tuple(text for text in now.foreign if text not in found.foreign)
+    differing = (name for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name))
+    return others or tuple(f"table {name} may have been changed" for name in differing)
+
+
+def _assessed(client: NftClient, state: State | None, names: Iterable[TableName], generation: int) -> Assessment:
     trusted = state if state is not None and state.host == this_host() else None
     held = {table.image.name: table for table in trusted.tables} if trusted is not None else {}
-    if trusted is not None and trusted.generation == client.generation():
+    if trusted is not None and trusted.generation == generation:
         known = tuple(Present(table.image, table.rules) for table in trusted.tables)
         return _with_outlines(client, Assessment(known), [name for name in names if name not in held], "")
     why = "" if trusted is not None else "it is not known what was loaded before"
@@ -90,27 +111,38 @@ def load(
     Without `tidy` what nothing refers to any more is left, so that the way back finds it as it was.
     """
     found = assess(client, state, [table.name for table in wanted])
-    answer = carry_out(client, make_plan(found.present, wanted), tidy=tidy, state=state, step=step)
+    answer = carry_out(client, make_plan(found.present, wanted), found, tidy=tidy, state=state, step=step)
     if answer.faults and any(item.handles is not None for item in found.present):
         # an element has run out since, or something else is not as we think: once more without relying on anything
         why = f"the difference did not load ({answer.faults[0].message})"
-        outlines = _with_outlines(client, Assessment(()), [item.image.name for item in found.present], why)
+        outlines = Assessment((), generation=client.generation())
+        outlines = _with_outlines(client, outlines, [item.image.name for item in found.present], why)
         new = [table.name for table in wanted if all(item.image.name != table.name for item in outlines.present)]
         outlines = _with_outlines(client, outlines, new, "")
         found = replace(found, present=outlines.present, doubts=(*found.doubts, *outlines.doubts))
-        answer = carry_out(client, make_plan(found.present, wanted), tidy=tidy, state=None, step=step)
+        answer = carry_out(client, make_plan(found.present, wanted), outlines, tidy=tidy, state=None, step=step)
     state = with_sums(client, answer.state) if answer.state is not None else None
     return replace(answer, state=state, doubts=found.doubts, foreign=found.foreign)
 
 
 def carry_out(
-    client: NftClient, plan: Plan, *, tidy: bool, state: State | None, step: Callable[[str], None] = lambda _: None
+    client: NftClient,
+    plan: Plan,
+    found: Assessment,
+    *,
+    tidy: bool,
+    state: State | None,
+    step: Callable[[str], None] = lambda _: None,
 ) -> Loaded:
-    """Run the steps of a plan. The state that comes back is what is loaded then; `with_sums` completes it."""
+    """Run the steps of a plan made of what was found. The state that comes back is what is loaded then; `with_sums` completes it.
+
+    Nothing is sent where others have changed our tables since: a difference to what is not there any more would leave their
+    changes standing, and a set's declaration would make it again, all but empty.
+    """
     before = client.generation()
     sent: list[Transaction] = []
-    if faults := _vanished(client, plan):
-        return Loaded(faults, plan)
+    if changes := changed_since(client, state, found, [table.name for table in plan.switched]):
+        return Loaded(tuple(Fault(f"{text} since it was looked at") for text in changes), plan)
     for name, transaction in (("prepared", plan.prepare), ("switched", plan.switch)):
         if transaction and (faults := client.run(transaction)):
             return Loaded(faults, plan, sent=tuple(sent))
@@ -134,15 +166,6 @@ def carry_out(
     return Loaded((), plan, known, sent=tuple(sent))
 
 
-def _vanished(client: NftClient, plan: Plan) -> tuple[Fault, ...]:
-    """Return a fault for each table that was to be changed and is gone: a set's declaration would make it again, empty."""
-    commands = [command for step in plan.transactions for command in step.commands]
-    made = {command.table for command in commands if isinstance(command, tx.AddTable)}
-    there = {*client.tables(), *made}
-    gone = {command.table: command for command in reversed(commands) if command.table not in there}
-    return tuple(Fault(f"table {name} was deleted since it was looked at", gone[name]) for name in sorted(gone))
-
-
 def with_sums(client: NftClient, state: State) -> State:
     """Return the state with the sums of its sets, by which the next load knows them again after commits of others.
 
@@ -162,7 +185,7 @@ def _with_outlines(client: NftClient, found: Assessment, names: Iterable[TableNa
         if outline is not None:
             present.append(Present(outline, None))
             doubts.append(f"table {name} is loaded anew as a whole: {why or 'it was not loaded by fwtrans'}")
-    return Assessment(tuple(present), tuple(doubts), found.foreign)
+    return replace(found, present=tuple(present), doubts=tuple(doubts))
 
 
 def _compare(client: NftClient, held: HeldTable, found: Assessment) -> Assessment:

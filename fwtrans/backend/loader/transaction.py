@@ -97,7 +97,7 @@ class Declaration(NamedTuple):
     def is_of_plain_intervals(self) -> bool:
         """Tell whether nft has to know the elements that are there to add others: for intervals that are no concatenation."""
         return any(line.startswith("flags ") and "interval" in line for line in self.body) and not any(
-            line.startswith(("type ", "typeof ")) and " . " in line for line in self.body
+            line.startswith(("type ", "typeof ")) and " . " in line.partition(" : ")[0] for line in self.body
         )
 
 

@@ -195,11 +195,41 @@ class LoadContract:
         state = load(client, small(), None).state
         assert state is not None
         wanted = small(elements="22, 80, 81")
-        plan = make_plan(assess(client, state, [TABLE]).present, wanted)
+        found = assess(client, state, [TABLE])
+        plan = make_plan(found.present, wanted)
         assert client.run(Transaction((tx.DeleteTable(TABLE),))) == ()
-        (fault,) = carry_out(client, plan, tidy=True, state=state).faults
+        (fault,) = carry_out(client, plan, found, tidy=True, state=state).faults
         assert fault.message == "table inet fwtrans was deleted since it was looked at"
         assert client.tables() == ()
+
+    @pytest.mark.parametrize("known", [True, False])
+    def test_what_others_do_between_look_and_load_is_noticed(self, client: NftClient, *, known: bool) -> None:
+        state = load(client, small(elements="22, 80"), None).state if known else None
+        if not known:
+            load(client, small(elements="22, 80"), None)
+        wanted = small(elements="22, 80, 81")
+        found = assess(client, state, [TABLE])
+        plan = make_plan(found.present, wanted)
+        assert client.run(Transaction((tx.DeleteElements(TABLE, "ports", ("22",)),))) == ()
+        before = tables(client)
+        answer = carry_out(client, plan, found, tidy=True, state=state)
+        if known:
+            (fault,) = answer.faults
+            assert fault.message.startswith("table inet fwtrans: set ports has other elements")
+            assert tables(client) == before
+        else:  # what is loaded anew as a whole is right whatever the elements were
+            assert answer.faults == ()
+            assert tables(client) == loaded_alone(client, wanted)
+
+    def test_what_others_do_to_their_own_tables_keeps_nobody_from_loading(self, client: NftClient) -> None:
+        state = load(client, small(elements="22, 80"), None).state
+        wanted = small(elements="22, 80, 81")
+        found = assess(client, state, [TABLE])
+        assert client.run(Transaction((tx.AddTable(TableName("ip", "theirs")),))) == ()
+        answer = carry_out(client, make_plan(found.present, wanted), found, tidy=True, state=state)
+        assert answer.faults == ()
+        assert answer.state is not None
+        assert answer.state.generation == client.generation()
 
     def test_a_fault_leaves_what_was_there(self, client: NftClient) -> None:
         state = load(client, small(), None).state
