@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 GUESTS = tuple(map(int, os.environ.get("BENCH_GUESTS", "10 100 500 1000").split()))
 RULES = tuple(map(int, os.environ.get("BENCH_FLAT", "100 1000 5000 20000").split()))
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "120"))
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "100"))
 MOST_OPTIMISED = int(os.environ.get("BENCH_MOST_OPTIMISED", "20000"))
 CANDIDATES, STEPS_UPHILL = 1500, 12
 OUTSIDE = "10.30.0.7"

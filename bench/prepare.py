@@ -52,9 +52,11 @@ def make(wanted: Wanted) -> Made:
 
 
 def make_all(wanted: Sequence[Wanted]) -> list[Made]:
-    """Translate all, as many at once as there are processors."""
+    """Translate all, as many at once as there are processors, and what is wanted twice once."""
+    different = {repr(one): one for one in wanted}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(make, wanted))
+        made = dict(zip(different, pool.map(make, different.values()), strict=True))
+    return [made[repr(one)] for one in wanted]
 
 
 def _run(wanted: Wanted) -> Made:
