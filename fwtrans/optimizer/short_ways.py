@@ -94,7 +94,8 @@ def _led(first: Dispatch, by_protocol: NamedMap, second: Dispatch, rest: NamedMa
     if not all(_is_exact(part) for item in (by_protocol, rest) for element in item.elements for part in element.key):
         return
     at = first.key.index(protocol)
-    there = {element.key for element in by_protocol.elements}
+    # no set: what is walked through has an order that is the same in every run
+    there = dict.fromkeys(element.key for element in by_protocol.elements)
     protocols = dict.fromkeys((*((number, number) for number in _PROTOCOLS), *(key[at] for key in there)))
     for element in rest.elements:
         for number in protocols:
