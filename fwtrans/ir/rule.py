@@ -7,7 +7,7 @@ packet. Only pure tests may be moved, and only across pure tests.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from fwtrans.ir.effect import Effect
 from fwtrans.ir.match import AnyOf, FieldTest, MemberTest, OpaqueTest, PureTest
@@ -33,7 +33,7 @@ class Rule(Remembering):
     comment: str = field(default="", compare=False)
 
 
-def is_pure(step: Step) -> bool:
+def is_pure(step: Step) -> TypeGuard[PureTest]:
     """Tell whether a step changes nothing and always answers the same for one packet."""
     if isinstance(step, FieldTest):  # as most are
         return True
@@ -42,6 +42,16 @@ def is_pure(step: Step) -> bool:
     if isinstance(step, AnyOf):
         return all(is_pure(test) for branch in step.branches for test in branch)
     return isinstance(step, OpaqueTest)
+
+
+def pure_front(rule: Rule) -> tuple[PureTest, ...]:
+    """Return the tests that a rule begins with, up to the first step that does something or may answer otherwise next time."""
+    found: list[PureTest] = []
+    for step in rule.steps:
+        if not is_pure(step):
+            break
+        found.append(step)
+    return tuple(found)
 
 
 def has_memory(step: Step) -> bool:

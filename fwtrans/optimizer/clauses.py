@@ -7,7 +7,6 @@ Both are answered here, on the safe side: "maybe" counts as "yes".
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from fwtrans.ir import effect as does
@@ -16,7 +15,7 @@ from fwtrans.ir.fields import CT_STATE, FIELDS, HAS_CONNTRACK, L4PROTO, MARK, Fi
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest
 from fwtrans.ir.remembering import once
-from fwtrans.ir.rule import is_pure
+from fwtrans.ir.rule import is_pure, pure_front
 from fwtrans.ir.verdict import TERMINAL, Accept, Dispatch, Drop, Goto, Jump, Reject, SynProxy, TransparentProxy
 from fwtrans.ir.walk import map_targets
 
@@ -170,7 +169,7 @@ def without(clause: Clause, known: Mapping[Field, ValueSet]) -> Rule:
 
 def without_settled(clause: Clause, settled: Mapping[Field, ValueSet]) -> Rule:
     """Return the rule without the tests that every packet passes of which so much is known."""
-    front = sum(1 for _ in takewhile(is_pure, clause.rule.steps))
+    front = len(pure_front(clause.rule))
     named = names_protocol(clause.rule)
     kept = [step for step in clause.rule.steps[:front] if not _holds(step, settled) or (named and _is_protocol(step))]
     if len(kept) == front:
@@ -191,7 +190,7 @@ def _is_protocol(step: Step) -> bool:
 
 def narrowed(clause: Clause, tests: Mapping[Field, ValueSet]) -> Clause:
     """Return the clause of a rule that asks for more: some fields for fewer values."""
-    front = sum(1 for _ in takewhile(is_pure, clause.rule.steps))
+    front = len(pure_front(clause.rule))
     kept = [step for step in clause.rule.steps[:front] if not isinstance(step, FieldTest) or step.field not in tests]
     more = [FieldTest(field, met(clause.tests.get(field, values), values)) for field, values in tests.items()]
     rule = replace(clause.rule, steps=(*more, *kept, *clause.rule.steps[front:]))

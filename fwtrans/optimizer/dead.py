@@ -16,12 +16,12 @@ without being the same: `shadowed.py` proves those.
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import combinations, takewhile
+from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import effect as does
 from fwtrans.ir.remembering import once
-from fwtrans.ir.rule import is_pure, never_matches
+from fwtrans.ir.rule import is_pure, never_matches, pure_front
 from fwtrans.ir.verdict import TERMINAL, Accept, Drop, Goto, Jump, Return
 from fwtrans.ir.walk import fields_read
 from fwtrans.optimizer.base import Pass, Passed, each_table
@@ -85,7 +85,7 @@ class _Front(NamedTuple):
 
 @once
 def _front(rule: Rule) -> _Front:
-    tests = tuple(takewhile(is_pure, rule.steps))
+    tests = pure_front(rule)
     ends = isinstance(rule.verdict, _LEAVES) and all(map(always_goes_on, rule.steps[len(tests) :]))
     return _Front(tests, tuple(fields_read(replace(rule, steps=tests, verdict=None))), ends)
 

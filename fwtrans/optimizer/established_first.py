@@ -238,7 +238,7 @@ class _Follower:
                 if not isinstance(step, Count):
                     raise _DoesMoreError
                 continue
-            left = self._decider.decide(step, self._facts)  # type: ignore[arg-type] # pure steps are tests
+            left = self._decider.decide(step, self._facts)
             if left is None:
                 return None
             sure = sure and not left

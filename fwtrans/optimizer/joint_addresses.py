@@ -9,7 +9,9 @@ they were measured at: 15 ns for an address that is another, 20 for a prefix, 27
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import reduce
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir.fields import FieldKind
 from fwtrans.ir.intervals import IntervalSet
@@ -19,6 +21,7 @@ from fwtrans.ir.verdict import Accept, Drop, Goto, Reject
 from fwtrans.optimizer import calibration, cost
 
 if TYPE_CHECKING:
+    from fwtrans.ir.fields import Field
     from fwtrans.ir.rule import Rule
 
 _ADDRESSES = frozenset({FieldKind.IPV4, FieldKind.IPV6})
@@ -26,65 +29,86 @@ _ENDS = (Accept, Drop, Reject, Goto)
 _ONE, _PREFIX, _RANGE = 15, 20, 27
 
 
+class _Group(NamedTuple):
+    """Neighbours that ask the same but for one address, which stands at the same place in all, and what each asks of it."""
+
+    rules: tuple[Rule, ...]
+    place: int
+    field: Field
+    values: tuple[IntervalSet, ...]
+
+
 def with_joint_addresses(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
     """Return rules with neighbours joined that differ in one address."""
     found: list[Rule] = []
     at = 0
     while at < len(rules):
-        first = joint = rules[at]
-        end = at + 1
-        while end < len(rules) and (both := _both(first, joint, rules[end])) is not None:
-            joint, end = both, end + 1
-        group = rules[at:end]
-        if len(group) > 1 and _pays(group, joint):
-            found.append(joint)
+        group = _group(rules, at)
+        joint = _joined(group) if group is not None else None
+        if group is None or joint is None:
+            found.append(rules[at])
+            at += 1
         else:
-            found.extend(group)
-        at = end
+            found.append(joint)
+            at += len(group.rules)
     return tuple(found) if len(found) < len(rules) else rules
 
 
-def _both(first: Rule, joint: Rule, other: Rule) -> Rule | None:
-    """Return the rule for what two ask; they must ask what the first of all asks, but for one address."""
-    if other.verdict != first.verdict or not isinstance(first.verdict, _ENDS) or len(other.steps) != len(first.steps):
+def _group(rules: tuple[Rule, ...], start: int) -> _Group | None:
+    first = rules[start]
+    if start + 1 == len(rules) or not isinstance(first.verdict, _ENDS) or not all(map(is_pure, first.steps)):
         return None
-    differing = [at for at, step in enumerate(other.steps) if step != joint.steps[at]]
-    if len(differing) != 1 or not all(is_pure(step) for step in (*joint.steps, *other.steps)):
+    place = _place(first, rules[start + 1])
+    mine = _address(first, place)
+    if mine is None or place is None:
         return None
-    (at,) = differing
-    mine, theirs = joint.steps[at], other.steps[at]
-    if not isinstance(mine, FieldTest) or not isinstance(theirs, FieldTest) or mine.field is not theirs.field:
-        return None
-    if joint is not first and first.steps[at] == mine:
-        return None
-    if mine.field.kind not in _ADDRESSES:
-        return None
-    if not isinstance(mine.values, IntervalSet) or not isinstance(theirs.values, IntervalSet):
-        return None
-    values = mine.values.union(theirs.values)
-    steps = (*joint.steps[:at], FieldTest(mine.field, values), *joint.steps[at + 1 :])
-    origins = tuple(dict.fromkeys((*joint.origins, *other.origins)))
-    return replace(joint, steps=steps, origins=origins)
+    values = [mine[1]]
+    for other in islice(rules, start + 1, None):
+        theirs = _address(other, place) if _place(first, other) == place else None
+        if theirs is None or theirs[0] is not mine[0]:
+            break
+        values.append(theirs[1])
+    return _Group(rules[start : start + len(values)], place, mine[0], tuple(values)) if len(values) > 1 else None
 
 
-def _pays(group: tuple[Rule, ...], joint: Rule) -> bool:
-    (test,) = (step for step, old in zip(joint.steps, group[0].steps, strict=True) if step != old)
-    assert isinstance(test, FieldTest)  # noqa: S101 -- `_both` joins field tests
-    assert isinstance(test.values, IntervalSet)  # noqa: S101 -- of addresses
-    at = joint.steps.index(test)
-    before = sum(_cost(rule.steps[at]) for rule in group)
-    ranges = test.values.ranges
-    if min(len(ranges), len(test.values.complement().ranges)) == 1:
+def _place(first: Rule, other: Rule) -> int | None:
+    """Return the only place at which two rules differ."""
+    if other.verdict != first.verdict or len(other.steps) != len(first.steps):
+        return None
+    differing = [at for at, step in enumerate(other.steps) if step != first.steps[at]]
+    return differing[0] if len(differing) == 1 else None
+
+
+def _address(rule: Rule, place: int | None) -> tuple[Field, IntervalSet] | None:
+    """Return which address is asked for at a place, and for what."""
+    step = rule.steps[place] if place is not None else None
+    if isinstance(step, FieldTest) and step.field.kind in _ADDRESSES and isinstance(step.values, IntervalSet):
+        return step.field, step.values
+    return None
+
+
+def _joined(group: _Group) -> Rule | None:
+    """Return the rule for all of a group, if it is quicker."""
+    values = reduce(IntervalSet.union, group.values)
+    if not _pays(group.values, values):
+        return None
+    first = group.rules[0]
+    steps = (*first.steps[: group.place], FieldTest(group.field, values), *first.steps[group.place + 1 :])
+    origins = tuple(dict.fromkeys(origin for rule in group.rules for origin in rule.origins))
+    return replace(first, steps=steps, origins=origins)
+
+
+def _pays(each: tuple[IntervalSet, ...], values: IntervalSet) -> bool:
+    ranges = values.ranges
+    if min(len(ranges), len(values.complement().ranges)) == 1:
         return True
     exact = all(low == high for low, high in ranges)
-    return before > (calibration.ONE_KEY_HASH if exact else cost.interval_cost(len(ranges)))
+    return sum(map(_cost, each)) > (calibration.ONE_KEY_HASH if exact else cost.interval_cost(len(ranges)))
 
 
-def _cost(step: object) -> float:
+def _cost(values: IntervalSet) -> float:
     """Return what one of the rules' own tests costs."""
-    assert isinstance(step, FieldTest)  # noqa: S101 -- `_both` joins field tests
-    assert isinstance(step.values, IntervalSet)  # noqa: S101 -- of addresses
-    ranges = min(step.values.ranges, step.values.complement().ranges, key=len)
+    ranges = min(values.ranges, values.complement().ranges, key=len)
     if len(ranges) > 1:
         return cost.interval_cost(len(ranges))
     ((low, high),) = ranges

@@ -32,7 +32,7 @@ from fwtrans.ir.bits import BitSet
 from fwtrans.ir.fields import Family, FieldKind
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, MemberTest, negated, number
-from fwtrans.ir.rule import Rule, has_memory, is_pure
+from fwtrans.ir.rule import Rule, has_memory, is_pure, pure_front
 from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Reject
 from fwtrans.optimizer.base import Addition, Pass, Passed, with_additions
@@ -169,8 +169,8 @@ class _Joining:
         """Tell whether a rule turns packets away for one thing that it asks, their protocol and state aside."""
         verdict = rule.verdict
         ends = isinstance(verdict, (Drop, Reject)) or (isinstance(verdict, Goto) and verdict.chain in self._dropping)
-        tests = [step for step in takewhile(is_pure, rule.steps) if not _is_kind(step)]
-        return ends and len(tests) == 1 and _share(tests[0]) <= _COMMON  # type: ignore[arg-type] # pure steps are tests
+        tests = [step for step in pure_front(rule) if not _is_kind(step)]
+        return ends and len(tests) == 1 and _share(tests[0]) <= _COMMON
 
     # --- rules that let packets go, and an answer for all others ---
 
@@ -206,7 +206,7 @@ class _Joining:
 
     def _opposites(self, rules: Sequence[Rule], facts: Facts) -> list[_Opposite]:
         """Return what packets have that none of the rules is for: of all protocols, or of TCP and of all others."""
-        fronts = [_front(rule) for rule in rules]
+        fronts = [pure_front(rule) for rule in rules]
         alone = [self._opposite(fronts, facts)]
         if self._asks_tcp(fronts, facts):
             alone = [
@@ -266,10 +266,6 @@ def _order(test: PureTest) -> tuple[bool, int]:
     """Return by what tests are ordered: first those that tell the protocol, by which most packets of others are gone."""
     is_tcp = isinstance(test, FieldTest) and test.field in {known.L4PROTO, known.TCP_FLAGS}
     return (not is_tcp, look_ups(test))
-
-
-def _front(rule: Rule) -> tuple[PureTest, ...]:
-    return tuple(takewhile(is_pure, rule.steps))  # type: ignore[arg-type] # pure steps are tests
 
 
 def _lets_go(rule: Rule) -> bool:

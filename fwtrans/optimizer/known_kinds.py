@@ -71,7 +71,7 @@ class KnownKinds:
         verdict = rule.verdict
         if not isinstance(verdict, (Jump, Goto, Dispatch)):
             return
-        facts = self._kept(self._decider.learn((step for step in rule.steps if is_pure(step)), facts))  # type: ignore[misc] # pure steps are tests
+        facts = self._kept(self._decider.learn(filter(is_pure, rule.steps), facts))
         if isinstance(verdict, (Jump, Goto)):
             yield verdict.chain, facts
             return

@@ -12,10 +12,9 @@ across effects that write a field that is asked for.
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from fwtrans.ir.rule import is_pure
+from fwtrans.ir.rule import pure_front
 from fwtrans.ir.walk import fields_read
 from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.clauses import touches
@@ -47,7 +46,7 @@ def _merged(chain: Chain) -> Chain:
 def _both(first: Rule, second: Rule) -> Rule | None:
     if first.verdict is not None:
         return None
-    tests = tuple(takewhile(is_pure, first.steps))
+    tests = pure_front(first)
     effects = (*first.steps[len(tests) :], *second.steps[len(tests) :])
     if second.steps[: len(tests)] != tests or not all(map(always_goes_on, effects)):
         return None

@@ -115,6 +115,16 @@ def test_ranges_of_one_address_are_one_rule() -> None:
     assert joined(rules) == [["Accept()", "Drop()"]]
 
 
+def test_a_range_inside_another_goes() -> None:
+    (user,) = joined("ip saddr 10.0.0.0/8 drop; ip saddr 10.1.0.0/16 drop; ip saddr 10.2.0.0/16 drop; accept", to=IP)
+    assert user == ["Drop()", "Accept()"]
+
+
+def test_neighbours_that_ask_different_addresses_stay() -> None:
+    (user,) = joined("ip saddr 10.0.0.1 drop; ip daddr 10.0.0.2 drop; ip saddr 10.0.0.3 goto logs; accept", LOGS, to=IP)
+    assert len(user) == 4
+
+
 def test_lists_of_other_families_are_left_alone() -> None:
     text = text_of(f"{TURNED_AWAY}; {REST}", LOGS).replace("table bridge", "table ip").replace("ether type ip ", "")
     before = read(text)
