@@ -153,8 +153,10 @@ def _times(order: dict[str, Any], rounds: int) -> dict[tuple[str, str], Times]:
         found.setdefault((row["packet"], row["state"]), {})[row["side"]] = row["ns"]
         came.setdefault((row["packet"], row["state"]), {})[row["side"]] = row["delivered"]
     for name, parts in came.items():
-        if all(MOST_BY_CHANCE < parts[side] < 1 - MOST_BY_CHANCE for side in (PLAIN, OURS)):
-            del found[name]  # a limit decides: how many packets it stops is a question of how fast they come
+        if any(MOST_BY_CHANCE < parts[side] < 1 - MOST_BY_CHANCE for side in (PLAIN, OURS)):
+            # a limit decides, as nothing else passes a part of packets that are all alike: how many it stops is a question
+            # of how fast they come, and the slower ruleset may be too slow for it
+            del found[name]
         elif abs(parts[PLAIN] - parts[OURS]) > MOST_BY_CHANCE:
             raise SystemExit(f"{OURS}: {order['case']}, {name}: {parts}")
     return found

@@ -15,6 +15,8 @@ from fwtrans.ir.remembering import Remembering, remembers_hash
 from fwtrans.ir.stateful import StatefulFromMap, StatefulTest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from fwtrans.ir.verdict import Verdict
     from fwtrans.source import Origin
 
@@ -57,6 +59,11 @@ def pure_front(rule: Rule) -> tuple[PureTest, ...]:
 def has_memory(step: Step) -> bool:
     """Tell whether copies of a step would have to share one memory; what is kept by key is a set with a name already."""
     return isinstance(step, StatefulFromMap) or (isinstance(step, StatefulTest) and not step.key)
+
+
+def joined_origins(rules: Iterable[Rule]) -> tuple[Origin, ...]:
+    """Return where a rule is from that stands for all of these."""
+    return tuple(dict.fromkeys(origin for rule in rules for origin in rule.origins))
 
 
 def never_matches(rule: Rule) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from fwtrans.ir import fields as known
+from fwtrans.ir.fields import FieldKind
 from fwtrans.ir.intervals import Interval
 from fwtrans.ir.names import NamePattern
 from fwtrans.ir.remembering import Remembering, remembers_hash
@@ -83,6 +85,23 @@ class NamedMap(Remembering):
     value: str
     elements: tuple[MapElement, ...] = ()
     origin: Origin | None = field(default=None, compare=False)
+
+
+_EXAMPLES = {
+    FieldKind.NAME: known.IIFNAME,
+    FieldKind.IPV4: known.IP_SADDR,
+    FieldKind.IPV6: known.IP6_SADDR,
+    FieldKind.MAC: known.ETHER_SADDR,
+}
+
+
+def example_of(field: Field) -> Field:
+    """Return the field that stands for the type: `typeof oifname` and `type ifname` are the same set."""
+    if field in {known.SPORT, known.DPORT}:
+        return known.DPORT
+    if field in {known.MARK, known.CT_MARK, known.SOCKET_MARK}:
+        return known.MARK
+    return _EXAMPLES.get(field.kind, field)
 
 
 def keys_of(item: NamedSet | NamedMap, fields: Collection[Field]) -> Iterator[Part]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from fwtrans.ir import fields as known
 from fwtrans.ir.match import FieldTest, MemberTest
-from fwtrans.ir.rule import Rule, is_pure
+from fwtrans.ir.rule import Rule, is_pure, joined_origins
 from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.verdict import Dispatch, Goto, Jump, Return
 from fwtrans.optimizer.base import Addition, Pass, Passed, each_table, with_additions
@@ -63,7 +63,7 @@ def _changed(chain: Chain, names: Names, maps: Mapping[str, NamedMap]) -> Additi
             continue
         own = Chain(names.new(chain.name, "ports"), tuple(_without(rule, test) for rule in run_of), origin=chain.origin)
         made.append(own)
-        origins = tuple(dict.fromkeys(origin for rule in run_of for origin in rule.origins))
+        origins = joined_origins(run_of)
         rules.append(Rule((test,), Jump(own.name), origins))
     # a chain that would only be called is one already
     if not made or (len(rules) == 1 and chain.base is None):

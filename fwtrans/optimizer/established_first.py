@@ -23,7 +23,7 @@ from fwtrans.ir.fields import Family
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, negated, number
 from fwtrans.ir.names import NamePattern, NameSet
-from fwtrans.ir.rule import Rule, is_pure
+from fwtrans.ir.rule import Rule, is_pure, joined_origins
 from fwtrans.ir.ruleset import Hook
 from fwtrans.ir.verdict import Accept, Dispatch, Goto, Jump, Return
 from fwtrans.optimizer.base import Pass, Passed, each_table
@@ -166,7 +166,7 @@ class _Follower:
         self._facts = {known.IIFNAME: ports, known.CT_STATE: _VALID}
         if any(map(self._outright, chain.rules[:1])) or not self._lets_through(chain, 0, asking_nothing=True):
             return chain
-        origins = tuple(dict.fromkeys(origin for rule in chain.rules for origin in rule.origins))
+        origins = joined_origins(chain.rules)
         rule = Rule((FieldTest(known.CT_STATE, _VALID), FieldTest(known.IIFNAME, ports)), Accept(), origins)
         return replace(chain, rules=(rule, *chain.rules))
 

@@ -23,7 +23,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fwtrans.ir.match import AnyOf
-from fwtrans.ir.rule import has_memory, is_pure
+from fwtrans.ir.rule import has_memory, is_pure, joined_origins
 from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump, Return
 from fwtrans.ir.walk import map_names, targets_of
 from fwtrans.optimizer.base import Pass, Passed, each_table
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
     from fwtrans.ir.sets import NamedMap
     from fwtrans.ir.verdict import Verdict
-    from fwtrans.source import Origin
 
 _LEAVES = (Return, Goto, Dispatch)
 
@@ -57,7 +56,7 @@ def inlined_verdicts(table: Table) -> Table:
 
 def _said(rule: Rule, ends: dict[str, Rule]) -> Rule:
     end = ends.get(rule.verdict.chain) if isinstance(rule.verdict, (Jump, Goto)) else None
-    return rule if end is None else replace(rule, verdict=end.verdict, origins=_origins(rule, end))
+    return rule if end is None else replace(rule, verdict=end.verdict, origins=joined_origins((rule, end)))
 
 
 def inlined(table: Table) -> Table:
@@ -146,7 +145,7 @@ def _in_place(
     alone = callers[called.name] == 1 and not rule.steps
     comes_back = isinstance(rule.verdict, Jump) and not any(isinstance(item.verdict, _LEAVES) for item in called.rules)
     if alone and (is_last or comes_back):
-        return tuple(replace(item, origins=_origins(rule, item)) for item in called.rules)
+        return tuple(replace(item, origins=joined_origins((rule, item))) for item in called.rules)
     return (rule,)
 
 
@@ -161,7 +160,9 @@ def _both(rule: Rule, only: Rule, coming_back: set[str], *, is_last: bool) -> Ru
     if goes and not is_last and (verdict is None or not all(map(always_goes_on, only.steps))):
         # a packet that the chain's rule does not end must not go on behind the goto
         return None
-    return replace(rule, steps=(*rule.steps, *only.steps), verdict=_called(verdict, goes), origins=_origins(rule, only))
+    return replace(
+        rule, steps=(*rule.steps, *only.steps), verdict=_called(verdict, goes), origins=joined_origins((rule, only))
+    )
 
 
 def _called(verdict: Verdict | None, goes: bool) -> Verdict | None:
@@ -171,10 +172,6 @@ def _called(verdict: Verdict | None, goes: bool) -> Verdict | None:
     if isinstance(verdict, Return):
         return verdict if goes else None
     return verdict
-
-
-def _origins(*rules: Rule) -> tuple[Origin, ...]:
-    return tuple(dict.fromkeys(origin for rule in rules for origin in rule.origins))
 
 
 def _run(ruleset: Ruleset) -> Passed:

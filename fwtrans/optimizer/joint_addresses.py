@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fwtrans.ir.fields import FieldKind
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest
-from fwtrans.ir.rule import is_pure
+from fwtrans.ir.rule import is_pure, joined_origins
 from fwtrans.ir.verdict import Accept, Drop, Goto, Reject
 from fwtrans.optimizer import calibration, cost
 
@@ -94,7 +94,7 @@ def _joined(group: _Group) -> Rule | None:
         return None
     first = group.rules[0]
     steps = (*first.steps[: group.place], FieldTest(group.field, values), *first.steps[group.place + 1 :])
-    origins = tuple(dict.fromkeys(origin for rule in group.rules for origin in rule.origins))
+    origins = joined_origins(group.rules)
     return replace(first, steps=steps, origins=origins)
 
 

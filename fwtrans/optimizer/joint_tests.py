@@ -32,7 +32,7 @@ from fwtrans.ir.bits import BitSet
 from fwtrans.ir.fields import Family, FieldKind
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, MemberTest, negated, number
-from fwtrans.ir.rule import Rule, has_memory, is_pure, pure_front
+from fwtrans.ir.rule import Rule, has_memory, is_pure, joined_origins, pure_front
 from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Reject
 from fwtrans.optimizer.base import Addition, Pass, Passed, with_additions
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from fwtrans.ir.rule import Step
     from fwtrans.ir.ruleset import Ruleset, Table
     from fwtrans.ir.sets import NamedSet
-    from fwtrans.source import Origin
 
 _FEWEST, _LEAST_SAVED, _LEAST_LEFT = 3, 2, 2
 _ANSWERS = (Drop, Reject, Goto)
@@ -148,7 +147,7 @@ class _Joining:
             if min(counts) > len(turning) - _LEAST_SAVED or max(counts) >= len(turning):
                 continue
             passed = Chain(self._names.new(chain.name, "passed"), rest, origin=chain.origin)
-            front = tuple(Rule(item.tests, Goto(passed.name), _origins(turning)) for item in found)
+            front = tuple(Rule(item.tests, Goto(passed.name), joined_origins(turning)) for item in found)
             last = Rule((), Goto(passed.name), rest[0].origins)
             rules = (*chain.rules[:start], *front, *self._left(turning, found, chain, last))
             return Addition(replace(chain, rules=rules), (passed,))
@@ -162,7 +161,7 @@ class _Joining:
         if others or not item.exact or len(verdicts) > 1 or not is_plain:
             return (*turning, last)
         needs = self._needs(item, self._kinds.of(chain.name))
-        taken = Rule(needs, turning[0].verdict, _origins(turning))
+        taken = Rule(needs, turning[0].verdict, joined_origins(turning))
         return (taken, *turning, last) if needs else (taken,)
 
     def _turns_away(self, rule: Rule) -> bool:
@@ -188,11 +187,11 @@ class _Joining:
         left = (*(rule for rule in letting if rule not in simple), *rest)
         made = Chain(self._names.new(chain.name, "answer"), left, origin=chain.origin) if len(left) > 1 else None
         verdict = Goto(made.name) if made is not None else rest[0].verdict
-        front = Rule(joint[0].tests, verdict, _origins((*simple, rest[0])))
+        front = Rule(joint[0].tests, verdict, joined_origins((*simple, rest[0])))
         needs = self._needs(joint[0], facts)
         if needs and any(has_memory(step) for rule in rest for step in rule.steps):
             return None  # the rest would stand in both
-        rules = (front, Rule(needs, Accept(), _origins(simple)), *(chain.rules if needs else ()))
+        rules = (front, Rule(needs, Accept(), joined_origins(simple)), *(chain.rules if needs else ()))
         return Addition(replace(chain, rules=rules), (made,) if made is not None else ())
 
     def _needs(self, item: _Opposite, facts: Facts) -> tuple[PureTest, ...]:
@@ -291,10 +290,6 @@ def _share(test: PureTest) -> float:
     if isinstance(values, BitSet):
         return sum(2.0 ** -mask.bit_count() for mask, _ in values.cubes)
     return 1
-
-
-def _origins(rules: Sequence[Rule]) -> tuple[Origin, ...]:
-    return tuple(dict.fromkeys(origin for rule in rules for origin in rule.origins))
 
 
 def _dropping_chains(table: Table) -> set[str]:

@@ -20,7 +20,7 @@ from fwtrans.ir.effect import Nat
 from fwtrans.ir.fields import IP6_SADDR, IP_SADDR, NFPROTO, Family
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, KeyPart
-from fwtrans.ir.rule import Rule
+from fwtrans.ir.rule import Rule, joined_origins
 from fwtrans.ir.sets import MapElement, NamedMap
 from fwtrans.optimizer import cost
 from fwtrans.optimizer.base import Addition, Pass, Passed, each_table, with_additions
@@ -157,7 +157,7 @@ def _applied(
         if not isinstance(step, Nat) and not (isinstance(step, FieldTest) and step.field in key)
     )
     nat = replace(items[0].nat, addresses=None, key=tuple(map(KeyPart, key)), map_name=name)
-    origins = tuple(dict.fromkeys(origin for item in items for origin in item.clause.rule.origins))
+    origins = joined_origins(item.clause.rule for item in items)
     translation = Rule((*guard(key), *kept, nat), first.verdict, origins)
     gone = {item.number for item in items}
     rules = tuple(

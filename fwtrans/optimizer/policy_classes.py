@@ -34,7 +34,7 @@ from fwtrans.ir.effect import Assign, AssignFromMap, Log
 from fwtrans.ir.fields import ETHER_DADDR
 from fwtrans.ir.match import FieldTest, KeyPart, MemberTest, OpaqueTest
 from fwtrans.ir.names import NamePattern
-from fwtrans.ir.rule import Rule
+from fwtrans.ir.rule import Rule, joined_origins
 from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.stateful import Limit, StatefulFromMap, StatefulTest
 from fwtrans.ir.verdict import Dispatch, Goto, Jump
@@ -48,7 +48,7 @@ from fwtrans.optimizer.port_context import Context, ask_ports, port_contexts
 from fwtrans.optimizer.port_slots import PortSlots, side_of
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.rule import Step
@@ -294,7 +294,7 @@ class _Sharing:
             tail = self._tails[dispatch, ending] = Chain(name, (dispatch, ending))
         else:
             both = [
-                replace(one, origins=_all((one, other)))
+                replace(one, origins=joined_origins((one, other)))
                 for one, other in zip(tail.rules, (dispatch, ending), strict=True)
             ]
             tail = self._tails[dispatch, ending] = replace(tail, rules=tuple(both))
@@ -388,11 +388,7 @@ def _holds(test: FieldTest, port: Part) -> bool:
 
 def _origins(members: Sequence[Member], number: int) -> tuple[Origin, ...]:
     """Return where a rule of all members is from."""
-    return _all(member.rules[number] for member in members)
-
-
-def _all(rules: Iterable[Rule]) -> tuple[Origin, ...]:
-    return tuple(dict.fromkeys(origin for rule in rules for origin in rule.origins))
+    return joined_origins(member.rules[number] for member in members)
 
 
 def _is_named_by_content(members: Sequence[Member]) -> bool:

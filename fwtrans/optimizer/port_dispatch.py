@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from fwtrans.ir.match import FieldTest, KeyPart
 from fwtrans.ir.names import NamePattern, NameSet
-from fwtrans.ir.rule import Rule
+from fwtrans.ir.rule import Rule, joined_origins
 from fwtrans.ir.sets import MapElement, NamedMap
 from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Return
 from fwtrans.optimizer.base import Pass, Passed, each_table
@@ -69,7 +69,7 @@ def _changed(chain: Chain, names: Names, maps: list[NamedMap]) -> Chain:
         )
         elements = tuple(MapElement((NamePattern(text, is_prefix=False),), rule.verdict) for text, rule in pairs)  # type: ignore[arg-type] # verdicts
         maps.append(NamedMap(name, (field,), "verdict", elements))
-        origins = tuple(dict.fromkeys(origin for rule in run_of_rules for origin in rule.origins))
+        origins = joined_origins(run_of_rules)
         rules.append(Rule((), Dispatch((KeyPart(field),), name), origins))
     return replace(chain, rules=tuple(rules)) if len(rules) != len(chain.rules) else chain
 

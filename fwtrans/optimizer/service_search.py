@@ -27,7 +27,7 @@ from fwtrans.ir.fields import CT_STATE, DPORT, L4PROTO
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import KeyPart
 from fwtrans.ir.names import NamePattern
-from fwtrans.ir.rule import Rule, is_pure
+from fwtrans.ir.rule import Rule, is_pure, joined_origins
 from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.sets import MapElement, NamedMap
 from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Return
@@ -227,7 +227,7 @@ class _Searching:
         chains: list[Chain] = []
         maps: list[NamedMap] = []
         rules = [*searched.front]
-        origins = tuple(dict.fromkeys(origin for rule in chain.rules for origin in rule.origins))
+        origins = joined_origins(chain.rules)
         for fields, found in (((L4PROTO, DPORT), searched.ports), ((L4PROTO,), searched.protocols)):
             if not found:
                 continue

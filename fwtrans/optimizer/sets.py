@@ -22,7 +22,7 @@ from fwtrans.ir.bits import BitSet
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest
 from fwtrans.ir.names import NameSet
-from fwtrans.ir.rule import Rule, is_pure
+from fwtrans.ir.rule import Rule, is_pure, joined_origins
 from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.verdict import TERMINAL, Goto, Return
 from fwtrans.optimizer import cost
@@ -183,5 +183,5 @@ def _with_values(rule: Rule, group: _Joined, joined: Sequence[Rule]) -> Rule:
             done = True
         elif not (isinstance(step, FieldTest) and step.field is group.field):
             steps.append(step)
-    origins = tuple(dict.fromkeys(origin for item in joined for origin in item.origins))
+    origins = joined_origins(joined)
     return Rule(tuple(steps), rule.verdict, origins, None, rule.comment)

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 
 from fwtrans.ir import effect as does
 from fwtrans.ir import verdict as verdicts
+from fwtrans.ir.rule import joined_origins
+from fwtrans.ir.sets import example_of
 from fwtrans.ir.stateful import StatefulFromMap
 from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.names import name_order
@@ -85,7 +87,8 @@ class _Sharing:
         if name not in self._map_names:
             mapping = self._maps[name]
             elements = tuple(map(self._element, mapping.elements))
-            key = (mapping.fields, mapping.value, elements)
+            # a field stands for its type: what is printed says no more
+            key = (tuple(map(example_of, mapping.fields)), mapping.value, elements)
             known = self._by_content.setdefault(key, name)
             self._alike_maps.setdefault(known, []).append(name)
             self._map_names[name] = known
@@ -155,10 +158,7 @@ def _with_origins(chain: Chain, alike: list[tuple[Rule, ...]]) -> Chain:
     """Return a chain whose rules know where those of all equal chains came from."""
     if len(alike) == 1:
         return chain
-    rules = (
-        replace(rule, origins=tuple(dict.fromkeys(origin for other in others for origin in other.origins)))
-        for rule, *others in zip(chain.rules, *alike, strict=True)
-    )
+    rules = (replace(rule, origins=joined_origins(others)) for rule, *others in zip(chain.rules, *alike, strict=True))
     return replace(chain, rules=tuple(rules))
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from fwtrans.ir import fields as known
 from fwtrans.ir.match import KeyPart
 from fwtrans.ir.names import NamePattern
-from fwtrans.ir.rule import has_memory, is_pure
+from fwtrans.ir.rule import has_memory, is_pure, joined_origins
 from fwtrans.ir.sets import MapElement
 from fwtrans.ir.verdict import Accept, Dispatch, Goto, Jump, Return
 from fwtrans.ir.walk import map_names
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
     from fwtrans.ir.sets import NamedMap, Part
-    from fwtrans.source import Origin
 
 _PROTOCOLS = (6, 17)
 _MOST_RULES = 2
@@ -150,7 +149,7 @@ def _jumping(item: NamedMap) -> NamedMap:
 
 def _in_place(rule: Rule, inlined: dict[str, Rule]) -> Rule:
     only = inlined.get(rule.verdict.chain) if isinstance(rule.verdict, Jump) and not rule.steps else None
-    return rule if only is None else replace(only, origins=_origins(rule, only))
+    return rule if only is None else replace(only, origins=joined_origins((rule, only)))
 
 
 # --- accepting what is accepted at the end of the base chain ---
@@ -208,7 +207,7 @@ def _with_last_rules(table: Table) -> Table:
         if last is None or rules is None or last.steps or chain.base is not None or not _is_only_way(chain, last):
             found.append(chain)
             continue
-        more = tuple(replace(rule, origins=_origins(last, rule)) for rule in rules)
+        more = tuple(replace(rule, origins=joined_origins((last, rule))) for rule in rules)
         found.append(replace(chain, rules=(*chain.rules[:-1], *more)))
     return replace(table, chains=tuple(found))
 
@@ -220,7 +219,3 @@ def _is_only_way(chain: Chain, last: Rule) -> bool:
 
 def _remembers(rule: Rule) -> bool:
     return any(map(has_memory, rule.steps))
-
-
-def _origins(*rules: Rule) -> tuple[Origin, ...]:
-    return tuple(dict.fromkeys(origin for rule in rules for origin in rule.origins))

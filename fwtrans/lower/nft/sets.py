@@ -9,7 +9,7 @@ from fwtrans.ir import fields as catalogue
 from fwtrans.ir.fields import FIELDS, Family, Field, FieldKind
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.names import NamePattern
-from fwtrans.ir.sets import Element, MapElement, MapValue, NamedMap, NamedSet
+from fwtrans.ir.sets import Element, MapElement, MapValue, NamedMap, NamedSet, example_of
 from fwtrans.ir.sets import Part as KeyPiece
 from fwtrans.ir.verdict import Accept, Drop, Goto, Jump, Return, Verdict
 from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list, as_number, as_object, as_text
@@ -48,23 +48,11 @@ def key_fields(content: JsonObject, family: Family) -> tuple[Field, ...]:
     return tuple(fields)
 
 
-_EXAMPLES = {
-    FieldKind.NAME: catalogue.IIFNAME,
-    FieldKind.IPV4: catalogue.IP_SADDR,
-    FieldKind.IPV6: catalogue.IP6_SADDR,
-    FieldKind.MAC: catalogue.ETHER_SADDR,
-}
-
-
 def _example(part: Part) -> Field:
-    """Return the field that stands for the type: `typeof oifname` and `type ifname` are the same set."""
+    """Return the field that stands for the type of a part."""
     if not part.whole:
         raise NotModelled(f"a set of parts of {part.field.name}")
-    if part.field in {catalogue.SPORT, catalogue.DPORT}:
-        return catalogue.DPORT
-    if part.field in {catalogue.MARK, catalogue.CT_MARK, catalogue.SOCKET_MARK}:
-        return catalogue.MARK
-    return _EXAMPLES.get(part.field.kind, part.field)
+    return example_of(part.field)
 
 
 def lower_set(content: JsonObject, family: Family, *, dynamic: bool) -> NamedSet:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import fields as known
 from fwtrans.ir.effect import Assign, AssignFromMap, Count, Log
-from fwtrans.ir.rule import Rule, is_pure
+from fwtrans.ir.rule import Rule, is_pure, joined_origins
 from fwtrans.ir.ruleset import Chain, Table
 from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.verdict import Accept, Drop, Goto, Jump, Queue, Reject, Return
@@ -204,4 +204,4 @@ def _pure_tests(rule: Rule) -> tuple[Step, ...]:
 def rejecting_origins(table: Table) -> tuple[Origin, ...]:
     """Return the origins of the table's rules that reject."""
     found = (rule for chain in table.chains for rule in chain.rules if isinstance(rule.verdict, Reject))
-    return tuple(dict.fromkeys(origin for rule in found for origin in rule.origins))
+    return joined_origins(found)

@@ -21,7 +21,7 @@ from fwtrans.ir.fields import Family
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, MemberTest
 from fwtrans.ir.rename import rename_fields
-from fwtrans.ir.rule import Rule
+from fwtrans.ir.rule import Rule, joined_origins
 from fwtrans.ir.ruleset import BaseHook, Chain, Hook
 from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.verdict import Dispatch, Reject
@@ -196,7 +196,7 @@ def _without_firewall_bridges(reading: Reading, old: Ruleset, new: Ruleset, sett
     ways = list(local_paths(routed, new, names_of(before, new)))
     local, closed = _local(routed, new, ways, _Bits(carried, unread), setting)
     rejects = [rule for rule in _rules(before) if isinstance(rule.verdict, Reject)]
-    origins = tuple(dict.fromkeys(origin for rule in rejects for origin in rule.origins))
+    origins = joined_origins(rejects)
     told = (REJECT_IS_DROP._replace(text=REJECT_OF_BRIDGED, origins=origins),) if origins else ()
     intended = (*reading.intended, *told, *closed)
     return BridgedComparison(_joined([bridged, local], (_SAME_STATE, *reading.assumptions)), intended)
@@ -217,7 +217,7 @@ def _answered(old: Ruleset, new: Ruleset, setting: Setting) -> tuple[list[GuestP
         return [], ()
     known_addresses = _destinations(new)
     answered = [guest for guest in setting.guests if setting.hardware.get(guest.name) in known_addresses]
-    origins = tuple(dict.fromkeys(origin for rule in rejects for origin in rule.origins))
+    origins = joined_origins(rejects)
     told = [REJECT_ON_ARRIVAL._replace(origins=origins)] if answered else []
     mute = [guest.name for guest in setting.guests if guest not in answered]
     if mute:
