@@ -1,7 +1,8 @@
 """Which comparison two rulesets want: hook by hook, or along the ways of packets that a bridge forwards.
 
 iptables under br_netfilter judges a bridged packet in the hooks of the IP families, nftables in those of the bridge family.
-Where one side does the one and the other side the other, hooks cannot be compared, only ways.
+Where one side does the one and the other side the other, hooks cannot be compared, only ways. What compares is imported
+when something is to be compared: who only asks which way that is, or leaves it to another process, need not load it.
 """
 
 from __future__ import annotations
@@ -13,9 +14,7 @@ from fwtrans.ir.fields import Family
 from fwtrans.optimizer.bridged.hardware import hardware_addresses
 from fwtrans.processes import usable
 from fwtrans.semantics.bridged.address_types import host_broadcasts
-from fwtrans.semantics.bridged.equality import Setting, compare_bridged
 from fwtrans.semantics.bridged.topology import asks_for_ports, guest_ports
-from fwtrans.semantics.equivalence import compare
 from fwtrans.semantics.outcome import Limits
 
 if TYPE_CHECKING:
@@ -39,10 +38,19 @@ class Compared(NamedTuple):
 _DEFAULT = Limits()
 
 
+def load_comparison() -> None:
+    """Load what compares, for a process that has time for it now and none later."""
+    from fwtrans.semantics import equivalence  # noqa: F401, PLC0415 -- see the module docstring
+    from fwtrans.semantics.bridged import equality  # noqa: F401, PLC0415 -- see the module docstring
+
+
 def compare_on(
     host: Host, old: Ruleset, new: Ruleset, limits: Limits = _DEFAULT, *, processes: int | None = None
 ) -> Compared:
     """Return whether two rulesets do the same on a host; several processes work on it where there are processors."""
+    from fwtrans.semantics.bridged.equality import Setting, compare_bridged  # noqa: PLC0415 -- see the module docstring
+    from fwtrans.semantics.equivalence import compare  # noqa: PLC0415 -- see the module docstring
+
     processes = usable() if processes is None else processes
     if asks_for_bridge_ports(new) and not asks_for_bridge_ports(old):
         return _turned(compare_on(host, new, old, limits, processes=processes))

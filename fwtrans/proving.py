@@ -14,7 +14,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from fwtrans.comparing import compare_on
+from fwtrans.comparing import compare_on, load_comparison
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
 from fwtrans.processes import Worker, usable
 from fwtrans.read import read_inputs
@@ -102,6 +102,7 @@ class EarlyProof:
             from fwtrans.parsers.nft_text.shapes import load_reader  # noqa: PLC0415 -- the other process never reads
 
             load_reader()
+            load_comparison()
             try:
                 return _equal(original, host, str(receive()), files), ()
             except Refused as refused:

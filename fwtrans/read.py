@@ -2,7 +2,7 @@
 
 Several inputs make one ruleset: the dumps of both families, the ipsets they name, and the firewall lines of
 interfaces(5) and scripts for a family that has no dump (a dump holds already what those lines have done). An nft
-ruleset stands alone. Its readers are imported where there is one: a dump need not wait for them.
+ruleset stands alone. What reads anything but dumps is imported where there is such an input: a dump need not wait for it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
 from fwtrans.ir.fields import Family
 from fwtrans.ir.host import Host
 from fwtrans.ir.ruleset import Ruleset, Table
-from fwtrans.lower.arptables import lower_arptables
 from fwtrans.lower.ebtables import lower_ebtables
 from fwtrans.lower.extensions.registry import ExtensionOptions
 from fwtrans.lower.ipset import lower_ipsets
@@ -22,21 +21,13 @@ from fwtrans.lower.iptables import lower_dump
 from fwtrans.lower.wellknown import PROTOCOLS, SERVICES
 from fwtrans.parsers.ebtables_save.dialect import ARPTABLES, EBTABLES
 from fwtrans.parsers.ebtables_save.parse import parse_bridge_dump
-from fwtrans.parsers.ebtables_save.unparse import unparse_bridge_dump
-from fwtrans.parsers.interfaces.parse import parse_interfaces
 from fwtrans.parsers.ipset_save.parse import parse_ipset_save
 from fwtrans.parsers.ipset_save.syntax import IPV6, MemberPart
-from fwtrans.parsers.ipset_save.unparse import unparse
 from fwtrans.parsers.ipset_save.values import Names
-from fwtrans.parsers.iptables_save.command_lines import parse_script
 from fwtrans.parsers.iptables_save.dump import parse_dump, refuse_what_is_no_text
 from fwtrans.parsers.iptables_save.sniff import families_named, sections, sniff_family
-from fwtrans.parsers.iptables_save.unparse import unparse_dump
-from fwtrans.parsers.pve.complaints import refuse_mistakes
+from fwtrans.parsers.pve.sources import at_its_origin, part_sources
 from fwtrans.parsers.registry import Format, recognise
-from fwtrans.parsers.shell_script import read_script
-from fwtrans.read_pve import at_its_origin, dumps_of_pve, part_sources, written_out
-from fwtrans.read_scripts import commands_of_interfaces, run_commands
 from fwtrans.source import SourceFile, Span
 
 if TYPE_CHECKING:
@@ -47,6 +38,7 @@ if TYPE_CHECKING:
     from fwtrans.parsers.ipset_save.syntax import IpsetSet
     from fwtrans.parsers.iptables_save.syntax import IptablesDump
     from fwtrans.parsers.shell_script import ScriptCommand
+    from fwtrans.read_scripts import ScriptRules
     from fwtrans.source import Origin
 
 
@@ -90,6 +82,8 @@ def read_inputs(
         reader.take(source)
     reader.carry_out(parted.pve)
     if strict:
+        from fwtrans.parsers.pve.complaints import refuse_mistakes  # noqa: PLC0415 -- see the module docstring
+
         refuse_mistakes(sink, start)
     readable = not sink.has_errors("1")
     reading = reader.lower()  # in any case, so that the findings of every stage are told in one run
@@ -153,6 +147,8 @@ class _Reader:
 
     def commands(self, source: SourceFile) -> None:
         """Read `iptables -S` output or a script's plain command lines, for each family whose program it calls."""
+        from fwtrans.parsers.iptables_save.command_lines import parse_script  # noqa: PLC0415 -- see the module docstring
+
         families = families_named(source.text) or (sniff_family(source.text) or Family.IP.value,)
         for family in families:
             found = parse_script(source, family, self.options, self.sink)
@@ -161,11 +157,16 @@ class _Reader:
 
     def script(self, source: SourceFile) -> None:
         """Read the firewall calls of a shell script; nothing is run."""
+        from fwtrans.parsers.shell_script import read_script  # noqa: PLC0415 -- see the module docstring
+
         if not refuse_what_is_no_text(source, self.sink):
             self.carried_out(read_script(source, self.sink))
 
     def interfaces(self, source: SourceFile) -> None:
         """Read the firewall calls in stanzas of /etc/network/interfaces."""
+        from fwtrans.parsers.interfaces.parse import parse_interfaces  # noqa: PLC0415 -- see the module docstring
+        from fwtrans.read_scripts import commands_of_interfaces  # noqa: PLC0415 -- see the module docstring
+
         if refuse_what_is_no_text(source, self.sink):
             return
         found = parse_interfaces(source, self.sink, self.files.read, self.files.matching)
@@ -184,13 +185,20 @@ class _Reader:
         if self.ipsets:
             dumped.add("ipset")
         calls = [call for call in self.calls if call.program not in dumped]
-        found = run_commands(calls, self.options, Names(PROTOCOLS, SERVICES), self.sink)
+        left = self._ran(calls) if calls else None
+        made = left.dumps if left is not None else ()
         if pve:
-            self.compile(pve, found.dumps, bool(dumped))
+            self.compile(pve, made, bool(dumped))
         else:
-            self.dumps.extend(found.dumps)
-        self.bridge_dumps.extend(found.bridge_dumps)
-        self.ipsets.extend(found.sets)
+            self.dumps.extend(made)
+        if left is not None:
+            self.bridge_dumps.extend(left.bridge_dumps)
+            self.ipsets.extend(left.sets)
+
+    def _ran(self, calls: Sequence[ScriptCommand]) -> ScriptRules:
+        from fwtrans.read_scripts import run_commands  # noqa: PLC0415 -- see the module docstring
+
+        return run_commands(calls, self.options, Names(PROTOCOLS, SERVICES), self.sink)
 
     def compile(self, pve: Sequence[SourceFile], called: Sequence[IptablesDump], dumped: bool) -> None:
         """Read what pve-firewall makes of a configuration, with the rules that the other inputs' calls leave behind.
@@ -203,6 +211,8 @@ class _Reader:
             )
             self.sink.add(Diagnostic(code="FWT173", message=message, span=Span(pve[0], 1, 0, 1)))
             return
+        from fwtrans.read_pve import dumps_of_pve, written_out  # noqa: PLC0415 -- see the module docstring
+
         texts = {dump.family: written_out(dump) for dump in called}
         dumps, self.host = dumps_of_pve(pve, (texts.get("ip"), texts.get("ip6")), self.sink)
         self.dump(dumps.ip, Family.IP)
@@ -248,6 +258,10 @@ class _Reader:
 
     def written(self, kept: set[int]) -> Iterator[SourceFile]:
         """Yield as dumps what was read, without what came from sources of these identities."""
+        from fwtrans.parsers.ebtables_save.unparse import unparse_bridge_dump  # noqa: PLC0415 -- few ask for dumps again
+        from fwtrans.parsers.ipset_save.unparse import unparse  # noqa: PLC0415 -- the same
+        from fwtrans.parsers.iptables_save.unparse import unparse_dump  # noqa: PLC0415 -- the same
+
         sets = [item for item in self.ipsets if id(item.create.source) not in kept]
         if sets:
             elements = (element for item in sets for element in item.elements)
@@ -269,9 +283,7 @@ class _Reader:
             tables.append(lowered.table)
             assumptions.extend(text for text in lowered.assumptions if text not in assumptions)
         tables.extend(self._sets_without_rules(tables))
-        for bridge in self.bridge_dumps:
-            lower = lower_ebtables if bridge.program == "ebtables" else lower_arptables
-            tables.append(lower(bridge, self.sink))
+        tables.extend(_lowered(bridge, self.sink) for bridge in self.bridge_dumps)
         for ruleset in self.rulesets:
             tables.extend(ruleset.tables)
         return Reading(Ruleset(tuple(tables), tuple(assumptions)), tuple(self._read()), self.host)
@@ -327,6 +339,14 @@ class _Reader:
             for part in bridge.tables:
                 for each in part.chains:
                     yield from (bridge.source.origin(rule.line) for rule in each.rules)
+
+
+def _lowered(dump: BridgeDump, sink: DiagnosticSink) -> Table:
+    if dump.program == "ebtables":
+        return lower_ebtables(dump, sink)
+    from fwtrans.lower.arptables import lower_arptables  # noqa: PLC0415 -- see the module docstring
+
+    return lower_arptables(dump, sink)
 
 
 _PROGRAMS = {"ip": "iptables", "ip6": "ip6tables"}

@@ -1,4 +1,4 @@
-"""Which inputs are a Proxmox VE configuration, and the dumps that they stand for.
+"""The dumps that a Proxmox VE configuration stands for.
 
 What pve-firewall makes of a configuration is imported where there is one: dumps need not wait for it.
 """
@@ -9,64 +9,29 @@ import re
 from contextlib import suppress
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
-from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.diagnostics import DiagnosticSink
 from fwtrans.ir.host import Host
 from fwtrans.lower.pve.chains import Line, made_text
 from fwtrans.parsers.iptables_save.unparse import unparse_dump
-from fwtrans.parsers.pve.directory import is_pve_directory, read_pve_directory, recognise_path
+from fwtrans.parsers.pve.directory import read_pve_directory
 from fwtrans.parsers.pve.firewall_file import parse_firewall_file
-from fwtrans.parsers.pve.host_files import HOST_FILES
+from fwtrans.parsers.pve.sources import is_firewall_file, is_pve_directory, recognise_path
 from fwtrans.parsers.pve.syntax import FirewallKind, Guest, GuestConf, GuestKind, PveConfig
-from fwtrans.parsers.registry import Format, recognise
-from fwtrans.source import Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from ipaddress import IPv4Interface, IPv6Interface
 
-    from fwtrans.diagnostics import Diagnostic
     from fwtrans.lower.pve.compile import Dumps
     from fwtrans.parsers.iptables_save.syntax import IptablesDump
     from fwtrans.parsers.pve.syntax import FirewallFile, NodeFacts
     from fwtrans.source import SourceFile
 
 _KINDS = {"cluster": FirewallKind.CLUSTER, "host": FirewallKind.HOST, "guest": FirewallKind.GUEST}
-_SURE = frozenset({*_KINDS, "conf", "corosync", "facts", "sdn"})
-"""Parts that a path tells by itself; those of vnets and of other software count beside one of these."""
-
 
 _RULE = re.compile(r"(?:\[\d+:\d+\] )?-A ")
-
-
-class Parted(NamedTuple):
-    """Inputs that belong to a Proxmox VE configuration, and the others."""
-
-    pve: tuple[SourceFile, ...]
-    others: tuple[SourceFile, ...]
-
-
-def part_sources(sources: Sequence[SourceFile]) -> Parted:
-    """Tell the files of a Proxmox VE configuration, by their paths or by what stands in them."""
-    parts = [recognise_path(source.name) for source in sources]
-    together = any(part is not None and part.part in _SURE for part in parts)
-    pve: list[SourceFile] = []
-    others: list[SourceFile] = []
-    for source, part in zip(sources, parts, strict=True):
-        name = PurePath(source.name).name
-        tells_of_host = together and name in HOST_FILES
-        is_own = (together and part is not None) or _is_firewall_file(source)
-        if is_own or tells_of_host:
-            pve.append(source)
-        if not is_own and not (tells_of_host and name != "interfaces"):  # which may hold firewall calls, too
-            others.append(source)
-    return Parted(tuple(pve), tuple(others))
-
-
-def _is_firewall_file(source: SourceFile) -> bool:
-    return bool(source.text.strip()) and recognise(source.text, source.name) is Format.PVE_FW
 
 
 class Compiled(NamedTuple):
@@ -83,7 +48,7 @@ def dumps_of_pve(
     from fwtrans.lower.pve.compile import compile_node  # noqa: PLC0415 -- see the module docstring
 
     files = {source.name: source for source in sources}
-    single = [source for source in sources if _is_firewall_file(source)]
+    single = [source for source in sources if is_firewall_file(source)]
     if is_pve_directory(files) or not single:
         config = read_pve_directory(files, sink)
     else:
@@ -121,20 +86,6 @@ def _node_addresses(node: NodeFacts | None) -> Iterator[IPv4Interface | IPv6Inte
         network = ip_network(node.local_network or node.host_address, strict=False)
         length = network.prefixlen if address in network else network.max_prefixlen
         yield ip_interface(f"{address}/{length}")
-
-
-def at_its_origin(diagnostic: Diagnostic) -> Diagnostic:
-    """Return a finding about a line that we have made as one about the line of the configuration that it is made from."""
-    span = diagnostic.span
-    if span is None or not span.source.made_from:
-        return diagnostic
-    origin = span.source.origin(span.line)
-    if origin.source is span.source:
-        return diagnostic
-    text = origin.source.line(origin.line)
-    place = Span(origin.source, origin.line, len(text) - len(text.lstrip()), max(len(text.rstrip()), 1))
-    notes = (*diagnostic.notes, f"pve-firewall makes of this: {span.source.line(span.line)}")
-    return replace(diagnostic, span=place, notes=notes)
 
 
 def _of_single_files(sources: Sequence[SourceFile], sink: DiagnosticSink) -> PveConfig:

@@ -30,7 +30,6 @@ from fwtrans.proving import early_proof, prove
 from fwtrans.read import read_inputs
 from fwtrans.report.coverage import Coverage, coverage
 from fwtrans.report.translation import LineOrigin, Stage, Translation
-from fwtrans.semantics.partial import partial
 from fwtrans.source import Span
 
 if TYPE_CHECKING:
@@ -219,6 +218,8 @@ def _forbids(sink: DiagnosticSink, left_out: Sequence[Diagnostic] | None) -> boo
 
 def _part(original: Ruleset, sink: DiagnosticSink) -> Ruleset:
     """Return what can be translated, with what the rest becomes told line by line."""
+    from fwtrans.semantics.partial import partial  # noqa: PLC0415 -- with all that proves it; hardly anybody asks for it
+
     found = partial(original)
     for item in found.replaced:
         for origin in item.origins:

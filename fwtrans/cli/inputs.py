@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink
 from fwtrans.ir.host import Host
-from fwtrans.parsers.pve.directory import is_pve_directory, recognise_path
+from fwtrans.parsers.pve.sources import is_pve_directory, recognise_path
 from fwtrans.source import SourceFile
 
 if TYPE_CHECKING:

@@ -43,7 +43,7 @@ from fwtrans.optimizer.known_kinds import KnownKinds
 from fwtrans.optimizer.names import Names
 from fwtrans.optimizer.reached import callees_last
 from fwtrans.optimizer.steps import look_ups
-from fwtrans.semantics.side import arrives_whole, visits_of
+from fwtrans.semantics.visits import arrives_whole, visits_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence

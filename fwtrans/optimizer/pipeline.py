@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from fwtrans.ir.verify import verify
 from fwtrans.optimizer.size import Size, size_of
 from fwtrans.optimizer.steps import HookCost, hook_costs
-from fwtrans.semantics.equivalence import compare
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -110,6 +109,8 @@ def _stage(item: Pass, number: int, before: Ruleset, *, prove: bool, most: float
         known = set(verify(before))
         faults = tuple(fault for fault in verify(found) if fault not in known)
         if not faults:
+            from fwtrans.semantics.equivalence import compare  # noqa: PLC0415 -- `translate` proves all passes together
+
             proof = compare(before, found)
             faults = tuple(_doubts(proof))
     kept = found if changed and not faults else before

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fwtrans.optimizer.base import Passed
-from fwtrans.semantics.side import arrives_whole, visits_of
+from fwtrans.semantics.visits import arrives_whole, visits_of
 
 if TYPE_CHECKING:
     from fwtrans.ir.ruleset import Ruleset

@@ -23,8 +23,8 @@ from fwtrans.semantics.packet import Unknown, UnknownKind
 from fwtrans.semantics.path import visit_path
 from fwtrans.semantics.program import CAUSE, AnyTest, TupleTest
 from fwtrans.semantics.session import Evaluation, Session
-from fwtrans.semantics.side import visits_of
 from fwtrans.semantics.sides import confirms, judge
+from fwtrans.semantics.visits import visits_of
 from fwtrans.semantics.witness import Witnesses
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from fwtrans.ir import verdict as verdicts
 from fwtrans.semantics.packet import UnknownKind
 from fwtrans.semantics.program import Call, Choice, CompiledRule
-from fwtrans.semantics.side import base_chains
 from fwtrans.semantics.symbolic import NAT_TESTS
 from fwtrans.semantics.variables import Slot
+from fwtrans.semantics.visits import base_chains
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

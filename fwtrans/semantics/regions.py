@@ -30,8 +30,9 @@ from fwtrans.semantics.path import visit_path
 from fwtrans.semantics.program import Stream
 from fwtrans.semantics.reach import leading
 from fwtrans.semantics.session import Session
-from fwtrans.semantics.side import table_name, visits_of
+from fwtrans.semantics.side import table_name
 from fwtrans.semantics.sides import confirms, judge
+from fwtrans.semantics.visits import visits_of
 from fwtrans.semantics.witness import Witnesses
 
 if TYPE_CHECKING:

@@ -13,11 +13,12 @@ from fwtrans.semantics.packetset import PacketSets
 from fwtrans.semantics.path import visit_path
 from fwtrans.semantics.possible import Facts
 from fwtrans.semantics.program import Program, Undecidable
-from fwtrans.semantics.side import Side, visits_of
+from fwtrans.semantics.side import Side
 from fwtrans.semantics.summary import Algebra, Narrowing
 from fwtrans.semantics.symbolic import NAT_TESTS, Evaluator
 from fwtrans.semantics.variables import Demand, Variables
 from fwtrans.semantics.visible import is_of_connection
+from fwtrans.semantics.visits import visits_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

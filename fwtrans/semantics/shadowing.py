@@ -23,7 +23,8 @@ from fwtrans.semantics.outcome import Limits, Place, Undecided
 from fwtrans.semantics.path import visit_path
 from fwtrans.semantics.reach import after, changing, leading, walked
 from fwtrans.semantics.session import Session
-from fwtrans.semantics.side import base_chains, table_name, visits_of
+from fwtrans.semantics.side import table_name
+from fwtrans.semantics.visits import base_chains, visits_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence

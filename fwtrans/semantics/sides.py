@@ -11,8 +11,9 @@ from fwtrans.ir.fields import Field
 from fwtrans.semantics.concrete import Decision, Outcome, evaluate
 from fwtrans.semantics.outcome import DifferenceKind, Place, SideResult
 from fwtrans.semantics.packet import Packet, Unknown, UnknownKind
-from fwtrans.semantics.side import base_chains, table_name
+from fwtrans.semantics.side import table_name
 from fwtrans.semantics.visible import visible
+from fwtrans.semantics.visits import base_chains
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence

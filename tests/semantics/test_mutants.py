@@ -33,8 +33,8 @@ from fwtrans.semantics.domain import contradictions
 from fwtrans.semantics.equivalence import compare
 from fwtrans.semantics.outcome import DifferenceKind
 from fwtrans.semantics.packet import UnknownKind
-from fwtrans.semantics.side import arrives_whole, visits_of
 from fwtrans.semantics.visible import visible
+from fwtrans.semantics.visits import arrives_whole, visits_of
 from fwtrans.source import SourceFile
 from fwtrans.translate import Settings, translate
 from tests.places import FIXTURES, SHARED

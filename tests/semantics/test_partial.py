@@ -19,7 +19,7 @@ from fwtrans.ir.untranslated import is_untranslated, untranslated
 from fwtrans.ir.verdict import Goto, Jump, Reject, Return
 from fwtrans.semantics.concrete import Decision, evaluate
 from fwtrans.semantics.partial import opened, partial
-from fwtrans.semantics.side import arrives_whole, visits_of
+from fwtrans.semantics.visits import arrives_whole, visits_of
 from tests.semantics.builders import (
     ACCEPT,
     DROP,

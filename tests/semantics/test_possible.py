@@ -16,8 +16,8 @@ from fwtrans.ir.ruleset import Hook, Ruleset
 from fwtrans.semantics.domain import contradictions
 from fwtrans.semantics.equivalence import compare
 from fwtrans.semantics.session import Session
-from fwtrans.semantics.side import arrives_whole, visits_of
 from fwtrans.semantics.variables import Demand
+from fwtrans.semantics.visits import arrives_whole, visits_of
 from fwtrans.semantics.witness import Witnesses
 from tests.semantics.builders import ACCEPT, DROP, TCP, base, dport, rule, ruleset, state, table
 from tests.semantics.rulesets import mutant, random_ruleset

@@ -22,7 +22,8 @@ from fwtrans.semantics.concrete import evaluate
 from fwtrans.semantics.equivalence import compare
 from fwtrans.semantics.outcome import Limits
 from fwtrans.semantics.shadowing import Finding, FindingKind, Lint, lint
-from fwtrans.semantics.side import arrives_whole, table_name, visits_of
+from fwtrans.semantics.side import table_name
+from fwtrans.semantics.visits import arrives_whole, visits_of
 from fwtrans.source import Origin, SourceFile
 from tests.semantics.builders import (
     ACCEPT,

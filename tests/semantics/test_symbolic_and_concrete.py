@@ -20,8 +20,8 @@ from fwtrans.semantics.equivalence import compare
 from fwtrans.semantics.packet import Unknown, UnknownKind
 from fwtrans.semantics.program import LOG
 from fwtrans.semantics.session import Session
-from fwtrans.semantics.side import arrives_whole, visits_of
 from fwtrans.semantics.visible import visible
+from fwtrans.semantics.visits import arrives_whole, visits_of
 from tests.semantics.rewrites import rewritten
 from tests.semantics.rulesets import mutant, random_packet, random_ruleset
 

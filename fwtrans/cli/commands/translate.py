@@ -168,14 +168,14 @@ def translate(
 
 def _reported(result: "Translation", names: Iterable[str], sink: "DiagnosticSink", inputs: str) -> str:
     """Write the account of the translation to the files, and return it for the terminal where that is asked for."""
+    if not names:
+        return ""
     from fwtrans.cli.inputs import write_file
     from fwtrans.report.migration import migration
     from fwtrans.report.migration_forms import migration_json, migration_markdown, migration_text
     from fwtrans.report.migration_page import migration_html
     from fwtrans.report.translation import translation_remarks
 
-    if not names:
-        return ""
     found = migration(result, sink.found)
     for name in names:
         if name.endswith(".json"):

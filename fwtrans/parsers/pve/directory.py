@@ -9,16 +9,16 @@ Where no vms.json is there, the host's own hostname, hosts and interfaces say wh
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink
 from fwtrans.parsers.pve.corosync import parse_corosync
 from fwtrans.parsers.pve.firewall_file import parse_firewall_file
 from fwtrans.parsers.pve.guest_conf import parse_guest_conf
-from fwtrans.parsers.pve.host_files import HOST_FILES, facts_of_host
+from fwtrans.parsers.pve.host_files import facts_of_host
 from fwtrans.parsers.pve.node_facts import parse_node_facts, parse_sdn
+from fwtrans.parsers.pve.sources import HOST_FILES, PvePath, recognise_path
 from fwtrans.parsers.pve.syntax import FirewallKind, Guest, GuestConf, GuestKind, NodeFacts, PveConfig
 from fwtrans.source import Span
 
@@ -30,48 +30,7 @@ if TYPE_CHECKING:
 
 _HERE = ""
 """The node of files that do not say whose they are."""
-
-_PARTS = {
-    "cluster": re.compile(r"(?:.*?/)??cluster\.fw"),
-    "host": re.compile(r"(?:.*?/)??(?:nodes/(?P<node>[^/]+)/)?host\.fw"),
-    "vnet": re.compile(r"(?:.*?/)??sdn/firewall/(?P<name>[^/]+)\.fw"),
-    "guest": re.compile(r"(?:.*?/)??(?P<name>[1-9][0-9]{0,8})\.fw"),
-    "conf": re.compile(
-        r"(?:.*?/)??(?:nodes/(?P<node>[^/]+)/)?(?P<kind>qemu-server|lxc)/(?P<name>[1-9][0-9]{0,8})\.conf"
-    ),
-    "corosync": re.compile(r"(?:.*?/)??corosync\.conf"),
-    "facts": re.compile(r"(?:.*?/)??vms\.json"),
-    "sdn": re.compile(r"(?:.*?/)??sdn\.json"),
-    "foreign": re.compile(r"(?:.*?/)??foreign\.(?P<name>v[46])"),
-    "flat vnet": re.compile(r"(?:.*?/)??(?P<name>[A-Za-z][A-Za-z0-9]*)\.fw"),
-}
 _GUEST_KINDS = {"qemu-server": GuestKind.QEMU, "lxc": GuestKind.LXC}
-
-
-class PvePath(NamedTuple):
-    """What a path says: the part that a file plays, whose it is, and its name (vmid, vnet) if it has one."""
-
-    part: str
-    node: str = _HERE
-    name: str = ""
-    kind: GuestKind | None = None
-
-
-def recognise_path(path: str) -> PvePath | None:
-    """Return what a file is by its path, or None where it is none of PVE's."""
-    path = path.replace("\\", "/")
-    for part, pattern in _PARTS.items():
-        found = pattern.fullmatch(path)
-        if found is not None:
-            groups = found.groupdict()
-            kind = _GUEST_KINDS.get(groups.get("kind") or "")
-            return PvePath(part.removeprefix("flat "), groups.get("node") or _HERE, groups.get("name") or "", kind)
-    return None
-
-
-def is_pve_directory(paths: Mapping[str, object]) -> bool:
-    """Tell whether these files are a configuration of PVE's, and not merely have one that could be."""
-    return any(found.part in {"cluster", "conf"} for path in paths if (found := recognise_path(path)) is not None)
 
 
 def read_pve_directory(files: Mapping[str, SourceFile], sink: DiagnosticSink, node: str = "") -> PveConfig:
@@ -159,10 +118,10 @@ class _Reader:
         elsewhere = set()
         own = self._vmids(_HERE)
         for path, source in self.files.items():
-            if path.part != "conf" or path.kind is None or (path.node and path.name in own):
+            if path.part != "conf" or (path.node and path.name in own):
                 continue
             if path.node in {_HERE, node}:
-                confs[int(path.name)] = parse_guest_conf(source, int(path.name), path.kind, self.sink)
+                confs[int(path.name)] = parse_guest_conf(source, int(path.name), _GUEST_KINDS[path.folder], self.sink)
             else:
                 elsewhere.add(int(path.name))
         for path, source in self.files.items():

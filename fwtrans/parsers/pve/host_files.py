@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from fwtrans.parsers.interfaces.syntax import IfaceStanza
     from fwtrans.source import SourceFile
 
-HOST_FILES = ("hostname", "hosts", "interfaces")
-"""The files by the last part of their path."""
-
 
 def facts_of_host(files: Mapping[str, SourceFile], node: str = "") -> NodeFacts | None:
     """Return what is known; None where not even the name is. `files` are any of HOST_FILES, by that name."""

@@ -35,7 +35,7 @@ from fwtrans.semantics.bridged.topology import FIREWALL_BRIDGES, HELD_NAMES, gue
 from fwtrans.semantics.domain import fixed_values
 from fwtrans.semantics.packet import HookVisit
 from fwtrans.semantics.path import Hop, Path, visit_path
-from fwtrans.semantics.side import visits_of
+from fwtrans.semantics.visits import visits_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

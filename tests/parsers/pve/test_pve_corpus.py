@@ -6,8 +6,9 @@ import re
 from typing import TYPE_CHECKING
 
 from fwtrans.diagnostics import DiagnosticSink
-from fwtrans.parsers.pve.directory import is_pve_directory, read_pve_directory
+from fwtrans.parsers.pve.directory import read_pve_directory
 from fwtrans.parsers.pve.firewall_file import parse_firewall_file
+from fwtrans.parsers.pve.sources import is_pve_directory
 from fwtrans.parsers.pve.syntax import FirewallFile, PveConfig, RuleOption
 from fwtrans.parsers.pve.unparse import unparse_firewall_file
 from fwtrans.source import SourceFile

@@ -10,8 +10,9 @@ import pytest
 from fwtrans.diagnostics import DiagnosticSink
 from fwtrans.diagnostics.render import render
 from fwtrans.parsers.pve.corosync import parse_corosync
-from fwtrans.parsers.pve.directory import is_pve_directory, read_pve_directory, recognise_path
+from fwtrans.parsers.pve.directory import read_pve_directory
 from fwtrans.parsers.pve.node_facts import parse_node_facts, parse_sdn
+from fwtrans.parsers.pve.sources import is_pve_directory, recognise_path
 from fwtrans.parsers.pve.syntax import Corosync, GuestKind, NodeFacts, PveConfig, Sdn
 from fwtrans.source import SourceFile
 
