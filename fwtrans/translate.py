@@ -96,7 +96,7 @@ def translate(sources: Sequence[SourceFile], settings: Settings, sink: Diagnosti
         faulty = bool(verify(original))  # loops of jumps, told when it is printed; nobody may follow them before
         live = live_sets(original)
         known = held(original, live)
-        shaped = known if faulty else _shaped(known, host, settings, sink)
+        shaped = known if faulty or _forbids(sink, left_out) else _shaped(known, host, settings, sink)
         is_bridged = shaped is not known
         work = _Work(sources, settings, files, original, host, reading.read, left_out, is_bridged, live, early)
         if faulty or not settings.optimize or sink.errors:
@@ -170,7 +170,10 @@ def _finished(work: _Work, ruleset: Ruleset, sink: DiagnosticSink, before: Rules
     if work.is_bridged:
         ruleset = letting_own_fragments_pass(ruleset)
     origin_id = origin_ids(work.sources)
-    lowered = lower_ruleset(ruleset, sink, Printing(counters=settings.counters, origin_id=origin_id))
+    # where nothing will be written, that bridge ports want another family is no news: it was not tried
+    untried = _forbids(sink, work.left_out)
+    printing = Printing(counters=settings.counters, origin_id=origin_id, proof_only=untried)
+    lowered = lower_ruleset(ruleset, sink, printing)
     text = _begun(lowered.ruleset, work, sink)
     _refuse_faults(ruleset, sink)
     _refuse_deep_jumps(lowered.ruleset, {origin_id(origin): origin for origin in _origins(ruleset)}, sink)
@@ -199,7 +202,7 @@ def _finished(work: _Work, ruleset: Ruleset, sink: DiagnosticSink, before: Rules
 def _shaped(original: Ruleset, host: Host, settings: Settings, sink: DiagnosticSink) -> Ruleset:
     """Return the ruleset in the shape in which it is printed: bridged packets judged by the bridge family."""
     wanted = asks_for_bridge_ports(original) if host.bridged is None else host.bridged
-    if not wanted or sink.errors:
+    if not wanted:
         return original
     found = bridged_translation(original, host, close_mark_leak=settings.close_mark_leak)
     if found.leaks:

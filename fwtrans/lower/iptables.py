@@ -92,8 +92,9 @@ def base_hook(table: str, chain: str, *, accepts: bool) -> BaseHook:
 _DROPS_SHORT = frozenset(
     {"tcp", "udp", "udplite", "sctp", "dccp", "icmp", "icmp6", "icmpv6", "ipv6-icmp", "multiport", "esp", "ah"}
 )
-# Targets that decide nothing and change nothing that a rule can ask (iptables-extensions(8)).
-_ONLY_TELLS = frozenset({"LOG", "NFLOG", "ULOG", "AUDIT", "LED", "IDLETIMER", "RATEEST"})
+# Targets that decide nothing and change nothing that a rule can ask (iptables-extensions(8)). CHECKSUM writes what the network
+# card would write in any case.
+_ONLY_TELLS = frozenset({"LOG", "NFLOG", "ULOG", "AUDIT", "LED", "IDLETIMER", "RATEEST", "CHECKSUM"})
 # What fills lists that other rules, and later packets, are judged by: nothing can stand for one that is not translated.
 _REMEMBERS = frozenset({"recent", "SET", "hashlimit"})
 

@@ -171,7 +171,7 @@ def without_settled(clause: Clause, settled: Mapping[Field, ValueSet]) -> Rule:
     """Return the rule without the tests that every packet passes of which so much is known."""
     front = len(pure_front(clause.rule))
     named = names_protocol(clause.rule)
-    kept = [step for step in clause.rule.steps[:front] if not _holds(step, settled) or (named and _is_protocol(step))]
+    kept = [step for step in clause.rule.steps[:front] if not _holds(step, settled) or (named and is_protocol(step))]
     if len(kept) == front:
         return clause.rule
     return replace(clause.rule, steps=(*kept, *clause.rule.steps[front:]))
@@ -184,7 +184,8 @@ def names_protocol(rule: Rule) -> bool:
     return any(isinstance(step, does.Nat) and step.ports is not None for step in rule.steps)
 
 
-def _is_protocol(step: Step) -> bool:
+def is_protocol(step: Step) -> bool:
+    """Tell whether a step asks for the transport protocol."""
     return isinstance(step, FieldTest) and step.field is L4PROTO
 
 

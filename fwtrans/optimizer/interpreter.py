@@ -15,6 +15,7 @@ from fwtrans.ir import verdict as verdicts
 from fwtrans.ir.fields import MARK
 from fwtrans.ir.remembering import once
 from fwtrans.ir.ruleset import Chain
+from fwtrans.ir.stateful import ConnectionCount, EveryNth, Random, StatefulTest
 from fwtrans.ir.walk import fields_read, flat_steps
 from fwtrans.optimizer.facts import Decider, meet, values_of
 from fwtrans.optimizer.leaving import Leaving, class_of
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.match import KeyPart
-    from fwtrans.ir.rule import Rule
+    from fwtrans.ir.rule import Rule, Step
     from fwtrans.ir.ruleset import Table
     from fwtrans.ir.sets import MapElement, MapValue, NamedMap
     from fwtrans.ir.verdict import Verdict
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
     from fwtrans.source import Origin
 
     Origins = tuple[Origin, ...]
+
+
+_NOTHING: Facts = {}
+_NAMELESS = (ConnectionCount, EveryNth, Random)
 
 
 class Exits(NamedTuple):
@@ -72,19 +77,23 @@ class Visited(NamedTuple):
 
 
 class _Touched(NamedTuple):
-    """The fields that matter to a chain, and those that it or chains behind it may write."""
+    """The fields that matter to a chain, those that it or chains behind it may write, and whether one counts by itself."""
 
     relevant: frozenset[Field]
     written: frozenset[Field]
+    counts: bool
 
 
 class Interpreter:
     """Walks chains of one table and collects what is left of them."""
 
-    def __init__(self, table: Table, *, learn: bool, names: Iterable[str] = (), mask: int = 0) -> None:
+    def __init__(
+        self, table: Table, *, learn: bool, names: Iterable[str] = (), mask: int = 0, clones_counting: bool = True
+    ) -> None:
         self.table = table
         self.learn = learn
         self.mask = mask
+        self.clones_counting = clones_counting
         self.decider = Decider(table)
         self._chains = {chain.name: chain for chain in table.chains}
         self._maps = {mapping.name: mapping for mapping in table.maps}
@@ -118,11 +127,12 @@ class Interpreter:
         if self._callers[name] <= 1:
             return self._visit(name, state, leaving)
         # calls by the hundred are made with one and the same dictionary, which is never changed
-        short = (name, id(state.given), leaving)
+        given = state.given if self.clones_counting or not self.touched(name).counts else _NOTHING
+        short = (name, id(given), leaving)
         known = self._given.get(short)
         if known is None:
-            found = self._visit(name, State(state.given, state.given), leaving)
-            self._given[short] = state.given, found, self._last
+            found = self._visit(name, State(given, given), leaving)
+            self._given[short] = given, found, self._last
             return found
         self._note(known[2])
         return known[1]
@@ -209,14 +219,15 @@ class Interpreter:
         """Return which fields matter to a chain and all it leads to."""
         if name not in self._touched:
             own = _touched_by(self._chains[name])
-            relevant, written = set(own.relevant), set(own.written)
+            relevant, written, counts = set(own.relevant), set(own.written), own.counts
             targets = dict.fromkeys(all_targets(self._chains[name], self._maps))
             for target in targets:
                 more = self.touched(target)
                 relevant |= more.relevant
                 written |= more.written
+                counts |= more.counts
             needed = {test.field for field in relevant | written for test in self.decider.needs(field) or ()}
-            self._touched[name] = _Touched(frozenset(relevant | written | needed), frozenset(written))
+            self._touched[name] = _Touched(frozenset(relevant | written | needed), frozenset(written), counts)
         return self._touched[name]
 
     def targets(self, rule: Rule) -> Iterable[str]:
@@ -421,11 +432,13 @@ def _touched_by(chain: Chain) -> _Touched:
     """Return the fields that a chain's own rules read and write."""
     relevant: set[Field] = set()
     written: set[Field] = set()
+    counts = False
     for rule in chain.rules:
         own = _touched_by_rule(rule)
         relevant |= own.relevant
         written |= own.written
-    return _Touched(frozenset(relevant), frozenset(written))
+        counts |= own.counts
+    return _Touched(frozenset(relevant), frozenset(written), counts)
 
 
 @once
@@ -434,7 +447,12 @@ def _touched_by_rule(rule: Rule) -> _Touched:
     written = {field for step in flat_steps(rule.steps) for field in written_fields(step)}
     if isinstance(rule.verdict, verdicts.TransparentProxy):
         written.add(MARK)
-    return _Touched(frozenset(fields_read(rule)), frozenset(written))
+    return _Touched(frozenset(fields_read(rule)), frozenset(written), any(map(_counts, flat_steps(rule.steps))))
+
+
+def _counts(step: Step) -> bool:
+    """Tell whether a step counts in a place of its own: nftables has no names for these, so copies would count apart."""
+    return isinstance(step, StatefulTest) and not step.key and isinstance(step.object.kind, _NAMELESS)
 
 
 def _callers(table: Table) -> Counter[str]:

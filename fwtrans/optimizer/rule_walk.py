@@ -9,6 +9,7 @@ from fwtrans.ir import effect as does
 from fwtrans.ir.fields import FieldKind
 from fwtrans.ir.match import AnyOf, FieldTest, MemberTest, OpaqueTest
 from fwtrans.ir.verdict import TERMINAL
+from fwtrans.optimizer.clauses import is_protocol, names_protocol
 from fwtrans.optimizer.facts import keeps_all
 from fwtrans.optimizer.state import State, behind, joined_states
 
@@ -41,7 +42,7 @@ def walk_steps(decider: Decider, rule: Rule, state: State, *, learn: bool) -> Wa
     """Return what is left of the steps of a rule for packets of a state."""
     if not rule.steps:
         return Walked((), state, None)
-    walk = _Walk(decider, state, learn)
+    walk = _Walk(decider, state, learn, names_protocol(rule))
     # nobody asks what is known of packets that a rule ends
     last = len(rule.steps) if isinstance(rule.verdict, TERMINAL) else 0
     for number, step in enumerate(rule.steps, start=1):
@@ -64,12 +65,14 @@ class _Walk:
     """Goes through the steps. `base` is what is known whether tests have held or not."""
 
     __slots__ = (
-        "_asked", "_decider", "_learn", "_only_test", "_start", "base", "ends", "held", "kept", "same", "skipped", "sure",
+        "_asked", "_decider", "_learn", "_names_protocol", "_only_test", "_start",
+        "base", "ends", "held", "kept", "same", "skipped", "sure",
     )  # fmt: skip
 
-    def __init__(self, decider: Decider, state: State, learn: bool) -> None:
+    def __init__(self, decider: Decider, state: State, learn: bool, names_protocol: bool) -> None:
         self._decider = decider
         self._learn = learn
+        self._names_protocol = names_protocol
         self._start = state
         self.kept: list[Step] = []
         self.ends = False
@@ -102,6 +105,9 @@ class _Walk:
         left = self._decider.decide(step, self.held.facts)
         if left is None:
             return False
+        if not left and self._names_protocol and is_protocol(step):
+            self.kept.append(step)
+            return True
         if len(left) == 1 and (left[0] is step or not self._learn):
             self.same = self.same and left[0] is step
             self._keep(left[0])

@@ -11,7 +11,8 @@ the write makes of it. What a rule does before a test that never holds (a limit 
 
 What it does not do: a test of a field of which nothing is known stays, with all that it leads to. A chain that several
 rules lead to is cloned only where facts that hold for all packets, or values that rules have written, differ; what the
-tests of one caller show (`learn`) is used in chains that have no other caller.
+tests of one caller show (`learn`) is used in chains that have no other caller. A chain with a draw or a count that has no
+name in nftables (`statistic`, `connlimit` of all connections) is cloned only where packets come in with facts.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ def specialise_entries(table: Table, entries: Sequence[Entry], *, learn: bool = 
 
 
 def _walked(table: Table, entries: Sequence[Entry], names: Sequence[str], *, learn: bool) -> Table:
-    interpreter = Interpreter(table, learn=learn, names=names)
+    any_known = any(entry.facts for entry in entries)
+    interpreter = Interpreter(table, learn=learn, names=names, clones_counting=any_known)
     for entry, name in zip(entries, names, strict=True):
         facts = as_facts(entry.facts)
         interpreter.entry(entry.chain, State(facts, facts), name)

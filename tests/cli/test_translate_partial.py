@@ -52,6 +52,29 @@ def test_a_line_that_is_not_understood_forbids_a_part(tmp_path: Path) -> None:
     assert not result["ruleset"]
 
 
+def test_a_checksum_left_to_the_card_stops_nobody(tmp_path: Path) -> None:
+    rules = (
+        "-A FORWARD -j ACCEPT\nCOMMIT\n*mangle\n-A POSTROUTING -p udp -m udp --dport 68 -j CHECKSUM --checksum-fill\n"
+    )
+    status, result, codes = run(tmp_path, rules, "--partial")
+    assert (status, [code for code, _ in codes]) == (4, ["FWT200", "FWT207"])
+    assert "left out" in codes[1][1]
+    assert "drop" not in str(result["ruleset"]).replace('drop comment "v4:2 policy"', "")
+
+
+BRIDGED = "-A FORWARD -m physdev --physdev-out tap0 --physdev-is-bridged -j DROP\n"
+
+
+def test_bridge_ports_are_no_second_error(tmp_path: Path) -> None:
+    assert [code for code, _ in run(tmp_path, f"{BRIDGED}-A INPUT -p tcp {WORD} -j ACCEPT\n")[2]] == ["FWT200"]
+
+
+def test_a_part_is_bridged_as_well(tmp_path: Path) -> None:
+    status, result, codes = run(tmp_path, f"{BRIDGED}-A INPUT -p tcp {WORD} -j ACCEPT\n", "--partial")
+    assert (status, [code for code, _ in codes]) == (4, ["FWT200", "FWT207"])
+    assert 'oifname "tap0" drop' in str(result["ruleset"])
+
+
 def test_what_cannot_be_proved_safe_is_not_written(tmp_path: Path) -> None:
     rules = f"-A INPUT -m recent --set --name seen --rsource {WORD} -j ACCEPT\n"
     status, result, codes = run(tmp_path, rules, "--partial")

@@ -11,6 +11,7 @@ from fwtrans.ir.match import AnyOf, FieldTest, KeyPart, bits
 from fwtrans.ir.names import NamePattern
 from fwtrans.ir.pprint import print_table
 from fwtrans.ir.sets import MapElement, NamedMap
+from fwtrans.ir.stateful import EveryNth, Limit, LimitUnit, Random, StatefulObject, StatefulTest
 from fwtrans.ir.verdict import Dispatch, Goto, Jump, Return
 from fwtrans.optimizer.dead import without_dead_rules
 from fwtrans.optimizer.fold import folded
@@ -63,6 +64,24 @@ def test_folding_decides_what_is_known() -> None:
         chain("a", rule(source(1), DROP)),
         chain("b", rule(TCP, DROP)),
     )
+
+
+def test_folding_keeps_the_protocol_where_nft_wants_it_in_the_rule_itself() -> None:
+    """Nft refuses `dnat to 10.0.0.1:80` where the rule does not say the protocol, whoever leads to it."""
+    translated = rule(TCP, does.Nat(does.NatKind.DNAT, (10, 10), (80, 80)), ACCEPT)
+    whole = rule(TCP, does.Nat(does.NatKind.DNAT, (10, 10), None), ACCEPT)
+    for last, left in ((translated, translated), (whole, replace(whole, steps=whole.steps[1:]))):
+        chains = (base(rule(TCP, Jump("a")), kind="nat"), chain("a", rule(source(1), DROP), last))
+        assert becomes(folded, *chains) == shown(chains[0], chain("a", rule(source(1), DROP), left))
+
+
+def test_folding_makes_no_copies_of_what_counts_by_itself() -> None:
+    """Nftables has names for limits and quotas, which copies can share; others would count apart."""
+    marked, asked = rule(source(1), MARK_1, Jump("a")), rule(bits(known.MARK, 0xFFFFFFFF, 1), log("x"))
+    for kind, copied in ((Limit(5, LimitUnit.SECOND, 5), True), (EveryNth(3, 0), False), (Random(1 << 30), False)):
+        counting = rule(StatefulTest(StatefulObject("one", kind), (), over=False), DROP)
+        chains = (base(marked, rule(iifname("tap1"), Jump("a"))), chain("a", counting, asked))
+        assert ("chain a-2" in becomes(folded, *chains)) is copied
 
 
 def test_folding_leaves_a_table_alone_that_nothing_enters() -> None:

@@ -8,14 +8,14 @@ a bucket is charged for the same packets.
 from __future__ import annotations
 
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Protocol
 
 from fwtrans.backend.nft import model as nft
 from fwtrans.backend.nft.effects import assignment, effect_statement, stateful_statement, verdict_statement
 from fwtrans.backend.nft.foreign import ENDING, kind_of, named_sets, negated_match
 from fwtrans.backend.nft.header_writes import header_write, is_header_write
+from fwtrans.backend.nft.missing_things import is_missing
 from fwtrans.backend.nft.selectors import (
-    ASKED_POSITIVELY,
     HEADER_PROTOCOLS,
     PORT_PROTOCOLS,
     key_expression,
@@ -38,7 +38,7 @@ from fwtrans.ir.effect import (
 )
 from fwtrans.ir.fields import HAS_CONNTRACK, HAS_TRANSPORT, L4PROTO, MARK, NFPROTO, Family
 from fwtrans.ir.intervals import IntervalSet
-from fwtrans.ir.match import FieldTest, MemberTest, OpaqueTest, absent, number, present
+from fwtrans.ir.match import FieldTest, MemberTest, OpaqueTest, number, present
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.stateful import EveryNth, Limit, Quota, Random, StatefulFromMap, StatefulTest
 from fwtrans.ir.verdict import Goto, Reject, Return, TransparentProxy
@@ -159,7 +159,7 @@ class _Writer:
         counted = counter is None
         steps = tuple(step for step, after in zip_longest(steps, steps[1:]) if not _is_said_by(step, after))
         for index, step in enumerate(steps):
-            if _is_missing(step):
+            if is_missing(step):
                 self._unless(step.field, steps[index + 1 :], verdict, None if counted else counter)
                 return tuple(self.out)
             if not counted and not is_pure(step) and not isinstance(step, (StatefulTest, StatefulFromMap)):
@@ -293,10 +293,7 @@ class _Writer:
         self, field: Field, rest: tuple[Step, ...], verdict: Verdict | None, counter: nft.Counter | None
     ) -> None:
         """Go on with the rest of the rule in a chain of its own, which what has the thing leaves at once."""
-        if isinstance(verdict, (Return, Goto)):
-            raise Refused(
-                "FWT200", f"no RETURN and no -g can stand behind a test that a packet has no {field.spelling[1]}"
-            )
+        assert not isinstance(verdict, (Return, Goto))  # noqa: S101 -- `missing_things` has seen to that
         inner = _Writer(self.shared, rest)
         inner.protocol = self.protocol or inner.protocol
         inner.guarded = self.guarded
@@ -345,11 +342,6 @@ class _Writer:
         redirect.append(nft.Verdict(nft.VerdictKind.ACCEPT))
         name = self.shared.helper_chain("tproxy", (tuple(redirect), (nft.Verdict(nft.VerdictKind.DROP),)))
         self.out.append(nft.Verdict(nft.VerdictKind.GOTO, name))
-
-
-def _is_missing(step: Step) -> TypeGuard[FieldTest]:
-    """Tell whether the step asks that something is not there which nft can only ask to be there."""
-    return isinstance(step, FieldTest) and step.field in ASKED_POSITIVELY and step == absent(step.field)
 
 
 def _needs_transport(field: Field) -> bool:

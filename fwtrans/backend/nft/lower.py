@@ -17,6 +17,7 @@ from fwtrans.backend.nft.expand import FlatRule, TooManyCopies, expand, settled_
 from fwtrans.backend.nft.flat_rule import statements_of
 from fwtrans.backend.nft.last_rules import coming_back
 from fwtrans.backend.nft.link_protocols import on_link
+from fwtrans.backend.nft.missing_things import leaving_without
 from fwtrans.backend.nft.names import NameKind, legal_name
 from fwtrans.backend.nft.set_objects import data_type, named_map, named_set
 from fwtrans.backend.nft.text import rule_text
@@ -118,6 +119,7 @@ class _TableLowering:
         early = any(chain.base.priority <= _BRIDGE_CONNTRACK for chain in self.table.chains if chain.base is not None)
         whole = tracked and not (self.family is Family.BRIDGE and early)
         self.settled = settled_by(self.family, conntrack=whole)
+        self.table = leaving_without(self.table, self.settled)
 
     def run(self) -> nft.Table:
         self._name_all()
