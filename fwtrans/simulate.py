@@ -17,6 +17,7 @@ from fwtrans.ir.effect import Nat, NatKind
 from fwtrans.ir.fields import FIELDS, Family, Field, FieldKind
 from fwtrans.ir.host import Host
 from fwtrans.ir.ruleset import Hook
+from fwtrans.ir.walk import fields_read
 from fwtrans.lower.values import read_address, read_mac, read_number, read_port, read_protocol
 from fwtrans.optimizer.bridged.hardware import hardware_addresses
 from fwtrans.semantics.bridged.journey import journey, read_end
@@ -26,7 +27,7 @@ from fwtrans.semantics.packet import HookVisit, Packet, Unknown, UnknownKind
 from fwtrans.semantics.path import Hop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from fwtrans.ir.ruleset import Ruleset
 
@@ -275,8 +276,10 @@ def simulate(ruleset: Ruleset, probe: Probe, host: Host = _UNKNOWN) -> Simulated
     asked: list[Unknown] = []
     answer = _answerer(probe.assumed, asked)
     visits: list[Visited] = []
+    raw = _raw_fields(ruleset)
     for hop in hops:
         seen = {**values, **hop.values}
+        seen |= _raw_addresses(raw, probe.family, seen)
         outcome = evaluate(ruleset, hop.visit, Packet(seen), answer)
         visits.append(Visited(hop.visit, outcome, _shown(seen)))
         if outcome.decision is not Decision.ACCEPT:
@@ -284,6 +287,28 @@ def simulate(ruleset: Ruleset, probe: Probe, host: Host = _UNKNOWN) -> Simulated
         values.update({field_: value for field_, value in outcome.values.items() if field_ not in hop.values})
         values.update(_translated(outcome, probe.family, values))
     return Simulated(Packet(first), tuple(visits), tuple(asked))
+
+
+def _raw_fields(ruleset: Ruleset) -> frozenset[Field]:
+    """Return the bits of the network header that rules ask for without a name."""
+    rules = (rule for table in ruleset.tables for chain in table.chains for rule in chain.rules)
+    read = {field_ for rule in rules for field_ in fields_read(rule)}
+    return frozenset(field_ for field_ in read if field_.spelling[:2] == ("raw", "nh"))
+
+
+def _raw_addresses(asked: Iterable[Field], family: Family, values: Mapping[Field, int | str]) -> dict[Field, int]:
+    """Return those of the bits that are addresses, or parts of them."""
+    found: dict[Field, int] = {}
+    for address in (f.source_address(family), f.destination_address(family)):
+        whole, value = f.raw_address(address), values.get(address)
+        if whole is None or not isinstance(value, int):
+            continue
+        for field_ in asked:
+            offset = int(field_.spelling[2]) - int(whole.spelling[2])
+            shift = address.width - offset - field_.width
+            if offset >= 0 and shift >= 0:
+                found[field_] = value >> shift & (1 << field_.width) - 1
+    return found
 
 
 def _shown(values: Mapping[Field, int | str]) -> tuple[str, ...]:

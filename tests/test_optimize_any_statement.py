@@ -150,3 +150,13 @@ def test_a_map_tells_the_family_of_a_translation_that_does_not(family: str) -> N
     head = "table inet t {\n"
     chain = "\tchain c {\n\t\ttype nat hook prerouting priority -100\n\t\tdnat %sto tcp dport map @m\n\t}\n}\n"
     assert optimized(head + named + chain % "") == optimized(head + named + chain % f"{family} ")
+
+
+@pytest.mark.netns
+def test_behind_a_packet_that_is_sent_elsewhere_stands_no_verdict(tmp_path: Path) -> None:
+    hook = 'type filter hook ingress device "lo" priority 0; policy accept;'
+    before = f'table netdev t {{\n\tchain c {{\n\t\t{hook}\n\t\tip ttl 1 drop\n\t\tfwd to "lo"\n\t}}\n}}\n'
+    after = optimized(before)
+    assert 'fwd to "lo"\n' in after
+    assert loads(before, tmp_path)
+    assert loads(after, tmp_path), after

@@ -312,6 +312,15 @@ def raw_payload(base: str, offset: int, length: int) -> Field:
     return _field(f"@{base},{offset},{length}", _BITS, length, "raw", base, str(offset), str(length), requires=requires)
 
 
+def raw_address(field: Field) -> Field | None:
+    """Return the bits of the network header that an address is, None for what is no address there."""
+    offset = _ADDRESS_OFFSETS.get(field.name)
+    return None if offset is None else raw_payload("nh", offset, field.width)
+
+
+_ADDRESS_OFFSETS = {"ip.saddr": 96, "ip.daddr": 128, "ip6.saddr": 64, "ip6.daddr": 192}
+
+
 # Kinds of routing headers have fields of their own, but it is one header that is there or not.
 _SAME_HEADER = {"rt0": "rt", "rt2": "rt", "srh": "rt"}
 

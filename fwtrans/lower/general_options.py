@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fwtrans.diagnostics import Refused
+from fwtrans.ir.bits import BitSet
 from fwtrans.ir.fields import (
     FIELDS,
     IIFNAME,
@@ -13,13 +14,15 @@ from fwtrans.ir.fields import (
     OIFNAME,
     Family,
     destination_address,
+    raw_address,
     source_address,
 )
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, bits, negated_if
-from fwtrans.lower.values import address_width, network_set, read_interface, read_network, read_protocol
+from fwtrans.lower.values import network_set, read_interface, read_network, read_protocol, too_many_holes
 
 if TYPE_CHECKING:
+    from fwtrans.ir.fields import Field
     from fwtrans.parsers.iptables_save.syntax import OptionUse
 
 # Headers that ip6tables skips when it looks for the protocol (ipv6_find_hdr without IP6_FH_F_AUTH): no -p names them.
@@ -48,7 +51,6 @@ def lower_option(option: OptionUse, family: Family) -> tuple[FieldTest, ...]:
 
 
 def _addresses(field_name: str, text: str, option: OptionUse, family: Family) -> tuple[FieldTest, ...]:
-    width = address_width(family)
     parts = text.split(",")
     if len(parts) > 1 and option.negated:
         raise Refused(
@@ -59,9 +61,20 @@ def _addresses(field_name: str, text: str, option: OptionUse, family: Family) ->
         address, mask = read_network(part, option.name, family)
         if mask == 0 and not option.negated and len(parts) == 1:
             continue
-        values = network_set(address, mask, width)
-        tests.append(negated_if(FieldTest(FIELDS[field_name], values), option.negated))
+        tests.append(negated_if(_address_test(FIELDS[field_name], address, mask), option.negated))
     return tuple(tests)
+
+
+def _address_test(field: Field, address: int, mask: int) -> FieldTest:
+    """Return the test of an address; a mask with many holes (`::1:2:3:4/::ffff:ffff:ffff:ffff`) is one of raw bits.
+
+    As addresses it would be too many intervals to list.
+    """
+    if too_many_holes(mask, field.width):
+        raw = raw_address(field)
+        assert raw is not None  # noqa: S101 -- these are the addresses of a header
+        return FieldTest(raw, BitSet.cube(field.width, mask, address))
+    return FieldTest(field, network_set(address, mask, field.width))
 
 
 def _protocol(text: str, option: OptionUse, family: Family) -> tuple[FieldTest, ...]:

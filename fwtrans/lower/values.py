@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_MOST_HOLES = 12
+"""A mask with more free bits than this, those at its end left aside, is not listed as intervals: 4,096 are the most."""
+
+
 def bad_value(text: str, expected: str, option: str) -> Refused:
     """Return the refusal of a value."""
     return Refused("FWT112", f"`{text}` is not {expected}", option=option)
@@ -159,15 +163,25 @@ def network_set(address: int, mask: int, width: int) -> IntervalSet:
     holes = ones & ~mask
     if holes & (holes + 1) == 0:
         return IntervalSet(width, ((address, address | holes),))
-    low_run = (holes + 1) & -(holes + 1)
-    inner = holes & ~(low_run - 1)
-    free = [1 << position for position in range(width) if inner >> position & 1]
-    if len(free) > 12:
+    low_run, free = _free_bits(holes)
+    if len(free) > _MOST_HOLES:
         raise Refused("FWT200", f"a mask with {len(free)} holes has no nftables form of bearable size")
     starts = [address]
     for bit in free:
         starts.extend([start | bit for start in starts])
     return IntervalSet.of(width, ((start, start | (low_run - 1)) for start in starts))
+
+
+def too_many_holes(mask: int, width: int) -> bool:
+    """Tell whether the addresses under a mask are more intervals than anybody wants to load."""
+    return len(_free_bits(((1 << width) - 1) & ~mask)[1]) > _MOST_HOLES
+
+
+def _free_bits(holes: int) -> tuple[int, list[int]]:
+    """Return the size of the run of free bits at the end, and the other free bits."""
+    low_run = (holes + 1) & -(holes + 1)
+    inner = holes & ~(low_run - 1)
+    return low_run, [1 << position for position in range(inner.bit_length()) if inner >> position & 1]
 
 
 def read_address_range(text: str, option: str, family: Family) -> tuple[int, int]:

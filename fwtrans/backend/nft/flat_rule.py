@@ -175,9 +175,11 @@ class _Writer:
         return tuple(self.out)
 
     def _ends_by_itself(self) -> bool:
-        """NAT statements decide the packet: an accept behind one would be refused as unreachable."""
+        """NAT and `fwd` decide the packet: a verdict behind one would be refused as unreachable."""
         last = self.out[-1] if self.out else None
-        return isinstance(last, nft.Nat) or (isinstance(last, nft.Foreign) and kind_of(last.json) in ENDING)
+        return isinstance(last, (nft.Nat, nft.Forward)) or (
+            isinstance(last, nft.Foreign) and kind_of(last.json) in ENDING
+        )
 
     def _step(self, step: Step, *, is_last: bool) -> None:
         if isinstance(step, FieldTest):

@@ -12,6 +12,7 @@ from fwtrans.ir.fields import (
     CT_LABEL,
     CT_STATE,
     CT_STATUS,
+    FIELDS,
     HAS_ETHERNET,
     HAS_TRANSPORT,
     IP6_CLASS,
@@ -20,6 +21,7 @@ from fwtrans.ir.fields import (
     TIME,
     Family,
     FieldKind,
+    raw_address,
     raw_payload,
 )
 from fwtrans.ir.intervals import IntervalSet
@@ -39,6 +41,7 @@ from fwtrans.ir.stateful import EveryNth, Random, StatefulObject, StatefulTest
 from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list, as_number, as_object, as_text
 from fwtrans.lower.nft.selectors import Part, part_of, raw_part
 from fwtrans.lower.nft.values import bit_words, elements_of, moved, single, value_set
+from fwtrans.lower.values import too_many_holes
 
 if TYPE_CHECKING:
     from fwtrans.ir.names import NameSet
@@ -194,6 +197,10 @@ def _masked(operands: Json, operator: str, right: Json, scope: Scope) -> tuple[S
         values = values.complement()
     if field.kind is FieldKind.BITS:
         return (*part.before, FieldTest(field, moved(values, part)))
+    raw = raw_address(field)
+    if raw is not None and too_many_holes(mask, field.width):
+        family = (number(FIELDS[name], value) for name, value in field.requires)
+        return (*part.before, *family, FieldTest(raw, values))
     ranges = _cubes_as_ranges(values)
     return (*part.before, FieldTest(field, IntervalSet.of(field.width, ranges)))
 
