@@ -63,14 +63,17 @@ def once(function: Callable[[_Value], _Answer]) -> Callable[[_Value], _Answer]:
 
     def answered(value: _Value) -> _Answer:
         try:
-            answers = value._answers  # noqa: SLF001 -- this module is what it is for
-        except AttributeError:
-            answers = {}
-            object.__setattr__(value, "_answers", answers)
-        try:
-            found: _Answer = answers[function]
+            found: _Answer = value._answers[function]  # noqa: SLF001 -- this module is what it is for
         except KeyError:
-            found = answers[function] = function(value)
+            found = value._answers[function] = function(value)  # noqa: SLF001 -- same
+        except AttributeError:
+            # what the function asks may be answered before it, and kept
+            found = function(value)
+            answers = getattr(value, "_answers", None)
+            if answers is None:
+                answers = {}
+                object.__setattr__(value, "_answers", answers)
+            answers[function] = found
         return found
 
     return update_wrapper(answered, function)

@@ -70,15 +70,20 @@ def chain_ways(chain: Chain) -> tuple[tuple[str, bool], ...]:
 
 def fields_read(rule: Rule) -> Iterator[Field]:
     """Yield every field that the rule's tests and keys look at."""
-    for step in flat_steps(rule.steps):
+    yield from fields_of(rule.steps)
+    if isinstance(rule.verdict, Dispatch):
+        yield from (part.field for part in rule.verdict.key)
+
+
+def fields_of(steps: Iterable[Step]) -> Iterator[Field]:
+    """Yield every field that steps look at."""
+    for step in flat_steps(steps):
         if isinstance(step, FieldTest):
             yield step.field
         elif isinstance(step, (MemberTest, SetUpdate, AssignFromMap, StatefulTest, StatefulFromMap)):
             yield from (part.field for part in step.key)
         elif isinstance(step, Assign) and step.source is not None:
             yield step.source.field
-    if isinstance(rule.verdict, Dispatch):
-        yield from (part.field for part in rule.verdict.key)
 
 
 def uses_conntrack(rule: Rule) -> bool:

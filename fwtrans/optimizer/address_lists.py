@@ -20,7 +20,7 @@ from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, KeyPart, MemberTest
 from fwtrans.ir.sets import Element, NamedSet
 from fwtrans.ir.verdict import Goto, Jump
-from fwtrans.optimizer.base import Pass, Passed, each_table
+from fwtrans.optimizer.base import Pass, Passed, each_table, with_rules
 from fwtrans.optimizer.names import Names
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _FEWEST, _MOST = 3, 4096
 def name_address_lists(table: Table) -> Table:
     """Return the table with its lists of hardware addresses in named sets."""
     naming = _Naming(table)
-    chains = tuple(replace(chain, rules=tuple(map(naming.rule, chain.rules))) for chain in table.chains)
+    chains = tuple(with_rules(chain, tuple(map(naming.rule, chain.rules))) for chain in table.chains)
     return replace(table, chains=chains, sets=(*table.sets, *naming.sets())) if chains != table.chains else table
 
 

@@ -7,11 +7,13 @@ understand. What it looked at and left, it may tell with a reason.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from operator import is_
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
     from fwtrans.ir.sets import NamedMap, NamedSet
 
@@ -57,6 +59,12 @@ def with_additions(table: Table, additions: Iterable[Addition]) -> Table:
         maps=(*table.maps, *(item for addition in found.values() for item in addition.maps)),
         sets=(*table.sets, *(item for addition in found.values() for item in addition.sets)),
     )
+
+
+def with_rules(chain: Chain, rules: tuple[Rule, ...]) -> Chain:
+    """Return the chain with these rules: itself where they are its own, so that what is known of it need not be found again."""
+    is_same = len(rules) == len(chain.rules) and all(map(is_, rules, chain.rules))
+    return chain if is_same else replace(chain, rules=rules)
 
 
 def each_table(ruleset: Ruleset, change: Callable[[Table, list[str]], Table]) -> Passed:

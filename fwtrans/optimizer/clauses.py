@@ -17,15 +17,15 @@ from fwtrans.ir.match import FieldTest
 from fwtrans.ir.remembering import once
 from fwtrans.ir.rule import is_pure, pure_front
 from fwtrans.ir.verdict import TERMINAL, Accept, Dispatch, Drop, Goto, Jump, Reject, SynProxy, TransparentProxy
-from fwtrans.ir.walk import map_targets
+from fwtrans.ir.walk import chain_ways, map_targets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.match import ValueSet
     from fwtrans.ir.rule import Rule, Step
-    from fwtrans.ir.ruleset import Table
+    from fwtrans.ir.ruleset import Chain, Table
     from fwtrans.ir.verdict import Verdict
 
 # Verdicts that decide for good and do nothing beside it: rules that end so may swap places.
@@ -68,7 +68,7 @@ class Clauses:
 
     def writes(self, rule: Rule) -> frozenset[Field]:
         """Return the fields that the rule may write, by itself or in chains that it leads to."""
-        own = _written_by(rule)
+        own = written_by(rule)
         if not isinstance(rule.verdict, (Jump, Goto, Dispatch)):
             return own
         return own.union(*map(self.chain_writes, self._targets(rule)))
@@ -78,18 +78,23 @@ class Clauses:
         if name not in self._written:
             self._written[name] = frozenset()  # a loop of jumps does not load anyway
             chain = self._chains.get(name)
-            rules = chain.rules if chain is not None else ()
-            self._written[name] = frozenset(field for rule in rules for field in self.writes(rule))
+            if chain is not None:
+                behind = (self.chain_writes(target) for way in chain_ways(chain) for target in self._led_to(*way))
+                self._written[name] = _written_in(chain).union(*behind)
         return self._written[name]
 
-    def _targets(self, rule: Rule) -> Iterator[str]:
+    def _targets(self, rule: Rule) -> Iterable[str]:
         if isinstance(rule.verdict, (Jump, Goto)):
-            yield rule.verdict.chain
-        elif isinstance(rule.verdict, Dispatch):
-            name = rule.verdict.map_name
-            if name not in self._behind:
-                self._behind[name] = tuple(dict.fromkeys(map_targets(self._table, name)))
-            yield from self._behind[name]
+            return (rule.verdict.chain,)
+        return self._led_to(rule.verdict.map_name, True) if isinstance(rule.verdict, Dispatch) else ()
+
+    def _led_to(self, name: str, is_map: bool) -> Iterable[str]:
+        """Return the chains that a way out of a chain leads to: that of the name, or those of the map of the name."""
+        if not is_map:
+            return (name,)
+        if name not in self._behind:
+            self._behind[name] = tuple(dict.fromkeys(map_targets(self._table, name)))
+        return self._behind[name]
 
 
 @once
@@ -109,7 +114,8 @@ def _parts(rule: Rule) -> tuple[Mapping[Field, ValueSet], tuple[Step, ...]]:
 
 
 @once
-def _written_by(rule: Rule) -> frozenset[Field]:
+def written_by(rule: Rule) -> frozenset[Field]:
+    """Return the fields that a rule itself writes."""
     found: set[Field] = set()
     for step in rule.steps:
         if isinstance(step, (does.Assign, does.AssignFromMap, does.AssignFromTable)):
@@ -119,6 +125,12 @@ def _written_by(rule: Rule) -> frozenset[Field]:
     if isinstance(rule.verdict, TransparentProxy):
         found.add(MARK)
     return frozenset(found)
+
+
+@once
+def _written_in(chain: Chain) -> frozenset[Field]:
+    """Return the fields that a chain's own rules write."""
+    return frozenset().union(*map(written_by, chain.rules))
 
 
 def met(left: ValueSet, right: ValueSet) -> ValueSet:

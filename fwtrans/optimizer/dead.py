@@ -23,15 +23,16 @@ from fwtrans.ir import effect as does
 from fwtrans.ir.remembering import once
 from fwtrans.ir.rule import is_pure, never_matches, pure_front
 from fwtrans.ir.verdict import TERMINAL, Accept, Drop, Goto, Jump, Return
-from fwtrans.ir.walk import fields_read
+from fwtrans.ir.walk import chain_ways, fields_of
 from fwtrans.optimizer.base import Pass, Passed, each_table
-from fwtrans.optimizer.clauses import Clauses, touches
+from fwtrans.optimizer.clauses import Clauses, touches, written_by
 from fwtrans.optimizer.reached import reached
 from fwtrans.optimizer.rule_walk import NEVER_END
 from fwtrans.optimizer.tracking import if_tracked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.rule import Rule, Step
@@ -57,14 +58,25 @@ def _once(table: Table) -> Table:
     clauses = Clauses(table)
     chains: list[Chain] = []
     for chain in table.chains:
-        rules = [left for rule in chain.rules if (left := _without_empty(rule, empty)) is not None]
-        kept = _that_decide(chain, _that_are_reached(rules, clauses))
+        kept = _left(chain, empty, clauses) if chain_ways(chain) else _left_of_leaf(chain)
         chains.append(chain if kept == chain.rules else replace(chain, rules=kept))
     entries = [chain.name for chain in chains if chain.base is not None]
     return reached(replace(table, chains=tuple(chains)), entries) if entries else table
 
 
-def _without_empty(rule: Rule, empty: set[str]) -> Rule | None:
+def _left(chain: Chain, empty: AbstractSet[str], clauses: Clauses) -> tuple[Rule, ...]:
+    rules = [left for rule in chain.rules if (left := _without_empty(rule, empty)) is not None]
+    return _that_decide(chain, _that_are_reached(rules, clauses.writes))
+
+
+@once
+def _left_of_leaf(chain: Chain) -> tuple[Rule, ...]:
+    """Return what is left of a chain that leads nowhere, which nothing but its own rules decides."""
+    rules = [left for rule in chain.rules if (left := _without_empty(rule, frozenset())) is not None]
+    return _that_decide(chain, _that_are_reached(rules, written_by))
+
+
+def _without_empty(rule: Rule, empty: AbstractSet[str]) -> Rule | None:
     """Return a rule without a call of an empty chain; nothing where no more is left of it than tests."""
     if isinstance(rule.verdict, (Jump, Goto)) and rule.verdict.chain in empty:
         rule = replace(rule, verdict=Return() if isinstance(rule.verdict, Goto) else None)
@@ -87,10 +99,10 @@ class _Front(NamedTuple):
 def _front(rule: Rule) -> _Front:
     tests = pure_front(rule)
     ends = isinstance(rule.verdict, _LEAVES) and all(map(always_goes_on, rule.steps[len(tests) :]))
-    return _Front(tests, tuple(fields_read(replace(rule, steps=tests, verdict=None))), ends)
+    return _Front(tests, tuple(fields_of(tests)), ends)
 
 
-def _that_are_reached(rules: Sequence[Rule], clauses: Clauses) -> list[Rule]:
+def _that_are_reached(rules: Sequence[Rule], writes: Callable[[Rule], frozenset[Field]]) -> list[Rule]:
     found: list[Rule] = []
     taken: dict[frozenset[int], tuple[Field, ...]] = {}
     numbers: dict[Step, int] = {}
@@ -104,7 +116,7 @@ def _that_are_reached(rules: Sequence[Rule], clauses: Clauses) -> list[Rule]:
             if not tests:
                 break
             taken[tests] = front.fields
-        elif written := clauses.writes(rule):
+        elif written := writes(rule):
             taken = {
                 asked: fields for asked, fields in taken.items() if not any(touches(field, written) for field in fields)
             }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from fwtrans.ir import fields as known
 from fwtrans.ir.fields import FieldKind
 from fwtrans.ir.match import FieldTest, full_values, number, present
+from fwtrans.ir.remembering import once
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.verdict import Dispatch, Goto, Jump
 from fwtrans.optimizer.clauses import Clauses
@@ -102,6 +103,7 @@ def _is_followed(field: Field) -> bool:
     return field.kind is not FieldKind.NAME and field.width <= _WIDEST and field not in _PORTS
 
 
+@once
 def _parts_by_target(item: NamedMap) -> dict[str, list[set[Part]]]:
     """Return for each chain that a map leads to what its elements ask in each dimension."""
     found: dict[str, list[set[Part]]] = {}

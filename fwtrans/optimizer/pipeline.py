@@ -48,15 +48,32 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Optimized:
-    """The optimised ruleset, with what each pass did and what the whole cost before and after."""
+    """The optimised ruleset and what it was made of, with what each pass did."""
 
+    before: Ruleset
     ruleset: Ruleset
     stages: tuple[Stage, ...]
-    size_before: Size
-    size_after: Size
-    costs_before: tuple[HookCost, ...]
-    costs_after: tuple[HookCost, ...]
     assumptions: tuple[str, ...]
+
+    @property
+    def size_before(self) -> Size:
+        """Return how big it was."""
+        return size_of(self.before)
+
+    @property
+    def size_after(self) -> Size:
+        """Return how big it is."""
+        return size_of(self.ruleset)
+
+    @property
+    def costs_before(self) -> tuple[HookCost, ...]:
+        """Return what the dearest way through each base chain cost."""
+        return hook_costs(self.before)
+
+    @property
+    def costs_after(self) -> tuple[HookCost, ...]:
+        """Return what it costs."""
+        return hook_costs(self.ruleset)
 
     @property
     def refused(self) -> tuple[Stage, ...]:
@@ -84,15 +101,7 @@ def run_passes(ruleset: Ruleset, passes: Iterable[Pass], *, prove: bool = True, 
                 refused.add(item.name)
         if current is before:
             break
-    return Optimized(
-        current,
-        tuple(stages),
-        size_of(ruleset),
-        size_of(current),
-        hook_costs(ruleset),
-        hook_costs(current),
-        tuple(dict.fromkeys(_assumptions(ruleset, stages))),
-    )
+    return Optimized(ruleset, current, tuple(stages), tuple(dict.fromkeys(_assumptions(ruleset, stages))))
 
 
 def _stage(item: Pass, number: int, before: Ruleset, *, prove: bool, most: float) -> Stage:

@@ -21,10 +21,12 @@ from fwtrans.ir.fields import ETHER_DADDR, IIFNAME, OIFNAME, Field
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest
 from fwtrans.ir.names import NamePattern, NameSet
+from fwtrans.ir.remembering import once
 from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump, Return
+from fwtrans.optimizer.reached import callees_last
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from fwtrans.ir.match import ValueSet
     from fwtrans.ir.rule import Rule
@@ -98,28 +100,24 @@ class _Reaching:
         self._chains = {chain.name: chain for chain in table.chains}
         self._coming_back: dict[str, bool] = {}
         self._behind: dict[tuple[str, int | None], Mapping[str, frozenset[Part | None]]] = {}
-        self._at_base: set[str] = set()
         self._reached: dict[str, _Ports] = {chain.name: None for chain in table.chains if chain.base is not None}
-        waiting = list(self._reached)
-        while waiting:
-            name = waiting.pop()
-            for way in self._ways(self._chains[name], self._reached[name]):
-                before = self._reached.get(way.chain, frozenset())
-                after = None if before is None or way.ports is None else before | way.ports
-                if way.chain not in self._reached or after != before:
-                    self._reached[way.chain] = after
-                    waiting.append(way.chain)
+        self._entered: set[str] = set()
+        for chain in callees_last(table, list(self._reached)):
+            if chain.name in self._reached:  # else a map or a rule leads there that no packet passes
+                self._go_on(chain, self._reached[chain.name])
+
+    def _go_on(self, chain: Chain, ports: _Ports) -> None:
+        """Note who goes on from a chain, to which all that lead there have been looked at."""
+        for way in self._ways(chain, ports):
+            before = self._reached.get(way.chain, frozenset())
+            self._reached[way.chain] = None if before is None or way.ports is None else before | way.ports
+            if ports is None or len(ports) != 1:
+                self._entered.add(way.chain)
 
     def contexts(self) -> dict[str, Context]:
         """Return the chains that packets of known ports reach."""
-        entered = {
-            way.chain
-            for name, ports in self._reached.items()
-            if ports is None or len(ports) != 1
-            for way in self._ways(self._chains[name], ports)
-        }
         return {
-            name: Context(self._field, tuple(sorted(ports)), name in entered)
+            name: Context(self._field, tuple(sorted(ports)), name in self._entered)
             for name, ports in self._reached.items()
             if ports
         }
@@ -129,7 +127,7 @@ class _Reaching:
         ports = self._reached.get(chain.name, frozenset())
         if ports is not None and len(ports) < 2:
             return chain
-        rules = [self._asking(rule, known) for rule, known in self._walk(chain, ports)]
+        rules = [self._asking(rule, known) for rule, known in self._walk(chain.rules, ports)]
         return chain if tuple(rules) == chain.rules else replace(chain, rules=tuple(rules))
 
     def _asking(self, rule: Rule, ports: _Ports) -> Rule:
@@ -141,15 +139,15 @@ class _Reaching:
 
     # --- going through chains ---
 
-    def _walk(self, chain: Chain, ports: _Ports) -> Iterator[tuple[Rule, _Ports]]:
-        """Yield the rules with the ports that a packet may have in front of each."""
-        for rule in chain.rules:
+    def _walk(self, rules: Iterable[Rule], ports: _Ports) -> Iterator[tuple[Rule, _Ports]]:
+        """Yield rules with the ports that a packet may have in front of each."""
+        for rule in rules:
             yield rule, ports
             if ports is not None:
                 ports -= self._gone_for_good(rule)
 
     def _ways(self, chain: Chain, ports: _Ports) -> Iterator[_Way]:
-        for rule, known in self._walk(chain, ports):
+        for rule, known in self._walk(_that_tell(chain), ports):
             asked = _asked(rule, self._field)
             left = known if asked is None else asked if known is None else known & asked
             if left is not None and not left:
@@ -216,6 +214,17 @@ class _Reaching:
             if not rule.steps and self._leaves(rule.verdict):
                 return False
         return True
+
+
+@once
+def _that_tell(chain: Chain) -> tuple[Rule, ...]:
+    """Return the rules that lead on, or after which a packet's port may be known better: few of those that guests have."""
+    return tuple(
+        rule
+        for rule in chain.rules
+        if isinstance(rule.verdict, (Jump, Goto, Dispatch))
+        or (len(rule.steps) == 1 and isinstance(rule.steps[0], FieldTest) and rule.steps[0].field in PORT_FIELDS)
+    )
 
 
 def _values(field: Field, port: Part) -> ValueSet:

@@ -38,7 +38,7 @@ from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.sets import MapElement, NamedMap
 from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump
 from fwtrans.ir.walk import flat_steps, map_names, set_names
-from fwtrans.optimizer.base import Pass, Passed, each_table
+from fwtrans.optimizer.base import Pass, Passed, each_table, with_rules
 from fwtrans.optimizer.class_names import content_hash
 from fwtrans.optimizer.first_rules import (
     ALL_STATES,
@@ -164,7 +164,7 @@ class _Entering:
             Rule((), Dispatch(parts, name), self._base.rules[at].origins),
             *rules[at:],
         )
-        chains = (replace(chain, rules=changed.get(chain.name, chain.rules)) for chain in self._table.chains)
+        chains = (with_rules(chain, changed.get(chain.name, chain.rules)) for chain in self._table.chains)
         made = tuple(MapElement(tuple(_parts(values)), verdict) for values, verdict in elements.items())
         mapping = NamedMap(name, tuple(part.field for part in parts), "verdict", made)
         table = replace(self._table, chains=(*chains, *self._made.values()), maps=(*self._table.maps, mapping))
@@ -331,12 +331,11 @@ def _any_of(key: _Key, guests: Sequence[tuple[str, int | None]]) -> Facts:
 def redirected(table: Table, names: Mapping[str, str]) -> Table:
     """Return a table in which chains stand in for others wherever these were gone to."""
 
-    def last(verdict: Verdict | None) -> Verdict | None:
-        return (
-            replace(verdict, chain=names.get(verdict.chain, verdict.chain))
-            if isinstance(verdict, (Jump, Goto))
-            else verdict
-        )
+    def last(rule: Rule) -> Rule:
+        verdict = rule.verdict
+        if not isinstance(verdict, (Jump, Goto)) or verdict.chain not in names:
+            return rule
+        return replace(rule, verdict=replace(verdict, chain=names[verdict.chain]))
 
     def last_value(value: MapValue) -> MapValue:
         return replace(value, chain=names.get(value.chain, value.chain)) if isinstance(value, (Jump, Goto)) else value
@@ -345,10 +344,7 @@ def redirected(table: Table, names: Mapping[str, str]) -> Table:
         return table
     return replace(
         table,
-        chains=tuple(
-            replace(chain, rules=tuple(replace(rule, verdict=last(rule.verdict)) for rule in chain.rules))
-            for chain in table.chains
-        ),
+        chains=tuple(with_rules(chain, tuple(map(last, chain.rules))) for chain in table.chains),
         maps=tuple(
             replace(item, elements=tuple(each._replace(value=last_value(each.value)) for each in item.elements))
             for item in table.maps

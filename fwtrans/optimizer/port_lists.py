@@ -16,7 +16,7 @@ from fwtrans.ir.fields import IIFNAME, OIFNAME
 from fwtrans.ir.match import AnyOf, FieldTest, KeyPart, MemberTest
 from fwtrans.ir.names import NameSet
 from fwtrans.ir.sets import Element, NamedSet
-from fwtrans.optimizer.base import Pass, Passed, each_table
+from fwtrans.optimizer.base import Pass, Passed, each_table, with_rules
 from fwtrans.optimizer.names import Names
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _FEWEST = 3
 def name_port_lists(table: Table) -> Table:
     """Return the table with its lists of ports in named sets."""
     naming = _Naming(table)
-    chains = tuple(replace(chain, rules=tuple(naming.rule(rule) for rule in chain.rules)) for chain in table.chains)
+    chains = tuple(with_rules(chain, tuple(map(naming.rule, chain.rules))) for chain in table.chains)
     sets = naming.sets()
     return replace(table, chains=chains, sets=(*table.sets, *sets)) if chains != table.chains else table
 

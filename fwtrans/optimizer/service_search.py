@@ -129,6 +129,7 @@ class _Searching:
     led_to: frozenset[str] = field(init=False)
     room: dict[str, int] = field(init=False)
     _leaves: dict[Rules, str] = field(default_factory=dict)
+    _prices: dict[Rules, Price] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Look at the table as a whole."""
@@ -216,7 +217,12 @@ class _Searching:
         return max(front.through.plus(behind) if front.through is not None else NOTHING, front.ending or NOTHING)
 
     def _led_price(self, rules: Rules) -> Price:
-        return NOTHING if not rules or _value(rules) is not None else self._worst_of(rules).any
+        if not rules or _value(rules) is not None:
+            return NOTHING
+        found = self._prices.get(rules)
+        if found is None:
+            found = self._prices[rules] = self._worst_of(rules).any
+        return found
 
     def _worst_of(self, rules: Rules) -> Worst:
         return self.costs.worst_of(Chain("", rules))
@@ -317,14 +323,19 @@ class _Parts:
 
     services: Sequence[_Service]
     _known: dict[tuple[int, tuple[int, ...]], Rules] = field(default_factory=dict)
+    _named: dict[tuple[int, int], list[int]] = field(default_factory=dict)
+    _general: dict[int, list[int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Note which services each key names."""
+        for place, item in enumerate(self.services):
+            for key in item.exact:
+                self._named.setdefault(key, []).append(place)
 
     def for_port(self, protocol: int, port: int) -> Rules:
         """Return what packets of a protocol to a port can match."""
-        kept = tuple(
-            place
-            for place, item in enumerate(self.services)
-            if (item.protocols is None or protocol in item.protocols) and (item.ports is None or port in item.ports)
-        )
+        others = (place for place in self._of_protocol(protocol) if _takes(self.services[place].ports, port))
+        kept = tuple(sorted((*self._named.get((protocol, port), ()), *others)))
         key = (protocol, kept)
         found = self._known.get(key)
         if found is None:
@@ -337,12 +348,16 @@ class _Parts:
 
     def for_protocol(self, protocol: int) -> Rules:
         """Return what packets of a protocol can match whose port no rule asks for exactly."""
-        kept = [
-            item.clause
-            for item in self.services
-            if (item.protocols is None or protocol in item.protocols) and not item.exact
-        ]
+        kept = [self.services[place].clause for place in self._of_protocol(protocol)]
         return _left(kept, settled_by({L4PROTO: IntervalSet.single(8, protocol)}))
+
+    def _of_protocol(self, protocol: int) -> list[int]:
+        """Return the services for packets of a protocol that no keys name."""
+        if protocol not in self._general:
+            self._general[protocol] = [
+                place for place, item in enumerate(self.services) if not item.exact and _takes(item.protocols, protocol)
+            ]
+        return self._general[protocol]
 
     def for_others(self, named: Sequence[int]) -> Rules:
         """Return what packets of other protocols can match."""
@@ -350,9 +365,13 @@ class _Parts:
         kept = [
             item.clause
             for item in self.services
-            if (item.protocols is None or not met(item.protocols, others).is_empty) and not item.exact
+            if not item.exact and (item.protocols is None or not met(item.protocols, others).is_empty)
         ]
         return _left(kept, {})
+
+
+def _takes(values: IntervalSet | None, value: int) -> bool:
+    return values is None or value in values
 
 
 def _common(services: Sequence[_Service], kept: Sequence[int]) -> IntervalSet:

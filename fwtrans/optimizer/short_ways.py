@@ -27,7 +27,7 @@ from fwtrans.ir.rule import has_memory, is_pure, joined_origins
 from fwtrans.ir.sets import MapElement
 from fwtrans.ir.verdict import Accept, Dispatch, Goto, Jump, Return
 from fwtrans.ir.walk import map_names
-from fwtrans.optimizer.base import Pass, Passed, each_table
+from fwtrans.optimizer.base import Pass, Passed, each_table, with_rules
 from fwtrans.optimizer.names import is_made
 from fwtrans.optimizer.reached import reached
 from fwtrans.optimizer.tracking import if_tracked
@@ -135,8 +135,8 @@ def _with_calls_in_place(table: Table) -> Table:
     maps = tuple(_jumping(item) if item.name in names - fixed and is_made(item.name) else item for item in table.maps)
     coming_back = {item.name for item in maps if not any(isinstance(e.value, (Goto, Return)) for e in item.elements)}
     inlined = {name: called[name] for name in wanted if coming_back.issuperset(map_names(called[name]))}
-    found = (replace(chain, rules=tuple(_in_place(rule, inlined) for rule in chain.rules)) for chain in table.chains)
-    return replace(table, chains=tuple(found), maps=maps)
+    found = ((chain, tuple(_in_place(rule, inlined) for rule in chain.rules)) for chain in table.chains)
+    return replace(table, chains=tuple(with_rules(chain, rules) for chain, rules in found), maps=maps)
 
 
 def _jumping(item: NamedMap) -> NamedMap:
