@@ -27,6 +27,8 @@ __all__ = ["Bdd", "Node", "OutOfNodes"]
 # oxidd only reads the number, and a member of an enumeration takes longer to find its own than the operation takes
 _AND = cast("BooleanOperator", SimpleNamespace(value=BooleanOperator.AND.value))
 _CACHE_ENTRIES = (1 << 14, 1 << 21)
+# So few variables are replaced one inside the other where one of them lies so deep.
+_FEW, _DEEP = 8, 200
 
 
 class Bdd:
@@ -119,9 +121,27 @@ class Bdd:
         return change
 
     def substitution(self, replacements: Mapping[int, Node]) -> Callable[[Node], Node]:
-        """Return the operation that replaces variables by functions, all at once."""
+        """Return the operation that replaces variables by functions, all at once.
+
+        oxidd makes a table of all variables down to the last one that is replaced, for each function: that took longer
+        than all else where hundreds of guests have a limit each. Few that lie deep are replaced one inside the other.
+        """
+        if len(replacements) <= _FEW and max(replacements, default=0) >= _DEEP:
+            cube, pairs = self.cube(replacements), tuple(replacements.items())
+            return lambda node: node if node.exists(cube) == node else self._replaced(node, pairs)
         prepared = Node.make_substitution(list(replacements.items()))
         return lambda node: node.substitute(prepared)
+
+    def _replaced(self, node: Node, replacements: tuple[tuple[int, Node], ...]) -> Node:
+        if not replacements:
+            return node
+        (number, function), *others = replacements
+        variable, rest = self.variables[number], tuple(others)
+        true = node.apply_exists(_AND, variable, variable)
+        if true == node:
+            return self._replaced(node, rest)
+        false = node.apply_exists(_AND, ~variable, variable)
+        return function.ite(self._replaced(true, rest), self._replaced(false, rest))
 
     def pick(self, node: Node) -> list[bool] | None:
         """Return values of all variables for which the node holds, false where it does not matter."""

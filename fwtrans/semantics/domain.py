@@ -107,9 +107,17 @@ def constraints(visit: HookVisit, ether_types: Iterable[IntervalSet] = ()) -> It
 
 def tested_fields(test: PureTest) -> set[Field]:
     """Return the fields that a fact speaks of."""
+    return {part.field for part in field_tests(test)}
+
+
+def field_tests(test: PureTest) -> Iterator[FieldTest]:
+    """Yield the tests of fields that a fact is made of."""
     if isinstance(test, AnyOf):
-        return set().union(*(tested_fields(part) for branch in test.branches for part in branch))
-    return {test.field} if isinstance(test, FieldTest) else set()
+        for branch in test.branches:
+            for part in branch:
+                yield from field_tests(part)
+    elif isinstance(test, FieldTest):
+        yield test
 
 
 def contradictions(visit: HookVisit, packet: Packet, *, malformed: bool = True, whole: bool = False) -> tuple[str, ...]:

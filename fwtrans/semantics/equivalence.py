@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from fwtrans.ir.ruleset import Ruleset
     from fwtrans.semantics.bdd import Node
     from fwtrans.semantics.outcome import SideResult
-    from fwtrans.semantics.path import Hop, Path
+    from fwtrans.semantics.path import Path
     from fwtrans.semantics.possible import Packets
     from fwtrans.semantics.session import Compared, Tables
     from fwtrans.semantics.side import Side
@@ -280,13 +280,16 @@ class _Comparing:
 
     def _same_cause(self, compared: Compared, old: SideResult, new: SideResult, pairing: Pairing) -> Node:
         """Return the packets that the same rules decide on both sides."""
-        before = self._decided(self._session.old, compared.path.old, old, {})
-        return before & self._decided(self._session.new, compared.path.new, new, pairing)
+        path = compared.path
+        before = self._decided(self._session.old, path, old, {})
+        return before & self._decided(self._session.new, path, new, pairing)
 
-    def _decided(self, side: Side, hops: tuple[Hop, ...], result: SideResult, pairing: Pairing) -> Node:
+    def _decided(self, side: Side, path: Path, result: SideResult, pairing: Pairing) -> Node:
+        hops = path.old if side is self._session.old else path.new
         found = self._session.bdd.true
         for place in result.decided_by:
-            marked = self._session.summary(side, hops, {Spot(place.table, place.chain, place.number): USED})
+            spot = Spot(place.table, place.chain, place.number)
+            marked = self._session.summary(side, hops, {spot: USED}, path.facts)
             events = renaming(self._session, pairing)(marked).events.get(CAUSE)
             if events is not None:
                 found = found & events.reached[0]

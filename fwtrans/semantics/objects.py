@@ -15,6 +15,7 @@ from itertools import islice, permutations, product
 from typing import TYPE_CHECKING
 
 from fwtrans.semantics.packet import UnknownKind
+from fwtrans.semantics.program import Stream
 from fwtrans.semantics.summary import Summary, mapped
 
 if TYPE_CHECKING:
@@ -96,14 +97,29 @@ def _touches(session: Evaluation, events: Events, possible: Node, private: Node)
 
 def renaming(session: Evaluation, pairing: Mapping[int, int]) -> Callable[[Summary], Summary]:
     """Return the operation that makes the new side's summaries speak of the old side's objects."""
+    changes: dict[frozenset[int], Callable[[Node], Node] | None] = {}
+
+    def renamed(summary: Summary) -> Summary:
+        # a substitution takes time for all that it replaces, and a summary speaks of few objects
+        streams = (stream for stream in (*summary.events, *summary.reads) if isinstance(stream, Stream))
+        there = frozenset(stream.object for stream in streams if stream.object in pairing)
+        if not there:
+            return summary
+        if there not in changes:
+            changes[there] = _change(session, {thing: pairing[thing] for thing in sorted(there)})
+        return _renamed(summary, pairing, changes[there])
+
+    return renamed
+
+
+def _change(session: Evaluation, pairing: Mapping[int, int]) -> Callable[[Node], Node] | None:
     replaced = {}
     for later, earlier in pairing.items():
         for kind in _KINDS.values():
             for unknown, number in session.variables.questions(kind, later):
                 same = session.variables.unknown(unknown._replace(identity=str(earlier)))
                 replaced[number] = session.bdd.variables[same]
-    change = session.bdd.substitution(replaced) if replaced else None
-    return lambda summary: _renamed(summary, pairing, change) if pairing else summary
+    return session.bdd.substitution(replaced) if replaced else None
 
 
 def _renamed(summary: Summary, pairing: Mapping[int, int], change: Callable[[Node], Node] | None) -> Summary:

@@ -1,7 +1,7 @@
-"""Tests as sets of packets: from numbered tests to functions of the variables, for one hook visit.
+"""Tests as sets of packets: from numbered tests to functions of the variables, for packets of which something is known.
 
 A test holds only where its field is there, so each function has the field's presence in it: a negated port is no set
-of packets that have no ports. What is fixed at the visit (the protocol, an interface that cannot be) is folded away.
+of packets that have no ports. What is known (the protocol, an interface that cannot be) is folded away.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from fwtrans.ir.bits import BitSet
 from fwtrans.ir.fields import FIELDS, FieldKind
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import AnyOf, FieldTest, OpaqueTest
-from fwtrans.semantics.domain import fixed_values, presence
+from fwtrans.semantics.domain import presence
 from fwtrans.semantics.keys import CubeTest, Present
 from fwtrans.semantics.packet import Unknown, UnknownKind
 from fwtrans.semantics.program import AnyTest, DynamicTest, Stream, TupleTest
@@ -20,29 +20,31 @@ from fwtrans.semantics.program import AnyTest, DynamicTest, Stream, TupleTest
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fwtrans.ir.fields import Field
+    from fwtrans.ir.fields import Family, Field
     from fwtrans.ir.match import PureTest, ValueSet
     from fwtrans.semantics.bdd import Node
-    from fwtrans.semantics.packet import HookVisit
     from fwtrans.semantics.program import Program, Test
     from fwtrans.semantics.variables import Variables
 
 Reads = frozenset["Field | Stream"]
 NOTHING: Reads = frozenset()
-Known = frozenset[tuple["Field", int | str]]
+Known = frozenset[tuple["Field", "int | str | ValueSet"]]
+"""Fields with the value that they have, or the values of which they have one."""
 NOTHING_KNOWN: Known = frozenset()
 
 
 class PacketSets:
-    """The sets of packets of one visit, each made once; `known` are values that all of them have there."""
+    """The sets of packets of one family, each made once; `known` is true of all of them."""
 
-    def __init__(self, program: Program, variables: Variables, visit: HookVisit, known: Known = NOTHING_KNOWN) -> None:
+    def __init__(self, program: Program, variables: Variables, family: Family, known: Known = NOTHING_KNOWN) -> None:
         self.bdd = variables.bdd
         self.variables = variables
-        self.visit = visit
+        self.family = family
         self._program = program
-        self._fixed = {**fixed_values(visit), **dict(known)}
+        self._fixed = {field: value for field, value in known if isinstance(value, (int, str))}
+        self._among = {field: values for field, values in known if not isinstance(values, (int, str))}
         self._nodes: dict[int, Node] = {}
+        self._pure: dict[PureTest, Node] = {}
         self._present: dict[Field, Node] = {}
         self._reads: dict[int, Reads] = {}
 
@@ -92,7 +94,7 @@ class PacketSets:
         return found
 
     def _presence(self, field: Field) -> Node:
-        extra = presence(field, self.visit.family)
+        extra = presence(field, self.family)
         found = self.bdd.true if extra is True else self.bdd.false if extra is False else self.pure(extra)
         for name, value in field.requires:
             need = FIELDS[name]
@@ -106,6 +108,12 @@ class PacketSets:
 
     def pure(self, test: PureTest) -> Node:
         """Return the packets that pass an IR test of fields; its constants must have been collected."""
+        found = self._pure.get(test)
+        if found is None:
+            found = self._pure[test] = self._pure_test(test)
+        return found
+
+    def _pure_test(self, test: PureTest) -> Node:
         if isinstance(test, FieldTest):
             return self._field_test(test)
         if isinstance(test, AnyOf):
@@ -145,6 +153,8 @@ class PacketSets:
         field = test.field
         if field in self._fixed:
             return self.present(field) if self._fixed[field] in test.values else self.bdd.false  # type: ignore[operator]
+        if field in self._among and test.values.intersection(self._among[field]).is_empty:  # type: ignore[arg-type]
+            return self.bdd.false
         return self.variables.in_values(field, test.values) & self.present(field)
 
     def _elements(self, test: TupleTest) -> Node:

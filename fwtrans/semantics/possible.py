@@ -14,11 +14,13 @@ from fwtrans.ir.fields import Family
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.semantics import domain
 from fwtrans.semantics.classes import NumberClasses
+from fwtrans.semantics.residue import OF_GUESTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 
     from fwtrans.ir.fields import Field
+    from fwtrans.ir.match import FieldTest, PureTest
     from fwtrans.semantics.bdd import Node
     from fwtrans.semantics.packet import HookVisit
     from fwtrans.semantics.packetset import PacketSets
@@ -51,7 +53,10 @@ class Facts:
         parts = _link_types(demand) if is_link else ()
         self._chosen: dict[HookVisit, list[domain.Constraint]] = {visit: [] for visit in visits}
         self._held: dict[HookVisit, tuple[Node, Node]] = {}
-        self._held_at: dict[tuple[Hop, bool], tuple[Node, Node]] = {}
+        self._held_at: dict[Hashable, tuple[Node, Node]] = {}
+        self._found: dict[Hashable, Packets] = {}
+        self._seen_of: dict[Hop, Hashable] = {}
+        self._asked: dict[HookVisit, dict[Field, dict[FieldTest, None]]] = {}
         self._unread: Node | None = None
         waiting = [(visit, fact) for visit in visits for fact in domain.constraints(visit, parts)]
         added = True
@@ -67,15 +72,29 @@ class Facts:
     def packets(self, path: Path, sets: Callable[[HookVisit], PacketSets], *, whole: bool) -> Packets:
         """Return the packets of a path; `whole` says that connection tracking puts fragments together at all its hops."""
         own = sets(path.visit)
+        whole = whole and known.HAS_TRANSPORT in own.variables.fields
+        hops = dict.fromkeys((*path.old, *path.new))
+        key = (path.visit, path.facts, whole, frozenset(map(self._seen, hops)))
+        if key not in self._found:
+            self._found[key] = self._packets(path.facts, hops, own, sets, whole=whole)
+        return self._found[key]
+
+    def _packets(
+        self,
+        facts: Iterable[PureTest],
+        hops: Iterable[Hop],
+        own: PacketSets,
+        sets: Callable[[HookVisit], PacketSets],
+        *,
+        whole: bool,
+    ) -> Packets:
         certain = own.bdd.true
-        for fact in path.facts:
+        for fact in facts:
             certain = certain & own.pure(fact)
         complete = certain
         assumed: dict[str, None] = {}
-        whole = whole and known.HAS_TRANSPORT in own.variables.fields
         if whole:
             assumed[domain.WHOLE.assumed] = None
-        hops = dict.fromkeys((*path.old, *path.new))
         for hop in hops:
             holds, granted = self._holding_at(hop, sets(hop.visit), whole=whole)
             certain = certain & holds
@@ -97,30 +116,55 @@ class Facts:
 
     def _holding_at(self, hop: Hop, sets: PacketSets, *, whole: bool) -> tuple[Node, Node]:
         """Return the same as `_holding` for what is known at a hop; `whole` says that fragments are put together."""
-        found = self._held_at.get((hop, whole))
+        key = (self._seen(hop), whole)
+        found = self._held_at.get(key)
         if found is None:
-            holds, granted = self._holding(sets)
+            holds, granted = self._holding(hop.visit, sets)
             if whole:
                 granted = granted & sets.pure(domain.WHOLE.test)
             change = sets.bdd.assignment(tuple(sets.variables.bits_of(hop.known)))
-            found = self._held_at[hop, whole] = change(holds), change(granted)
+            found = self._held_at[key] = change(holds), change(granted)
         return found
 
-    def _holding(self, sets: PacketSets) -> tuple[Node, Node]:
+    def _seen(self, hop: Hop) -> Hashable:
+        """Return all that facts see of a hop: of a guest's port no more than what they ask of it."""
+        found = self._seen_of.get(hop)
+        if found is None:
+            tests = self._tests_of_guests(hop.visit)
+            seen = (
+                (field, tuple(value in test.values for test in tests.get(field, ())))  # type: ignore[operator]
+                if field.kind in OF_GUESTS
+                else (field, value)
+                for field, value in hop.known
+            )
+            found = self._seen_of[hop] = (hop.visit, *seen)
+        return found
+
+    def _tests_of_guests(self, visit: HookVisit) -> Mapping[Field, Collection[FieldTest]]:
+        found = self._asked.get(visit)
+        if found is None:
+            found = self._asked[visit] = {}
+            for fact in self._chosen[visit]:
+                for test in domain.field_tests(fact.test):
+                    if test.field.kind in OF_GUESTS:
+                        found.setdefault(test.field, {})[test] = None
+        return found
+
+    def _holding(self, visit: HookVisit, sets: PacketSets) -> tuple[Node, Node]:
         """Return where all facts hold that are never broken, and where those that are assumed hold as well."""
-        found = self._held.get(sets.visit)
+        found = self._held.get(visit)
         if found is None:
             certain = sets.bdd.true
             for field, values in domain.POSSIBLE.items():
                 if sets.variables.is_exact(field):
                     certain = certain & sets.variables.in_values(field, values)
             granted = sets.bdd.true
-            for fact in self._chosen[sets.visit]:
+            for fact in self._chosen[visit]:
                 if fact.assumed:
                     granted = granted & sets.pure(fact.test)
                 else:
                     certain = certain & sets.pure(fact.test)
-            found = self._held[sets.visit] = (certain, certain & granted)
+            found = self._held[visit] = (certain, certain & granted)
         return found
 
 

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from fwtrans.ir.fields import Family
+from fwtrans.ir.fields import ETHER_PROTOCOL, ETHER_TYPE, FIELDS, NFPROTO, Family, FieldKind
+from fwtrans.ir.match import FieldTest
 from fwtrans.semantics import domain
 from fwtrans.semantics.aspects import IS_NEW
 from fwtrans.semantics.bdd import Bdd, OutOfNodes
+from fwtrans.semantics.domain import fixed_values
 from fwtrans.semantics.packetset import PacketSets
 from fwtrans.semantics.path import visit_path
 from fwtrans.semantics.possible import Facts
 from fwtrans.semantics.program import Program, Undecidable
+from fwtrans.semantics.residue import OF_GUESTS, Members, Residues
 from fwtrans.semantics.side import Side
-from fwtrans.semantics.summary import Algebra, Narrowing
-from fwtrans.semantics.symbolic import NAT_TESTS, Evaluator
+from fwtrans.semantics.summary import Algebra, mapped, without_empty
+from fwtrans.semantics.symbolic import NAT_TESTS, BaseChain, Evaluator
 from fwtrans.semantics.variables import Demand, Variables
 from fwtrans.semantics.visible import is_of_connection
-from fwtrans.semantics.visits import visits_of
+from fwtrans.semantics.visits import fields_asked, visits_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from fwtrans.ir.fields import Field
+    from fwtrans.ir.match import PureTest, ValueSet
     from fwtrans.ir.ruleset import Ruleset
     from fwtrans.semantics.bdd import Node
     from fwtrans.semantics.compiler import Mark, Spot
@@ -31,14 +34,16 @@ if TYPE_CHECKING:
     from fwtrans.semantics.packetset import Known
     from fwtrans.semantics.path import Hop, Path
     from fwtrans.semantics.possible import Packets
+    from fwtrans.semantics.residue import Value
     from fwtrans.semantics.summary import Summary
 
 # Entries of the cache of operations for each test and rule.
 _OPERATIONS = 64
-# A field that has no more values than this on all paths is alike for many of them.
-_FEW = 4
-# A value of a field of many values that is known at one of so many hops of a visit is known before rules are put together.
-_MANY = 4
+# Fields by which others are there or not.
+_PRESENCE = frozenset(FIELDS[name] for field in FIELDS.values() for name, _ in field.requires) | {
+    NFPROTO,
+    ETHER_PROTOCOL,
+}
 # No kernel loads more than 16 jumps inside one another; hundreds of them are more than Python's stack holds.
 _TOO_DEEP = Undecidable("jumps are nested too deep")
 
@@ -58,11 +63,11 @@ class Compared(NamedTuple):
 
 
 class _KnownAt(NamedTuple):
-    """What is known at a hop: what many hops have in common, and variables with values, the first so many of them shared."""
+    """What is known at a hop: put into rules, decided where tests are read, and values of variables that rules may change."""
 
-    common: Known
+    of_guest: Mapping[Field, Value]
+    alike: Known
     bits: tuple[tuple[int, bool], ...]
-    shared: int
 
 
 class Tables:
@@ -80,11 +85,6 @@ class Tables:
         hops = dict.fromkeys(hop for path in self.paths for hop in (*path.old, *path.new))
         self.demand = self._demand(hops)
         self.facts = Facts(self.demand, dict.fromkeys(hop.visit for hop in hops))
-        self.values: dict[tuple[HookVisit, Field], set[int | str]] = {}
-        for hop in hops:
-            for field, value in hop.known:
-                self.values.setdefault((hop.visit, field), set()).add(value)
-        self.common = _common(hops, self.values)
 
     def _compiles(self, path: Path) -> bool:
         try:
@@ -130,20 +130,20 @@ class Evaluation:
         self.old, self.new = tables.old, tables.new
         self.compared: list[Compared] = []
         self.failed = list(tables.failed)
-        self._evaluators: dict[HookVisit, Evaluator] = {}
-        self._readers: dict[tuple[HookVisit, Known], Evaluator] = {}
-        self._summaries: dict[tuple[int, HookVisit, Known], Narrowing] = {}
-        self._known: dict[Hop, _KnownAt] = {}
+        self._asked_of: dict[Family, frozenset[Field]] = {}
+        self._evaluators: dict[tuple[Family, Known], Evaluator] = {}
+        self._summaries: dict[Hashable, Summary] = {}
+        self._known: dict[tuple[Hop, tuple[PureTest, ...]], _KnownAt] = {}
         self._facts = tables.facts
-        self._values = tables.values
-        self.common = tables.common
         self.bdd = Bdd(nodes, _OPERATIONS * self.program.size)
         self.variables = Variables(self.bdd, tables.demand)
+        of_guests = (field for field in self.variables.spans if field.kind in OF_GUESTS and self._is_fixed(field))
+        self._residues = Residues(self.program, frozenset(of_guests))
 
     def evaluate(self, path: Path) -> None:
         """Work out what both sides do on a path of the tables."""
         try:
-            old, new = self.summary(self.old, path.old), self.summary(self.new, path.new)
+            old, new = (self.summary(*side, facts=path.facts) for side in ((self.old, path.old), (self.new, path.new)))
             whole = _arrives_whole(self.old, path.old) and _arrives_whole(self.new, path.new)
             packets = self._facts.packets(path, lambda visit: self.evaluator(visit).sets, whole=whole)
         except Undecidable as error:
@@ -155,53 +155,77 @@ class Evaluation:
         else:
             self.compared.append(Compared(path, old, new, packets))
 
-    def summary(self, side: Side, hops: Sequence[Hop], marks: Mapping[Spot, Mark] | None = None) -> Summary:
-        """Return what a side does on a path; with marks, the use of those rules and policies is recorded."""
+    def summary(
+        self,
+        side: Side,
+        hops: Sequence[Hop],
+        marks: Mapping[Spot, Mark] | None = None,
+        facts: tuple[PureTest, ...] = (),
+    ) -> Summary:
+        """Return what a side does with packets for which the facts hold; with marks, the use of those rules is recorded."""
         algebra = Algebra(self.variables)
         found = algebra.identity
         for hop in hops:
-            known = self._known_at(hop)
-            found = algebra.then(found, self._visit(side, hop.visit, known.common, marks).at(known.bits, known.shared))
+            chains = side.compiled(hop.visit) if marks is None else side.marked(hop.visit, marks)
+            if chains:
+                found = algebra.then(found, self._at(hop, chains, facts))
         return found
 
-    def _known_at(self, hop: Hop) -> _KnownAt:
-        """Return what is known at a hop."""
-        found = self._known.get(hop)
+    def _at(self, hop: Hop, chains: Sequence[BaseChain], facts: tuple[PureTest, ...]) -> Summary:
+        """Return what chains do at a hop: the rules that are left where everything is put in that is known there."""
+        known = self._known_at(hop, facts)
+        left = tuple(base._replace(chain=self._residues.chain(base.chain, known.of_guest)) for base in chains)
+        key = (hop.visit.family, known.alike, known.bits, left)
+        found = self._summaries.get(key)
+        if found is None:
+            found = self._evaluator(hop.visit.family, known.alike).visit(left)
+            if known.bits:
+                found = mapped(found, self.bdd.assignment(known.bits))
+            found = self._summaries[key] = without_empty(found, self.bdd.false)
+        return found
+
+    def _known_at(self, hop: Hop, facts: tuple[PureTest, ...]) -> _KnownAt:
+        """Return what is known at a hop of packets for which the facts hold."""
+        found = self._known.get((hop, facts))
         if found is None:
             # a field that rules write, or of which they ask for single bits, keeps its variables
-            common = frozenset(
-                pair for pair in self.common[hop.visit] & frozenset(hop.known) if self._is_fixed(pair[0])
+            fixed = {field: value for field, value in hop.known if self._is_fixed(field)}
+            left = [pair for pair in hop.known if pair[0] not in fixed]
+            bits = tuple(sorted(self.variables.bits_of(left)))
+            known: dict[Field, int | str | ValueSet] = {**fixed_values(hop.visit), **fixed}
+            for fact in facts:
+                if isinstance(fact, FieldTest) and self._is_fixed(fact.field) and _leads(fact.field):
+                    known.setdefault(fact.field, fact.values)
+            of_guest = {
+                field: value if isinstance(value, (int, str)) else Members(value)
+                for field, value in known.items()
+                if field in self._residues.fields and (hop.known or facts)
+            }
+            alike = frozenset(
+                pair for pair in known.items() if pair[0] in self._asked(hop.visit.family) - of_guest.keys()
             )
-            left = [pair for pair in hop.known if pair not in common]
-            few = [pair for pair in left if len(self._values[hop.visit, pair[0]]) <= _FEW]
-            many = [pair for pair in left if pair not in few]
-            shared, own = sorted(self.variables.bits_of(few)), sorted(self.variables.bits_of(many))
-            found = self._known[hop] = _KnownAt(common, (*shared, *own), len(shared))
+            found = self._known[hop, facts] = _KnownAt(of_guest, alike, bits)
         return found
 
     def _is_fixed(self, field: Field) -> bool:
         return field in self.variables.spans and field not in self.variables.writable
 
-    def _visit(self, side: Side, visit: HookVisit, known: Known, marks: Mapping[Spot, Mark] | None) -> Narrowing:
-        if marks is not None:
-            return Narrowing(self.bdd, self._reader(visit, known).visit(side.marked(visit, marks)))
-        key = (id(side), visit, known)
-        if key not in self._summaries:
-            self._summaries[key] = Narrowing(self.bdd, self._reader(visit, known).visit(side.compiled(visit)))
-        return self._summaries[key]
-
-    def _reader(self, visit: HookVisit, known: Known) -> Evaluator:
-        """Return the evaluator that reads rules for packets of which something is known: it decides tests at once."""
-        key = (visit, known)
-        if key not in self._readers:
-            self._readers[key] = Evaluator(self.program, PacketSets(self.program, self.variables, visit, known))
-        return self._readers[key]
+    def _asked(self, family: Family) -> frozenset[Field]:
+        """Return the fields that may matter to packets of a family, those by which others are there included."""
+        if family not in self._asked_of:
+            sides = (self.old.ruleset, self.new.ruleset)
+            self._asked_of[family] = _PRESENCE.union(*(fields_asked(ruleset, family) for ruleset in sides))
+        return self._asked_of[family]
 
     def evaluator(self, visit: HookVisit) -> Evaluator:
-        """Return the evaluator of a visit."""
-        if visit not in self._evaluators:
-            self._evaluators[visit] = Evaluator(self.program, PacketSets(self.program, self.variables, visit))
-        return self._evaluators[visit]
+        """Return the evaluator of a visit, for any packet that there can be."""
+        return self._evaluator(visit.family, frozenset(fixed_values(visit).items()))
+
+    def _evaluator(self, family: Family, known: Known) -> Evaluator:
+        key = (family, known)
+        if key not in self._evaluators:
+            self._evaluators[key] = Evaluator(self.program, PacketSets(self.program, self.variables, family, known))
+        return self._evaluators[key]
 
 
 class Session(Evaluation):
@@ -216,24 +240,12 @@ class Session(Evaluation):
             self.evaluate(path)
 
 
+def _leads(field: Field) -> bool:
+    """Tell whether chains are chosen by a field: a fact about another one would only make packets a little fewer."""
+    return field is ETHER_TYPE or field.kind is FieldKind.NAME
+
+
 def _arrives_whole(side: Side, hops: Sequence[Hop]) -> bool:
     """Tell whether a side puts fragments together for all its hops; under br_netfilter ebtables' hop has that from the IP ones."""
     deciding = [hop for hop in hops if hop.visit.family is not Family.BRIDGE] or hops
     return all(side.arrives_whole(hop.visit) for hop in deciding)
-
-
-def _common(
-    hops: Iterable[Hop], values: Mapping[tuple[HookVisit, Field], set[int | str]]
-) -> dict[HookVisit, frozenset[tuple[Field, int | str]]]:
-    """Return for each visit what is known at many of its hops, of fields that have many values there.
-
-    Where rules ask for two such fields, each guest's port and each guest's address, a function of both has a part for each
-    pair of guests. On the paths there is one value of the one with any of the other, and no part for most pairs is made.
-    """
-    visits = Counter(hop.visit for hop in hops)
-    pairs = Counter((hop.visit, *pair) for hop in hops for pair in hop.known)
-    found: dict[HookVisit, set[tuple[Field, int | str]]] = {visit: set() for visit in visits}
-    for (visit, field, value), count in pairs.items():
-        if len(values[visit, field]) > _FEW and count * _MANY >= visits[visit]:
-            found[visit].add((field, value))
-    return {visit: frozenset(known) for visit, known in found.items()}

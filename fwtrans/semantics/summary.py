@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from fwtrans.semantics.variables import Variables
 
 
-# A summary of so few exits and streams is narrowed by all variables in one go.
-_SMALL = 24
-
-
 class Bits(NamedTuple):
     """Bits of a field that are written alike: for which packets, and for which of these to one."""
 
@@ -250,39 +246,6 @@ def _overwritten(first: Sequence[Bits], second: Sequence[Bits]) -> tuple[Bits, .
     for mask, written, ones in first:
         add(mask & ~unseen, written, ones)
     return tuple(Bits(mask, written, ones) for (written, ones), mask in found.items())
-
-
-class Narrowing:
-    """A summary for packets of which the values of some variables are known, narrowed by one variable after the other.
-
-    What was narrowed is kept. Guests' ports are the first variables of all, so that a node with hundreds of guests is
-    taken apart once, and not once for each of them. What is alike for many of them is told before and done in one step:
-    those variables lie deep, and would have to be looked for in what is left for each guest.
-    """
-
-    def __init__(self, bdd: Bdd, whole: Summary) -> None:
-        self._bdd = bdd
-        self._known: dict[tuple[tuple[int, bool], ...], Summary] = {(): whole}
-
-    def at(self, wanted: tuple[tuple[int, bool], ...], shared: int) -> Summary:
-        """Return what is left of the summary where the variables have these values; the first so many of many others."""
-        found, done = self._known[()], 0
-        while done < len(wanted):
-            is_small = _size(found) <= _SMALL
-            until = len(wanted) if is_small else max(done + 1, shared)
-            known = wanted[:until]
-            narrower = self._known.get(known)
-            if narrower is None:
-                change = self._bdd.assignment(wanted[done:until])
-                narrower = self._known[known] = without_empty(mapped(found, change), self._bdd.false)
-            found, done = narrower, until
-        return found
-
-
-def _size(summary: Summary) -> int:
-    """Return about how many functions a summary holds; logs are one for each prefix."""
-    places = (len(place) for events in summary.events.values() for place in events.contents)
-    return len(summary.exits) + len(summary.events) + sum(places)
 
 
 def without_empty(summary: Summary, false: Node) -> Summary:

@@ -174,7 +174,7 @@ class Evaluator:
         return Summary(~entered, {self._exit(verdict): entered}, reads=reads)
 
     def _ended(self, found: Summary, verdict: CompiledVerdict) -> Summary:
-        if isinstance(verdict, Call):
+        if isinstance(verdict, Call) and found.through != self._bdd.false:
             found = self._algebra.then(found, self.chain(verdict.chain))
         exits = dict(found.exits)
         onward = exits.pop(_SKIP, self._bdd.false)
@@ -188,7 +188,7 @@ class Evaluator:
         return Summary(onward, exits, found.writes, found.events, found.reads)
 
     def _exit(self, verdict: Ending) -> Hashable:
-        return plain_reject(verdict, self.sets.visit.family)
+        return plain_reject(verdict, self.sets.family)
 
     # --- steps ---
 
@@ -276,19 +276,26 @@ class Evaluator:
         return self._choices[step]
 
     def _chosen(self, step: Choice) -> Summary:
-        row = [self._alternative(self._program.rules.items[number]) for number in step.rules]
+        found = (self._alternative(self._program.rules.items[number]) for number in step.rules)
+        row = [alternative for alternative in found if alternative is not None]
         while len(row) > 1:
             row = [self._either(*pair) for pair in zip(row[::2], row[1::2], strict=False)] + row[len(row) & ~1 :]
-        hit, found = row[0] if row else (self._bdd.false, Summary(self._bdd.false))
+        hit, chosen = row[0] if row else (self._bdd.false, Summary(self._bdd.false))
         if not step.breaks:
-            return Summary(found.through | ~hit, found.exits, found.writes, found.events, found.reads)
-        failed = found.exits.get(_SKIP, self._bdd.false)  # what the element itself has turned away
-        return Summary(found.through, {**found.exits, _SKIP: failed | ~hit}, found.writes, found.events, found.reads)
+            return Summary(chosen.through | ~hit, chosen.exits, chosen.writes, chosen.events, chosen.reads)
+        exits = {
+            **chosen.exits,
+            _SKIP: chosen.exits.get(_SKIP, self._bdd.false) | ~hit,
+        }  # the element itself may turn away
+        return Summary(chosen.through, exits, chosen.writes, chosen.events, chosen.reads)
 
-    def _alternative(self, rule: CompiledRule) -> tuple[Node, Summary]:
+    def _alternative(self, rule: CompiledRule) -> tuple[Node, Summary] | None:
+        """Return which packets an element is for and what becomes of them, None where it is for none."""
         test = rule.steps[0]
         assert isinstance(test, int)  # noqa: S101 -- the compiler puts an element's key first
         hit = self.sets.node(test)
+        if hit == self._bdd.false:
+            return None
         found = Summary(hit, reads=self.sets.reads(test))
         if rule.verdict is not None:
             return hit, self._algebra.then(found, self._rule(CompiledRule(rule.steps[1:], rule.verdict)))

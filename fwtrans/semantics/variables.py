@@ -283,7 +283,8 @@ class Variables:
         )
 
     def _run_node(self, field: Field, count: int, runs: list[tuple[int, int]]) -> Node:
-        return run_node(self.bdd, [self.bdd.variables[number] for number in self.spans[field]], count, runs)
+        span = self.spans[field]
+        return run_node(self.bdd, self.bdd.variables[span.start : span.stop], count, runs)
 
     def in_cubes(self, field: Field, cubes: Iterable[Cube]) -> Node:
         """Return the function that holds where the field fits one of the cubes."""

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fwtrans.ir.effect import Nat
 from fwtrans.ir.fields import Family
 from fwtrans.ir.ruleset import Hook
-from fwtrans.ir.walk import uses_conntrack
+from fwtrans.ir.walk import fields_read, uses_conntrack
 from fwtrans.semantics.packet import HookVisit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from fwtrans.ir.fields import Field
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
 
 _PATHS = {Family.INET: (Family.IP, Family.IP6)}
@@ -77,3 +79,11 @@ def arrives_whole(ruleset: Ruleset, visit: HookVisit) -> bool:
         for chain in table.chains
         for rule in chain.rules
     )
+
+
+def fields_asked(ruleset: Ruleset, family: Family) -> set[Field]:
+    """Return the fields that rules and their maps ask packets of a family for."""
+    tables = (table for table in ruleset.tables if table.family in _SEEN_BY[family])
+    rules = [rule for table in tables for chain in table.chains for rule in chain.rules]
+    translated = (step.key for rule in rules for step in rule.steps if isinstance(step, Nat))
+    return {field for rule in rules for field in fields_read(rule)} | {part.field for key in translated for part in key}

@@ -143,11 +143,10 @@ def arrivals() -> list[Path]:
     return [Path(str(way), (place,), (place,)) for way, place in zip(ways, hops, strict=True)]
 
 
-def test_what_many_hops_have_in_common_is_known_before_rules_are_put_together() -> None:
+def test_ports_and_addresses_are_put_into_rules_of_which_no_hop_has_all() -> None:
     before = by_port_and_address(*BY_PORT_AND_ADDRESS)
     paths = arrivals()
     session = Session(before, before, 1_000_000, paths)
-    assert session.common == {paths[0].visit: {(known.IIFNAME, PORTS[0]), (known.ETHER_DADDR, ADDRESSES[0])}}
     for path in paths:
         assert_narrowed(session, session.old, path.old[0])
 

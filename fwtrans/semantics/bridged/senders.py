@@ -20,9 +20,10 @@ from fwtrans.ir.stateful import StatefulFromMap
 from fwtrans.ir.verdict import Dispatch
 from fwtrans.ir.walk import flat_steps
 from fwtrans.semantics.bridged.topology import chains_at, names_tested
+from fwtrans.semantics.residue import Members, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from fwtrans.ir.match import KeyPart
     from fwtrans.ir.rule import Rule
@@ -41,6 +42,26 @@ class Sender(NamedTuple):
     guest: GuestPort | None = None
 
 
+class _Asked:
+    """Sets of names; those that have a name are found by it where they list theirs, as most do, a guest's port each."""
+
+    def __init__(self, sets: Iterable[NameSet]) -> None:
+        self._listing: dict[int | str, list[int]] = {}
+        self._others: list[tuple[int, Members]] = []
+        for number, values in enumerate(sets):
+            names = listed(values)
+            if names is None:
+                self._others.append((number, Members(values)))
+            else:
+                for name in names:
+                    self._listing.setdefault(name, []).append(number)
+
+    def with_name(self, name: str) -> frozenset[int]:
+        """Return the numbers of the sets that have the name."""
+        others = (number for number, members in self._others if name in members)
+        return frozenset((*self._listing.get(name, ()), *others))
+
+
 def told_apart(
     old: Ruleset, new: Ruleset, guests: Sequence[GuestPort], others: Sequence[str] = ()
 ) -> tuple[Sender, ...]:
@@ -49,8 +70,8 @@ def told_apart(
     Rules of iptables' PREROUTING have met a guest's packet before it comes to the host's own bridge, and nobody else's. Where
     there are such, other ports are no senders like guests.
     """
-    outer = [NameSet.of((pattern,)) for table in old.tables for pattern in _outer_patterns(table)]
-    asked = [values for table in new.tables for values in _asked_at_forward(table)]
+    outer = _Asked(NameSet.of((pattern,)) for table in old.tables for pattern in _outer_patterns(table))
+    asked = _Asked(values for table in new.tables for values in _asked_at_forward(table))
     rows = [row for table in new.tables for row in _rows_at_forward(table)]
     apart = _has_prerouting(old)
     kinds: dict[object, Sender] = {}
@@ -58,7 +79,7 @@ def told_apart(
         *(Sender(guest.outer, guest.name, guest) for guest in guests),
         *(Sender(port, port) for port in others),
     ):
-        tests = (*(sender.outer in values for values in outer), *(sender.name in values for values in asked))
+        tests = (outer.with_name(sender.outer), asked.with_name(sender.name))
         held = tuple(frozenset(row.get(sender.name, ())) for row in rows)
         kinds.setdefault((tests, held, apart and sender.guest is None), sender)
     return tuple(kinds.values())
