@@ -39,7 +39,7 @@ from fwtrans.optimizer.cuts import is_long, is_of_a_cut
 from fwtrans.optimizer.depth import room_below
 from fwtrans.optimizer.flat_lists import FlatLists, always_ends
 from fwtrans.optimizer.keys import exact_values, guard
-from fwtrans.optimizer.names import Names, digest
+from fwtrans.optimizer.names import SERVICE, Names, digest
 from fwtrans.optimizer.reached import callees_last, reached, rule_targets
 from fwtrans.optimizer.sets import joined
 from fwtrans.optimizer.steps import NOTHING, ChainCosts, Price, Worst
@@ -259,7 +259,7 @@ class _Searching:
             return value
         name = self._leaves.get(leaf)
         if name is None:
-            name = self.names.new("service", digest(map(repr, ((r.steps, r.verdict) for r in leaf))))
+            name = self.names.new(SERVICE, digest(map(repr, ((r.steps, r.verdict) for r in leaf))))
             self._leaves[leaf] = name
             chains.append(Chain(name, leaf, origin=chain.origin))
         return Goto(name)

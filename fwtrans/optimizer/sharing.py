@@ -20,16 +20,20 @@ from typing import TYPE_CHECKING
 
 from fwtrans.ir import effect as does
 from fwtrans.ir import verdict as verdicts
+from fwtrans.ir.fields import HAS_TRANSPORT
+from fwtrans.ir.match import FieldTest, present
 from fwtrans.ir.rule import joined_origins
 from fwtrans.ir.sets import example_of
 from fwtrans.ir.stateful import StatefulFromMap
 from fwtrans.optimizer.base import Pass, Passed, each_table
+from fwtrans.optimizer.clauses import needs
 from fwtrans.optimizer.names import name_order
 from fwtrans.optimizer.reached import callees_last, renamed_chains
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
+    from fwtrans.ir.fields import Field
     from fwtrans.ir.rule import Rule, Step
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
     from fwtrans.ir.sets import MapElement, MapValue, NamedMap
@@ -61,12 +65,13 @@ class _Sharing:
     def chain(self, chain: Chain) -> None:
         """Take in a chain whose callees are known."""
         rules = tuple(map(self._rule, chain.rules))
-        known = self._by_rules.get(rules) if chain.base is None else None
+        asked = tuple(map(_as_asked, rules))
+        known = self._by_rules.get(asked) if chain.base is None else None
         if known is None:
             self._chain_names[chain.name] = chain.name
             self._found[chain.name] = chain if rules == chain.rules else replace(chain, rules=rules)
             if chain.base is None:
-                self._by_rules[rules] = chain.name
+                self._by_rules[asked] = chain.name
         else:
             self._chain_names[chain.name] = known
         self._rules[chain.name] = rules
@@ -120,6 +125,19 @@ class _Sharing:
         found = renamed_chains(replace(self._table, chains=tuple(chains), maps=tuple(maps)), first)
         found = _renamed_maps(found, {kept: min(names, key=name_order) for kept, names in self._alike_maps.items()})
         return self._table if found == self._table else found
+
+
+def _as_asked(rule: Rule) -> Rule:
+    """Return the rule without the test for ports' being there, if it asks for ports next: it is printed alike."""
+    has_ports, *rest = rule.steps or (None,)
+    if has_ports != present(HAS_TRANSPORT):
+        return rule
+    asked: tuple[Field, ...] = ()
+    if rest and isinstance(rest[0], FieldTest):
+        asked = (rest[0].field,)
+    elif not rest and isinstance(rule.verdict, verdicts.Dispatch):
+        asked = tuple(part.field for part in rule.verdict.key)
+    return replace(rule, steps=tuple(rest)) if any(HAS_TRANSPORT in needs(field) for field in asked) else rule
 
 
 def _asks_map(step: Step) -> bool:

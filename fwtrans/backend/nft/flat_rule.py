@@ -89,6 +89,7 @@ class Shared(Protocol):
 
 
 _IP6 = number(NFPROTO, 10)
+_IS_TCP = number(L4PROTO, 6)
 _OBJECTS = {
     SetHelper: nft.ObjectKind.CT_HELPER,
     SetTimeoutPolicy: nft.ObjectKind.CT_TIMEOUT,
@@ -102,9 +103,14 @@ def statements_of(
 ) -> tuple[nft.Statement, ...]:
     """Return the statements of the flat rule; empty where it does nothing at all."""
     resets = isinstance(verdict, Reject) and verdict.protocol == "tcp reset"
-    if resets and _settled_protocol(steps) is None and all(map(is_pure, steps)):
-        steps = (number(L4PROTO, 6), *steps)  # nft asks for it by itself, and whoever reads the rule reads it
+    if resets and not any(_asks_for_tcp(step) for step in steps):
+        # nft asks for it by itself, at the end where something is done before; whoever reads the rule reads it
+        steps = (_IS_TCP, *steps) if all(map(is_pure, steps)) else (*steps, _IS_TCP)
     return _Writer(shared, steps).write(steps, verdict, counter)
+
+
+def _asks_for_tcp(step: Step) -> bool:
+    return isinstance(step, FieldTest) and step.field is L4PROTO and step.values == _IS_TCP.values
 
 
 def _settled_protocol(steps: tuple[Step, ...]) -> int | None:
