@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEADLINE = 30.0
+_COUNT = re.compile(r"\[\d+:\d+\]")
 # "wait 1.5" among the frames: what is asked is how much time has passed.
 WAIT = "wait "
 SETUP = """
@@ -117,6 +119,26 @@ def send(frames: list[str]) -> None:
     )
 
 
+def saved(order: dict[str, Any]) -> dict[str, str]:
+    return {
+        family: run("iptables-legacy-save" if family == "ip" else "ip6tables-legacy-save", "-c")
+        for family in order["iptables"]
+    }
+
+
+def counters(order: dict[str, Any]) -> dict[str, Any]:
+    """Return what both counted, read when neither counts: the kernel's own multicast reports pass both, at any time."""
+    found: dict[str, Any] = {}
+
+    def is_quiet() -> bool:
+        found["iptables"] = saved(order)
+        found["nft"] = json.loads(run("nft", "-j", "list", "ruleset"))
+        return _COUNT.findall("".join(saved(order).values())) == _COUNT.findall("".join(found["iptables"].values()))
+
+    wait_until(is_quiet, "packets still come")
+    return found
+
+
 def main() -> None:
     order: dict[str, Any] = json.load(sys.stdin)
     if order.get("ipsets"):
@@ -129,13 +151,7 @@ def main() -> None:
     for user, group, address in order.get("sent_as", []):
         send_as(user, group, address)
     send(order["frames"])
-    answer = {
-        "iptables": {
-            family: run("iptables-legacy-save" if family == "ip" else "ip6tables-legacy-save", "-c")
-            for family in order["iptables"]
-        },
-        "nft": json.loads(run("nft", "-j", "list", "ruleset")),
-    }
+    answer = counters(order)
     for listener in listeners:
         listener.close()
     json.dump(answer, sys.stdout)
