@@ -18,6 +18,7 @@ from fwtrans.lower.ebtables import lower_ebtables
 from fwtrans.lower.extensions.registry import ExtensionOptions
 from fwtrans.lower.ipset import lower_ipsets
 from fwtrans.lower.iptables import lower_dump
+from fwtrans.lower.own_times import mixed_times, without_time
 from fwtrans.lower.wellknown import PROTOCOLS, SERVICES
 from fwtrans.parsers.ebtables_save.dialect import ARPTABLES, EBTABLES
 from fwtrans.parsers.ebtables_save.parse import parse_bridge_dump
@@ -304,7 +305,8 @@ class _Reader:
                         item.create.source, item.create.line, 0, max(len(item.create.source.line(item.create.line)), 1)
                     )
                     self.sink.add(Diagnostic(code=refused.code, message=refused.message, span=span))
-            yield Table(Family.INET, "fwtrans", (), tuple(found))
+            times = mixed_times(found)
+            yield Table(Family.INET, "fwtrans", (), tuple(without_time(item, times) for item in found))
             return
         used = {named.name for table in tables for named in table.sets}
         unused = [item for item in self.ipsets if item.name not in used and not self._is_listed(item.name, used)]

@@ -16,6 +16,7 @@ from fwtrans.diagnostics import Refused
 from fwtrans.ir.fields import DPORT, ETHER_SADDR, IIFNAME, IP6_SADDR, IP_SADDR, L4PROTO, MARK, Family, Field
 from fwtrans.ir.names import NamePattern
 from fwtrans.ir.sets import Element, NamedSet
+from fwtrans.lower.living_longest import living_longest
 from fwtrans.lower.longest_prefix import Entry, resolve
 from fwtrans.parsers.ipset_save.syntax import (
     IPV6,
@@ -188,8 +189,24 @@ def _elements(
 ) -> tuple[Element, ...]:
     if not any(element.options.nomatch for _, element in found) and _are_disjoint([box for box, _ in found]):
         return tuple(sorted(_element(item, box, element) for box, element in found))
-    if any(element.options.timeout for _, element in found):
-        raise Refused("FWT200", f"set `{item.name}` has overlapping elements with timeouts of their own")
+    times = {_lives(item, element) for _, element in found}
+    if len(times) > 1:
+        return _timed(item, found)
+    return tuple(element._replace(timeout=time) for time in times for element in _resolved(item, fields, found))
+
+
+def _lives(item: IpsetSet, command: ElementCommand) -> int | None:
+    """Return how many seconds an element stays, None for ever."""
+    own = command.options.timeout
+    if item.header.timeout is None or own == 0:
+        return None
+    return own if own is not None else item.header.timeout or None
+
+
+def _resolved(
+    item: IpsetSet, fields: tuple[Field, ...], found: list[tuple[Box, ElementCommand]]
+) -> tuple[Element, ...]:
+    """Return what prefixes and exclusions come to, where all entries stay as long."""
     names = [index for index, field in enumerate(fields) if field is IIFNAME]
     if names:
         return tuple(_by_interface(found, names[0]))
@@ -201,6 +218,18 @@ def _elements(
         entries = [Entry(_numbers(box), not element.options.nomatch, _weight(box, fields)) for box, element in cluster]
         made.extend(Element(box) for box in resolve(entries))
     return tuple(sorted(made))
+
+
+def _timed(item: IpsetSet, found: list[tuple[Box, ElementCommand]]) -> tuple[Element, ...]:
+    """Return elements with times of their own: a packet is in the set while any of those that it is in lives."""
+    elements = [_element(item, box, element) for box, element in found]
+    if any(element.options.nomatch for _, element in found):
+        raise Refused(
+            "FWT200", f"set `{item.name}` has elements with nomatch and timeouts: what is in it changes with time"
+        )
+    if any(isinstance(part, NamePattern) for box, _ in found for part in box):
+        raise Refused("FWT200", f"set `{item.name}` has overlapping elements with timeouts of their own")
+    return tuple(sorted(living_longest(elements)))
 
 
 def _clusters(found: list[tuple[Box, ElementCommand]]) -> Iterator[list[tuple[Box, ElementCommand]]]:
@@ -267,10 +296,7 @@ def _element(item: IpsetSet, box: Box, command: ElementCommand) -> Element:
     counters: tuple[int, int] | None = None
     if item.header.counters:
         counters = (options.packets or 0, options.bytes or 0)
-    timeout: int | None = None
-    if item.header.timeout is not None and options.timeout != 0:
-        timeout = options.timeout if options.timeout is not None else item.header.timeout or None
-    return Element(box, timeout=timeout, comment=_comment(options.comment), counters=counters)
+    return Element(box, timeout=_lives(item, command), comment=_comment(options.comment), counters=counters)
 
 
 def _comment(text: str | None) -> str:
@@ -298,9 +324,8 @@ def _lower_list(lowering: _Lowering, item: IpsetSet) -> NamedSet:
     if IIFNAME in fields and len(members) > 1:
         raise Refused("FWT200", f"set `{item.name}` lists several sets with interfaces")
     if len(members) > 1:
-        boxes = resolve(Entry(_numbers(element.key), inside=True, weight=()) for element in elements)
-        elements = [Element(box) for box in boxes]
-    return NamedSet(item.name, fields, tuple(elements), origin=origin)
+        elements = sorted(living_longest(elements))
+    return NamedSet(item.name, fields, tuple(element._replace(counters=None) for element in elements), origin=origin)
 
 
 def _members(lowering: _Lowering, item: IpsetSet, seen: set[str]) -> Iterator[IpsetSet]:

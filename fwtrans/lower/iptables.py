@@ -28,6 +28,7 @@ from fwtrans.lower.extensions.base import Match, Outcome, Place, Target, Use
 from fwtrans.lower.extensions.registry import find_match, find_target
 from fwtrans.lower.general_options import lower_option
 from fwtrans.lower.late_conntrack import with_tracked_chains
+from fwtrans.lower.own_times import mixed_times, told, with_own_times, without_time
 from fwtrans.lower.subroutines import Call, Piece, Subroutine, cut
 from fwtrans.parsers.iptables_save.spans import word_span
 
@@ -160,6 +161,11 @@ def lower_dump(
     chains.extend(known.made.values())
     made = {item.name: item for item in shared.values() if isinstance(item, NamedSet)}
     used = _used_sets(chains, {**sets, **made})
+    times = mixed_times(used)
+    if times:
+        used = tuple(without_time(item, times) for item in used)
+        chains = [with_own_times(chain, times) for chain in chains]
+        assumed.extend(told(times, chains))
     return LoweredTable(Table(family, name, with_tracked_chains(tuple(chains), sink), used), tuple(assumed))
 
 
