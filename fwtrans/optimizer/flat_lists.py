@@ -4,7 +4,8 @@
 
 A call stays as it is where that is not the same: a way back to the caller that cannot be put as a test of the rules behind
 it, a goto that may come back, effects that change what the call asks for, alternatives that would be multiplied. So does one
-of a chain that logs all its packets and ends: it has no part in what others pass.
+of a chain that logs all its packets and ends, and one of a chain of several rules that turns away all packets to or from few
+addresses: others pass one rule, and not one for each of that chain.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fwtrans.ir.effect import Log
-from fwtrans.ir.match import AnyOf, FieldTest
+from fwtrans.ir.fields import FieldKind
+from fwtrans.ir.intervals import IntervalSet
+from fwtrans.ir.match import AnyOf, FieldTest, MemberTest
 from fwtrans.ir.rule import Rule, is_pure
-from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump, Return
+from fwtrans.ir.verdict import TERMINAL, Dispatch, Drop, Goto, Jump, Reject, Return
 from fwtrans.ir.walk import fields_read, targets_of
 from fwtrans.optimizer.clauses import Clauses, met, touches
 
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 
 # A chain that would be longer than this, with all that it calls, is called as before.
 LONGEST = 200
+_ADDRESSES = frozenset({FieldKind.IPV4, FieldKind.IPV6})
+# A test that holds for no more than one in 2**8 addresses is for few.
+_BITS_OF_FEW = 8
 
 
 @dataclass(slots=True)
@@ -67,7 +73,7 @@ class FlatLists:
             return (rule,)
         if isinstance(verdict, Goto) and verdict.chain not in self.ending:
             return (rule,)
-        if verdict.chain in self.ending and self._logs_all(self._rules[verdict.chain]):
+        if verdict.chain in self.ending and self._is_aside(rule, verdict.chain):
             return (rule,)
         written = self.clauses.chain_writes(verdict.chain)
         if written and any(touches(asked, written) for asked in fields_read(replace(rule, verdict=None))):
@@ -84,6 +90,14 @@ class FlatLists:
                 origins = tuple(dict.fromkeys((*rule.origins, *item.origins)))
                 found.append(Rule(steps, item.verdict, origins, item.counters, item.comment))
         return tuple(found)
+
+    def _is_aside(self, rule: Rule, called: str) -> bool:
+        """Tell whether a chain in which all packets end has no part in what others pass."""
+        if self._logs_all(self._rules[called]):
+            return True
+        rules = self.of(called)
+        turns_away = len(rules) > 1 and all(isinstance(item.verdict, (Drop, Reject)) for item in rules)
+        return turns_away and any(map(_is_for_few, rule.steps))
 
     def _logs_all(self, rules: Sequence[Rule]) -> bool:
         """Tell whether a chain begins with a log for all packets, or the way to it: such stand off the way of others."""
@@ -132,6 +146,15 @@ class FlatLists:
             asked, rest = rule.steps[0].field, rule.steps[0].values.complement()
             others[asked] = rest if asked not in others else met(others[asked], rest)
         return tuple(found)
+
+
+def _is_for_few(step: Step) -> bool:
+    """Tell whether a test holds for few addresses; of a named set nobody knows here how much it holds."""
+    if isinstance(step, MemberTest):
+        return step.inside and any(part.field.kind in _ADDRESSES for part in step.key)
+    if not isinstance(step, FieldTest) or not isinstance(step.values, IntervalSet):
+        return False
+    return step.field.kind in _ADDRESSES and step.values.size <= 1 << step.field.width - _BITS_OF_FEW
 
 
 def _only_logs(rule: Rule) -> bool:

@@ -5,8 +5,9 @@
              ct mark set ...                                    ip saddr 224.0.0.0/4 goto smurfs
              oifname . th dport vmap @services                  goto in-passed;   in-passed: ct mark set ...; oifname ...
 
-Where some of the rules are for TCP only, the rule in front is for TCP, and a second one for all else asks for the rest. Where
-all of them let packets go that the last one would answer, they need not be asked again behind it:
+Where some of the rules are for TCP only, one rule in front is for TCP, and one for all else asks for the rest; the order is
+the one in which the dearest packet takes fewer steps. Where all of them let packets go that the last one would answer, they
+need not be asked again behind it:
 
     before   ip saddr @blacklist accept; ip daddr 224.0.0.0/4 accept; reject
     after    ip saddr != @blacklist ip daddr != 224.0.0.0/4 reject; accept
@@ -24,7 +25,7 @@ that are no bridge's: there a list that somebody wrote costs no packet more than
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import takewhile
+from itertools import permutations, takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import fields as known
@@ -141,9 +142,8 @@ class _Joining:
             rest = chain.rules[start + len(turning) :]
             if len(turning) < _FEWEST or len(rest) < _LEAST_LEFT:
                 continue
-            found = self._opposites(turning, self._kinds.of(chain.name))
-            # a packet passes by those in front that are for other protocols
-            counts = [at + item.steps for at, item in enumerate(found)] or [len(turning)]
+            found = min(permutations(self._opposites(turning, self._kinds.of(chain.name))), key=_most_steps)
+            counts = _steps_each(found) or [len(turning)]
             if min(counts) > len(turning) - _LEAST_SAVED or max(counts) >= len(turning):
                 continue
             passed = Chain(self._names.new(chain.name, "passed"), rest, origin=chain.origin)
@@ -259,6 +259,15 @@ class _Joining:
             if isinstance(values, IntervalSet):
                 return FieldTest(part.field, values.complement())
         return replace(test, inside=False)
+
+
+def _steps_each(items: Sequence[_Opposite]) -> list[int]:
+    """Return the steps of the packets of each: they pass by those in front that are for other protocols."""
+    return [at + item.steps for at, item in enumerate(items)]
+
+
+def _most_steps(items: Sequence[_Opposite]) -> int:
+    return max(_steps_each(items), default=0)
 
 
 def _order(test: PureTest) -> tuple[bool, int]:

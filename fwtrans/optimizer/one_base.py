@@ -12,8 +12,7 @@ frame's type is followed: where no rule of the second chain may be for them, the
 base chains use as well are copied.
 
 It declines where a packet may be handed to a program (which gives it back to the next base chain), where a chain is both
-jumped and gone to, for base chains that do not accept what comes to their end, and where the second chain leads to many
-others: what it does would be asked behind each way out of the first, and the proof of both together grows with the product.
+jumped and gone to, and for base chains that do not accept what comes to their end.
 """
 
 from __future__ import annotations
@@ -46,8 +45,6 @@ if TYPE_CHECKING:
 _MOST_RULES = 24
 # So many stand at the base chain's end themselves, more in the chain that the others go to as well.
 _MOST_COPIED = 3
-# 200 guests, each with rules of its own, lead to a hundred; proved together with 300 they fill the memory.
-_MOST_BEHIND = 40
 _OTHER = -1
 _TYPES = (0x0800, 0x86DD, _OTHER)
 # A state of a connection and the type of a frame, as far as they are told apart.
@@ -93,12 +90,8 @@ def _pairs(table: Table) -> Iterator[tuple[Chain, Chain]]:
             # conntrack, and what puts fragments together, stands between
             beside = (one.priority < -200) == (other.priority < -200) and (one.priority < 0) == (other.priority < 0)
             alike = one.accepts and other.accepts and one.kind == other.kind
-            if beside and alike and len(second.rules) <= _MOST_RULES and _is_small(table, second):
+            if beside and alike and len(second.rules) <= _MOST_RULES:
                 yield first, second
-
-
-def _is_small(table: Table, second: Chain) -> bool:
-    return len(reached(table, [second.name]).chains) <= _MOST_BEHIND
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fwtrans.ir.pprint import print_rule
 from fwtrans.ir.ruleset import Ruleset
 from fwtrans.optimizer.joint_tests import PASS, with_joint_tests
 from fwtrans.semantics.equivalence import compare
@@ -53,6 +54,20 @@ def test_rules_for_tcp_are_no_matter_of_others() -> None:
     _, user = joined(f"{TURNED_AWAY}; {flags}; {REST}", LOGS)
     assert user[:2] == ["Goto(chain='user-passed')"] * 2
     assert len(user) == 8
+
+
+@pytest.mark.parametrize(
+    ("flags", "first"),
+    [
+        ("tcp flags & (fin | syn) == (fin | syn) drop", "l4proto in not {6}"),
+        ("tcp flags & (fin | syn) == (fin | syn) drop; tcp flags & (syn | rst) == (syn | rst) drop", "tcp.flags in"),
+    ],
+)
+def test_whose_look_ups_are_more_stand_first(flags: str, first: str) -> None:
+    before = read(text_of(f"{TURNED_AWAY}; {flags}; {REST}", LOGS))
+    (table,) = PASS.run(before).ruleset.tables
+    (user,) = (chain for chain in table.chains if chain.name == "user")
+    assert first in print_rule(user.rules[0])
 
 
 def test_an_answer_for_all_others() -> None:
