@@ -30,7 +30,7 @@ from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.facts import Decider, Facts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
     from fwtrans.source import Origin
@@ -84,6 +84,7 @@ class _Follower:
         self._facts: Facts = _FACTS
         self._coming_back: dict[str, bool] = {}
         self._accepting: dict[Origin, None] = {}
+        self._place = self._next = 0
 
     def changed(self, chain: Chain) -> Chain:
         """Return the chain with the rule in front, or as it is."""
@@ -108,16 +109,22 @@ class _Follower:
     def _with_established(self, chain: Chain) -> Chain:
         places = range(max(len(chain.rules) - 1, 1)) if self._is_bridge else range(1)
         accepting = len(list(takewhile(lambda rule: isinstance(rule.verdict, Accept), chain.rules)))
+        kinds = (((), _FACTS), (_CARRIED, _CARRIED_FACTS)) if self._is_bridge else (((), _FACTS),)
+        first = [0] * len(kinds)  # the rules in front of these cannot let all such packets through
+        asked = [0] * len(kinds)  # the rules in front of these do not by themselves
         for at in places:
-            for test, facts in ((), _FACTS), (_CARRIED, _CARRIED_FACTS):
-                if test and not self._is_bridge:
-                    continue
+            for kind, (test, facts) in enumerate(kinds):
                 self._facts = facts
-                if any(map(self._outright, chain.rules[: max(at + 1, accepting)])):
+                end = max(at + 1, accepting)
+                if any(map(self._outright, chain.rules[asked[kind] : end])):
                     return chain
+                asked[kind] = end
+                if at < first[kind]:
+                    continue
                 if self._lets_through(chain, at):
                     rule = Rule((number(known.CT_STATE, *_STATES), *test), Accept(), tuple(self._accepting))
                     return replace(chain, rules=(*chain.rules[:at], rule, *chain.rules[at:]))
+                first[kind] = self._next
         return chain
 
     def _past_limits(self, chain: Chain) -> Chain:
@@ -171,14 +178,25 @@ class _Follower:
         return replace(chain, rules=(rule, *chain.rules))
 
     def _lets_through(self, chain: Chain, at: int, *, asking_nothing: bool = False) -> bool:
-        """Tell whether the rules from one on let all such packets through, not only because no rule is for them."""
+        """Tell whether the rules from one on let all such packets through, not only because no rule is for them.
+
+        If not, it is not before the rule `_next` that it can be otherwise: packets come from all rules in front of one that
+        does more to them to that one, and where none accepts them none of the last of these does.
+        """
         self._coming_back, self._accepting = {}, {}
         try:
-            ends_behind = self._follow(replace(chain, rules=chain.rules[at:]))
+            ends_behind = self._follow(self._noted(chain.rules, at))
         except _DoesMoreError:
+            self._next = self._place + 1
             return False
+        self._next = (at if self._accepting else self._place) + 1
         is_dropped = ends_behind and chain.base is not None and not chain.base.accepts
         return (asking_nothing or bool(self._accepting)) and not is_dropped
+
+    def _noted(self, rules: Sequence[Rule], start: int) -> Iterator[Rule]:
+        """Yield the rules from one on, and note where that is."""
+        for self._place in range(start, len(rules)):
+            yield rules[self._place]
 
     def _outright(self, rule: Rule) -> bool:
         return isinstance(rule.verdict, Accept) and all(
@@ -189,12 +207,12 @@ class _Follower:
         """Tell whether such packets may come to a chain's end; raise where they are not simply let through."""
         if name not in self._coming_back:
             self._coming_back[name] = True  # what a loop of jumps would find
-            self._coming_back[name] = self._follow(self._chains[name])
+            self._coming_back[name] = self._follow(self._chains[name].rules)
         return self._coming_back[name]
 
-    def _follow(self, chain: Chain) -> bool:
+    def _follow(self, rules: Iterable[Rule]) -> bool:
         comes_back = False
-        for rule in chain.rules:
+        for rule in rules:
             sure = self._all_pass(rule)
             if sure is None:
                 continue

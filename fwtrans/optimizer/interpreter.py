@@ -17,6 +17,7 @@ from fwtrans.ir.remembering import once
 from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.stateful import ConnectionCount, EveryNth, Random, StatefulTest
 from fwtrans.ir.walk import fields_read, flat_steps
+from fwtrans.optimizer.by_name import rules_for
 from fwtrans.optimizer.facts import Decider, meet, values_of
 from fwtrans.optimizer.leaving import Leaving, class_of
 from fwtrans.optimizer.reached import all_targets, reached, renamed_chains, rule_targets
@@ -325,7 +326,8 @@ class ChainWalk:
     def run(self) -> tuple[tuple[Rule, ...], Exits]:
         """Return what is left of the rules, and how packets come back."""
         rules: list[Rule] = []
-        for at, rule in enumerate(self.chain.rules):
+        facts = self._state.facts if self._state is not None else {}
+        for at, rule in rules_for(self.chain, 0, facts):
             if self._state is None:
                 break
             left = self._rule(at, rule, self._state)

@@ -15,6 +15,7 @@ from fwtrans.ir.bits import BitSet
 from fwtrans.ir.fields import MARK
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.walk import flat_steps
+from fwtrans.optimizer.by_name import rules_for
 from fwtrans.optimizer.interpreter import Interpreter
 from fwtrans.optimizer.leaving import Leaving, class_of
 from fwtrans.optimizer.mark_bits import bits_read
@@ -98,7 +99,7 @@ class MarkInterpreter(Interpreter):
         That is a rule without steps, or the state in which they all come to the chain's end or return; None where they
         part, or where something happens to them on the way.
         """
-        for rule in chain.rules[at:]:
+        for _, rule in rules_for(chain, at, state.facts):
             walked = walk_steps(self.decider, rule, state, learn=True)
             if any(not isinstance(step, ASKING) and (seen or not self._writes_bits(step)) for step in walked.steps):
                 return None

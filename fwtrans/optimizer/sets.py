@@ -16,6 +16,7 @@ It declines where a set is dearer than the rules (up to about four, two for narr
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir.bits import BitSet
@@ -129,8 +130,11 @@ def _split(field: Field, numbers: Sequence[int], found: Sequence[Clause]) -> Ite
     while len(left) > 1:
         rules = [left[0]]
         values = found[left[0]].tests[field]
-        for number in left[1:]:
-            between = [other for other in range(rules[0] + 1, number) if other not in rules]
+        between: list[int] = []
+        for last, number in pairwise(left):
+            if last != rules[-1]:
+                between.append(last)
+            between.extend(range(last + 1, number))
             if len(between) > MOST_SKIPPED:
                 break
             clause = found[number]
@@ -142,7 +146,8 @@ def _split(field: Field, numbers: Sequence[int], found: Sequence[Clause]) -> Ite
                 values = both
         if len(rules) > 1:
             yield _Joined(field, tuple(rules), values)
-        left = [number for number in left if number not in rules]
+        taken = set(rules)
+        left = [number for number in left if number not in taken]
 
 
 def _only_leaves(clause: Clause) -> bool:
