@@ -41,6 +41,13 @@ def _decide(entries: Iterable[tuple[NamePattern, bool]], pattern: NamePattern) -
     return answer
 
 
+def _decider(entries: Iterable[tuple[NamePattern, bool]]) -> Callable[[NamePattern], bool]:
+    """Return a function that decides about many patterns: of exact names only the same one covers anything."""
+    known = dict(entries)
+    prefixes = [(pattern, inside) for pattern, inside in known.items() if pattern.is_prefix]
+    return lambda pattern: known[pattern] if pattern in known else _decide(prefixes, pattern)
+
+
 @remembers_hash
 @dataclass(frozen=True, slots=True)
 class NameSet(Hashed):
@@ -120,7 +127,7 @@ class NameSet(Hashed):
     @property
     def by_default(self) -> bool:
         """Tell whether a name that fits no pattern is in."""
-        return _decide(self.entries, _ANY)
+        return _decide(self.entries[:2], _ANY)  # it stands first, or behind the empty name
 
     def __contains__(self, name: str) -> bool:
         return _decide(self.entries, NamePattern(name, is_prefix=False))
@@ -147,4 +154,5 @@ class NameSet(Hashed):
 
     def _merged(self, other: NameSet, combine: Callable[[bool, bool], bool]) -> NameSet:
         patterns = {pattern for pattern, _ in (*self.entries, *other.entries)}
-        return self._reduced({p: combine(_decide(self.entries, p), _decide(other.entries, p)) for p in patterns})
+        mine, theirs = _decider(self.entries), _decider(other.entries)
+        return self._reduced({pattern: combine(mine(pattern), theirs(pattern)) for pattern in patterns})
