@@ -9,7 +9,7 @@ from fwtrans.backend.nft.json_form import print_json
 from fwtrans.backend.nft.lower import Printing, lower_ruleset
 from fwtrans.backend.nft.target import DEBIAN_12, Target
 from fwtrans.backend.nft.text import print_ruleset
-from fwtrans.diagnostics import Diagnostic, Refused
+from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
 from fwtrans.optimize import Settings, optimize_ruleset
 from fwtrans.optimizer import idle_hooks
 from fwtrans.optimizer.live_sets import held, live_sets, released, with_all_sets
@@ -19,7 +19,6 @@ from fwtrans.read import read_inputs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fwtrans.diagnostics import DiagnosticSink
     from fwtrans.ir.ruleset import Chain, Ruleset
     from fwtrans.optimizer.pipeline import Optimized
     from fwtrans.read import Files
@@ -55,9 +54,12 @@ def optimize_texts(
         message = f"pass `{stage.name}` was left out: its result was not proved equal"
         sink.add(Diagnostic(code="FWT403", message=message, notes=stage.faults[:5]))
     whole = with_all_sets(released(found.ruleset, live), reading.ruleset)
-    lowered = lower_ruleset(_with_own_comments(whole), sink, Printing(guard_ports=False))
-    if sink.errors:
+    printing, trial = Printing(guard_ports=False), DiagnosticSink()
+    lowered = lower_ruleset(_with_own_comments(whole), trial, printing)
+    if trial.errors:
+        lower_ruleset(whole, sink, printing)  # which still knows the lines
         return Optimization(output="", optimized=found)
+    sink.found.extend(trial.found)
     try:
         text = print_ruleset(lowered.ruleset).text
         output = print_json(lowered.ruleset, target) if as_json else text

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeGuard
 from fwtrans.ir.effect import Effect
 from fwtrans.ir.match import AnyOf, FieldTest, MemberTest, OpaqueTest, PureTest
 from fwtrans.ir.remembering import Remembering, remembers_hash
-from fwtrans.ir.stateful import StatefulFromMap, StatefulTest
+from fwtrans.ir.stateful import ConnectionCount, EveryNth, Random, StatefulFromMap, StatefulTest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fwtrans.source import Origin
 
 Step = PureTest | StatefulTest | StatefulFromMap | Effect
+_NAMELESS = (ConnectionCount, EveryNth, Random)
 
 
 @remembers_hash
@@ -59,6 +60,11 @@ def pure_front(rule: Rule) -> tuple[PureTest, ...]:
 def has_memory(step: Step) -> bool:
     """Tell whether copies of a step would have to share one memory; what is kept by key is a set with a name already."""
     return isinstance(step, StatefulFromMap) or (isinstance(step, StatefulTest) and not step.key)
+
+
+def counts_alone(step: Step) -> bool:
+    """Tell whether a step counts, or draws, in a place that has no name in nftables: copies of it would do so apart."""
+    return isinstance(step, StatefulTest) and not step.key and isinstance(step.object.kind, _NAMELESS)
 
 
 def joined_origins(rules: Iterable[Rule]) -> tuple[Origin, ...]:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from fwtrans.ir import verdict as verdicts
 from fwtrans.ir.fields import MARK
 from fwtrans.ir.remembering import once
+from fwtrans.ir.rule import counts_alone
 from fwtrans.ir.ruleset import Chain
-from fwtrans.ir.stateful import ConnectionCount, EveryNth, Random, StatefulTest
 from fwtrans.ir.walk import fields_read, flat_steps
 from fwtrans.optimizer.by_name import rules_for
 from fwtrans.optimizer.facts import Decider, meet, values_of
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.match import KeyPart
-    from fwtrans.ir.rule import Rule, Step
+    from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Table
     from fwtrans.ir.sets import MapElement, MapValue, NamedMap
     from fwtrans.ir.verdict import Verdict
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 
 _NOTHING: Facts = {}
-_NAMELESS = (ConnectionCount, EveryNth, Random)
 
 
 class Exits(NamedTuple):
@@ -449,12 +448,7 @@ def _touched_by_rule(rule: Rule) -> _Touched:
     written = {field for step in flat_steps(rule.steps) for field in written_fields(step)}
     if isinstance(rule.verdict, verdicts.TransparentProxy):
         written.add(MARK)
-    return _Touched(frozenset(fields_read(rule)), frozenset(written), any(map(_counts, flat_steps(rule.steps))))
-
-
-def _counts(step: Step) -> bool:
-    """Tell whether a step counts in a place of its own: nftables has no names for these, so copies would count apart."""
-    return isinstance(step, StatefulTest) and not step.key and isinstance(step.object.kind, _NAMELESS)
+    return _Touched(frozenset(fields_read(rule)), frozenset(written), any(map(counts_alone, flat_steps(rule.steps))))
 
 
 def _callers(table: Table) -> Counter[str]:

@@ -5,8 +5,9 @@
 Why it is safe: a rule that goes on without a verdict lets every packet come to its neighbour, and the same pure tests hold
 there as well, unless the first rule has written what they ask for.
 
-It declines where one of them tests more, or has steps that may end it (a limit), for the other would be ended with it, and
-across effects that write a field that is asked for.
+It declines where one of them tests more, or has steps that may end it (a limit), for the other would be ended with it,
+across effects that write a field that is asked for, and behind one that is several rules in nftables: a write of some bits
+of a header, or of a mark with some bits of another.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from fwtrans.ir.effect import Assign, AssignFromTable
+from fwtrans.ir.fields import IP6_CLASS, IP_TOS, TCP_FLAGS
 from fwtrans.ir.rule import pure_front
 from fwtrans.ir.walk import fields_read
 from fwtrans.optimizer.base import Pass, Passed, each_table
@@ -22,8 +25,11 @@ from fwtrans.optimizer.dead import always_goes_on
 from fwtrans.optimizer.state import written_fields
 
 if TYPE_CHECKING:
-    from fwtrans.ir.rule import Rule
+    from fwtrans.ir.rule import Rule, Step
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
+
+
+_HEADERS = frozenset({IP_TOS, IP6_CLASS, TCP_FLAGS})
 
 
 def with_merged_rules(table: Table) -> Table:
@@ -44,7 +50,7 @@ def _merged(chain: Chain) -> Chain:
 
 
 def _both(first: Rule, second: Rule) -> Rule | None:
-    if first.verdict is not None:
+    if first.verdict is not None or any(map(_is_several, first.steps)):
         return None
     tests = pure_front(first)
     effects = (*first.steps[len(tests) :], *second.steps[len(tests) :])
@@ -56,6 +62,13 @@ def _both(first: Rule, second: Rule) -> Rule | None:
         return None
     origins = tuple(dict.fromkeys((*first.origins, *second.origins)))
     return replace(second, steps=(*tests, *effects), origins=origins)
+
+
+def _is_several(step: Step) -> bool:
+    """Tell whether nothing can stand behind the step in a rule of nftables, which makes a chain of it."""
+    if isinstance(step, Assign):
+        return step.keep != 0 and (step.source is not None or step.field in _HEADERS)
+    return isinstance(step, AssignFromTable)
 
 
 def _run(ruleset: Ruleset) -> Passed:

@@ -27,11 +27,11 @@ from fwtrans.ir.fields import CT_STATE, DPORT, L4PROTO
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import KeyPart
 from fwtrans.ir.names import NamePattern
-from fwtrans.ir.rule import Rule, is_pure, joined_origins
+from fwtrans.ir.rule import Rule, counts_alone, is_pure, joined_origins
 from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.sets import MapElement, NamedMap
 from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Return
-from fwtrans.ir.walk import targets_of
+from fwtrans.ir.walk import flat_steps, targets_of
 from fwtrans.optimizer import cost
 from fwtrans.optimizer.base import Addition, Pass, Passed, each_table, with_additions
 from fwtrans.optimizer.clauses import Clause, Clauses, disjoint, met, settled_by, touches, without_settled
@@ -48,10 +48,11 @@ from fwtrans.optimizer.tracking import if_tracked
 from fwtrans.optimizer.tuples import RANGED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.match import ValueSet
+    from fwtrans.ir.rule import Step
     from fwtrans.ir.ruleset import Ruleset, Table
     from fwtrans.ir.verdict import Verdict
 
@@ -191,6 +192,9 @@ class _Searching:
                 f"chain {chain.name}: leaves of a search by port would be more than {MOST_GROWTH} times as big"
             )
             return None
+        if _counts_apart(chain, [front, *leaves, rest]):
+            self.declined.append(f"chain {chain.name}: leaves of a search by port would share a count that has no name")
+            return None
         return _Searched(front, ports, protocols, rest)
 
     def _possible(self, name: str, rules: Rules) -> Rules:
@@ -292,6 +296,17 @@ def _only_keeps_from_answers(rules: Rules, count: int) -> bool:
     if not all(isinstance(rule.verdict, Accept) and all(map(is_pure, rule.steps)) for rule in rules[:count]):
         return False
     return not any(isinstance(rule.verdict, Drop) for rule in rules)
+
+
+def _counts_apart(chain: Chain, lists: Iterable[Rules]) -> bool:
+    """Tell whether something that counts without a name stands in several lists, or in a chain that others may call."""
+    held = [set(_counts(rules)) for rules in lists]
+    every = set().union(*held)
+    return len(every) < sum(map(len, held)) or not every <= set(_counts(chain.rules))
+
+
+def _counts(rules: Iterable[Rule]) -> Iterator[Step]:
+    return (step for rule in rules for step in flat_steps(rule.steps) if counts_alone(step))
 
 
 def _value(rules: Rules) -> Verdict | None:

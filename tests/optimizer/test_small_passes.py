@@ -202,6 +202,9 @@ def test_neighbours_that_ask_for_something_else_stay_apart() -> None:
         (rule(TCP, limit("a"), log("x"), None), rule(TCP, DROP)),
         (rule(bits(known.MARK, 1, 0), MARK_1, None), rule(bits(known.MARK, 1, 0), DROP)),
         (rule(TCP, log("x"), None), rule(TCP, limit("a"), DROP)),
+        # these are chains in nftables, and must be the last thing a rule does
+        (rule(does.Assign(known.IP_TOS, 0xC0, 0x10), None), rule(does.Assign(known.IP_TOS, 0, 0x20), None)),
+        (rule(does.Assign(known.MARK, 1, 0, does.BitsOf(known.CT_MARK, 1)), None), rule(DROP)),
     ):
         assert becomes(with_merged_rules, base(*pair)) == shown(base(*pair))
 

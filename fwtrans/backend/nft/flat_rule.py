@@ -224,8 +224,11 @@ class _Writer:
         """Return what we do not model in the words in which it was read."""
         holds = not isinstance(step, OpaqueTest) or step.holds
         names = named_sets(step.expression) if step.expression else frozenset()
-        if not step.expression or not all(self.shared.keeps_set(name) for name in names):
-            raise Refused("FWT200", f"`{step.identity}` has no exact nftables form")
+        lost = sorted(name for name in names if not self.shared.keeps_set(name))
+        if lost:
+            raise Refused("FWT200", f"a statement names `{lost[0]}`, which fwtrans reads but cannot print")
+        if not step.expression:
+            raise Refused("FWT200", "fwtrans reads but cannot print a statement here: what it comes to is not modelled")
         return nft.Foreign(step.expression if holds else negated_match(step.expression))
 
     # --- tests ---
