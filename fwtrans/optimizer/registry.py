@@ -21,6 +21,7 @@ from fwtrans.optimizer import (
     dispatch,
     established_first,
     fold,
+    idle_ends,
     idle_hooks,
     idle_returns,
     inet_merge,
@@ -40,6 +41,7 @@ from fwtrans.optimizer import (
     sharing,
     short_ways,
     single_verdicts,
+    small_maps,
     tail_calls,
 )
 
@@ -70,6 +72,8 @@ PASSES: tuple[Pass, ...] = (
     merging.PASS,
     one_base.PASS,
     common_ports.PASS,
+    idle_ends.PASS,
+    small_maps.PASS,
     *_LEFTOVERS,
     joint_keys.PASS,
     joint_tests.PASS,

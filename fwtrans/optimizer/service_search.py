@@ -13,6 +13,8 @@ content, among all chains of the table. A packet whose port nothing asks for fin
 Why it is safe: a leaf holds, in order, all rules that a packet with the key can match. It is entered by a goto, so its end
 is the chain's end. What stands in front of the first rule for a port stays where it is.
 
+Few keys are asked by rules, where a bridge has not so many guests that they could share a map (`small_maps`).
+
 It declines where the worst packet takes no fewer steps, or by the model more time (a little more is taken for chains of
 guests, so that they can share one search), where the leaves would have more rules than a multiple of the list, and for long
 lists that ask for addresses too, which are cut by whatever parts them best (`fwtrans.optimizer.cuts`).
@@ -38,10 +40,12 @@ from fwtrans.optimizer.clauses import Clause, Clauses, disjoint, met, settled_by
 from fwtrans.optimizer.cuts import is_long, is_of_a_cut
 from fwtrans.optimizer.depth import room_below
 from fwtrans.optimizer.flat_lists import FlatLists, always_ends
+from fwtrans.optimizer.idle_ends import has_many_guests
 from fwtrans.optimizer.keys import exact_values, guard
 from fwtrans.optimizer.names import SERVICE, Names, digest
 from fwtrans.optimizer.reached import callees_last, reached, rule_targets
 from fwtrans.optimizer.sets import joined
+from fwtrans.optimizer.small_maps import are_few, rules_in_place
 from fwtrans.optimizer.steps import NOTHING, ChainCosts, Price, Worst
 from fwtrans.optimizer.tail_calls import ending_chains
 from fwtrans.optimizer.tracking import if_tracked
@@ -129,6 +133,7 @@ class _Searching:
     states: dict[str, IntervalSet] = field(init=False)
     led_to: frozenset[str] = field(init=False)
     room: dict[str, int] = field(init=False)
+    many_guests: bool = field(init=False)
     _leaves: dict[Rules, str] = field(default_factory=dict)
     _prices: dict[Rules, Price] = field(default_factory=dict)
 
@@ -143,6 +148,7 @@ class _Searching:
         guests = (item for item in self.table.maps if not RANGED.issuperset(item.fields))
         self.led_to = frozenset(name for item in guests for name in targets_of(item))
         self.room = room_below(self.table)
+        self.many_guests = has_many_guests(self.table)
 
     def chain(self, chain: Chain) -> Addition | None:
         """Return the chain's new form, if that is better."""
@@ -211,14 +217,22 @@ class _Searching:
     def _worst(self, searched: _Searched) -> Price:
         """Return what the dearest packet costs."""
         front = self._worst_of(searched.front)
-        look_up = Price(1, cost.HASH + cost.JUMP)
         ports = max(map(self._led_price, searched.ports.values()), default=NOTHING)
         protocols = max(map(self._led_price, searched.protocols.values()), default=NOTHING)
         others = max(protocols, self._worst_of(searched.rest).any)
         if searched.protocols:
-            others = others.plus(look_up)
-        behind = look_up.plus(max(ports, others))
+            others = others.plus(self._look_up((L4PROTO,), len(searched.protocols)))
+        behind = self._look_up((L4PROTO, DPORT), len(searched.ports)).plus(max(ports, others))
         return max(front.through.plus(behind) if front.through is not None else NOTHING, front.ending or NOTHING)
+
+    def _look_up(self, fields: tuple[Field, ...], keys: int) -> Price:
+        """Return what it costs to find one of so many keys, or none: few become rules (`small_maps`)."""
+        if self._are_few(fields, keys):
+            return Price(keys, keys * (cost.VERDICT + sum(map(cost.test_cost, fields))) + cost.JUMP)
+        return Price(1, cost.HASH + cost.JUMP)
+
+    def _are_few(self, fields: tuple[Field, ...], keys: int) -> bool:
+        return not self.many_guests and are_few(fields, keys)
 
     def _led_price(self, rules: Rules) -> Price:
         if not rules or _value(rules) is not None:
@@ -247,8 +261,12 @@ class _Searching:
                 value = self._led_to(chain, leaf, chains)
                 elements.append(MapElement(tuple((number, number) for number in numbers), value))
             name = self.names.new(chain.name, "by", *(item.name for item in fields))
-            maps.append(NamedMap(name, fields, "verdict", tuple(elements), chain.origin))
-            rules.append(Rule(guard(fields), Dispatch(tuple(map(KeyPart, fields)), name), origins))
+            rule = Rule(guard(fields), look_up := Dispatch(tuple(map(KeyPart, fields)), name), origins)
+            if self._are_few(fields, len(elements)):
+                rules.extend(rules_in_place(rule, look_up, elements))
+            else:
+                rules.append(rule)
+                maps.append(NamedMap(name, fields, "verdict", tuple(elements), chain.origin))
         rules.extend(searched.rest)
         return Addition(replace(chain, rules=tuple(rules)), tuple(chains), tuple(maps))
 

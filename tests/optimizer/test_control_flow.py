@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fwtrans.ir.ruleset import Ruleset
-from fwtrans.optimizer import dead, fold, inlining, marks, merging, sharing, tail_calls
+from fwtrans.optimizer import dead, fold, idle_ends, inlining, marks, merging, sharing, small_maps, tail_calls
 from tests.growth import assert_grows_with
 from tests.optimizer.corpus import NODES, pve_ruleset, pve_table
 from tests.optimizer.marked_rulesets import random_marked_table
@@ -28,6 +28,7 @@ PASSES: dict[str, Callable[[Ruleset], Ruleset]] = {
     item.name: lambda before, item=item: item.run(before).ruleset  # type: ignore[misc]
     for item in (
         fold.PASS, dead.PASS, tail_calls.PASS, merging.PASS, sharing.PASS, inlining.PASS, marks.PASS,
+        idle_ends.PASS, small_maps.PASS,
     )
 }  # fmt: skip
 
