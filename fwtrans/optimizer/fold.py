@@ -6,7 +6,8 @@
 
 What a test shows holds behind it: in its own rule, in a chain that no other rule leads to, and, the other way round, in the
 rules behind one that has taken all packets that pass its only test. What a rule writes is known as long as nothing writes
-over it. See `specialise.py` for why that is safe: it is the same walk, with nothing known where packets come in.
+over it. A test for ports' being there goes where the rule asks for ports: that fails without them, and nft is told no more.
+See `specialise.py` for why that is safe: it is the same walk, with nothing known where packets come in.
 
 It declines for chains with several callers, which would have to be cloned, and for tables without a base chain, where
 nothing is used and nobody knows what it is there for.
@@ -15,11 +16,15 @@ nothing is used and nobody knows what it is there for.
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import is_not
 from typing import TYPE_CHECKING
 
-from fwtrans.ir.rule import Rule
+from fwtrans.ir.fields import HAS_TRANSPORT
+from fwtrans.ir.match import FieldTest, present
+from fwtrans.ir.rule import Rule, pure_front
 from fwtrans.ir.verdict import Dispatch, Drop, Goto, Return
-from fwtrans.optimizer.base import Pass, Passed, each_table
+from fwtrans.optimizer.base import Pass, Passed, each_table, with_rules
+from fwtrans.optimizer.clauses import needs
 from fwtrans.optimizer.specialise import Entry, specialise_entries
 from fwtrans.optimizer.tracking import if_tracked
 
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
 
 
 _POLICY = Rule((), Drop())
+_PORTS_ARE_THERE = present(HAS_TRANSPORT)
 
 
 def folded(table: Table) -> Table:
@@ -35,7 +41,7 @@ def folded(table: Table) -> Table:
     entries = [Entry(chain.name, {}) for chain in table.chains if chain.base is not None]
     if not entries:
         return table
-    found = specialise_entries(table, entries, learn=True).table
+    found = _without_said(specialise_entries(table, entries, learn=True).table)
     dropping = [chain.name for chain in found.chains if _is_simple(chain)]
     if not dropping:
         return found
@@ -50,6 +56,23 @@ def folded(table: Table) -> Table:
         if idle
         else found
     )
+
+
+def _without_said(table: Table) -> Table:
+    """Return the table without tests that another one of their rule says as well."""
+    chains = tuple(with_rules(chain, tuple(map(_once, chain.rules))) for chain in table.chains)
+    return replace(table, chains=chains) if any(map(is_not, chains, table.chains)) else table
+
+
+def _once(rule: Rule) -> Rule:
+    if _PORTS_ARE_THERE not in rule.steps:
+        return rule
+    asked = pure_front(rule)
+    is_said = any(isinstance(step, FieldTest) and HAS_TRANSPORT in needs(step.field) for step in asked)
+    if _PORTS_ARE_THERE not in asked or not is_said:
+        return rule
+    front = tuple(step for step in asked if step != _PORTS_ARE_THERE)
+    return replace(rule, steps=(*front, *rule.steps[len(asked) :]))
 
 
 def _is_simple(chain: Chain) -> bool:

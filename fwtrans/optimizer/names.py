@@ -16,9 +16,6 @@ DIGEST_BYTES = 5
 _WORDS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 # What chains and maps are called after that a long list became.
 CUT = "cut"
-# What the chains are called that a look-up by protocol and port leads to, and those for packets that it does not find.
-SERVICE, OTHERS = "service", "others"
-_OF_SERVICES = re.compile(rf"({SERVICE}|{OTHERS})-[0-9a-f]{{10}}(-|$)")
 _OF_A_CUT = re.compile(rf"-{CUT}(-|$)")
 _HASHED = re.compile(r"-[0-9a-fA-F]{6,10}\b")
 _NUMBERS = re.compile(r"[0-9]+|[^0-9]+")
@@ -51,11 +48,6 @@ def is_made(map_name: str) -> bool:
 def is_cut(name: str) -> bool:
     """Tell whether a chain or map is called part of a long list, which was weighed as a whole: steps against size."""
     return _OF_A_CUT.search(name) is not None
-
-
-def is_of_services(name: str) -> bool:
-    """Tell whether a chain is called a leaf of a look-up of services: what it was before has been compared with others."""
-    return _OF_SERVICES.match(name) is not None
 
 
 def name_order(name: str) -> tuple[bool, tuple[tuple[int, str], ...]]:

@@ -43,7 +43,6 @@ from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.class_names import Texts, class_name, content_hash, is_named_by_content
 from fwtrans.optimizer.constants import ConstantKind, Sets, membership, part_rule, refill, words_of
 from fwtrans.optimizer.log_chains import LogPlace, can_move, chain_words, log_kind, log_place
-from fwtrans.optimizer.names import is_of_services
 from fwtrans.optimizer.policy_members import Member, classes_of, columns, has_own_constants, leaves, step_of_all
 from fwtrans.optimizer.port_context import Context, ask_ports, port_contexts
 from fwtrans.optimizer.port_slots import PortSlots, side_of
@@ -102,7 +101,7 @@ class _Sharing:
         self._contexts = {
             name: context
             for name, context in port_contexts(table).items()
-            if (context.port is not None or is_named_by_content(name)) and not is_of_services(name)
+            if context.port is not None or is_named_by_content(name)
         }
         self._ports = {context.name for context in self._contexts.values() if context.name}
         ports = {name: context.port for name, context in self._contexts.items()}

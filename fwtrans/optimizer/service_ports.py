@@ -31,7 +31,7 @@ from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.clauses import Clauses, touches
 from fwtrans.optimizer.depth import room_below
 from fwtrans.optimizer.keys import guard
-from fwtrans.optimizer.names import OTHERS, Names, digest
+from fwtrans.optimizer.names import Names, digest
 from fwtrans.optimizer.reached import reached
 from fwtrans.optimizer.tracking import if_tracked
 
@@ -246,7 +246,7 @@ class _Joining:
         if len(rest) == 1 and not rest[0].steps and isinstance(rest[0].verdict, (Accept, Drop, Goto, Return)):
             return rest[0].verdict
         if rest not in self.leaves:
-            name = self.names.new(OTHERS, digest(map(repr, ((r.steps, r.verdict) for r in rest))))
+            name = self.names.new("others", digest(map(repr, ((r.steps, r.verdict) for r in rest))))
             self.leaves[rest] = name
             self.chains.append(Chain(name, rest, origin=member.chain.origin))
         return Goto(self.leaves[rest])

@@ -42,7 +42,7 @@ from fwtrans.optimizer.depth import room_below
 from fwtrans.optimizer.flat_lists import FlatLists, always_ends
 from fwtrans.optimizer.idle_ends import has_many_guests
 from fwtrans.optimizer.keys import exact_values, guard
-from fwtrans.optimizer.names import SERVICE, Names, digest
+from fwtrans.optimizer.names import Names, digest
 from fwtrans.optimizer.reached import callees_last, reached, rule_targets
 from fwtrans.optimizer.sets import joined
 from fwtrans.optimizer.small_maps import are_few, rules_in_place
@@ -281,7 +281,7 @@ class _Searching:
             return value
         name = self._leaves.get(leaf)
         if name is None:
-            name = self.names.new(SERVICE, digest(map(repr, ((r.steps, r.verdict) for r in leaf))))
+            name = self.names.new("service", digest(map(repr, ((r.steps, r.verdict) for r in leaf))))
             self._leaves[leaf] = name
             chains.append(Chain(name, leaf, origin=chain.origin))
         return Goto(name)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from fwtrans.ir import effect as does
 from fwtrans.ir import verdict as verdicts
 from fwtrans.ir.fields import HAS_TRANSPORT
-from fwtrans.ir.match import FieldTest, present
+from fwtrans.ir.match import present
 from fwtrans.ir.rule import joined_origins
 from fwtrans.ir.sets import example_of
 from fwtrans.ir.stateful import StatefulFromMap
@@ -33,7 +33,6 @@ from fwtrans.optimizer.reached import callees_last, renamed_chains
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
-    from fwtrans.ir.fields import Field
     from fwtrans.ir.rule import Rule, Step
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
     from fwtrans.ir.sets import MapElement, MapValue, NamedMap
@@ -128,16 +127,11 @@ class _Sharing:
 
 
 def _as_asked(rule: Rule) -> Rule:
-    """Return the rule without the test for ports' being there, if it asks for ports next: it is printed alike."""
-    has_ports, *rest = rule.steps or (None,)
-    if has_ports != present(HAS_TRANSPORT):
+    """Return the rule without the test for ports' being there, if it looks up ports: it is printed alike."""
+    if not isinstance(rule.verdict, verdicts.Dispatch) or rule.steps != (present(HAS_TRANSPORT),):
         return rule
-    asked: tuple[Field, ...] = ()
-    if rest and isinstance(rest[0], FieldTest):
-        asked = (rest[0].field,)
-    elif not rest and isinstance(rule.verdict, verdicts.Dispatch):
-        asked = tuple(part.field for part in rule.verdict.key)
-    return replace(rule, steps=tuple(rest)) if any(HAS_TRANSPORT in needs(field) for field in asked) else rule
+    asks_ports = any(HAS_TRANSPORT in needs(part.field) for part in rule.verdict.key)
+    return replace(rule, steps=()) if asks_ports else rule
 
 
 def _asks_map(step: Step) -> bool:
