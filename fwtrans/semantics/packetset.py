@@ -43,10 +43,17 @@ class PacketSets:
         self._program = program
         self._fixed = {field: value for field, value in known if isinstance(value, (int, str))}
         self._among = {field: values for field, values in known if not isinstance(values, (int, str))}
+        self._of_any_hook: PacketSets | None = None
         self._nodes: dict[int, Node] = {}
         self._pure: dict[PureTest, Node] = {}
         self._present: dict[Field, Node] = {}
         self._reads: dict[int, Reads] = {}
+
+    def of_any_hook(self) -> PacketSets:
+        """Return the sets of packets of the family of which nothing is known."""
+        if self._of_any_hook is None:
+            self._of_any_hook = PacketSets(self._program, self.variables, self.family)
+        return self._of_any_hook
 
     def node(self, number: int) -> Node:
         """Return the packets that pass a numbered test."""

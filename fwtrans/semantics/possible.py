@@ -79,19 +79,27 @@ class Facts:
             self._found[key] = self._packets(path.facts, hops, own, sets, whole=whole)
         return self._found[key]
 
+    def _of_path(self, facts: Iterable[PureTest], hops: Collection[Hop], own: PacketSets) -> Node:
+        """Return the packets for which facts hold at the hops that tell: the name of a port is not there yet at prerouting."""
+        fixed = [domain.fixed_values(hop.visit).keys() for hop in hops]
+        anywhere = own.of_any_hook()
+        found = own.bdd.true
+        for fact in facts:
+            asked = domain.tested_fields(fact)
+            is_told_later = not asked.isdisjoint(fixed[0]) and any(asked.isdisjoint(there) for there in fixed)
+            found = found & (anywhere if is_told_later else own).pure(fact)
+        return found
+
     def _packets(
         self,
         facts: Iterable[PureTest],
-        hops: Iterable[Hop],
+        hops: Collection[Hop],
         own: PacketSets,
         sets: Callable[[HookVisit], PacketSets],
         *,
         whole: bool,
     ) -> Packets:
-        certain = own.bdd.true
-        for fact in facts:
-            certain = certain & own.pure(fact)
-        complete = certain
+        certain = complete = self._of_path(facts, hops, own)
         assumed: dict[str, None] = {}
         if whole:
             assumed[domain.WHOLE.assumed] = None

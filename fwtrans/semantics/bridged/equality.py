@@ -131,10 +131,10 @@ def compare_bridged(old: Ruleset, new: Ruleset, setting: Setting) -> BridgedComp
     names = names_of(before, new)
     answered, told = _answered(before, new, setting)
     ways = [
-        *_looking_away(out_paths(setting.guests), unread),
+        *_looking_away(out_paths(names, setting.guests), unread),
         *_looking_away(middle_paths(before, new, names, setting.guests), unread, answers=not setting.own),
         *_looking_away(in_paths(before, new, names, setting.guests), carried, answers=not setting.own),
-        *_looking_away(answered_paths(answered, setting.hardware), carried, _UNBORN),
+        *_looking_away(answered_paths(names, answered, setting.hardware), carried, _UNBORN),
     ]
 
     def locally() -> _Local:

@@ -15,6 +15,8 @@ it: marks, and the connection's mark as the last writer leaves it. The connectio
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import fields as known
@@ -31,7 +33,7 @@ from fwtrans.semantics.bridged.hops import (
     output_hop,
 )
 from fwtrans.semantics.bridged.senders import Sender, told_apart
-from fwtrans.semantics.bridged.topology import FIREWALL_BRIDGES, HELD_NAMES, guest_port, names_tested
+from fwtrans.semantics.bridged.topology import FIREWALL_BRIDGES, HELD_NAMES, chains_at, guest_port, names_tested
 from fwtrans.semantics.domain import fixed_values
 from fwtrans.semantics.packet import HookVisit
 from fwtrans.semantics.path import Hop, Path, visit_path
@@ -72,20 +74,39 @@ _NOT_BY_FIREWALL_BRIDGE = (
 
 
 class Names(NamedTuple):
-    """Ports and bridges that are no guest's, one for each that a rule can tell from others."""
+    """Ports and bridges that are no guest's, one for each that a rule can tell from others.
+
+    `of_guests` are the bridges that rules for bridged packets tell apart: each guest may hang on any of them.
+    """
 
     ports: tuple[str, ...]
     bridges: tuple[str, ...]
+    of_guests: tuple[str, ...]
 
 
 def names_of(old: Ruleset, new: Ruleset) -> Names:
     """Return the ports and bridges to look at: those that either side names, and one of each that neither does."""
-    ports, bridges = {SOME_PORT}, {SOME_BRIDGE}
+    ports, bridges, of_guests = set[NamePattern](), set[NamePattern](), set[NamePattern]()
     for table in (*old.tables, *new.tables):
         on_bridge = table.family is Family.BRIDGE
-        ports |= _free_names(names_tested(table, _LINK_FIELDS if on_bridge else _PORT_FIELDS))
-        bridges |= _free_names(names_tested(table, _BRIDGE_FIELDS if on_bridge else _LINK_FIELDS))
-    return Names(tuple(sorted(ports)), tuple(sorted(bridges)))
+        ports |= names_tested(table, _LINK_FIELDS if on_bridge else _PORT_FIELDS)
+        asked = _BRIDGE_FIELDS if on_bridge else _LINK_FIELDS
+        bridges |= names_tested(table, asked)
+        bridged = table if on_bridge else replace(table, chains=tuple(chains_at(table, _BEFORE_ROUTING).values()))
+        of_guests |= names_tested(bridged, asked)
+    some_bridge = _unnamed(SOME_BRIDGE, bridges)
+    return Names(
+        tuple(sorted({_unnamed(SOME_PORT, ports), *_free_names(ports)})),
+        tuple(sorted({some_bridge, *_free_names(bridges)})),
+        tuple(sorted({some_bridge, *_free_names(of_guests)})),
+    )
+
+
+def _unnamed(wanted: str, patterns: Iterable[NamePattern]) -> str:
+    """Return a name that stands for those that no pattern is for; `bridge0` is none where a rule asks for `br+`."""
+    prefixes = tuple(pattern.text for pattern in patterns if pattern.is_prefix and pattern.text)
+    tried = (wanted, *(f"{letter}-{wanted}" for letter in "abcdefghijklmnopqrstuvwxyz"))
+    return next((name for name in tried if not name.startswith(prefixes)), wanted)
 
 
 def _free_names(patterns: Iterable[NamePattern]) -> set[str]:
@@ -93,54 +114,58 @@ def _free_names(patterns: Iterable[NamePattern]) -> set[str]:
     return {name for name in found if not name.startswith(HELD_NAMES) and guest_port(name) is None}
 
 
-def out_paths(guests: Sequence[GuestPort]) -> Iterator[Path]:
+def out_paths(names: Names, guests: Sequence[GuestPort]) -> Iterator[Path]:
     """Yield what each guest sends."""
-    for guest in guests:
+    for guest, bridge in product(guests, names.of_guests):
+        shown = f"from {guest.name}{_on(bridge)}"
         for family, name in _FAMILIES.items():
-            frame = frame_of(family)
             old = iptables_hops(family, guest.bridge, guest.name, guest.inner, _BEFORE_ROUTING)
-            yield Path(f"{name} from {guest.name}", old, (arrival_hop(frame, SOME_BRIDGE, guest.name, SOME_HARDWARE),))
+            yield Path(f"{name} {shown}", old, (arrival_hop(frame_of(family), bridge, guest.name, SOME_HARDWARE),))
         sent = forward_hop((), guest.bridge, guest.name, guest.inner)
-        arrival = arrival_hop((), SOME_BRIDGE, guest.name, SOME_HARDWARE)
-        yield Path(f"other frames from {guest.name}", (sent,), (arrival,), (_NO_IP,))
+        arrival = arrival_hop((), bridge, guest.name, SOME_HARDWARE)
+        yield Path(f"other frames {shown}", (sent,), (arrival,), (_NO_IP,))
+
+
+def _on(bridge: str) -> str:
+    return "" if bridge == SOME_BRIDGE else f" on {bridge}"
 
 
 def in_paths(old: Ruleset, new: Ruleset, names: Names, guests: Sequence[GuestPort]) -> Iterator[Path]:
     """Yield what each guest gets: from the host, from each kind of guest, and from each kind of other port."""
     senders = told_apart(old, new, guests, names.ports)
-    for guest in guests:
+    for guest, bridge in product(guests, names.of_guests):
         for family, name in _FAMILIES.items():
             frame = frame_of(family)
             got = iptables_hops(family, guest.bridge, guest.inner, guest.name, _FROM_FORWARD)
-            own = _own_hops(frame, guest)
+            own = _own_hops(frame, bridge, guest)
             # invalid ones that the host sends are answers of a bridge, which its own rules have let out
-            yield Path(f"{name} to {guest.name}", (own[0], *got), own, (_NOT_INVALID,))
+            yield Path(f"{name} to {guest.name}{_on(bridge)}", (own[0], *got), own, (_NOT_INVALID,))
             for sender in senders:
                 # a guest's packet has met the host's PREROUTING when the guest's own rules judged it
                 hooks = _BEFORE_ROUTING if sender.guest is None else _FROM_FORWARD
-                over = iptables_hops(family, SOME_BRIDGE, sender.outer, guest.outer, hooks)
-                shown = f"{name} from {sender.name} to {guest.name}"
-                yield Path(shown, (*over, *got), _to_guest(frame, sender, guest))
-        yield from _other_frames(guest, senders)
+                over = iptables_hops(family, bridge, sender.outer, guest.outer, hooks)
+                shown = f"{name} from {sender.name} to {guest.name}{_on(bridge)}"
+                yield Path(shown, (*over, *got), _to_guest(frame, bridge, sender, guest))
+        yield from _other_frames(bridge, guest, senders)
 
 
-def _other_frames(guest: GuestPort, senders: Sequence[Sender]) -> Iterator[Path]:
-    got, own = forward_hop((), guest.bridge, guest.inner, guest.name), _own_hops((), guest)
-    yield Path(f"other frames to {guest.name}", (own[0], got), own, (_NO_IP,))
+def _other_frames(bridge: str, guest: GuestPort, senders: Sequence[Sender]) -> Iterator[Path]:
+    got, own = forward_hop((), guest.bridge, guest.inner, guest.name), _own_hops((), bridge, guest)
+    yield Path(f"other frames to {guest.name}{_on(bridge)}", (own[0], got), own, (_NO_IP,))
     for sender in senders:
-        over = forward_hop((), SOME_BRIDGE, sender.outer, guest.outer)
-        shown = f"other frames from {sender.name} to {guest.name}"
-        yield Path(shown, (over, got), _to_guest((), sender, guest), (_NO_IP,))
+        over = forward_hop((), bridge, sender.outer, guest.outer)
+        shown = f"other frames from {sender.name} to {guest.name}{_on(bridge)}"
+        yield Path(shown, (over, got), _to_guest((), bridge, sender, guest), (_NO_IP,))
 
 
-def _own_hops(frame: Known, guest: GuestPort) -> tuple[Hop, Hop]:
-    return output_hop(frame, SOME_BRIDGE, guest.name), departure_hop(frame, SOME_BRIDGE, guest.name)
+def _own_hops(frame: Known, bridge: str, guest: GuestPort) -> tuple[Hop, Hop]:
+    return output_hop(frame, bridge, guest.name), departure_hop(frame, bridge, guest.name)
 
 
-def _to_guest(frame: Known, sender: Sender, guest: GuestPort) -> tuple[Hop, ...]:
-    first = () if sender.guest is not None else (arrival_hop(frame, SOME_BRIDGE, sender.name, SOME_HARDWARE),)
-    forward = forward_hop(frame, SOME_BRIDGE, sender.name, guest.name)
-    return (*first, forward, departure_hop(frame, SOME_BRIDGE, guest.name))
+def _to_guest(frame: Known, bridge: str, sender: Sender, guest: GuestPort) -> tuple[Hop, ...]:
+    first = () if sender.guest is not None else (arrival_hop(frame, bridge, sender.name, SOME_HARDWARE),)
+    forward = forward_hop(frame, bridge, sender.name, guest.name)
+    return (*first, forward, departure_hop(frame, bridge, guest.name))
 
 
 def middle_paths(old: Ruleset, new: Ruleset, names: Names, guests: Sequence[GuestPort]) -> Iterator[Path]:
@@ -153,9 +178,8 @@ def middle_paths(old: Ruleset, new: Ruleset, names: Names, guests: Sequence[Gues
                 other = (forward_hop((), bridge, *ports),)
                 shown = f"other frames {port_in} to {port_out} over {bridge}"
                 yield Path(shown, other, _bridge_hops((), bridge, ports), (_NO_IP,))
-    for sender in told_apart(old, new, guests):
-        for port in names.ports:
-            yield from _over(SOME_BRIDGE, (sender.outer, port), (sender.name, port), _FROM_FORWARD)
+    for sender, port, bridge in product(told_apart(old, new, guests), names.ports, names.of_guests):
+        yield from _over(bridge, (sender.outer, port), (sender.name, port), _FROM_FORWARD)
 
 
 def _over(bridge: str, old: tuple[str, str], new: tuple[str, str], hooks: Sequence[Hook]) -> Iterator[Path]:
@@ -172,18 +196,18 @@ def _bridge_hops(frame: Known, bridge: str, ports: tuple[str, str]) -> tuple[Hop
     return (*first, forward_hop(frame, bridge, *ports), departure_hop(frame, bridge, ports[1]))
 
 
-def answered_paths(guests: Iterable[GuestPort], hardware: Mapping[str, int]) -> Iterator[Path]:
+def answered_paths(names: Names, guests: Iterable[GuestPort], hardware: Mapping[str, int]) -> Iterator[Path]:
     """Yield what each guest gets at its own hardware address, where nftables can answer when the packet comes in."""
-    for guest in guests:
+    for guest, bridge in product(guests, names.of_guests):
         for family, name in _FAMILIES.items():
             frame = frame_of(family)
             old = iptables_hops(family, guest.bridge, guest.inner, guest.name, _FROM_FORWARD)
-            arrival = arrival_hop(frame, SOME_BRIDGE, SOME_PORT, hardware[guest.name])
-            shown = f"{name} to the hardware address of {guest.name}"
+            arrival = arrival_hop(frame, bridge, SOME_PORT, hardware[guest.name])
+            shown = f"{name} to the hardware address of {guest.name}{_on(bridge)}"
             # at output it is judged as at forward, but for what the host's own bridge adds
-            yield Path(shown, old, (arrival, *_own_hops(frame, guest)), (_NOT_INVALID,))
-            over = iptables_hops(family, SOME_BRIDGE, guest.outer, guest.outer, _FROM_FORWARD)
-            forward = _to_guest(frame, Sender(guest.outer, guest.name, guest), guest)
+            yield Path(shown, old, (arrival, *_own_hops(frame, bridge, guest)), (_NOT_INVALID,))
+            over = iptables_hops(family, bridge, guest.outer, guest.outer, _FROM_FORWARD)
+            forward = _to_guest(frame, bridge, Sender(guest.outer, guest.name, guest), guest)
             yield Path(f"{shown}, in no connection", (*over, *old), (arrival, *forward), (_INVALID,))
 
 
