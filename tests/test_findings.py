@@ -86,7 +86,7 @@ def test_a_proof_that_needs_more_memory_than_there_is_is_told(monkeypatch: pytes
     def cramped(old: Ruleset, new: Ruleset, **_: object) -> Comparison:
         return compare(old, new, limits=Limits(nodes=2_000))
 
-    monkeypatch.setattr("fwtrans.comparing.compare", cramped)
+    monkeypatch.setattr("fwtrans.semantics.equivalence.compare", cramped)
     assert codes(DUMP.replace("-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n", rules)) == ["FWT401"]
 
 
