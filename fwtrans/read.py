@@ -260,8 +260,8 @@ class _Reader:
     def written(self, kept: set[int]) -> Iterator[SourceFile]:
         """Yield as dumps what was read, without what came from sources of these identities."""
         from fwtrans.parsers.ebtables_save.unparse import unparse_bridge_dump  # noqa: PLC0415 -- few ask for dumps again
-        from fwtrans.parsers.ipset_save.unparse import unparse  # noqa: PLC0415 -- the same
-        from fwtrans.parsers.iptables_save.unparse import unparse_dump  # noqa: PLC0415 -- the same
+        from fwtrans.parsers.ipset_save.unparse import unparse  # noqa: PLC0415 -- few ask for dumps again
+        from fwtrans.parsers.iptables_save.unparse import unparse_dump  # noqa: PLC0415 -- few ask for dumps again
 
         sets = [item for item in self.ipsets if id(item.create.source) not in kept]
         if sets:

@@ -65,7 +65,7 @@ def once(function: Callable[[_Value], _Answer]) -> Callable[[_Value], _Answer]:
         try:
             found: _Answer = value._answers[function]  # noqa: SLF001 -- this module is what it is for
         except KeyError:
-            found = value._answers[function] = function(value)  # noqa: SLF001 -- same
+            found = value._answers[function] = function(value)  # noqa: SLF001 -- this module is what it is for
         except AttributeError:
             # what the function asks may be answered before it, and kept
             found = function(value)

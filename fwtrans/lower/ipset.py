@@ -17,7 +17,7 @@ from fwtrans.ir.fields import DPORT, ETHER_SADDR, IIFNAME, IP6_SADDR, IP_SADDR, 
 from fwtrans.ir.names import NamePattern
 from fwtrans.ir.sets import Element, NamedSet
 from fwtrans.lower.living_longest import living_longest
-from fwtrans.lower.longest_prefix import Entry, resolve
+from fwtrans.lower.longest_prefix import Entry, resolve, touching
 from fwtrans.parsers.ipset_save.syntax import (
     IPV6,
     AddressPart,
@@ -237,17 +237,7 @@ def _clusters(found: list[tuple[Box, ElementCommand]]) -> Iterator[list[tuple[Bo
     if not found or len(found[0][0]) > 1:
         yield found
         return
-    cluster: list[tuple[Box, ElementCommand]] = []
-    end = -1
-    for pair in sorted(found, key=lambda pair: _numbers(pair[0])):
-        ((low, high),) = _numbers(pair[0])
-        if low > end and cluster:
-            yield cluster
-            cluster = []
-        cluster.append(pair)
-        end = max(end, high)
-    if cluster:
-        yield cluster
+    yield from touching(found, lambda pair: _numbers(pair[0]))
 
 
 def _by_interface(found: list[tuple[Box, ElementCommand]], position: int) -> Iterator[Element]:

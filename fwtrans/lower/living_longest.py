@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir.names import NamePattern
 from fwtrans.ir.sets import Element
-from fwtrans.lower.longest_prefix import Box, Entry, resolve
+from fwtrans.lower.longest_prefix import Box, Entry, resolve, touching
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,28 +26,13 @@ class _Timed(NamedTuple):
 
 def living_longest(elements: Iterable[Element]) -> Iterator[Element]:
     """Yield disjoint elements, each with the longest of the times of those that it lies in."""
-    for group in _touching(elements):
+    for group in touching(map(_timed, elements), lambda timed: timed.box):
         if len(group) == 1:
             yield group[0].element
             continue
         for time in sorted({timed.time for timed in group}, reverse=True):
             here = [Entry(box, own == time, (int(own > time),)) for box, own, _ in group if own >= time]
             yield from (Element(box, timeout=None if time == inf else int(time)) for box in resolve(here))
-
-
-def _touching(elements: Iterable[Element]) -> Iterator[list[_Timed]]:
-    """Divide elements into groups that share nothing in the first dimension, so that few are held against each other."""
-    group: list[_Timed] = []
-    end = -1
-    for timed in sorted(map(_timed, elements), key=lambda timed: timed.box):
-        low, high = timed.box[0]
-        if low > end and group:
-            yield group
-            group = []
-        group.append(timed)
-        end = max(end, high)
-    if group:
-        yield group
 
 
 def _timed(element: Element) -> _Timed:

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from fwtrans.ir.intervals import Interval
 
 Box = tuple["Interval", ...]
+_Item = TypeVar("_Item")
 
 
 class Entry(NamedTuple):
@@ -25,6 +26,21 @@ class Entry(NamedTuple):
     box: Box
     inside: bool
     weight: tuple[int, ...]
+
+
+def touching(items: Iterable[_Item], box_of: Callable[[_Item], Box]) -> Iterator[list[_Item]]:
+    """Divide what has boxes into groups that share nothing in the first dimension, so that few are held against each other."""
+    group: list[_Item] = []
+    end = -1
+    for item in sorted(items, key=box_of):
+        low, high = box_of(item)[0]
+        if low > end and group:
+            yield group
+            group = []
+        group.append(item)
+        end = max(end, high)
+    if group:
+        yield group
 
 
 def resolve(entries: Iterable[Entry]) -> tuple[Box, ...]:

@@ -22,13 +22,11 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from fwtrans.ir.fields import IIFNAME, OIFNAME, Family
-from fwtrans.ir.names import NamePattern
 from fwtrans.ir.rule import Rule, is_pure
-from fwtrans.ir.sets import keys_of
 from fwtrans.ir.verdict import TERMINAL, Accept, Dispatch, Drop, Goto, Jump, Return
 from fwtrans.ir.walk import map_names
 from fwtrans.optimizer.base import Pass, Passed, each_table
+from fwtrans.optimizer.few_guests import has_many_guests
 from fwtrans.optimizer.names import is_made
 from fwtrans.optimizer.reached import callees_last, reached
 from fwtrans.optimizer.tracking import if_tracked
@@ -39,9 +37,6 @@ if TYPE_CHECKING:
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
     from fwtrans.ir.sets import MapElement, NamedMap
     from fwtrans.ir.verdict import Verdict
-
-_PORTS = frozenset((IIFNAME, OIFNAME))
-_FEW_GUESTS = 2
 
 
 def without_idle_ends(table: Table) -> Table:
@@ -57,14 +52,6 @@ def without_idle_ends(table: Table) -> Table:
         if changed != table:
             table = reached(changed, bases)
     return table
-
-
-def has_many_guests(table: Table) -> bool:
-    """Tell whether maps of a bridge's table tell more than two ports apart."""
-    if table.family is not Family.BRIDGE:
-        return False
-    named = (part for item in table.maps for part in keys_of(item, _PORTS) if isinstance(part, NamePattern))
-    return len({part.text for part in named}) > _FEW_GUESTS
 
 
 def run(ruleset: Ruleset) -> Passed:

@@ -39,8 +39,8 @@ from fwtrans.optimizer.base import Addition, Pass, Passed, each_table, with_addi
 from fwtrans.optimizer.clauses import Clause, Clauses, disjoint, met, settled_by, touches, without_settled
 from fwtrans.optimizer.cuts import is_long, is_of_a_cut
 from fwtrans.optimizer.depth import room_below
+from fwtrans.optimizer.few_guests import has_many_guests
 from fwtrans.optimizer.flat_lists import FlatLists, always_ends
-from fwtrans.optimizer.idle_ends import has_many_guests
 from fwtrans.optimizer.keys import exact_values, guard
 from fwtrans.optimizer.names import Names, digest
 from fwtrans.optimizer.reached import callees_last, reached, rule_targets

@@ -23,7 +23,7 @@ from fwtrans.ir.rule import is_pure
 from fwtrans.ir.verdict import Dispatch, Jump
 from fwtrans.optimizer import cost
 from fwtrans.optimizer.base import Pass, Passed, each_table
-from fwtrans.optimizer.idle_ends import has_many_guests
+from fwtrans.optimizer.few_guests import has_many_guests
 from fwtrans.optimizer.keys import values_of
 from fwtrans.optimizer.names import is_made
 from fwtrans.optimizer.reached import with_what_is_named

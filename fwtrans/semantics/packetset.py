@@ -160,7 +160,7 @@ class PacketSets:
         field = test.field
         if field in self._fixed:
             return self.present(field) if self._fixed[field] in test.values else self.bdd.false  # type: ignore[operator]
-        if field in self._among and test.values.intersection(self._among[field]).is_empty:  # type: ignore[arg-type]
+        if field in self._among and test.values.intersection(self._among[field]).is_empty:  # type: ignore[arg-type] # both are of the field's kind
             return self.bdd.false
         return self.variables.in_values(field, test.values) & self.present(field)
 

@@ -140,7 +140,7 @@ class Facts:
         if found is None:
             tests = self._tests_of_guests(hop.visit)
             seen = (
-                (field, tuple(value in test.values for test in tests.get(field, ())))  # type: ignore[operator]
+                (field, tuple(value in test.values for test in tests.get(field, ())))  # type: ignore[operator] # a field's values are of its kind
                 if field.kind in OF_GUESTS
                 else (field, value)
                 for field, value in hop.known

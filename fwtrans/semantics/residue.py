@@ -52,7 +52,7 @@ class Members:
 
     def __contains__(self, value: int | str) -> bool:
         found = self._exact.get(value)
-        return value in self._rest if found is None else found  # type: ignore[operator]
+        return value in self._rest if found is None else found  # type: ignore[operator] # it is of the field's kind
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Members) and self._values == other._values
@@ -137,7 +137,7 @@ class Residues:
     def _left(self, rule: CompiledRule, known: Mapping[Field, Value]) -> int | None:
         tested = 0
         while tested < len(rule.steps) and isinstance(rule.steps[tested], int):
-            if self._test(rule.steps[tested], known) == self._never:  # type: ignore[arg-type]
+            if self._test(rule.steps[tested], known) == self._never:  # type: ignore[arg-type] # numbers, as the loop asks
                 return None
             tested += 1
         steps = self._steps(rule.steps, known)
@@ -170,7 +170,7 @@ class Residues:
     def _alternatives(self, rules: Iterable[int], known: Mapping[Field, Value]) -> Iterator[int]:
         """Yield elements of a map that may be hit; the first of their steps is the key."""
         for rule in map(self._program.rules.items.__getitem__, rules):
-            hit = self._test(rule.steps[0], known)  # type: ignore[arg-type]
+            hit = self._test(rule.steps[0], known)  # type: ignore[arg-type] # an element's first step is its key
             if hit != self._never:
                 steps = (hit, *self._steps(rule.steps[1:], known))
                 yield self._program.rules.number(CompiledRule(steps, self._verdict(rule.verdict, known)))
