@@ -17,7 +17,8 @@ from fwtrans.ir.match import FieldTest
 from fwtrans.ir.remembering import once
 from fwtrans.ir.rule import is_pure, pure_front
 from fwtrans.ir.verdict import TERMINAL, Accept, Dispatch, Drop, Goto, Jump, Reject, SynProxy, TransparentProxy
-from fwtrans.ir.walk import chain_ways, map_targets
+from fwtrans.ir.walk import chain_ways
+from fwtrans.optimizer.reached import distinct_targets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -56,10 +57,9 @@ class Clauses:
     """The clauses of one table's rules."""
 
     def __init__(self, table: Table) -> None:
-        self._table = table
         self._chains = {chain.name: chain for chain in table.chains}
+        self._maps = {item.name: item for item in table.maps}
         self._written: dict[str, frozenset[Field]] = {}
-        self._behind: dict[str, tuple[str, ...]] = {}
 
     def of(self, rule: Rule) -> Clause:
         """Return a rule's clause."""
@@ -92,9 +92,7 @@ class Clauses:
         """Return the chains that a way out of a chain leads to: that of the name, or those of the map of the name."""
         if not is_map:
             return (name,)
-        if name not in self._behind:
-            self._behind[name] = tuple(dict.fromkeys(map_targets(self._table, name)))
-        return self._behind[name]
+        return distinct_targets(self._maps[name]) if name in self._maps else ()
 
 
 @once

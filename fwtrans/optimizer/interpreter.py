@@ -16,23 +16,31 @@ from fwtrans.ir.fields import MARK
 from fwtrans.ir.remembering import once
 from fwtrans.ir.rule import counts_alone
 from fwtrans.ir.ruleset import Chain
+from fwtrans.ir.sets import MapElement
 from fwtrans.ir.walk import fields_read, flat_steps
 from fwtrans.optimizer.by_name import rules_for
 from fwtrans.optimizer.facts import Decider, meet, values_of
 from fwtrans.optimizer.leaving import Leaving, class_of
-from fwtrans.optimizer.reached import all_targets, reached, renamed_chains, rule_targets
+from fwtrans.optimizer.reached import (
+    all_targets,
+    distinct_targets,
+    distinct_ways,
+    reached,
+    renamed_chains,
+    rule_targets,
+)
 from fwtrans.optimizer.rule_walk import walk_steps, without_last_tests
 from fwtrans.optimizer.settled import Contents, Settled, keep_walk, known_walk
 from fwtrans.optimizer.state import State, joined_states, key_of, written_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from fwtrans.ir.fields import Field
-    from fwtrans.ir.match import KeyPart
+    from fwtrans.ir.match import KeyPart, ValueSet
     from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Table
-    from fwtrans.ir.sets import MapElement, MapValue, NamedMap
+    from fwtrans.ir.sets import MapValue, NamedMap, Part
     from fwtrans.ir.verdict import Verdict
     from fwtrans.optimizer.facts import Facts
     from fwtrans.optimizer.leaving import BitClass
@@ -191,8 +199,9 @@ class Interpreter:
         """Return the same, with all that is known where the call comes back."""
         found = self.visit(name, state, leaving)
         written = self.touched(name).written
-        states = tuple((bits, state.returning(written, after)) for bits, after in found.exits.states)
-        return found._replace(exits=found.exits._replace(states=states))
+        exits = found.exits
+        states = tuple([(bits, state.returning(written, after)) for bits, after in exits.states])
+        return Visited(found.name, Exits(states, exits.falls, exits.lacks))
 
     def _walk(self, chain: Chain, state: State, leaving: Leaving | None) -> tuple[tuple[Rule, ...], Exits]:
         return ChainWalk(self, chain, state, leaving).run()
@@ -220,8 +229,7 @@ class Interpreter:
         if name not in self._touched:
             own = _touched_by(self._chains[name])
             relevant, written, counts = set(own.relevant), set(own.written), own.counts
-            targets = dict.fromkeys(all_targets(self._chains[name], self._maps))
-            for target in targets:
+            for target in distinct_ways(self._chains[name], self._maps):
                 more = self.touched(target)
                 relevant |= more.relevant
                 written |= more.written
@@ -247,35 +255,36 @@ class Interpreter:
     def dispatched(self, verdict: verdicts.Dispatch, state: State) -> tuple[verdicts.Dispatch | None, list[Visited]]:
         """Return a dispatch whose map holds what is left of its elements, and the chains these lead to."""
         mapping = self._maps[verdict.map_name]
-        elements: list[MapElement] = []
+        elements = self._fitting(mapping, verdict.key, state)
         visited: list[Visited] = []
-        for element in mapping.elements:
-            if not self._may_fit(verdict.key, element, state):
-                continue
-            value = element.value
-            if isinstance(value, (verdicts.Jump, verdicts.Goto)):
-                found = self.called(value.chain, state)
-                visited.append(found)
-                name = found.name or self.named(value.chain, value.chain, ())
-                if name != value.chain:
-                    element = element._replace(value=replace(value, chain=name))  # noqa: PLW2901 -- the same element
-            elements.append(element)
+        names: dict[str, str] = {}
+        for target in distinct_targets(mapping) if elements is mapping.elements else _led_to(elements):
+            found = self.called(target, state)
+            visited.append(found)
+            names[target] = found.name or self.named(target, target, ())
         if len(elements) != len(mapping.elements):
             self._note(None)
         if not elements:
             return None, visited
-        new_name = self._named_map(mapping, tuple(elements))
-        return (verdict if new_name == verdict.map_name else replace(verdict, map_name=new_name)), visited
+        if any(target != name for target, name in names.items()):
+            elements = tuple(_renamed(element, names) for element in elements)
+        new_name = self._named_map(mapping, elements)
+        left = verdict if new_name == verdict.map_name else replace(verdict, map_name=new_name)
+        return left, visited
 
-    def _may_fit(self, key: tuple[KeyPart, ...], element: MapElement, state: State) -> bool:
-        for part, wanted in zip(key, element.key, strict=True):
-            fact = state.facts.get(part.field)
-            if fact is None or part.mask is not None:
-                continue
-            values = values_of((wanted,), part.field)
-            if values is not None and meet(values, fact).is_empty:
-                return False
-        return True
+    def _fitting(self, mapping: NamedMap, key: tuple[KeyPart, ...], state: State) -> tuple[MapElement, ...]:
+        """Return the elements that packets of a state may find."""
+        asked = [
+            (place, part.field, fact)
+            for place, part in enumerate(key)
+            if part.mask is None and (fact := state.facts.get(part.field)) is not None
+        ]
+        elements = mapping.elements
+        for place, field, fact in asked:
+            fits = {part: _may_fit(part, field, fact) for part in {element.key[place] for element in elements}}
+            if not all(fits.values()):
+                elements = tuple(element for element in elements if fits[element.key[place]])
+        return elements
 
     def _named_map(self, mapping: NamedMap, elements: tuple[MapElement, ...]) -> str:
         made = self._new_maps.setdefault(mapping.name, [])
@@ -408,6 +417,25 @@ class ChainWalk:
         if any(isinstance(value, (verdicts.Return, verdicts.Goto)) for value in self.interpreter.map_values(verdict)):
             self._come_back(None, onward or held)
         return left, onward
+
+
+def _may_fit(part: Part, field: Field, fact: ValueSet) -> bool:
+    """Tell whether a packet of which a fact is known may find an element that has this in its key."""
+    values = values_of((part,), field)
+    return values is None or not meet(values, fact).is_empty
+
+
+def _led_to(elements: Iterable[MapElement]) -> Iterable[str]:
+    return dict.fromkeys(
+        element.value.chain for element in elements if isinstance(element.value, (verdicts.Jump, verdicts.Goto))
+    )
+
+
+def _renamed(element: MapElement, names: Mapping[str, str]) -> MapElement:
+    value = element.value
+    if not isinstance(value, (verdicts.Jump, verdicts.Goto)) or names[value.chain] == value.chain:
+        return element
+    return MapElement(element.key, replace(value, chain=names[value.chain]))
 
 
 def _free(wanted: str, taken: set[str]) -> str:

@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from fwtrans.ir import verdict as verdicts
+from fwtrans.ir.remembering import once
 from fwtrans.ir.walk import chain_ways, names_of_chain, targets_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Chain, Table
@@ -35,7 +36,7 @@ def reached(table: Table, entries: Sequence[str]) -> Table:
                 waiting.append(way)
             elif way not in led:
                 led.add(way)
-                waiting.extend(targets_of(maps[way]))
+                waiting.extend(distinct_targets(maps[way]))
     return with_what_is_named(replace(table, chains=tuple(chain for chain in table.chains if chain.name in found)))
 
 
@@ -99,6 +100,29 @@ def all_targets(chain: Chain, maps: Mapping[str, NamedMap]) -> list[str]:
     return found
 
 
+@once
+def distinct_targets(mapping: NamedMap) -> tuple[str, ...]:
+    """Return the chains that a verdict map leads to, each once, in the order of the first elements that do."""
+    return tuple(dict.fromkeys(targets_of(mapping)))
+
+
+def distinct_ways(chain: Chain, maps: Mapping[str, NamedMap]) -> Iterable[str]:
+    """Return the chains that a chain's rules lead to, each once, in order."""
+    found: dict[str, None] = {}
+    for name, is_map in chain_ways(chain):
+        if is_map:
+            found.update(dict.fromkeys(distinct_targets(maps[name])))
+        else:
+            found[name] = None
+    return found
+
+
+@once
+def _targets_by_last(mapping: NamedMap) -> tuple[str, ...]:
+    """Return the chains that a verdict map leads to, each once, in the order of the last elements that do."""
+    return tuple(dict.fromkeys(reversed(targets_of(mapping))))[::-1]
+
+
 def callees_last(table: Table, entries: Sequence[str]) -> list[Chain]:
     """Return the chains that entries lead to, each behind all that lead to it."""
     chains = {chain.name: chain for chain in table.chains}
@@ -114,5 +138,7 @@ def callees_last(table: Table, entries: Sequence[str]) -> list[Chain]:
             elif name not in seen:
                 seen.add(name)
                 waiting.append((name, True))
-                waiting.extend((target, False) for target in all_targets(chains[name], maps) if target not in seen)
+                for way, is_map in chain_ways(chains[name]):
+                    targets = _targets_by_last(maps[way]) if is_map else (way,)
+                    waiting.extend((target, False) for target in targets if target not in seen)
     return done[::-1]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from fwtrans.ir.walk import names_of_chain
-from fwtrans.optimizer.reached import all_targets
+from fwtrans.optimizer.reached import distinct_ways
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -57,7 +57,7 @@ class Contents:
 
     def _find(self, name: str) -> int:
         chain = self._chains[name]
-        below = tuple((target, self.number(target)) for target in dict.fromkeys(all_targets(chain, self._maps)))
+        below = tuple((target, self.number(target)) for target in distinct_ways(chain, self._maps))
         objects: list[tuple[str, int]] = []
         for named in frozenset[str]().union(*names_of_chain(chain)):
             held = self._objects.get(named)
