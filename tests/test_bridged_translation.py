@@ -151,6 +151,9 @@ def place(chain: str) -> int:
     return max(number for number, name in enumerate(order) if name in chain)
 
 
+NEW_OR_UNTRACKED = IntervalSet(known.CT_STATE.width, ((3, 4),))
+
+
 @every_shape
 def test_only_ip_is_asked_for_its_connection(name: str, *, optimized: bool) -> None:
     """ARP is untracked when it comes in, and invalid when the host sends it: no such frame may be judged by that."""
@@ -177,9 +180,13 @@ def is_for_connections(rule: Rule) -> bool:
     return any(isinstance(values, IntervalSet) and set(values.ranges) <= {(1, 1), (2, 2), (1, 2)} for values in states)
 
 
-def untracked(asked: Sequence[Field], element: MapElement) -> bool:
+def untracked(rule: Rule, asked: Sequence[Field], element: MapElement) -> bool:
     """Tell whether a map's element is for what came in without a connection: a miss goes on to the same by the rules."""
-    return known.CT_STATE in asked and element.key[asked.index(known.CT_STATE)] == (4, 4)
+    if known.CT_STATE in asked:
+        return element.key[asked.index(known.CT_STATE)] == (4, 4)
+    states = [step.values for step in rule.steps if isinstance(step, FieldTest) and step.field is known.CT_STATE]
+    # what is new or untracked, and has no connection
+    return states == [NEW_OR_UNTRACKED] and element.key[asked.index(known.ETHER_TYPE)] == (0x0806, 0x0806)
 
 
 def is_for_ip_only(table: Table, rule: Rule) -> bool:
@@ -192,7 +199,7 @@ def is_for_ip_only(table: Table, rule: Rule) -> bool:
             types = [
                 element.key[asked.index(known.ETHER_TYPE)]
                 for element in named.elements
-                if not untracked(asked, element)
+                if not untracked(rule, asked, element)
             ]
     for step in rule.steps:
         if isinstance(step, FieldTest) and step.field.name.startswith(("ip.", "exthdr.")):

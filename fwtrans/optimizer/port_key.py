@@ -67,6 +67,8 @@ if TYPE_CHECKING:
 
 _FEWEST_SAVED = 2
 _INTERFACES = {known.IIFNAME: "iif", known.OIFNAME: "oif"}
+_ENTRY = "entry"
+_ENTRIES = tuple(f"{word}-{_ENTRY}" for word in _INTERFACES.values())
 
 
 def port_keys(table: Table) -> Table:
@@ -85,6 +87,11 @@ def run(ruleset: Ruleset) -> Passed:
 
 
 PASS = Pass("port-keys", "state, ether type, port and hardware address are asked in one look-up", run)
+
+
+def is_entry(map_name: str) -> bool:
+    """Tell whether a map is called as this pass calls those that it makes."""
+    return map_name.startswith(_ENTRIES)
 
 
 def _changes_keys(table: Table) -> bool:
@@ -151,7 +158,7 @@ class _Entering:
             elements = dict(self._elements(key))
             if any(isinstance(found.verdict, Goto) and found.saved >= _FEWEST_SAVED for found in elements.values()):
                 verdicts = {values: found.verdict for values, found in elements.items()}
-                return self._with(key, verdicts, self._names.new(word, "entry"))
+                return self._with(key, verdicts, self._names.new(word, _ENTRY))
         return self._table
 
     def _with(self, key: _Key, elements: Mapping[Values, Verdict], name: str) -> Table:
