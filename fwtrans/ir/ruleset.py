@@ -53,7 +53,7 @@ class Chain(Remembering):
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class Table(Remembering):
     """A table with all that rules in it can name."""
 
     family: Family

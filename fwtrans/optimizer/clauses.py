@@ -96,6 +96,12 @@ class Clauses:
 
 
 @once
+def clauses_of(table: Table) -> Clauses:
+    """Return the clauses of a table's rules."""
+    return Clauses(table)
+
+
+@once
 def _parts(rule: Rule) -> tuple[Mapping[Field, ValueSet], tuple[Step, ...]]:
     """Return the tests at a rule's pure front by field, and all other steps."""
     tests: dict[Field, ValueSet] = {}

@@ -30,7 +30,7 @@ from fwtrans.optimizer import calibration
 from fwtrans.optimizer.base import Addition, Pass, Passed, each_table, with_additions
 from fwtrans.optimizer.boxes import Boxes
 from fwtrans.optimizer.cells import Cells
-from fwtrans.optimizer.clauses import Clause, Clauses
+from fwtrans.optimizer.clauses import Clause, Clauses, clauses_of
 from fwtrans.optimizer.depth import room_below
 from fwtrans.optimizer.fronts import front, tables_of
 from fwtrans.optimizer.keys import guard, values_of
@@ -130,9 +130,9 @@ PASS = sized()
 
 
 def _table(table: Table, declined: list[str], factor: float, longest: Chain | None, spare: float, left: float) -> Table:
-    clauses = Clauses(table)
+    clauses = clauses_of(table)
     names = Names(table)
-    room: dict[str, int] | None = None
+    room: Mapping[str, int] | None = None
     additions: list[Addition] = []
     found = _found_before(table)
     for chain in table.chains:

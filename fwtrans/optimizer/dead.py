@@ -23,10 +23,10 @@ from fwtrans.ir import effect as does
 from fwtrans.ir.remembering import once
 from fwtrans.ir.rule import is_pure, never_matches, pure_front
 from fwtrans.ir.verdict import TERMINAL, Accept, Drop, Goto, Jump, Return
-from fwtrans.ir.walk import chain_ways, fields_of
+from fwtrans.ir.walk import fields_of
 from fwtrans.optimizer.base import Pass, Passed, each_table
-from fwtrans.optimizer.clauses import Clauses, touches, written_by
-from fwtrans.optimizer.reached import reached
+from fwtrans.optimizer.clauses import Clauses, clauses_of, touches, written_by
+from fwtrans.optimizer.reached import distinct_ways, reached
 from fwtrans.optimizer.rule_walk import NEVER_END
 from fwtrans.optimizer.tracking import if_tracked
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from fwtrans.ir.fields import Field
     from fwtrans.ir.rule import Rule, Step
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
+    from fwtrans.ir.sets import NamedMap
     from fwtrans.ir.verdict import Verdict
 
 # Rules that ask for more than this are compared with rules of the same tests only: subsets grow as powers of two.
@@ -55,10 +56,11 @@ def without_dead_rules(table: Table) -> Table:
 
 def _once(table: Table) -> Table:
     empty = {chain.name for chain in table.chains if not chain.rules and chain.base is None}
-    clauses = Clauses(table)
+    clauses = clauses_of(table)
+    maps = {item.name: item for item in table.maps}
     chains: list[Chain] = []
     for chain in table.chains:
-        kept = _left(chain, empty, clauses) if chain_ways(chain) else _left_of_leaf(chain)
+        kept = _left_of_leaf(chain) if _is_like_leaf(chain, maps, empty, clauses) else _left(chain, empty, clauses)
         chains.append(chain if kept == chain.rules else replace(chain, rules=kept))
     entries = [chain.name for chain in chains if chain.base is not None]
     return reached(replace(table, chains=tuple(chains)), entries) if entries else table
@@ -69,9 +71,14 @@ def _left(chain: Chain, empty: AbstractSet[str], clauses: Clauses) -> tuple[Rule
     return _that_decide(chain, _that_are_reached(rules, clauses.writes))
 
 
+def _is_like_leaf(chain: Chain, maps: Mapping[str, NamedMap], empty: AbstractSet[str], clauses: Clauses) -> bool:
+    """Tell whether all that a chain leads to is there, and writes nothing: so that its own rules decide what is left."""
+    return not any(name in empty or clauses.chain_writes(name) for name in distinct_ways(chain, maps))
+
+
 @once
 def _left_of_leaf(chain: Chain) -> tuple[Rule, ...]:
-    """Return what is left of a chain that leads nowhere, which nothing but its own rules decides."""
+    """Return what is left of a chain that nothing but its own rules decides."""
     rules = [left for rule in chain.rules if (left := _without_empty(rule, frozenset())) is not None]
     return _that_decide(chain, _that_are_reached(rules, written_by))
 

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fwtrans.ir.remembering import once
 from fwtrans.ir.walk import chain_targets, map_names, targets_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fwtrans.ir.ruleset import Table
 
 DEEPEST = 15
 
 
-def room_below(table: Table) -> dict[str, int]:
+@once
+def room_below(table: Table) -> Mapping[str, int]:
     """Return for each chain how many levels could be put between it and the chains below it."""
     targets = _targets(table)
     height: dict[str, int] = {}

@@ -33,7 +33,7 @@ from fwtrans.ir.sets import MapElement, NamedMap
 from fwtrans.ir.verdict import TERMINAL, Accept, Dispatch, Drop, Goto, Jump, Return
 from fwtrans.optimizer import cost
 from fwtrans.optimizer.base import Addition, Pass, Passed, each_table, with_additions
-from fwtrans.optimizer.clauses import Clause, Clauses, may_swap, touches, without
+from fwtrans.optimizer.clauses import Clause, Clauses, clauses_of, may_swap, touches, without
 from fwtrans.optimizer.cuts import is_long
 from fwtrans.optimizer.depth import room_below
 from fwtrans.optimizer.keys import exact_values, guard, in_order, part_text, values_of
@@ -89,7 +89,7 @@ def _table(table: Table, declined: list[str]) -> Table:
     waiting = [chain.name for chain in table.chains]
     while waiting:
         names = Names(table)
-        clauses = Clauses(table)
+        clauses = clauses_of(table)
         room = room_below(table)
         additions: list[Addition] = []
         for chain in table.chains:

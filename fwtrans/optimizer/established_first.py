@@ -27,7 +27,7 @@ from fwtrans.ir.rule import Rule, is_pure, joined_origins
 from fwtrans.ir.ruleset import Hook
 from fwtrans.ir.verdict import Accept, Dispatch, Goto, Jump, Return
 from fwtrans.optimizer.base import Pass, Passed, each_table
-from fwtrans.optimizer.facts import Decider, Facts
+from fwtrans.optimizer.facts import Facts, decider_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -79,7 +79,7 @@ class _Follower:
     def __init__(self, table: Table) -> None:
         self._chains = {chain.name: chain for chain in table.chains}
         self._maps = {item.name: item for item in table.maps}
-        self._decider = Decider(table)
+        self._decider = decider_of(table)
         self._is_bridge = table.family is Family.BRIDGE
         self._facts: Facts = _FACTS
         self._coming_back: dict[str, bool] = {}

@@ -20,6 +20,7 @@ from fwtrans.ir.fields import FIELDS, Family, FieldKind
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import AnyOf, FieldTest, MemberTest
 from fwtrans.ir.names import NamePattern, NameSet
+from fwtrans.ir.remembering import once
 from fwtrans.semantics.domain import presence
 
 if TYPE_CHECKING:
@@ -96,6 +97,12 @@ def _exact(names: NameSet) -> dict[NamePattern, bool] | None:
     found = dict(names.entries)
     found.pop(_ANY_NAME)
     return None if any(pattern.is_prefix for pattern in found) else found
+
+
+@once
+def decider_of(table: Table) -> Decider:
+    """Return what holds the tests of a table's rules against facts."""
+    return Decider(table)
 
 
 class Decider:

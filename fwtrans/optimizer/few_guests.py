@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fwtrans.ir.fields import IIFNAME, OIFNAME, Family
 from fwtrans.ir.names import NamePattern
+from fwtrans.ir.remembering import once
 from fwtrans.ir.sets import keys_of
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ _PORTS = frozenset((IIFNAME, OIFNAME))
 _FEW_GUESTS = 2
 
 
+@once
 def has_many_guests(table: Table) -> bool:
     """Tell whether maps of a bridge's table tell more than two ports apart."""
     if table.family is not Family.BRIDGE:

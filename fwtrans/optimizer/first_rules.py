@@ -20,7 +20,7 @@ from fwtrans.ir.match import FieldTest, KeyPart, MemberTest
 from fwtrans.ir.names import NamePattern, NameSet
 from fwtrans.ir.rule import Rule, is_pure
 from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump, Return
-from fwtrans.optimizer.facts import Decider
+from fwtrans.optimizer.facts import decider_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -87,7 +87,7 @@ class Walker:
             item.name: {element.key for element in item.elements} for item in table.sets if _is_fixed(item)
         }
         self._exact: dict[str, bool] = {}
-        self._decider = Decider(table)
+        self._decider = decider_of(table)
         self._leading: dict[tuple[str, Field], bool] = {}
         self._rests: dict[Hashable, tuple[Rule, ...]] = {}
 

@@ -24,6 +24,7 @@ from fwtrans.optimizer.clauses import Clauses, met, touches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
     from fwtrans.ir.match import ValueSet
     from fwtrans.ir.rule import Step
@@ -42,7 +43,7 @@ class FlatLists:
 
     table: Table
     clauses: Clauses
-    ending: set[str]
+    ending: AbstractSet[str]
     _known: dict[str, tuple[Rule, ...]] = field(default_factory=dict)
     _rules: dict[str, tuple[Rule, ...]] = field(default_factory=dict)
     _returning: dict[str, bool] = field(default_factory=dict)

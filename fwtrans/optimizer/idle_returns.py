@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.verdict import Return
 from fwtrans.optimizer.base import Pass, Passed, each_table
-from fwtrans.optimizer.clauses import Clauses, disjoint
+from fwtrans.optimizer.clauses import Clauses, clauses_of, disjoint
 
 if TYPE_CHECKING:
     from fwtrans.ir.rule import Rule
@@ -27,7 +27,7 @@ _MOST_BEHIND = 64
 
 def without_idle_returns(table: Table) -> Table:
     """Return the table without returns that change nothing."""
-    clauses = Clauses(table)
+    clauses = clauses_of(table)
     chains = tuple(_changed(chain, clauses) for chain in table.chains)
     return replace(table, chains=chains) if chains != table.chains else table
 

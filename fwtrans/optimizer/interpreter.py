@@ -19,7 +19,7 @@ from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.sets import MapElement
 from fwtrans.ir.walk import fields_read, flat_steps
 from fwtrans.optimizer.by_name import rules_for
-from fwtrans.optimizer.facts import Decider, meet, values_of
+from fwtrans.optimizer.facts import decider_of, meet, values_of
 from fwtrans.optimizer.leaving import Leaving, class_of
 from fwtrans.optimizer.reached import (
     all_targets,
@@ -102,7 +102,7 @@ class Interpreter:
         self.learn = learn
         self.mask = mask
         self.clones_counting = clones_counting
-        self.decider = Decider(table)
+        self.decider = decider_of(table)
         self._chains = {chain.name: chain for chain in table.chains}
         self._maps = {mapping.name: mapping for mapping in table.maps}
         self._touched: dict[str, _Touched] = {}

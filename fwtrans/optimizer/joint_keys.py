@@ -24,8 +24,8 @@ from fwtrans.ir.rule import is_pure, joined_origins
 from fwtrans.ir.sets import Element, NamedSet
 from fwtrans.ir.verdict import Drop
 from fwtrans.optimizer.base import Pass, Passed
-from fwtrans.optimizer.facts import Decider
-from fwtrans.optimizer.known_kinds import KnownKinds
+from fwtrans.optimizer.facts import Decider, decider_of
+from fwtrans.optimizer.known_kinds import known_kinds
 from fwtrans.optimizer.names import Names
 from fwtrans.optimizer.port_context import PORT_FIELDS
 from fwtrans.optimizer.reached import with_what_is_named
@@ -77,13 +77,11 @@ class _Joining:
     _sets: dict[str, NamedSet] = field(init=False)
     _names: Names = field(init=False)
     _decider: Decider = field(init=False)
-    _kinds: KnownKinds = field(init=False)
 
     def __post_init__(self) -> None:
         self._sets = {item.name: item for item in self.table.sets}
         self._names = Names(self.table)
-        self._decider = Decider(self.table)
-        self._kinds = KnownKinds(self.table, self._decider, whole=False)
+        self._decider = decider_of(self.table)
 
     def changed(self, chain: Chain) -> Chain:
         """Return the chain in its new form."""
@@ -118,7 +116,7 @@ class _Joining:
 
     def _has_all(self, chain: Chain, key: Sequence[KeyPart]) -> bool:
         """Tell whether every packet that comes to a chain has all fields of a key."""
-        facts = self._decider.learn((_ON_A_BRIDGE,), self._kinds.of(chain.name))
+        facts = self._decider.learn((_ON_A_BRIDGE,), known_kinds(self.table, whole=False).of(chain.name))
         return all(self._decider.there(part.field, facts) for part in key)
 
     def _joint(self, first: MemberTest, second: MemberTest) -> NamedSet | None:

@@ -38,9 +38,9 @@ from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Reject
 from fwtrans.optimizer.base import Addition, Pass, Passed, with_additions
 from fwtrans.optimizer.dead import always_goes_on
-from fwtrans.optimizer.facts import Decider, Facts, meet, values_of
+from fwtrans.optimizer.facts import Decider, Facts, decider_of, meet, values_of
 from fwtrans.optimizer.joint_addresses import with_joint_addresses
-from fwtrans.optimizer.known_kinds import KnownKinds
+from fwtrans.optimizer.known_kinds import KnownKinds, known_kinds
 from fwtrans.optimizer.names import Names
 from fwtrans.optimizer.reached import callees_last
 from fwtrans.optimizer.steps import look_ups
@@ -119,8 +119,8 @@ class _Joining:
     def __init__(self, table: Table, *, whole: bool) -> None:
         self.table, self.whole = table, whole
         self._names = Names(table)
-        self._decider = Decider(table)
-        self._kinds = KnownKinds(table, self._decider, whole=whole)
+        self._decider = decider_of(table)
+        self._kinds = known_kinds(table, whole=whole)
         self._dropping = _dropping_chains(table)
         self._sets = {item.name: item for item in table.sets}
 

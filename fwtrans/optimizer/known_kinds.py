@@ -17,8 +17,8 @@ from fwtrans.ir.match import FieldTest, full_values, number, present
 from fwtrans.ir.remembering import once
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.verdict import Dispatch, Goto, Jump
-from fwtrans.optimizer.clauses import Clauses
-from fwtrans.optimizer.facts import joined, values_of, without
+from fwtrans.optimizer.clauses import clauses_of
+from fwtrans.optimizer.facts import decider_of, joined, values_of, without
 from fwtrans.optimizer.reached import callees_last
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Table
     from fwtrans.ir.sets import NamedMap, Part
-    from fwtrans.optimizer.facts import Decider, Facts
+    from fwtrans.optimizer.facts import Facts
 
 _WIDEST = 16
 _PORTS = frozenset({known.SPORT, known.DPORT})
@@ -39,14 +39,29 @@ _CARRIED = (
 )
 
 
+def known_kinds(table: Table, *, whole: bool) -> KnownKinds:
+    """Return what is known of the packets that reach the chains of a table."""
+    return _of_whole(table) if whole else _of_parts(table)
+
+
+@once
+def _of_whole(table: Table) -> KnownKinds:
+    return KnownKinds(table, whole=True)
+
+
+@once
+def _of_parts(table: Table) -> KnownKinds:
+    return KnownKinds(table, whole=False)
+
+
 class KnownKinds:
     """What is known of the packets that reach the chains of a table. `whole` says that fragments are put together first."""
 
-    def __init__(self, table: Table, decider: Decider, *, whole: bool) -> None:
-        self._decider = decider
+    def __init__(self, table: Table, *, whole: bool) -> None:
+        self._decider = decider_of(table)
         self._whole = whole
         self._maps = {item.name: item for item in table.maps}
-        clauses = Clauses(table)
+        clauses = clauses_of(table)
         self._written = frozenset(field for chain in table.chains for field in clauses.chain_writes(chain.name))
         self._known: dict[str, Facts] = {chain.name: {} for chain in table.chains if chain.base is not None}
         for chain in callees_last(table, list(self._known)):

@@ -24,7 +24,7 @@ from fwtrans.ir.rule import Rule, joined_origins
 from fwtrans.ir.sets import MapElement, NamedMap
 from fwtrans.optimizer import cost
 from fwtrans.optimizer.base import Addition, Pass, Passed, each_table, with_additions
-from fwtrans.optimizer.clauses import Clauses, may_swap
+from fwtrans.optimizer.clauses import clauses_of, may_swap
 from fwtrans.optimizer.keys import exact_values, guard, in_order
 from fwtrans.optimizer.names import Names
 
@@ -59,7 +59,7 @@ PASS = Pass("nat-maps", "translations that differ in their target only become on
 
 
 def _table(table: Table, declined: list[str]) -> Table:
-    clauses, names = Clauses(table), Names(table)
+    clauses, names = clauses_of(table), Names(table)
     additions: list[Addition] = []
     for chain in table.chains:
         found = [clauses.of(rule) for rule in chain.rules]

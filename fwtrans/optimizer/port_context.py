@@ -14,6 +14,7 @@ What a port is may also follow from the ports that went elsewhere before, for go
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import is_
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir.effect import Assign, AssignFromMap, AssignFromTable
@@ -23,7 +24,7 @@ from fwtrans.ir.match import FieldTest
 from fwtrans.ir.names import NamePattern, NameSet
 from fwtrans.ir.remembering import once
 from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump, Return
-from fwtrans.optimizer.reached import callees_last
+from fwtrans.optimizer.reached import callees_last, distinct_targets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from fwtrans.ir.match import ValueSet
     from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Chain, Table
-    from fwtrans.ir.sets import MapElement, Part
+    from fwtrans.ir.sets import MapElement, NamedMap, Part
 
 # By what guests are told apart; where several are known of a chain, the one with the fewest values, then the first.
 PORT_FIELDS = (IIFNAME, OIFNAME, ETHER_DADDR)
@@ -65,13 +66,12 @@ class _Way(NamedTuple):
     ports: _Ports
 
 
-def port_contexts(table: Table) -> dict[str, Context]:
+@once
+def port_contexts(table: Table) -> Mapping[str, Context]:
     """Return the context of every user chain that packets of known ports alone reach."""
     found: dict[str, Context] = {}
-    for field in PORT_FIELDS:
-        if _is_written(table, field):
-            continue
-        for name, context in _Reaching(table, field).contexts().items():
+    for reaching in _reaching(table):
+        for name, context in reaching.contexts().items():
             if name not in found or len(context.ports) < len(found[name].ports):
                 found[name] = context
     return found
@@ -79,11 +79,20 @@ def port_contexts(table: Table) -> dict[str, Context]:
 
 def ask_ports(table: Table) -> Table:
     """Return the table with every rule that leads one port's packets away asking for that port."""
-    for field in PORT_FIELDS:
-        if not _is_written(table, field):
-            reaching = _Reaching(table, field)
-            table = replace(table, chains=tuple(map(reaching.asking, table.chains)))
+    for number in range(len(_reaching(table))):
+        table = _with_chains(table, tuple(map(_reaching(table)[number].asking, table.chains)))
     return table
+
+
+@once
+def _reaching(table: Table) -> tuple[_Reaching, ...]:
+    """Return with which values packets reach the chains, for each field that no rule writes."""
+    return tuple(_Reaching(table, field) for field in PORT_FIELDS if not _is_written(table, field))
+
+
+def _with_chains(table: Table, chains: tuple[Chain, ...]) -> Table:
+    """Return the table with these chains: itself where they are its own, of which all this is known."""
+    return table if all(map(is_, chains, table.chains)) else replace(table, chains=chains)
 
 
 def _is_written(table: Table, field: Field) -> bool:
@@ -99,7 +108,6 @@ class _Reaching:
         self._maps = {item.name: item for item in table.maps}
         self._chains = {chain.name: chain for chain in table.chains}
         self._coming_back: dict[str, bool] = {}
-        self._behind: dict[tuple[str, int | None], Mapping[str, frozenset[Part | None]]] = {}
         self._reached: dict[str, _Ports] = {chain.name: None for chain in table.chains if chain.base is not None}
         self._entered: set[str] = set()
         for chain in callees_last(table, list(self._reached)):
@@ -156,23 +164,15 @@ class _Reaching:
             if isinstance(verdict, (Jump, Goto)):
                 yield _Way(verdict.chain, left)
             elif isinstance(verdict, Dispatch):
-                for target, own in self._targets(verdict.map_name, self._place(verdict)).items():
-                    exact = frozenset(part for part in own if part is not None)
-                    if len(exact) == len(own):
+                item, place = self._maps[verdict.map_name], self._place(verdict)
+                if place is None:
+                    yield from (_Way(target, left) for target in distinct_targets(item))
+                    continue
+                for target, exact, is_for_all in _targets(item)[place]:
+                    if not is_for_all:
                         yield _Way(target, exact)
                     else:
                         yield _Way(target, None if left is None else left | exact)
-
-    def _targets(self, name: str, place: int | None) -> Mapping[str, frozenset[Part | None]]:
-        """Return the chains that a map leads to, with the values that its elements for them ask for; None for any."""
-        found = self._behind.get((name, place))
-        if found is None:
-            values: dict[str, set[Part | None]] = {}
-            for element in self._maps[name].elements:
-                if isinstance(element.value, (Jump, Goto)):
-                    values.setdefault(element.value.chain, set()).add(_exact(element, place))
-            found = self._behind[name, place] = {chain: frozenset(parts) for chain, parts in values.items()}
-        return found
 
     def _place(self, verdict: Dispatch) -> int | None:
         parts = enumerate(verdict.key)
@@ -254,9 +254,24 @@ def _asked(rule: Rule, field: Field) -> frozenset[Part] | None:
     return found
 
 
-def _exact(element: MapElement, place: int | None) -> Part | None:
-    if place is None:
-        return None
+@once
+def _targets(item: NamedMap) -> tuple[tuple[tuple[str, frozenset[Part], bool], ...], ...]:
+    """Return for each dimension the chains that a map leads to, the single values asked for them there, and whether others are too."""
+    found: list[dict[str, set[Part | None]]] = [{} for _ in item.fields]
+    for element in item.elements:
+        if isinstance(element.value, (Jump, Goto)):
+            for place, values in enumerate(found):
+                values.setdefault(element.value.chain, set()).add(_exact(element, place))
+    return tuple(
+        tuple(
+            (name, frozenset(part for part in parts if part is not None), None in parts)
+            for name, parts in values.items()
+        )
+        for values in found
+    )
+
+
+def _exact(element: MapElement, place: int) -> Part | None:
     part = element.key[place]
     is_one = not part.is_prefix if isinstance(part, NamePattern) else part[0] == part[1]
     return part if is_one else None

@@ -28,7 +28,7 @@ from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.sets import MapElement, NamedMap
 from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Return
 from fwtrans.optimizer.base import Pass, Passed, each_table
-from fwtrans.optimizer.clauses import Clauses, touches
+from fwtrans.optimizer.clauses import clauses_of, touches
 from fwtrans.optimizer.depth import room_below
 from fwtrans.optimizer.keys import guard
 from fwtrans.optimizer.names import Names, digest
@@ -132,7 +132,7 @@ def _apart(group: Sequence[_Search], search: _Search) -> bool:
 def _searches(table: Table) -> Iterator[_Search]:
     maps = {item.name: item for item in table.maps}
     room = room_below(table)
-    clauses = Clauses(table)
+    clauses = clauses_of(table)
     called = {
         rule.verdict.chain for chain in table.chains for rule in chain.rules if isinstance(rule.verdict, (Jump, Goto))
     }

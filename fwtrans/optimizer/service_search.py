@@ -36,7 +36,7 @@ from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Return
 from fwtrans.ir.walk import flat_steps, targets_of
 from fwtrans.optimizer import cost
 from fwtrans.optimizer.base import Addition, Pass, Passed, each_table, with_additions
-from fwtrans.optimizer.clauses import Clause, Clauses, disjoint, met, settled_by, touches, without_settled
+from fwtrans.optimizer.clauses import Clause, Clauses, clauses_of, disjoint, met, settled_by, touches, without_settled
 from fwtrans.optimizer.cuts import is_long, is_of_a_cut
 from fwtrans.optimizer.depth import room_below
 from fwtrans.optimizer.few_guests import has_many_guests
@@ -46,7 +46,7 @@ from fwtrans.optimizer.names import Names, digest
 from fwtrans.optimizer.reached import callees_last, reached, rule_targets
 from fwtrans.optimizer.sets import joined
 from fwtrans.optimizer.small_maps import are_few, rules_in_place
-from fwtrans.optimizer.steps import NOTHING, ChainCosts, Price, Worst
+from fwtrans.optimizer.steps import NOTHING, ChainCosts, Price, Worst, chain_costs
 from fwtrans.optimizer.tail_calls import ending_chains
 from fwtrans.optimizer.tracking import if_tracked
 from fwtrans.optimizer.tuples import RANGED
@@ -132,16 +132,16 @@ class _Searching:
     names: Names = field(init=False)
     states: dict[str, IntervalSet] = field(init=False)
     led_to: frozenset[str] = field(init=False)
-    room: dict[str, int] = field(init=False)
+    room: Mapping[str, int] = field(init=False)
     many_guests: bool = field(init=False)
     _leaves: dict[Rules, str] = field(default_factory=dict)
     _prices: dict[Rules, Price] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Look at the table as a whole."""
-        self.clauses = Clauses(self.table)
+        self.clauses = clauses_of(self.table)
         self.flat = FlatLists(self.table, self.clauses, ending_chains(self.table))
-        self.costs = ChainCosts(self.table)
+        self.costs = chain_costs(self.table)
         self.names = Names(self.table)
         self.states = _states(self.table)
         # what is found by addresses and ports only is part of a long list, which was cut where that is quickest

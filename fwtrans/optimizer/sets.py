@@ -28,7 +28,7 @@ from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.verdict import TERMINAL, Goto, Return
 from fwtrans.optimizer import cost
 from fwtrans.optimizer.base import Pass, Passed, each_table
-from fwtrans.optimizer.clauses import Clause, Clauses, may_swap, met, touches
+from fwtrans.optimizer.clauses import Clause, Clauses, clauses_of, may_swap, met, touches
 from fwtrans.optimizer.steps import is_set
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ PASS = Pass("sets", "rules that differ in one field's values become one rule for
 
 
 def _table(table: Table, declined: list[str]) -> Table:
-    clauses = Clauses(table)
+    clauses = clauses_of(table)
     chains = tuple(_chain(chain, clauses, declined) for chain in table.chains)
     return replace(table, chains=chains) if chains != table.chains else table
 

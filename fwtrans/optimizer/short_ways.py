@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from fwtrans.ir import fields as known
 from fwtrans.ir.match import KeyPart
 from fwtrans.ir.names import NamePattern
+from fwtrans.ir.remembering import once
 from fwtrans.ir.rule import has_memory, is_pure, joined_origins
 from fwtrans.ir.sets import MapElement
 from fwtrans.ir.verdict import Accept, Dispatch, Goto, Jump, Return
@@ -184,11 +185,16 @@ def _coming_back(table: Table) -> set[str]:
     return found
 
 
-def _ways(rule: Rule, maps: Mapping[str, NamedMap]) -> Iterator[Jump | Goto]:
-    values: tuple[object, ...] = (rule.verdict,)
+def _ways(rule: Rule, maps: Mapping[str, NamedMap]) -> tuple[Jump | Goto, ...]:
     if isinstance(rule.verdict, Dispatch):
-        values = tuple(dict.fromkeys(element.value for element in maps[rule.verdict.map_name].elements))
-    yield from (value for value in values if isinstance(value, (Jump, Goto)))
+        return _ways_of(maps[rule.verdict.map_name])
+    return (rule.verdict,) if isinstance(rule.verdict, (Jump, Goto)) else ()
+
+
+@once
+def _ways_of(item: NamedMap) -> tuple[Jump | Goto, ...]:
+    """Return what a map's elements may do that leads on, each once."""
+    return tuple(dict.fromkeys(value for _, value in item.elements if isinstance(value, (Jump, Goto))))
 
 
 # --- short chains in the place of the goto that leads there ---

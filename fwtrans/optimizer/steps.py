@@ -20,7 +20,7 @@ from fwtrans.ir.rule import is_pure
 from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump, Return
 from fwtrans.optimizer import cost
-from fwtrans.optimizer.clauses import Clauses, touches
+from fwtrans.optimizer.clauses import clauses_of, touches
 from fwtrans.optimizer.keys import RANK, exact_values
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def hook_costs(ruleset: Ruleset) -> tuple[HookCost, ...]:
     """Return the dearest way through every base chain."""
     found: list[HookCost] = []
     for table in ruleset.tables:
-        costs = ChainCosts(table)
+        costs = chain_costs(table)
         name = f"{table.family.value} {table.name}"
         found.extend(
             HookCost(name, chain.name, chain.base.hook, costs.worst(chain.name).any)
@@ -111,13 +111,19 @@ def hook_costs(ruleset: Ruleset) -> tuple[HookCost, ...]:
     return tuple(found)
 
 
+@once
+def chain_costs(table: Table) -> ChainCosts:
+    """Return the dearest ways through a table's chains."""
+    return ChainCosts(table)
+
+
 class ChainCosts:
     """The dearest ways through the chains of one table."""
 
     def __init__(self, table: Table) -> None:
         self._chains = {chain.name: chain for chain in table.chains}
         self._maps = {item.name: item for item in table.maps}
-        self._clauses = Clauses(table)
+        self._clauses = clauses_of(table)
         self._known: dict[str, Worst] = {}
 
     def worst(self, name: str) -> Worst:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from fwtrans.ir.remembering import once
 from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump
 from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.dead import always_goes_on
@@ -21,6 +22,7 @@ from fwtrans.optimizer.reached import callees_last
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
 
     from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
@@ -34,7 +36,8 @@ def with_tail_calls(table: Table) -> Table:
     return table if chains == table.chains else replace(table, chains=chains)
 
 
-def ending_chains(table: Table) -> set[str]:
+@once
+def ending_chains(table: Table) -> AbstractSet[str]:
     """Return the chains in which every packet's way ends."""
     found: set[str] = set()
     values = {
@@ -56,14 +59,14 @@ def _verdicts(rule: Rule, values: Mapping[str, tuple[MapValue, ...]]) -> tuple[o
     return values[rule.verdict.map_name] if isinstance(rule.verdict, Dispatch) else (rule.verdict,)
 
 
-def _comes_back(verdict: object, ending: set[str]) -> bool:
+def _comes_back(verdict: object, ending: AbstractSet[str]) -> bool:
     """Tell whether a verdict may lead back to the chain's caller."""
     if isinstance(verdict, Goto):
         return verdict.chain not in ending
     return verdict is not None and not isinstance(verdict, (*TERMINAL, Jump))
 
 
-def _with_gotos(chain: Chain, ending: set[str]) -> Chain:
+def _with_gotos(chain: Chain, ending: AbstractSet[str]) -> Chain:
     rules = list(chain.rules)
     for number, rule in enumerate(rules):
         if isinstance(rule.verdict, Jump) and (number == len(rules) - 1 or rule.verdict.chain in ending):
