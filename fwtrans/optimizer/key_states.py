@@ -22,9 +22,9 @@ from fwtrans.ir.match import FieldTest
 from fwtrans.ir.sets import MapElement, NamedMap
 from fwtrans.ir.verdict import Dispatch
 from fwtrans.optimizer.base import Pass, Passed, each_table
-from fwtrans.optimizer.facts import Decider
+from fwtrans.optimizer.facts import decider_of
 from fwtrans.optimizer.first_rules import ALL_STATES, IMPOSSIBLE, TYPES
-from fwtrans.optimizer.known_kinds import KnownKinds
+from fwtrans.optimizer.known_kinds import known_kinds
 from fwtrans.optimizer.names import Names, is_made
 from fwtrans.optimizer.port_key import is_entry
 
@@ -58,8 +58,8 @@ def with_states_first(table: Table) -> Table:
     shorter = {name: found for name, item in candidates.items() if (found := _shorter(item, names)) is not None}
     if not shorter:
         return table
-    decider = Decider(table)
-    kinds = KnownKinds(table, decider, whole=False)
+    decider = decider_of(table)
+    kinds = known_kinds(table, whole=False)
     chains = []
     for chain in table.chains:
         facts = kinds.of(chain.name)
