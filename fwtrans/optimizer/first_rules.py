@@ -21,6 +21,7 @@ from fwtrans.ir.names import NamePattern, NameSet
 from fwtrans.ir.rule import Rule, is_pure
 from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump, Return
 from fwtrans.optimizer.facts import decider_of
+from fwtrans.optimizer.reached import targets_by_last
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -80,6 +81,7 @@ class Walker:
 
     def __init__(self, table: Table) -> None:
         self._chains = {chain.name: chain.rules for chain in table.chains}
+        self._items = {item.name: item for item in table.maps}
         self._maps: dict[str, Mapping[tuple[Part, ...], MapValue]] = {
             item.name: {element.key: element.value for element in item.elements} for item in table.maps
         }
@@ -176,8 +178,10 @@ class Walker:
     def leads_on(self, name: str, port: Field) -> bool:
         """Tell whether a chain or one behind it leads to chains of ports."""
         if (name, port) not in self._leading:
-            chains = (name, *self.reached(self._chains[name]))
-            self._leading[name, port] = any(_asks_port(rule, port) for chain in chains for rule in self._chains[chain])
+            self._leading[name, port] = False  # a loop of jumps does not load anyway
+            rules = self._chains[name]
+            asks = any(_asks_port(rule, port) for rule in rules)
+            self._leading[name, port] = asks or any(self.leads_on(target, port) for target in self._last_targets(rules))
         return self._leading[name, port]
 
     def port_chains(self, base: str, port: Field) -> set[str]:
@@ -300,13 +304,22 @@ class Walker:
 
     def reached(self, rules: Iterable[Rule]) -> Iterator[str]:
         """Yield the chains behind some rules."""
-        waiting, seen = list(self.targets(rules)), set[str]()
+        waiting, seen = list(self._last_targets(rules)), set[str]()
         while waiting:
             name = waiting.pop()
             if name not in seen:
                 seen.add(name)
                 yield name
-                waiting.extend(self.targets(self._chains[name]))
+                waiting.extend(self._last_targets(self._chains[name]))
+
+    def _last_targets(self, rules: Iterable[Rule]) -> Iterator[str]:
+        """Yield the chains that rules lead to, those behind a map once, so that the last one comes where it does among all."""
+        for rule in rules:
+            verdict = rule.verdict
+            if isinstance(verdict, Dispatch):
+                yield from targets_by_last(self._items[verdict.map_name])
+            elif isinstance(verdict, (Jump, Goto)):
+                yield verdict.chain
 
     def ports(self, port: Field, rules: Iterable[Rule]) -> set[str]:
         """Return the ports that rules look up in maps."""

@@ -92,6 +92,35 @@ class _Touched(NamedTuple):
     counts: bool
 
 
+class _Touching:
+    """Which fields matter to the chains of one table."""
+
+    def __init__(self, table: Table) -> None:
+        self._decider = decider_of(table)
+        self._chains = {chain.name: chain for chain in table.chains}
+        self._maps = {mapping.name: mapping for mapping in table.maps}
+        self._known: dict[str, _Touched] = {}
+
+    def by(self, name: str) -> _Touched:
+        """Return which fields matter to a chain and all it leads to."""
+        if name not in self._known:
+            own = _touched_by(self._chains[name])
+            relevant, written, counts = set(own.relevant), set(own.written), own.counts
+            for target in distinct_ways(self._chains[name], self._maps):
+                more = self.by(target)
+                relevant |= more.relevant
+                written |= more.written
+                counts |= more.counts
+            needed = {test.field for field in relevant | written for test in self._decider.needs(field) or ()}
+            self._known[name] = _Touched(frozenset(relevant | written | needed), frozenset(written), counts)
+        return self._known[name]
+
+
+@once
+def _touching(table: Table) -> _Touching:
+    return _Touching(table)
+
+
 class Interpreter:
     """Walks chains of one table and collects what is left of them."""
 
@@ -105,7 +134,7 @@ class Interpreter:
         self.decider = decider_of(table)
         self._chains = {chain.name: chain for chain in table.chains}
         self._maps = {mapping.name: mapping for mapping in table.maps}
-        self._touched: dict[str, _Touched] = {}
+        self._touching = _touching(table)
         self._visited: dict[object, Visited] = {}
         self._given: dict[object, tuple[Facts, Visited, Settled[Exits] | None]] = {}
         self._taken = set(names)
@@ -114,7 +143,7 @@ class Interpreter:
         self._by_content: dict[tuple[str, tuple[Rule, ...]], str] = {}
         self._new: dict[str, list[Chain]] = {}
         self._new_maps: dict[str, list[NamedMap]] = {}
-        self._contents = Contents(table, self._callers) if not mask else None
+        self._contents = _contents(table) if not mask else None
         # the walks that have begun: those that each of them called, None once it is known to change something
         self._calls: list[list[Settled[Exits]] | None] = []
         self._settled: dict[object, Settled[Exits]] = {}
@@ -226,17 +255,7 @@ class Interpreter:
 
     def touched(self, name: str) -> _Touched:
         """Return which fields matter to a chain and all it leads to."""
-        if name not in self._touched:
-            own = _touched_by(self._chains[name])
-            relevant, written, counts = set(own.relevant), set(own.written), own.counts
-            for target in distinct_ways(self._chains[name], self._maps):
-                more = self.touched(target)
-                relevant |= more.relevant
-                written |= more.written
-                counts |= more.counts
-            needed = {test.field for field in relevant | written for test in self.decider.needs(field) or ()}
-            self._touched[name] = _Touched(frozenset(relevant | written | needed), frozenset(written), counts)
-        return self._touched[name]
+        return self._touching.by(name)
 
     def targets(self, rule: Rule) -> Iterable[str]:
         """Return the chains that a rule may lead to, by itself or by a map."""
@@ -479,6 +498,12 @@ def _touched_by_rule(rule: Rule) -> _Touched:
     return _Touched(frozenset(fields_read(rule)), frozenset(written), any(map(counts_alone, flat_steps(rule.steps))))
 
 
+@once
+def _contents(table: Table) -> Contents:
+    return Contents(table, _callers(table))
+
+
+@once
 def _callers(table: Table) -> Counter[str]:
     maps = {mapping.name: mapping for mapping in table.maps}
     return Counter([target for chain in table.chains for target in all_targets(chain, maps)])

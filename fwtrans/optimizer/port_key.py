@@ -54,6 +54,7 @@ from fwtrans.optimizer.first_rules import (
     facts_of,
 )
 from fwtrans.optimizer.names import Names
+from fwtrans.optimizer.reached import callees_last
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -260,7 +261,7 @@ class _Entering:
         """Yield chains without the rules for packets that the map takes, as far as no others come there."""
         own = self._own = self._walker.port_chains(self._base.name, key.port)
         elsewhere = {*self._reached_elsewhere(elements)}
-        elsewhere.update(chain for name in own for chain in self._walker.reached(self._chains[name].rules))
+        elsewhere.update(self._walker.reached(rule for name in own for rule in self._chains[name].rules))
         matched: set[tuple[str, int]] = set()
         still: set[str] = set()
         for facts, is_right in self._not_in_the_map(key, elements.keys()):
@@ -313,11 +314,8 @@ class _Entering:
 
     def _reached_elsewhere(self, elements: Mapping[Values, Verdict]) -> Iterator[str]:
         """Yield chains to which there are other ways: from other base chains, and from the map's own chains."""
-        for chain in self._chains.values():
-            if chain.base is not None and chain.name != self._base.name:
-                yield from self._walker.reached(chain.rules)
-        for chain in self._made.values():
-            yield from self._walker.reached(chain.rules)
+        bases = (chain for chain in self._chains.values() if chain.base is not None and chain.name != self._base.name)
+        yield from self._walker.reached(rule for chain in (*bases, *self._made.values()) for rule in chain.rules)
         own = {made.name for made in self._made.values()}
         kept = [
             Rule((), verdict) for verdict in elements.values() if isinstance(verdict, Goto) and verdict.chain not in own
@@ -375,9 +373,7 @@ def without_lost(before: Table, after: Table) -> Table:
 
 
 def _reached_from(table: Table, roots: AbstractSet[str]) -> set[str]:
-    walker = Walker(table)
-    chains = {chain.name: chain for chain in table.chains}
-    return {*roots, *walker.reached([rule for root in sorted(roots) for rule in chains[root].rules])}
+    return {chain.name for chain in callees_last(table, sorted(roots))}
 
 
 def _asked(table: Table, chains: AbstractSet[str] | None = None) -> set[str]:

@@ -118,7 +118,7 @@ def distinct_ways(chain: Chain, maps: Mapping[str, NamedMap]) -> Iterable[str]:
 
 
 @once
-def _targets_by_last(mapping: NamedMap) -> tuple[str, ...]:
+def targets_by_last(mapping: NamedMap) -> tuple[str, ...]:
     """Return the chains that a verdict map leads to, each once, in the order of the last elements that do."""
     return tuple(dict.fromkeys(reversed(targets_of(mapping))))[::-1]
 
@@ -139,6 +139,6 @@ def callees_last(table: Table, entries: Sequence[str]) -> list[Chain]:
                 seen.add(name)
                 waiting.append((name, True))
                 for way, is_map in chain_ways(chains[name]):
-                    targets = _targets_by_last(maps[way]) if is_map else (way,)
+                    targets = targets_by_last(maps[way]) if is_map else (way,)
                     waiting.extend((target, False) for target in targets if target not in seen)
     return done[::-1]
