@@ -7,7 +7,7 @@ Both are answered here, on the safe side: "maybe" counts as "yes".
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import effect as does
 from fwtrans.ir.bits import BitSet
@@ -63,8 +63,8 @@ class Clauses:
 
     def of(self, rule: Rule) -> Clause:
         """Return a rule's clause."""
-        tests, rest = _parts(rule)
-        return Clause(rule, tests, rest, self.writes(rule))
+        found = _parts(rule)
+        return Clause(rule, found.tests, found.rest, self.writes(rule) if found.leads else found.writes)
 
     def writes(self, rule: Rule) -> frozenset[Field]:
         """Return the fields that the rule may write, by itself or in chains that it leads to."""
@@ -101,9 +101,22 @@ def clauses_of(table: Table) -> Clauses:
     return Clauses(table)
 
 
+class _Parts(NamedTuple):
+    """The tests at a rule's pure front by field, all other steps, what the rule itself writes, and whether it leads on."""
+
+    tests: Mapping[Field, ValueSet]
+    rest: tuple[Step, ...]
+    writes: frozenset[Field]
+    leads: bool
+
+
+def tests_of(rule: Rule) -> Mapping[Field, ValueSet]:
+    """Return the tests at a rule's pure front by field."""
+    return _parts(rule).tests
+
+
 @once
-def _parts(rule: Rule) -> tuple[Mapping[Field, ValueSet], tuple[Step, ...]]:
-    """Return the tests at a rule's pure front by field, and all other steps."""
+def _parts(rule: Rule) -> _Parts:
     tests: dict[Field, ValueSet] = {}
     rest: list[Step] = []
     at_front = True
@@ -114,7 +127,7 @@ def _parts(rule: Rule) -> tuple[Mapping[Field, ValueSet], tuple[Step, ...]]:
             tests[step.field] = step.values if known is None else met(known, step.values)
         else:
             rest.append(step)
-    return tests, tuple(rest)
+    return _Parts(tests, tuple(rest), written_by(rule), isinstance(rule.verdict, (Jump, Goto, Dispatch)))
 
 
 @once
@@ -193,6 +206,7 @@ def without_settled(clause: Clause, settled: Mapping[Field, ValueSet]) -> Rule:
     return replace(clause.rule, steps=(*kept, *clause.rule.steps[front:]))
 
 
+@once
 def names_protocol(rule: Rule) -> bool:
     """Tell whether nftables wants the transport protocol tested in the same rule: `dnat to 10.0.0.1:80` is refused without."""
     if isinstance(rule.verdict, (TransparentProxy, SynProxy)):

@@ -22,10 +22,10 @@ from fwtrans.optimizer.facts import decider_of, joined, values_of, without
 from fwtrans.optimizer.reached import callees_last
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from fwtrans.ir.fields import Field
-    from fwtrans.ir.match import PureTest
+    from fwtrans.ir.match import KeyPart, PureTest
     from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Table
     from fwtrans.ir.sets import NamedMap, Part
@@ -69,7 +69,7 @@ class KnownKinds:
             for rule in chain.rules:
                 for target, more in self._ways(rule, facts):
                     before = self._known.get(target)
-                    self._known[target] = more if before is None else joined([before, more])
+                    self._known[target] = more if before is None or before == more else joined([before, more])
 
     def of(self, chain: str) -> Facts:
         """Return what is known of the packets that reach a chain."""
@@ -91,15 +91,12 @@ class KnownKinds:
         if isinstance(verdict, (Jump, Goto)):
             yield verdict.chain, facts
             return
-        item = self._maps[verdict.map_name]
-        for target, parts in _parts_by_target(item).items():
-            tests: list[PureTest] = []
-            for place, part in enumerate(verdict.key):
-                values = None
-                if part.mask is None and _is_followed(part.field):
-                    values = values_of(parts[place], part.field)
-                tests.append(FieldTest(part.field, full_values(part.field) if values is None else values))
-            yield target, self._kept(self._decider.learn(tests, facts))
+        learned: dict[tuple[PureTest, ...], Facts] = {}
+        for target, tests in _tests_by_target(self._maps[verdict.map_name], verdict.key):
+            known_there = learned.get(tests)
+            if known_there is None:
+                known_there = learned[tests] = self._kept(self._decider.learn(tests, facts))
+            yield target, known_there
 
     def _kept(self, facts: Facts) -> Facts:
         """Return what is known of fields that are followed."""
@@ -116,6 +113,26 @@ def _carried(facts: Facts) -> Iterator[PureTest]:
 
 def _is_followed(field: Field) -> bool:
     return field.kind is not FieldKind.NAME and field.width <= _WIDEST and field not in _PORTS
+
+
+def _tests_by_target(item: NamedMap, key: tuple[KeyPart, ...]) -> tuple[tuple[str, tuple[PureTest, ...]], ...]:
+    """Return for each chain that a map leads to what a look-up under a key asks of packets that come there."""
+    asked = _look_ups(item)
+    if key not in asked:
+        asked[key] = tuple((target, tuple(map(_test, key, parts))) for target, parts in _parts_by_target(item).items())
+    return asked[key]
+
+
+@once
+def _look_ups(_item: NamedMap) -> dict[tuple[KeyPart, ...], tuple[tuple[str, tuple[PureTest, ...]], ...]]:
+    """Return where answers are kept with a map, by the key that it is asked under: a rule or two, as a rule."""
+    return {}
+
+
+def _test(asked: KeyPart, parts: Iterable[Part]) -> PureTest:
+    """Return the test for one of the parts; for the field alone where it is not followed."""
+    values = values_of(parts, asked.field) if asked.mask is None and _is_followed(asked.field) else None
+    return FieldTest(asked.field, full_values(asked.field) if values is None else values)
 
 
 @once

@@ -29,6 +29,7 @@ from fwtrans.ir.fields import CT_STATE, DPORT, L4PROTO
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import KeyPart
 from fwtrans.ir.names import NamePattern
+from fwtrans.ir.remembering import once
 from fwtrans.ir.rule import Rule, counts_alone, is_pure, joined_origins
 from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.sets import MapElement, NamedMap
@@ -36,7 +37,17 @@ from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Return
 from fwtrans.ir.walk import flat_steps, targets_of
 from fwtrans.optimizer import cost
 from fwtrans.optimizer.base import Addition, Pass, Passed, each_table, with_additions
-from fwtrans.optimizer.clauses import Clause, Clauses, clauses_of, disjoint, met, settled_by, touches, without_settled
+from fwtrans.optimizer.clauses import (
+    Clause,
+    Clauses,
+    clauses_of,
+    disjoint,
+    met,
+    settled_by,
+    tests_of,
+    touches,
+    without_settled,
+)
 from fwtrans.optimizer.cuts import is_long, is_of_a_cut
 from fwtrans.optimizer.depth import room_below
 from fwtrans.optimizer.few_guests import has_many_guests
@@ -68,8 +79,16 @@ MOST_LOST = cost.HASH
 Rules = tuple[Rule, ...]
 
 
+class _Asked(NamedTuple):
+    """The protocols and ports that a rule asks for; None where it asks for none, or not exactly."""
+
+    protocols: IntervalSet | None
+    ports: IntervalSet | None
+    exact: frozenset[tuple[int, int]]
+
+
 class _Service(NamedTuple):
-    """A rule of the list with the protocols and ports that it asks for; None where it asks for none, or not exactly."""
+    """A rule of the list with the protocols and ports that it asks for."""
 
     clause: Clause
     protocols: IntervalSet | None
@@ -171,18 +190,19 @@ class _Searching:
 
     def _search(self, chain: Chain) -> _Searched | None:
         rules = _reached(self._possible(chain.name, self.flat.of(chain.name)))
-        services = [_service(self.clauses.of(rule)) for rule in rules]
         if chain.name not in self.led_to and is_long(map(self.clauses.of, chain.rules)):
             self.declined.append(f"chain {chain.name}: a long list that asks for addresses is cut by these too")
             return None
+        asked = [_asked(rule) for rule in rules]
+        keys = {key for item in asked for key in item.exact}
+        if not 0 < len(keys) <= MOST_KEYS:
+            return None
+        services = [_Service(self.clauses.of(rule), *item) for rule, item in zip(rules, asked, strict=True)]
         start = next((place for place, item in enumerate(services) if item.exact), len(services))
         if _only_keeps_from_answers(rules, start):
             # who meets none of the rules behind need not be asked: only leaves where something else happens ask first
             start = 0
         front, services = joined(rules[:start], self.clauses), services[start:]
-        keys = {key for item in services for key in item.exact}
-        if not 0 < len(keys) <= MOST_KEYS:
-            return None
         if any(touches(asked, item.clause.writes) for item in services for asked in (DPORT, L4PROTO)):
             return None
         parts = _Parts(services)
@@ -209,9 +229,7 @@ class _Searching:
         if states is None or touches(CT_STATE, self.clauses.chain_writes(name)):
             return rules
         return tuple(
-            rule
-            for rule in rules
-            if (asked := self.clauses.of(rule).tests.get(CT_STATE)) is None or not met(asked, states).is_empty
+            rule for rule in rules if (asked := tests_of(rule).get(CT_STATE)) is None or not met(asked, states).is_empty
         )
 
     def _worst(self, searched: _Searched) -> Price:
@@ -334,15 +352,17 @@ def _value(rules: Rules) -> Verdict | None:
     return None
 
 
-def _service(clause: Clause) -> _Service:
-    protocols, ports = clause.tests.get(L4PROTO), clause.tests.get(DPORT)
+@once
+def _asked(rule: Rule) -> _Asked:
+    tests = tests_of(rule)
+    protocols, ports = tests.get(L4PROTO), tests.get(DPORT)
     found = [
         exact_values(asked, values) for asked, values in ((L4PROTO, protocols), (DPORT, ports)) if values is not None
     ]
     exact: frozenset[tuple[int, int]] = frozenset()
     if len(found) == 2 and all(found):
         exact = frozenset((int(one[0]), int(other[0])) for one in found[0] or () for other in found[1] or ())
-    return _Service(clause, protocols, ports, exact)  # type: ignore[arg-type] # both are numbers
+    return _Asked(protocols, ports, exact)  # type: ignore[arg-type] # both are numbers
 
 
 def _few(values: IntervalSet | None) -> tuple[int, ...]:
