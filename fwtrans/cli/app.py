@@ -68,7 +68,11 @@ def main() -> None:
             stream.reconfigure(encoding="utf-8", errors=errors)
     # A run makes millions of small values and no cycles worth looking for: the collector would take a third of the time.
     gc.disable()
-    build()(prog_name="fwtrans")
+    try:
+        build()(prog_name="fwtrans")
+    finally:
+        # Python looks for cycles once more when it ends, unless nothing is left to be looked at.
+        gc.freeze()
 
 
 def build() -> typer.Typer:

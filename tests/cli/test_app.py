@@ -131,3 +131,12 @@ def test_the_start_loads_nothing_heavy() -> None:
         [sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True
     ).stdout.split()
     assert not set(loaded) & set(HEAVY)
+
+
+def test_the_end_looks_for_no_cycles() -> None:
+    script = (
+        "import gc, sys\nfrom fwtrans.cli.app import main\nsys.argv = ['fwtrans', '--version']\n"
+        "try: main()\nfinally: print(gc.get_freeze_count() > 0)"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert shown.stdout.splitlines()[-1] == "True"
