@@ -9,7 +9,8 @@ Why it is safe: keys of a map do not overlap, so a packet finds the rule with it
 
 It declines where the model says that the rules take longer than the look-up, for more rules than the steps of a look-up,
 for keys that tell one guest from another (there one more guest is one more element), on bridges with more than two guests
-(they may come to share their searches), for maps that passes did not make, and where a rule does something before it looks up.
+(they may come to share their searches), for maps that passes did not make, for those that a long list became, which was
+weighed so that no packet takes more steps, and where a rule does something before it looks up.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from fwtrans.optimizer import cost
 from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.few_guests import has_many_guests
 from fwtrans.optimizer.keys import values_of
-from fwtrans.optimizer.names import is_made
+from fwtrans.optimizer.names import is_cut, is_made
 from fwtrans.optimizer.reached import with_what_is_named
 
 if TYPE_CHECKING:
@@ -60,7 +61,9 @@ PASS = Pass("small-maps", "a verdict map of one or two keys becomes rules where 
 
 
 def _is_small(item: NamedMap) -> bool:
-    if item.value != "verdict" or not 0 < len(item.elements) <= MOST_ELEMENTS or not is_made(item.name):
+    if item.value != "verdict" or not 0 < len(item.elements) <= MOST_ELEMENTS:
+        return False
+    if not is_made(item.name) or is_cut(item.name):
         return False
     if not _SERVICES.issuperset(item.fields) or any(isinstance(element.value, Jump) for element in item.elements[:-1]):
         return False

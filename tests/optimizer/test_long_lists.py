@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from fwtrans.ir.fields import Family
@@ -21,6 +21,7 @@ _VISIT = HookVisit(Family.IP, Hook.FORWARD)
 
 
 @settings(max_examples=25)
+@example("firewall", 30, 5061)  # two keys of a cut became rules, one step more than the list
 @given(st.sampled_from(KINDS), st.integers(24, 300), st.integers(0, 2**32 - 1))
 def test_no_packet_takes_more_steps_and_no_list_grows_beyond_its_limit(kind: str, count: int, seed: int) -> None:
     """Shorter lists are left to passes that weigh what the worst packet takes, not each packet's steps."""
