@@ -68,6 +68,15 @@ class KeptRule(NamedTuple):
     reason: str
 
 
+class _Measure(NamedTuple):
+    """How many rules read the bits, how many times rules write marks, and how much there is of all."""
+
+    reading: int
+    writing: int
+    rules: int
+    chains: int
+
+
 class WithoutMarks(NamedTuple):
     """The table of the base chains that were asked for, and the rules in it that still read the bits."""
 
@@ -120,18 +129,22 @@ def _is_shallow(table: Table) -> bool:
 def _repeated(table: Table, entries: Sequence[MarkEntry], mask: int, *, tails: bool) -> Table:
     """Return the table after as many rounds as win something: fewer rules that read the bits, or write them, or fewer rules."""
     table = _folded(table, entries, mask)
-    while True:
-        after = _once(table, entries, mask, tails=tails)
-        if _measure(after, mask) >= _measure(table, mask):
-            return table
-        table = after
+    before = _measure(table, mask)
+    # where no rule has to do with marks any more, a round would only fold what is folded
+    while before.reading or before.writing:
+        found = _once(table, entries, mask, tails=tails)
+        after = _measure(found, mask)
+        if after >= before:
+            break
+        table, before = found, after
+    return table
 
 
-def _measure(table: Table, mask: int) -> tuple[int, int, int, int]:
+def _measure(table: Table, mask: int) -> _Measure:
     rules = [rule for chain in table.chains for rule in chain.rules]
     reading = sum(bool(bits_read(rule) & mask) for rule in rules)
     writing = sum(isinstance(step, Assign) and step.field is MARK for rule in rules for step in rule.steps)
-    return reading, writing, len(rules), len(table.chains)
+    return _Measure(reading, writing, len(rules), len(table.chains))
 
 
 def _folded(table: Table, entries: Sequence[MarkEntry], mask: int) -> Table:
