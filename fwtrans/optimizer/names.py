@@ -16,6 +16,8 @@ DIGEST_BYTES = 5
 _WORDS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 # What chains and maps are called after that a long list became.
 CUT = "cut"
+# What stands between what a map is for and what it is asked by.
+BY = "-by-"
 _OF_A_CUT = re.compile(rf"-{CUT}(-|$)")
 _HASHED = re.compile(r"-[0-9a-fA-F]{6,10}\b")
 _NUMBERS = re.compile(r"[0-9]+|[^0-9]+")
@@ -42,7 +44,7 @@ class Names:
 
 def is_made(map_name: str) -> bool:
     """Tell whether a verdict map's name is one that passes give, or that stands for none: nobody else knows such a map."""
-    return "-by-" in map_name or map_name.startswith("__")
+    return BY in map_name or map_name.startswith("__")
 
 
 def is_cut(name: str) -> bool:

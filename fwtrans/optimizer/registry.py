@@ -44,6 +44,7 @@ from fwtrans.optimizer import (
     single_verdicts,
     small_maps,
     tail_calls,
+    typed_keys,
 )
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ PASSES: tuple[Pass, ...] = (
     joint_tests.PASS,
     short_ways.PASS,
     single_verdicts.PASS,
+    typed_keys.PASS,
     address_lists.PASS,
     idle_hooks.PASS,
 )
