@@ -1,0 +1,115 @@
+"""A port's connection mark is set by a neighbour that asks something, where nobody can tell the difference."""
+
+from __future__ import annotations
+
+import pytest
+
+from fwtrans.ir.effect import AssignFromMap
+from fwtrans.optimizer.joint_marks import PASS
+from fwtrans.optimizer.steps import ChainCosts
+from fwtrans.semantics.equivalence import compare
+from tests.optimizer.guests import read
+
+MARK = "ct mark set iifname map @marks"
+LIMIT = "tcp flags syn add @flood { ip saddr limit rate over 3/second burst 9 packets } drop"
+HELPERS = "meta l4proto . th dport vmap { tcp . 21 : jump ftp, udp . 69 : jump tftp }"
+WRONG = "iifname . ether saddr != { tap1 . 02:00:00:00:00:01, tap2 . 02:00:00:00:00:02 } drop"
+STATES = "ct state new,untracked"
+
+
+def text_of(rules: str, entry: str, marks: str) -> str:
+    return f"""table bridge fw {{
+        ct helper ftp {{ type "ftp" protocol tcp; l3proto ip; }}
+        ct helper tftp {{ type "tftp" protocol udp; l3proto ip; }}
+        set flood {{ type ipv4_addr; flags dynamic, timeout; timeout 60s; size 4096; }}
+        map marks {{ type ifname : mark; elements = {{ {marks} }} }}
+        map entry {{ type ether_type . ifname : verdict; elements = {{ ip . "tap1" : goto guest, ip . "tap2" : goto guest }} }}
+        chain ftp {{ ct helper set "ftp"; }}
+        chain tftp {{ ct helper set "tftp"; }}
+        chain wrong {{ log prefix "wrong"; drop; }}
+        chain right {{ tcp dport 1 accept; drop; }}
+        chain guest {{ {rules}; th dport vmap {{ 22 : accept, 53 : goto right }}; drop; }}
+        chain base {{ type filter hook prerouting priority 5; policy accept; {entry}; }}
+    }}"""
+
+
+def marking(
+    rules: str,
+    entry: str = f"{STATES} ether type . iifname vmap @entry",
+    marks: str = '"tap1" : 1, "tap2" : 2',
+) -> int | None:
+    """Return the number of the rule that sets the mark and does more, in a proved result; None where nothing changed."""
+    before = read(text_of(rules, entry, marks))
+    after = PASS.run(before).ruleset
+    assert compare(before, after).equal
+    assert PASS.run(after).ruleset is after
+    if after is before:
+        return None
+    (old, new) = (next(chain for chain in item.tables[0].chains if chain.name == "guest") for item in (before, after))
+    assert len(new.rules) == len(old.rules) - 1
+    assert ChainCosts(after.tables[0]).worst("guest").any.steps <= ChainCosts(before.tables[0]).worst("guest").any.steps
+    (found,) = (
+        number for number, rule in enumerate(new.rules) if any(isinstance(step, AssignFromMap) for step in rule.steps)
+    )
+    assert isinstance(new.rules[found].steps[0], AssignFromMap)
+    assert len(new.rules[found].steps) > 1
+    return found
+
+
+@pytest.mark.parametrize(
+    ("rules", "place"),
+    [
+        (f"{MARK}; udp sport 68 udp dport 67 accept", 0),
+        (f"{WRONG}; {MARK}; udp sport 68 udp dport 67 goto right", 1),
+        (f"{MARK}; {WRONG}; udp sport 68 udp dport 67 accept", 1),
+        (f"tcp sport 0 drop; {MARK}", 0),
+        (f"tcp sport 0 goto wrong; {WRONG}; {MARK}", 0),
+        (f"{LIMIT}; {MARK}", 0),
+        (f"{LIMIT}; {HELPERS}; {MARK}; {WRONG}", 0),
+        (f"{LIMIT}; {HELPERS}; {MARK}; udp sport 68 accept", 2),
+        (f'{LIMIT}; tcp dport 21 ct helper set "ftp"; {MARK}; {WRONG}', 0),
+    ],
+    ids=[
+        "the rule behind", "the rule behind, others before", "behind rules that drop", "a rule before that drops",
+        "a chain that logs and drops", "a limit", "past helpers", "better behind", "past one helper",
+    ],
+)  # fmt: skip
+def test_a_neighbour_sets_the_mark(rules: str, place: int) -> None:
+    assert marking(rules) == place
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        f"{MARK}; {WRONG}",
+        f"tcp sport 0 accept; {MARK}",
+        f"tcp sport 0 goto right; {MARK}",
+        f"tcp sport 0 reject with tcp reset; {MARK}",
+        f"ct mark 7 drop; {MARK}",
+        f'tcp sport 0 log prefix "zero" drop; {MARK}',
+        f"{LIMIT}; tcp sport 9 accept; {MARK}",
+        f"{LIMIT}; th sport vmap {{ 1 : jump ftp, 2 : goto right }}; {MARK}",
+        f"{LIMIT}; meta mark set 3; {MARK}",
+    ],
+    ids=[
+        "only a look-up", "a rule before that accepts", "a rule before that leads on", "an answer", "the mark is asked",
+        "a rule that logs", "behind a rule that accepts", "behind a look-up that does not come back", "behind another mark",
+    ],
+)  # fmt: skip
+def test_what_others_would_see_stays(rules: str) -> None:
+    assert marking(rules) is None
+
+
+def test_a_port_without_a_mark_goes_on_behind_the_rule() -> None:
+    assert marking(f"{MARK}; udp sport 68 accept", marks='"tap1" : 1') is None
+
+
+def test_any_port_may_come_by_another_way() -> None:
+    entry = f"{STATES} ether type . iifname vmap @entry"
+    assert marking(f"{MARK}; udp sport 68 accept", f"{entry}; tcp dport 1 goto guest") is None
+
+
+def test_the_mark_of_an_established_connection_is_seen_whatever_becomes_of_its_packet() -> None:
+    assert marking(f"tcp sport 0 drop; {MARK}", "ether type . iifname vmap @entry") is None
+    assert marking(f"{MARK}; {WRONG}; tcp sport 1 accept", "ether type . iifname vmap @entry") is None
+    assert marking(f"{MARK}; tcp sport 1 accept", "ether type . iifname vmap @entry") == 0
