@@ -70,7 +70,9 @@ def with_rules(chain: Chain, rules: tuple[Rule, ...]) -> Chain:
 def each_table(ruleset: Ruleset, change: Callable[[Table, list[str]], Table]) -> Passed:
     """Return the ruleset with every table changed; the function may add reasons to the list that it is given."""
     declined: list[str] = []
-    tables = tuple(change(table, declined) for table in ruleset.tables)
-    if tables == ruleset.tables:
+    changed = ((table, change(table, declined)) for table in ruleset.tables)
+    # of a table that stays itself other passes need not find again what is known
+    tables = tuple(table if found == table else found for table, found in changed)
+    if all(map(is_, tables, ruleset.tables)):
         return Passed(ruleset, tuple(declined))
     return Passed(replace(ruleset, tables=tables), tuple(declined))

@@ -86,7 +86,7 @@ PASS = Pass("dispatch", "rules that ask one field for exact values become a verd
 
 
 def _table(table: Table, declined: list[str]) -> Table:
-    waiting = [chain.name for chain in table.chains]
+    waiting = {chain.name for chain in table.chains}
     while waiting:
         names = Names(table)
         clauses = clauses_of(table)
@@ -108,7 +108,7 @@ def _table(table: Table, declined: list[str]) -> Table:
         if not additions:
             break
         table = with_additions(table, additions)
-        waiting = [name for item in additions for name in (item.chain.name, *(chain.name for chain in item.chains))]
+        waiting = {name for item in additions for name in (item.chain.name, *(chain.name for chain in item.chains))}
     return table
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 # A chain that would be longer than this, with all that it calls, is called as before.
 LONGEST = 200
+_ENDS = (*TERMINAL, Return, Goto)
 _ADDRESSES = frozenset({FieldKind.IPV4, FieldKind.IPV6})
 # A test that holds for no more than one in 2**8 addresses is for few.
 _BITS_OF_FEW = 8
@@ -184,4 +185,4 @@ def both(first: tuple[Step, ...], second: tuple[Step, ...]) -> tuple[Step, ...] 
 
 def always_ends(rule: Rule) -> bool:
     """Tell whether the rule ends the list for every packet."""
-    return not rule.steps and isinstance(rule.verdict, (*TERMINAL, Return, Goto))
+    return not rule.steps and isinstance(rule.verdict, _ENDS)

@@ -46,6 +46,7 @@ from fwtrans.optimizer.log_chains import LogPlace, can_move, chain_words, log_ki
 from fwtrans.optimizer.policy_members import Member, classes_of, columns, has_own_constants, leaves, step_of_all
 from fwtrans.optimizer.port_context import Context, ask_ports, port_contexts
 from fwtrans.optimizer.port_slots import PortSlots, side_of
+from fwtrans.optimizer.reached import distinct_ways
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
@@ -144,7 +145,7 @@ class _Sharing:
         def height(name: str) -> int:
             if name not in heights:
                 heights[name] = 0
-                called = [one for one in self._called(name) if one in self._contexts]
+                called = [one for one in distinct_ways(self._chains[name], self._maps) if one in self._contexts]
                 heights[name] = max((height(one) + 1 for one in called), default=0)
             return heights[name]
 
@@ -153,15 +154,6 @@ class _Sharing:
             if chain.name in self._contexts:
                 levels.setdefault(height(chain.name), []).append(chain.name)
         return [levels[number] for number in sorted(levels)]
-
-    def _called(self, name: str) -> Iterator[str]:
-        chain = self._chains[name]
-        yield from chain_targets(chain)
-        for rule in chain.rules:
-            if isinstance(rule.verdict, Dispatch):
-                for element in self._maps[rule.verdict.map_name].elements:
-                    if isinstance(element.value, (Jump, Goto)):
-                        yield element.value.chain
 
     def _classes_at(self, level: Sequence[str]) -> Iterator[_Class]:
         groups: dict[Hashable, list[Member]] = {}

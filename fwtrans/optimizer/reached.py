@@ -123,8 +123,22 @@ def targets_by_last(mapping: NamedMap) -> tuple[str, ...]:
     return tuple(dict.fromkeys(reversed(targets_of(mapping))))[::-1]
 
 
-def callees_last(table: Table, entries: Sequence[str]) -> list[Chain]:
+def callees_last(table: Table, entries: Sequence[str]) -> tuple[Chain, ...]:
     """Return the chains that entries lead to, each behind all that lead to it."""
+    known = _known_orders(table)
+    wanted = tuple(entries)
+    if wanted not in known:
+        known[wanted] = tuple(_callees_last(table, wanted))
+    return known[wanted]
+
+
+@once
+def _known_orders(_table: Table) -> dict[tuple[str, ...], tuple[Chain, ...]]:
+    """Return where the orders of a table's chains are kept, by their entries: its base chains, or all chains."""
+    return {}
+
+
+def _callees_last(table: Table, entries: Sequence[str]) -> list[Chain]:
     chains = {chain.name: chain for chain in table.chains}
     maps = {mapping.name: mapping for mapping in table.maps}
     done: list[Chain] = []
