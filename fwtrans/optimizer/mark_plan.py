@@ -186,9 +186,12 @@ class _Rest:
         """Return how packets end that come back with the bits."""
         found = self._interpreter.outcome(self._chain, self._behind, self._state(value), seen=self._leaving.seen)
         if isinstance(found, State):
-            ending = self._leaving.possible(class_of(found.facts, self._interpreter.mask))
+            left = class_of(found.facts, self._interpreter.mask)
+            ending = self._leaving.possible(left)
             self.lacks = self.lacks or ending is None
-            return ending
+            # a chain of its own may read the bits, and who ends there from the callee passes no write behind the jump
+            is_written = ending is not None and isinstance(ending.verdict, verdicts.Goto) and left != value
+            return None if is_written else ending
         return found
 
     def tails(self, values: Iterable[BitClass]) -> dict[BitClass, Rule]:

@@ -8,7 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fwtrans.ir import effect as does
@@ -243,6 +243,8 @@ def test_as_a_pass_it_keeps_the_last_value_and_tells_what_it_left() -> None:
 
 @settings(max_examples=400, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 1 << 32), st.sampled_from([1, 3]), st.sampled_from([None, 0, 1]), st.booleans())
+# a chain of its own read a bit whose write was left out in front of it
+@example(seed=11608, mask=1, entry=None, seen_later=False)
 def test_random_marks_do_the_same(seed: int, mask: int, entry: int | None, seen_later: bool) -> None:
     before = random_marked_table(Random(seed), mask)
     after = without_mark_bits(before, "main", mask, entry=entry, seen_later=seen_later).table
