@@ -23,6 +23,7 @@ It declines where less than two rules are saved, where something stands behind t
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -69,7 +70,7 @@ if TYPE_CHECKING:
 _FEWEST_SAVED = 2
 _INTERFACES = {known.IIFNAME: "iif", known.OIFNAME: "oif"}
 _ENTRY = "entry"
-_ENTRIES = tuple(f"{word}-{_ENTRY}" for word in _INTERFACES.values())
+_NAME_OF_ENTRY = re.compile(rf"({'|'.join(_INTERFACES.values())})-{_ENTRY}(-[0-9]+)?")
 
 
 def port_keys(table: Table) -> Table:
@@ -92,7 +93,7 @@ PASS = Pass("port-keys", "state, ether type, port and hardware address are asked
 
 def is_entry(map_name: str) -> bool:
     """Tell whether a map is called as this pass calls those that it makes."""
-    return map_name.startswith(_ENTRIES)
+    return _NAME_OF_ENTRY.fullmatch(map_name) is not None
 
 
 def _changes_keys(table: Table) -> bool:

@@ -7,6 +7,7 @@ are joined before verdict maps are made, so that a map's key finds whole sets. M
 known how few rules a second base chain at a hook has, and which ports several rules ask. What all this has left over goes
 as at the start, so that fewer rounds are needed. Maps of one verdict and lists of hardware addresses become sets last,
 because what becomes of the rules behind them is seen more easily before; base chains that have become empty go with them.
+What keys need not ask goes late too: states once all maps of guests are made, types of frames once rules ask the same map.
 """
 
 from __future__ import annotations

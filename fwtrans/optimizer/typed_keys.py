@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 # Fewer rules than these do not pay for keys that stand in the set and in the map.
 FEWEST_RULES = 4
+# Of fewer keys there is little to follow.
 _FEWEST_KEYS = 3
 _WORD = "ether.type-"
 _WORDS = {number: word for word, number in TYPES.items()}
@@ -78,6 +79,8 @@ class _OfType(NamedTuple):
 
 @dataclass(slots=True)
 class _Typing:
+    """One table: what its maps hold for frames of one type, and what is made of that."""
+
     table: Table
     maps: dict[str, NamedMap]
     made: dict[tuple[str, int], NamedSet | NamedMap] = field(default_factory=dict)
@@ -131,7 +134,9 @@ class _Typing:
         if content not in self.found:
             item = self.maps.get(asked.map_name)
             self.found[content] = None if item is None else _parted(item, ether_type)
-        return None if any(part.mask is not None for part in asked.key) else self.found[content]
+        # the map tells the type of what is asked, which may be the protocol behind a VLAN tag too
+        asks = sum(part.field is known.ETHER_TYPE for part in asked.key)
+        return self.found[content] if asks == 1 and all(part.mask is None for part in asked.key) else None
 
     def _chain(self, chain: Chain, ether_type: int) -> Chain:
         rules = tuple(self._rule(rule, ether_type) for rule in chain.rules)

@@ -1,7 +1,8 @@
 """What of an outcome somebody can see, which is what two rulesets must have in common.
 
 The mark of a packet that is dropped, a translation set up for it, the conntrack mark of a connection that never comes to
-be: nobody sees these. The order between a log and the touch of a limit is not seen either, only the order within each.
+be: nobody sees these. A later packet of a connection that nobody has answered is new as well, and the mark that it sets
+although it is dropped is taken to be unseen too. The order between a log and the touch of a limit is not seen either, only the order within each.
 """
 
 from __future__ import annotations

@@ -44,6 +44,12 @@ def ways(kind: str, many: int = FEWEST_RULES) -> list[str]:
     return [f'ether type {kind} iifname "tap{number}"' for number in range(many)]
 
 
+def test_what_is_no_type_of_a_frame_is_not_left_out() -> None:
+    text = text_of(ONE_VERDICT, ways("ip")).replace("ether type . ether daddr", "meta protocol . ether daddr")
+    before = read(text)
+    assert PASS.run(before).ruleset is before
+
+
 def changed(elements: Sequence[str], asking: Sequence[str], name: str = NAME) -> Table | None:
     """Return the table as the pass leaves it, proved, or None where it changes nothing."""
     before = read(text_of(elements, asking, name))

@@ -383,14 +383,14 @@ def test_hits_are_counted_as_recent_counts_them() -> None:
 
 
 def test_hits_are_forgotten_one_by_one() -> None:
-    # Within the two seconds of a window entries come at 0, 0.7 and 1.4 seconds, so at each check some have left it.
+    # Within the two seconds of a window entries come at 0, 0.8 and 1.6 seconds, so at each check some have left it.
     packets = []
     for number in range(10):
         packets += [
             ethernet(v4(udp(port), 17, source="10.9.0.10", identification=10 * number + port))
             for port in ((1, 9) if number < 6 else (9, 2))
         ]
-        packets.append(f"wait {0.7 if number < 7 else 0.9}")
+        packets.append("wait 0.8")
     counts = compare({"ip": {"mangle": hits(2)[:6]}}, packets)
     assert_telling(counts["ip"], never=("--hitcount 4", "--remove --name a"))
 

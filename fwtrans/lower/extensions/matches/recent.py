@@ -243,7 +243,7 @@ def _declare(entry: Entry, found: List, place: Place) -> None:
         # What is deleted stays in its bucket until the set is swept, once a second; where a bucket holds more than sixteen
         # of a key (RHT_ELASTICITY), further ones are refused. Sweeping ten times as often was tried: little is gained.
         place.assume(
-            f"no address leaves a set of list `{entry.name}` of -m recent and comes again sixteen times within a second: "
+            f"no address leaves a set of list `{entry.name}` of -m recent and comes again more than sixteen times within a second: "
             "nftables would miss hits of that second"
         )
 
