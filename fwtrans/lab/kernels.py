@@ -96,6 +96,8 @@ def run_script(kernel: Kernel, script: str, arguments: Sequence[str] = (), *, se
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # a launcher that is interrupted may leave what its kernel still wrote: that goes with the folder
+                env={**os.environ, "TMPDIR": str(folder)},
             )
         except OSError as error:
             return Answer(f"{words[0]}: {error.strerror}", NO_STATUS, kernel)

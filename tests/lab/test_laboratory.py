@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from tests.places import FIXTURES, REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from collections.abc import Set as AbstractSet
 
     from fwtrans.lab.kernels import Kernel
 
@@ -269,6 +270,16 @@ def namespaces_of(processes: Iterable[Path]) -> set[str]:
     return {name for name in found if name.startswith("net:") and name != own}
 
 
+def hold(namespaces: AbstractSet[str], processes: Iterable[Path], stack: ExitStack) -> None:
+    """Hold namespaces open: the number of one that is gone is the next one's, and that may be another test's."""
+    for process in processes:
+        with suppress(OSError):
+            for path in (process / "ns" / "net", *(process / "fd").iterdir()):
+                with suppress(OSError):
+                    if str(path.readlink()) in namespaces:
+                        stack.callback(os.close, os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+
+
 def everywhere() -> list[Path]:
     return list(Path("/proc").glob("[0-9]*"))
 
@@ -313,11 +324,13 @@ def check_interrupted(
     while not (namespaces := is_at_work(marker, begun)):
         assert time.monotonic() < end, "the agent never started"
         assert lab.poll() is None, lab.communicate()
-    lab.send_signal(how)
-    lab.communicate(timeout=60)
-    while left := of_run(marker):
-        assert time.monotonic() < end, [words_of(process) for process in left]
-    assert not namespaces & namespaces_of(everywhere())
+    with ExitStack() as stack:
+        hold(namespaces, of_run(marker), stack)
+        lab.send_signal(how)
+        lab.communicate(timeout=60)
+        while left := of_run(marker):
+            assert time.monotonic() < end, [words_of(process) for process in left]
+        assert not namespaces & namespaces_of(other for other in everywhere() if other.name != str(os.getpid()))
     assert kept_by_files() == kept
     assert Path("/proc/net/dev").read_text().count("\n") == interfaces
     if how is signal.SIGKILL:
