@@ -80,10 +80,10 @@ class _Joining:
         for rule in chain.rules:
             step = _of_port(found[-1]) if found else None
             if step is not None and _asks_only(rule) and self._always_finds(chain.name, step):
-                rule = replace(  # noqa: PLW2901 -- it stands in the place of both
-                    rule, steps=(step, *rule.steps), origins=joined_origins((found.pop(), rule))
-                )
-            found.append(rule)
+                origins = joined_origins((found.pop(), rule))
+                found.append(replace(rule, steps=(step, *rule.steps), origins=origins))
+            else:
+                found.append(rule)
         return tuple(found)
 
     def _always_finds(self, chain: str, step: AssignFromMap) -> bool:

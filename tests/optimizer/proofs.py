@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fwtrans.ir.ruleset import Chain
+    from fwtrans.optimizer.base import Pass
 
 
 def with_origins(before: Table) -> Table:
@@ -47,6 +48,14 @@ def assert_safe_everywhere(change: Callable[[Ruleset], Ruleset], whole: Ruleset)
     assert found.equal, [(item.kind, item.subject, item.packet) for item in found.differences] or found.undecided
     assert change(after) == after
     return after
+
+
+def proved_change(one: Pass, before: Ruleset) -> Ruleset | None:
+    """Return what a pass makes of a ruleset that was read, proved and a fixed point, or None where it changes nothing."""
+    after = one.run(before).ruleset
+    assert compare(before, after).equal
+    assert one.run(after).ruleset is after
+    return None if after is before else after
 
 
 def becomes(change: Callable[[Table], Table], *chains: Chain) -> str:

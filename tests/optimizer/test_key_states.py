@@ -11,6 +11,7 @@ from fwtrans.ir.match import FieldTest
 from fwtrans.optimizer.key_states import PASS
 from fwtrans.semantics.equivalence import compare
 from tests.optimizer.guests import read
+from tests.optimizer.proofs import proved_change
 
 if TYPE_CHECKING:
     from fwtrans.ir.ruleset import Table
@@ -40,14 +41,8 @@ def changed(
     elements: str, rules: str = f"{KEY} vmap @iif-entry", name: str = "iif-entry", inside: str = "udp dport 1 drop"
 ) -> Table | None:
     """Return the table as the pass leaves it, proved, or None where it changes nothing."""
-    before = read(text_of(elements, rules, name, inside))
-    after = PASS.run(before).ruleset
-    assert compare(before, after).equal
-    assert PASS.run(after).ruleset is after
-    if after is before:
-        return None
-    (table,) = after.tables
-    return table
+    after = proved_change(PASS, read(text_of(elements, rules, name, inside)))
+    return None if after is None else after.tables[0]
 
 
 def states_asked(table: Table, chain: str) -> list[list[int]]:

@@ -9,8 +9,8 @@ import pytest
 from fwtrans.ir.match import MemberTest
 from fwtrans.ir.verdict import Dispatch
 from fwtrans.optimizer.typed_keys import FEWEST_RULES, PASS
-from fwtrans.semantics.equivalence import compare
 from tests.optimizer.guests import read
+from tests.optimizer.proofs import proved_change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,14 +52,8 @@ def test_what_is_no_type_of_a_frame_is_not_left_out() -> None:
 
 def changed(elements: Sequence[str], asking: Sequence[str], name: str = NAME) -> Table | None:
     """Return the table as the pass leaves it, proved, or None where it changes nothing."""
-    before = read(text_of(elements, asking, name))
-    after = PASS.run(before).ruleset
-    assert compare(before, after).equal
-    assert PASS.run(after).ruleset is after
-    if after is before:
-        return None
-    (table,) = after.tables
-    return table
+    after = proved_change(PASS, read(text_of(elements, asking, name)))
+    return None if after is None else after.tables[0]
 
 
 def asked(table: Table) -> dict[str, str]:
