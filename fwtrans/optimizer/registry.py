@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from fwtrans.optimizer.base import Pass
 
 _LEFTOVERS = (fold.PASS, dead.PASS, idle_returns.PASS, sharing.PASS, inlining.PASS)
+# What ends earlier than before may be a tail call, and then a search like others; a round of all passes would find it, too.
+_SHORTENED = (tail_calls.PASS, service_search.PASS, short_ways.PASS, service_ports.PASS, sharing.PASS)
 
 PASSES: tuple[Pass, ...] = (
     fold.PASS,
@@ -83,9 +85,11 @@ PASSES: tuple[Pass, ...] = (
     joint_keys.PASS,
     joint_tests.PASS,
     short_ways.PASS,
+    *_SHORTENED,
     joint_marks.PASS,
     single_verdicts.PASS,
     typed_keys.PASS,
+    tail_calls.PASS,
     address_lists.PASS,
     idle_hooks.PASS,
 )
