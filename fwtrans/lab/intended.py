@@ -118,8 +118,9 @@ def _of_refusals(seen: Seen, known: Known, refusal: str) -> str:
     is_refused = seen.what == {"answers"} and before and not before - {refusal} - _astray(before, refusal)
     if not is_refused or after or seen.receiver in seen.several.seen_at:
         return ""
-    if seen.several.sender == HOST:
-        return HOST_REJECT_IS_DROP if not _firewall_bridge(seen.receiver, known.once) else ""
+    # on a firewall bridge what the host sends comes in by a port, like anybody's
+    if seen.several.sender == HOST and not _firewall_bridge(seen.receiver, known.once):
+        return HOST_REJECT_IS_DROP
     return REJECT_IS_DROP.name if seen.receiver not in known.told else ""
 
 

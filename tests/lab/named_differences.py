@@ -200,7 +200,21 @@ def _flooded_reject_is_drop(judged: Judged) -> bool:
         *macs.values(),
         *judged.topology.bridges(),
     }
-    return is_flooded and judged.follow is None and _only_refused_before(judged)
+    return is_flooded and judged.follow is None and _refused_by_somebody_before(judged)
+
+
+def _refused_by_somebody_before(judged: Judged) -> bool:
+    """Tell whether the one difference is that a flooded packet is answered by who refuses it; others may get it on both sides.
+
+    A reset ends the connection, and with it its mark.
+    """
+    return (
+        judged.before.seen_at == judged.after.seen_at
+        and {"answers"} <= judged.what <= {"answers", "ct_mark"}
+        and bool(judged.before.answers)
+        and set(judged.before.answers) == _refusals(judged.before)
+        and not judged.after.answers
+    )
 
 
 def _tagged_reject_is_drop(judged: Judged) -> bool:

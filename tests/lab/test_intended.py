@@ -155,6 +155,8 @@ def test_a_refusal_is_a_drop_only_where_nobody_told_the_guests_address(hosts: Ho
     untold = hosts.direct._replace(told=frozenset({"tap101i0"}))
     assert named(REFUSED_UDP, untold, "answers", seen(PORT), seen()) == "reject-is-drop"
     assert named(REFUSED_UDP, untold, "answers", seen(("icmp 3/3 at eth0",)), seen()) == "reject-is-drop"
+    behind_bridges = hosts.bridges._replace(told=untold.told)
+    assert named(FROM_HOST, behind_bridges, "answers", seen(PORT), seen()) == "reject-is-drop"
     assert not named(REFUSED_UDP, hosts.direct, "answers", seen(PORT), seen())
     assert not named(DENIED_UDP, untold, "answers", seen(PORT), seen())
 
