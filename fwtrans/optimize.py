@@ -11,6 +11,8 @@ from fwtrans.optimizer.registry import PASSES
 from fwtrans.optimizer.size import size_of, values_in_rules
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fwtrans.ir.ruleset import Ruleset
 
 
@@ -29,11 +31,16 @@ class Settings:
 _DEFAULT = Settings()
 
 
-def optimize_ruleset(ruleset: Ruleset, settings: Settings = _DEFAULT) -> Optimized:
-    """Return the optimised ruleset; every pass is proved unless the settings say otherwise."""
+def optimize_ruleset(
+    ruleset: Ruleset, settings: Settings = _DEFAULT, likely: Callable[[Ruleset], None] | None = None
+) -> Optimized:
+    """Return the optimised ruleset; every pass is proved unless the settings say otherwise.
+
+    `likely` is told of results that may be the last, before it is known that they are.
+    """
     entries = size_of(ruleset).entries
     sized = cuts.sized(settings.size_factor, entries)
     # what stands in a rule's own set may come to stand in a map, where each value counts
     most = settings.size_factor * (entries + values_in_rules(ruleset))
     passes = (sized if item is cuts.PASS else item for item in PASSES if item.name not in settings.skip)
-    return run_passes(ruleset, passes, prove=settings.verify, most=most)
+    return run_passes(ruleset, passes, prove=settings.verify, most=most, likely=likely)

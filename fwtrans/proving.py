@@ -90,7 +90,7 @@ def early_proof(original: Ruleset, host: Host, files: Files) -> AbstractContextM
 
 
 class EarlyProof:
-    """A proof in another process, of the first text that it is given."""
+    """A proof in another process, of the last text that it is given."""
 
     def __init__(self, original: Ruleset, host: Host, files: Files) -> None:
         rules = (rule for table in original.tables for chain in table.chains for rule in chain.rules)
@@ -109,7 +109,8 @@ class EarlyProof:
                 return None, (refused.code, refused.message)
 
         self._text = ""
-        self._worker = Worker(work, tuple(sources.values()))
+        self._work, self._known = work, tuple(sources.values())
+        self._worker = Worker(self._work, self._known)
 
     def __enter__(self) -> Self:
         """Return the proof, which is given up at the end of the block."""
@@ -122,10 +123,14 @@ class EarlyProof:
         self._worker.end()
 
     def begin(self, text: str) -> None:
-        """Prove this text, if it is the first."""
-        if not self._text:
-            self._text = text
-            self._worker.send(text)
+        """Prove this text; the proof of another one is given up."""
+        if self._text == text:
+            return
+        if self._text:
+            self._worker.end()
+            self._worker = Worker(self._work, self._known)
+        self._text = text
+        self._worker.send(text)
 
     def result(self, text: str) -> Compared | None:
         """Return the comparison if the text is the one that is proved, and is equal; raise `Refused` where it was refused."""

@@ -9,9 +9,9 @@ from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from fwtrans.backend.nft.lower import Printing, Renaming, lower_ruleset
+from fwtrans.backend.nft.lower import Lowered, Printing, Renaming, lower_ruleset
 from fwtrans.backend.nft.nesting import DEEPEST, rule_to, too_deep
 from fwtrans.backend.nft.target import DEBIAN_12, Target
 from fwtrans.backend.nft.text import print_ruleset
@@ -136,16 +136,22 @@ def _optimized(work: _Work, shaped: Ruleset, sink: DiagnosticSink) -> Translatio
     The passes are proved together, by the proof of what is printed in the end. Only where that fails each is proved by
     itself, and those whose result is not are left out.
     """
+    likely: list[_Lowered] = []
+
+    def begin(ruleset: Ruleset) -> None:
+        likely[:] = (_lowered(work, ruleset, sink),)
+
     for each in (False, True):
         trial = DiagnosticSink(list(sink.found))
         try:
-            optimized = optimize_ruleset(shaped, OptimizerSettings(verify=each))
+            optimized = optimize_ruleset(shaped, OptimizerSettings(verify=each), begin if work.early else None)
         except RecursionError:  # jumps nested so deep that no kernel takes them, which is told below
             return _finished(work, shaped, sink)
         for stage in optimized.refused:
             message = f"pass `{stage.name}` was left out: its result was not proved equal"
             trial.add(Diagnostic(code="FWT403", message=message, notes=stage.faults[:5]))
-        found = _finished(work, optimized.ruleset, trial, before=shaped)
+        ready = next((item for item in likely if item.shape is optimized.ruleset), None)
+        found = _finished(work, optimized.ruleset, trial, before=shaped, ready=ready)
         if any(item.code == "FWT404" for item in trial.found):  # no other shape of the ruleset would help
             sink.found[:] = trial.found
             return found
@@ -159,22 +165,45 @@ def _optimized(work: _Work, shaped: Ruleset, sink: DiagnosticSink) -> Translatio
     return _finished(work, shaped, sink)
 
 
-def _finished(work: _Work, ruleset: Ruleset, sink: DiagnosticSink, before: Ruleset | None = None) -> Translation:
+class _Lowered(NamedTuple):
+    """A shape of the ruleset, all that is printed of it, and the text, of which the proof has begun where there can be one."""
+
+    shape: Ruleset
+    ruleset: Ruleset
+    lowered: Lowered
+    text: PrintedRuleset | None
+    found: tuple[Diagnostic, ...]
+
+
+def _lowered(work: _Work, shape: Ruleset, sink: DiagnosticSink) -> _Lowered:
+    ruleset = released(shape, work.live)
+    if work.is_bridged:
+        ruleset = letting_own_fragments_pass(ruleset)
+    # where nothing will be written, that bridge ports want another family is no news: it was not tried
+    untried = _forbids(sink, work.left_out)
+    printing = Printing(counters=work.settings.counters, origin_id=origin_ids(work.sources), proof_only=untried)
+    trial = DiagnosticSink(list(sink.found))
+    lowered = lower_ruleset(ruleset, trial, printing)
+    text = _begun(lowered.ruleset, work, trial)
+    return _Lowered(shape, ruleset, lowered, text, tuple(trial.found[len(sink.found) :]))
+
+
+def _finished(
+    work: _Work,
+    shape: Ruleset,
+    sink: DiagnosticSink,
+    before: Ruleset | None = None,
+    ready: _Lowered | None = None,
+) -> Translation:
     """Print a ruleset, prove what was printed, and say what became of each rule.
 
     Where passes have put rules together, it is told of the rules as they were before.
     """
     settings = work.settings
-    ruleset = released(ruleset, work.live)
+    _, ruleset, lowered, text, told = ready or _lowered(work, shape, sink)
+    sink.found.extend(told)
     before = None if before is None else released(before, work.live)
-    if work.is_bridged:
-        ruleset = letting_own_fragments_pass(ruleset)
     origin_id = origin_ids(work.sources)
-    # where nothing will be written, that bridge ports want another family is no news: it was not tried
-    untried = _forbids(sink, work.left_out)
-    printing = Printing(counters=settings.counters, origin_id=origin_id, proof_only=untried)
-    lowered = lower_ruleset(ruleset, sink, printing)
-    text = _begun(lowered.ruleset, work, sink)
     _refuse_faults(ruleset, sink)
     _refuse_deep_jumps(lowered.ruleset, {origin_id(origin): origin for origin in _origins(ruleset)}, sink)
     _note_renamings(lowered.renamings, sink)

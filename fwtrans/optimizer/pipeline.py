@@ -16,7 +16,7 @@ from fwtrans.optimizer.size import Size, size_of
 from fwtrans.optimizer.steps import HookCost, hook_costs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from fwtrans.ir.ruleset import Ruleset
     from fwtrans.optimizer.base import Pass
@@ -81,14 +81,24 @@ class Optimized:
         return tuple(stage for stage in self.stages if stage.faults)
 
 
-def run_passes(ruleset: Ruleset, passes: Iterable[Pass], *, prove: bool = True, most: float = inf) -> Optimized:
-    """Return what the passes make of a ruleset. A result is left that has more rules and elements than `most`, and grew."""
+def run_passes(
+    ruleset: Ruleset,
+    passes: Iterable[Pass],
+    *,
+    prove: bool = True,
+    most: float = inf,
+    likely: Callable[[Ruleset], None] | None = None,
+) -> Optimized:
+    """Return what the passes make of a ruleset. A result is left that has more rules and elements than `most`, and grew.
+
+    `likely` is told what may be the result: another round has to show that nothing changes any more, and mostly it does.
+    """
     passes = tuple(passes)
     stages: list[Stage] = []
     current = ruleset
     refused: set[str] = set()
     done: dict[str, Ruleset] = {}
-    for _ in range(MOST_ROUNDS):
+    for number in range(MOST_ROUNDS):
         before = current
         for item in passes:
             # a pass does nothing to its own result
@@ -101,6 +111,9 @@ def run_passes(ruleset: Ruleset, passes: Iterable[Pass], *, prove: bool = True, 
                 refused.add(item.name)
         if current is before:
             break
+        # the first round makes what the second one has work with
+        if number and likely is not None:
+            likely(current)
     return Optimized(ruleset, current, tuple(stages), tuple(dict.fromkeys(_assumptions(ruleset, stages))))
 
 
