@@ -53,7 +53,7 @@ def optimize_texts(
     for stage in found.refused:
         message = f"pass `{stage.name}` was left out: its result was not proved equal"
         sink.add(Diagnostic(code="FWT403", message=message, notes=stage.faults[:5]))
-    whole = with_all_sets(released(found.ruleset, live), reading.ruleset)
+    whole = with_all_sets(released(found.ruleset), reading.ruleset)
     printing, trial = Printing(guard_ports=False), DiagnosticSink()
     lowered = lower_ruleset(_with_own_comments(whole), trial, printing)
     if trial.errors:

@@ -94,11 +94,10 @@ def translate(sources: Sequence[SourceFile], settings: Settings, sink: Diagnosti
     begun = early_proof(original, host, files) if settings.verify and not sink.errors else nullcontext()
     with begun as early:
         faulty = bool(verify(original))  # loops of jumps, told when it is printed; nobody may follow them before
-        live = live_sets(original)
-        known = held(original, live)
+        known = held(original, live_sets(original))
         shaped = known if faulty or _forbids(sink, left_out) else _shaped(known, host, settings, sink)
         is_bridged = shaped is not known
-        work = _Work(sources, settings, files, original, host, reading.read, left_out, is_bridged, live, early)
+        work = _Work(sources, settings, files, original, host, reading.read, left_out, is_bridged, early)
         if faulty or not settings.optimize or sink.errors:
             found = _finished(work, shaped, sink)
         else:
@@ -124,8 +123,6 @@ class _Work:
     left_out: Sequence[Diagnostic] | None
     is_bridged: bool
     """Whether the bridge family judges what a bridge forwards."""
-    live: frozenset[str]
-    """The sets whose contents others may change: nothing was made of what is in them."""
     early: EarlyProof | None
     """The proof that has begun, where there is one."""
 
@@ -176,7 +173,7 @@ class _Lowered(NamedTuple):
 
 
 def _lowered(work: _Work, shape: Ruleset, sink: DiagnosticSink) -> _Lowered:
-    ruleset = released(shape, work.live)
+    ruleset = released(shape)
     if work.is_bridged:
         ruleset = letting_own_fragments_pass(ruleset)
     # where nothing will be written, that bridge ports want another family is no news: it was not tried
@@ -202,7 +199,7 @@ def _finished(
     settings = work.settings
     _, ruleset, lowered, text, told = ready or _lowered(work, shape, sink)
     sink.found.extend(told)
-    before = None if before is None else released(before, work.live)
+    before = None if before is None else released(before)
     origin_id = origin_ids(work.sources)
     _refuse_faults(ruleset, sink)
     _refuse_deep_jumps(lowered.ruleset, {origin_id(origin): origin for origin in _origins(ruleset)}, sink)

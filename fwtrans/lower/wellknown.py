@@ -1,6 +1,7 @@
 """Names that iptables resolves by /etc/protocols and /etc/services, as Debian 12 ships them.
 
-They are stated here so that a translation is the same on every machine.
+They are stated here so that a translation is the same on every machine. Dumps also come from other systems, and from
+containers with another /etc/protocols than the host: what Debian calls ipencap is ipv4 on Red Hat's, as IANA has it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ PROTOCOLS: dict[str, int] = {
     "igmp": 2,
     "ggp": 3,
     "ipencap": 4,
+    "ipv4": 4,
     "ipip": 94,
     "st": 5,
     "tcp": 6,

@@ -17,10 +17,11 @@ from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.walk import flat_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from fwtrans.ir.rule import Rule, Step
     from fwtrans.ir.ruleset import Ruleset, Table
+    from fwtrans.ir.sets import NamedSet
 
 
 def live_sets(ruleset: Ruleset) -> frozenset[str]:
@@ -31,12 +32,12 @@ def live_sets(ruleset: Ruleset) -> frozenset[str]:
 
 def held(ruleset: Ruleset, names: frozenset[str]) -> Ruleset:
     """Return the ruleset in which nothing is known of what is in these sets."""
-    return _marked(ruleset, names, dynamic=True) if names else ruleset
+    return _marked(ruleset, lambda item: item.name in names, held=True) if names else ruleset
 
 
-def released(ruleset: Ruleset, names: frozenset[str]) -> Ruleset:
-    """Return the ruleset in which these sets are again what they were."""
-    return _marked(ruleset, names, dynamic=False) if names else ruleset
+def released(ruleset: Ruleset) -> Ruleset:
+    """Return the ruleset in which held sets are again what they were, whatever they are called by now."""
+    return _marked(ruleset, lambda item: item.held, held=False)
 
 
 def with_all_sets(ruleset: Ruleset, original: Ruleset) -> Ruleset:
@@ -64,16 +65,21 @@ def _buckets(ruleset: Ruleset) -> Iterator[str]:
                 yield from (step.object.identity for step in flat_steps(rule.steps) if isinstance(step, StatefulTest))
 
 
-def _marked(ruleset: Ruleset, names: frozenset[str], *, dynamic: bool) -> Ruleset:
+def _marked(ruleset: Ruleset, chosen: Callable[[NamedSet], bool], *, held: bool) -> Ruleset:
     def table_of(table: Table) -> Table:
-        sets = tuple(replace(item, dynamic=dynamic) if item.name in names else item for item in table.sets)
-        chains = tuple(replace(chain, rules=tuple(map(rule_of, chain.rules))) for chain in table.chains)
+        names = frozenset(item.name for item in table.sets if chosen(item))
+        if not names:
+            return table
+        sets = tuple(replace(item, dynamic=held, held=held) if item.name in names else item for item in table.sets)
+        chains = tuple(
+            replace(chain, rules=tuple(_asking(rule, names, held) for rule in chain.rules)) for chain in table.chains
+        )
         return replace(table, sets=sets, chains=chains)
 
-    def rule_of(rule: Rule) -> Rule:
-        steps = tuple(map(step_of, rule.steps))
-        return rule if all(map(_same, steps, rule.steps)) else replace(rule, steps=steps)
+    return replace(ruleset, tables=tuple(map(table_of, ruleset.tables)))
 
+
+def _asking(rule: Rule, names: frozenset[str], dynamic: bool) -> Rule:
     def step_of(step: Step) -> Step:
         if isinstance(step, MemberTest) and step.set_name in names:
             return replace(step, dynamic=dynamic)
@@ -82,7 +88,8 @@ def _marked(ruleset: Ruleset, names: frozenset[str], *, dynamic: bool) -> Rulese
             return replace(step, branches=branches) if branches != step.branches else step  # type: ignore[arg-type] # tests stay tests
         return step
 
-    return replace(ruleset, tables=tuple(map(table_of, ruleset.tables)))
+    steps = tuple(map(step_of, rule.steps))
+    return rule if all(map(_same, steps, rule.steps)) else replace(rule, steps=steps)
 
 
 def _same(first: object, second: object) -> bool:

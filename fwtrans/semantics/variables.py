@@ -23,7 +23,7 @@ from fwtrans.semantics.packet import Unknown, UnknownKind
 from fwtrans.semantics.program import DynamicTest, TupleTest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from fwtrans.ir.bits import Cube
     from fwtrans.ir.fields import Field
@@ -38,6 +38,7 @@ _FIRST: tuple[Field, ...] = (
     known.IP6_SADDR, known.IP_DADDR, known.IP6_DADDR, known.ETHER_DADDR, known.DPORT, known.SPORT, known.TCP_FLAGS,
     known.ICMP_TYPE, known.ICMP_CODE, known.ICMP6_TYPE, known.ICMP6_CODE,
 )  # fmt: skip
+_MARKS = (known.MARK, known.CT_MARK)
 _RANK = {field: rank for rank, field in enumerate(_FIRST)}
 
 
@@ -57,6 +58,7 @@ class Demand:
         self.bits: dict[Field, int] = {}
         self.exact: set[Field] = set()
         self.written: dict[Field, None] = {}
+        self.marks_copied = False
         self.opaque: dict[str, None] = {}
         self.mentioned: dict[Field, None] = {}
         self._tests_done = 0
@@ -142,6 +144,7 @@ class Demand:
             flipped = step.constant
             if step.source is not None:
                 self._read_bits(step.source.field, step.source.mask)
+                self.marks_copied |= {step.field, step.source.field} == set(_MARKS)
                 flipped |= _shifted(step.source.mask, step.source.shift)
             self._read_bits(step.field, step.keep & flipped & ((1 << step.field.width) - 1))
         elif isinstance(step, does.AssignFromTable):
@@ -181,6 +184,8 @@ class Variables:
         self._questions: dict[tuple[UnknownKind, str], list[tuple[Unknown, int]]] = {}
         self._bits: dict[tuple[Field, int | str], tuple[tuple[int, bool], ...]] = {}
         self.fields = sorted(demand.fields, key=lambda item: (_RANK.get(item, len(_RANK)), item.name))
+        if demand.marks_copied:
+            self._beside_each_other(_MARKS, demand)
         for field in self.fields:
             self._allocate(field, demand)
         # asked for only by their presence
@@ -198,8 +203,9 @@ class Variables:
 
     def _allocate(self, field: Field, demand: Demand) -> None:
         if field.kind is FieldKind.BITS:
-            wanted = [bit for bit in reversed(range(field.width)) if demand.bits.get(field, 0) >> bit & 1]
-            self._by_bit(field, wanted)
+            asked = demand.bits.get(field, 0)
+            wanted = (bit for bit in reversed(range(field.width)) if asked >> bit & 1)
+            self._by_bit(field, [bit for bit in wanted if Slot(field, bit) not in self.slots])
         elif field in demand.exact:
             self._by_bit(field, list(reversed(range(field.width))))
         elif field.kind is FieldKind.NAME:
@@ -209,6 +215,13 @@ class Variables:
             numbers = NumberClasses(field.width, demand.intervals[field], POSSIBLE.get(field))
             self.numbers[field] = numbers
             self.spans[field] = self.bdd.add_variables((numbers.count - 1).bit_length())
+
+    def _beside_each_other(self, fields: Sequence[Field], demand: Demand) -> None:
+        """Give the bits of fields that are copied into each other turns: apart, "equal" has a node for each value."""
+        for bit in reversed(range(max(field.width for field in fields))):
+            for field in fields:
+                if demand.bits.get(field, 0) >> bit & 1 or field in demand.written:
+                    self._by_bit(field, [bit])
 
     def _by_bit(self, field: Field, bits: list[int]) -> None:
         for bit, number in zip(bits, self.bdd.add_variables(len(bits)), strict=True):

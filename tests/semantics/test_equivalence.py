@@ -54,6 +54,7 @@ from tests.semantics.builders import (
 )
 
 if TYPE_CHECKING:
+    from fwtrans.ir.fields import Field
     from fwtrans.ir.rule import Rule
 
 OLD_FILE = SourceFile("old", "-A FORWARD -j DROP\n")
@@ -348,6 +349,22 @@ def test_a_mark_is_copied_from_the_connection_and_back() -> None:
         rule(mark(0, 0)),
     )
     assert_same(old, new)
+
+
+@pytest.mark.parametrize("field", [known.MARK, known.CT_MARK])
+def test_a_mark_that_only_one_side_copies_is_told(field: Field) -> None:
+    # all 32 bits: with one field's bits above the other's, "they are equal" has a node for each of the 2^32 values
+    other = known.CT_MARK if field is known.MARK else known.MARK
+    copied = does.Assign(field, 0, 0, does.BitsOf(other, 0xFFFFFFFF, 0))
+    assert_differ(ruleset(rule(copied)), ruleset(), DifferenceKind.FIELD)
+
+
+def test_a_mark_that_is_flipped_by_the_connection_bit_by_bit() -> None:
+    connected = number(known.HAS_CONNTRACK, 1)
+    kept = 0xF0000000
+    whole = mark(kept, 0, does.BitsOf(known.CT_MARK, 0xFFFFFFFF, 0))
+    each = [rule(connected, bits(known.CT_MARK, 1 << bit, 1 << bit), mark(-1, 1 << bit)) for bit in range(32)]
+    assert_same(ruleset(rule(whole)), ruleset(rule(connected, mark(kept, 0)), *each))
 
 
 def test_the_mark_of_a_dropped_packet_is_not_seen() -> None:

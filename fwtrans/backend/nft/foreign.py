@@ -137,6 +137,7 @@ _STATEMENTS: dict[str, Callable[[str, Json], str]] = {
     "mangle": _assignment,
     "map": _map_update,
     "dup": _duplicate,
+    "tproxy": _translation,
     **dict.fromkeys(_TRANSLATIONS, _translation),
 }
 

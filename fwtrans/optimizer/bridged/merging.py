@@ -38,12 +38,8 @@ def merged_tables(tables: Sequence[Table], name: str) -> Table:
 def _apart(table: Table) -> Table:
     """Return a table whose names no other family has: a chain of PVE is called alike in both."""
     sign = _SIGNS.get(table.family)
-
-    def with_sign(name: str) -> str:
-        return name if sign is None or name.endswith(f"-{sign}") else f"{name}-{sign}"
-
-    chains = {chain.name: with_sign(chain.name) for chain in table.chains}
-    sets = {item.name: with_sign(item.name) for item in table.keyed}
+    chains = _with_sign([chain.name for chain in table.chains], sign)
+    sets = _with_sign([item.name for item in table.keyed], sign)
     return replace(
         table,
         chains=tuple(
@@ -65,6 +61,21 @@ def _apart(table: Table) -> Table:
             for item in table.maps
         ),
     )
+
+
+def _with_sign(names: Sequence[str], sign: str | None) -> dict[str, str]:
+    """Return what each is called where it ends with the sign. `a` does not take the name of `a-v4`, if there is one."""
+    if sign is None:
+        return {name: name for name in names}
+    ending = f"-{sign}"
+    found = {name: name for name in names if name.endswith(ending)}
+    for name in names:
+        if name not in found:
+            longer = name + ending
+            while longer in found.values():
+                longer += ending
+            found[name] = longer
+    return found
 
 
 def _renamed(rule: Rule, chains: Mapping[str, str], sets: Mapping[str, str]) -> Rule:
