@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from fwtrans.optimizer import (
     address_lists,
+    asked_again,
     common_ports,
     cuts,
     dead,
@@ -31,6 +32,7 @@ from fwtrans.optimizer import (
     joint_marks,
     joint_tests,
     key_states,
+    last_calls,
     merging,
     nat_maps,
     one_base,
@@ -86,8 +88,10 @@ PASSES: tuple[Pass, ...] = (
     joint_tests.PASS,
     short_ways.PASS,
     *_SHORTENED,
+    last_calls.PASS,
     joint_marks.PASS,
     single_verdicts.PASS,
+    asked_again.PASS,
     typed_keys.PASS,
     tail_calls.PASS,
     address_lists.PASS,
