@@ -3,13 +3,15 @@
     jump say-no;  say-no: drop                                   drop
     iifname tap1 jump a;  a: tcp dport 22 drop                   iifname tap1 tcp dport 22 drop
     jump hooks;  hooks: invalid drop; established accept         invalid drop; established accept     (one caller)
+    udp sport 68 goto mark;  mark: meta mark set 1               udp sport 68 meta mark set 1 return
 
 A chain of one rule is put into every rule that leads to it; a chain with one caller, a rule without tests, takes the place
 of that rule. No way of a packet gets longer: there is one rule less on it, and no rule more on any other.
 
 Why it is safe: the caller's tests and effects stand before the chain's own, in the order in which they were. A return of
 the chain means to go on behind the call, which is where packets are after a rule without a verdict; a goto in it comes back
-behind the call as well, and is a jump there.
+behind the call as well, and is a jump there. Behind the end of a chain that a rule went to a packet is where a return
+of that rule's own chain leads.
 
 It declines where a return would leave the wrong chain (in the middle of rules that take a call's place, or in an element
 of a map), where a rule that went to the chain could go on with the next one, where both rules have alternatives, because
@@ -157,9 +159,11 @@ def _both(rule: Rule, only: Rule, coming_back: set[str], *, is_last: bool) -> Ru
     goes = isinstance(rule.verdict, Goto)
     if isinstance(verdict, Dispatch) and not is_last and (goes or verdict.map_name not in coming_back):
         return None
-    if goes and not is_last and (verdict is None or not all(map(always_goes_on, only.steps))):
+    if goes and not is_last:
         # a packet that the chain's rule does not end must not go on behind the goto
-        return None
+        if not all(map(always_goes_on, only.steps)):
+            return None
+        verdict = verdict or Return()
     return replace(
         rule, steps=(*rule.steps, *only.steps), verdict=_called(verdict, goes), origins=joined_origins((rule, only))
     )

@@ -6,8 +6,9 @@ of rules. Translations and long runs come next, while rules still stand as they 
 are joined before verdict maps are made, so that a map's key finds whole sets. Maps come over what is left; only then it is
 known how few rules a second base chain at a hook has, and which ports several rules ask. What all this has left over goes
 as at the start, so that fewer rounds are needed. Maps of one verdict and lists of hardware addresses become sets last,
-because what becomes of the rules behind them is seen more easily before; base chains that have become empty go with them.
-What keys need not ask goes late too: states once all maps of guests are made, types of frames once rules ask the same map.
+because what becomes of the rules behind them is seen more easily before; what asks such a set again goes then, and so do
+base chains that have become empty. What keys need not ask goes late too: states once all maps of guests are made, types of
+frames once rules ask the same map.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from fwtrans.optimizer import (
     address_lists,
+    asked_again,
     common_ports,
     cuts,
     dead,
@@ -31,6 +33,7 @@ from fwtrans.optimizer import (
     joint_marks,
     joint_tests,
     key_states,
+    last_calls,
     merging,
     nat_maps,
     one_base,
@@ -86,8 +89,10 @@ PASSES: tuple[Pass, ...] = (
     joint_tests.PASS,
     short_ways.PASS,
     *_SHORTENED,
+    last_calls.PASS,
     joint_marks.PASS,
     single_verdicts.PASS,
+    asked_again.PASS,
     typed_keys.PASS,
     tail_calls.PASS,
     address_lists.PASS,

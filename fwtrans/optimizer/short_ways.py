@@ -5,7 +5,8 @@
     jump helpers;  helpers: th dport vmap { 21 : goto ftp }                      th dport vmap { 21 : jump ftp }
 
 Why it is safe: a packet of that port and protocol has missed the first map and found the second, and now finds in the first
-what it found there. A chain that nobody jumps to, directly or on the way, ends where its base chain does, which accepts.
+what it found there. A chain that nobody jumps to, directly or on the way, ends where its base chain does, which accepts;
+so does one that only the last rule of such a base chain jumps to.
 Behind a chain's last rule there is only its end, which is where the goto led as well. A look-up that is all that a chain
 does comes back behind its call if its verdicts jump.
 
@@ -176,7 +177,9 @@ def _coming_back(table: Table) -> set[str]:
     found = {chain.name for chain in table.chains if chain.base is not None}
     waiting = [name for name in found if not chains[name].base.accepts]  # type: ignore[union-attr] # bases
     for chain in table.chains:
-        waiting += [verdict.chain for rule in chain.rules for verdict in _ways(rule, maps) if isinstance(verdict, Jump)]
+        # behind the last rule of a base chain that accepts, a jump comes back to its end
+        rules = chain.rules[:-1] if chain.base is not None and chain.base.accepts else chain.rules
+        waiting += [verdict.chain for rule in rules for verdict in _ways(rule, maps) if isinstance(verdict, Jump)]
     while waiting:
         name = waiting.pop()
         if name not in found or chains[name].base is not None:

@@ -146,6 +146,15 @@ def test_accepting_at_the_end_is_said_once() -> None:
     assert len(shortened(logged, base="ether type ip goto a")["a"]) == 2
 
 
+def test_behind_the_last_rule_of_a_base_chain_is_its_end() -> None:
+    user = "chain a { tcp dport 1 drop; udp dport 5 accept; }"
+    assert len(shortened(user, base="udp dport 7 drop; ether type ip jump a")["a"]) == 1
+    assert len(shortened(user, base="ether type ip jump a; udp dport 7 drop")["a"]) == 2
+    assert len(shortened(user, base="ether type ip jump a", policy="drop")["a"]) == 2
+    between = "chain b { jump a; udp dport 9 drop; }"
+    assert len(shortened(user, between, base="ether type ip jump b")["a"]) == 2
+
+
 def test_where_one_way_comes_back_accepting_stays() -> None:
     users = "chain a { tcp dport 1 drop; udp dport 5 accept; } chain b { tcp dport 9 goto a; }"
     assert len(shortened(users, base="ether type ip6 jump b; ether type ip goto a; drop")["a"]) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from fwtrans.ir import effect as does
 from fwtrans.ir import fields as known
@@ -38,6 +39,10 @@ from tests.semantics.builders import (
     state,
     table,
 )
+
+if TYPE_CHECKING:
+    from fwtrans.ir.rule import Rule
+    from fwtrans.ir.ruleset import Chain
 
 MARK_1 = does.Assign(known.MARK, 0, 1)
 BY_PORT = (KeyPart(known.DPORT),)
@@ -185,6 +190,22 @@ def test_a_chain_that_returns_somewhere_is_jumped_to() -> None:
 # --- neighbours ---
 
 
+def test_a_jump_behind_which_all_rules_are_for_other_packets_is_a_goto() -> None:
+    called = (chain("b", rule(source(1), DROP)), chain("c", rule(source(2), DROP)))
+    calls = (rule(TCP, Jump("b")), rule(UDP, Jump("c")))
+
+    def shape(*rules: Rule) -> tuple[Chain, ...]:
+        return (base(rule(source(3), Jump("a")), rule(ACCEPT)), chain("a", *rules), *called)
+
+    gone = (rule(TCP, Goto("b")), rule(UDP, Goto("c")))
+    assert becomes(with_tail_calls, *shape(*calls)) == shown(*shape(*gone))
+    # the last rule is for all packets, and one that looks behind itself is not told from others
+    for last in (rule(log("x"), DROP), rule(source(4), DROP)):
+        assert becomes(with_tail_calls, *shape(*calls, last)) == shown(*shape(*calls, last))
+    many = tuple(rule(UDP, dport(number), DROP) for number in range(20))
+    assert becomes(with_tail_calls, *shape(calls[0], *many)) == shown(*shape(calls[0], *many))
+
+
 def test_a_log_and_the_verdict_behind_it_become_one_rule() -> None:
     assert becomes(with_merged_rules, base(rule(TCP, source(1), log("x"), None), rule(TCP, source(1), DROP))) == shown(
         base(rule(TCP, source(1), log("x"), DROP))
@@ -306,6 +327,19 @@ def test_what_a_chain_of_one_rule_says_means_the_same_in_its_caller() -> None:
 def test_a_goto_that_its_chain_may_not_end_stays() -> None:
     chains = (base(rule(source(1), Goto("a")), rule(log("x"), DROP)), chain("a", rule(TCP, ACCEPT)))
     assert becomes(inlined, *chains) == shown(*chains)
+
+
+def test_a_goto_to_a_chain_that_only_does_something_does_it_and_returns() -> None:
+    tail = rule(log("x"), DROP)
+    a = chain("a", rule(log("y"), None))
+    found = becomes(
+        inlined,
+        base(rule(UDP, Jump("b")), rule(log("z"), DROP)),
+        chain("b", rule(source(1), Goto("a")), rule(source(2), Goto("a")), tail),
+        a,
+    )
+    ways = (rule(source(number), log("y"), Return()) for number in (1, 2))
+    assert found == shown(base(rule(UDP, Jump("b")), rule(log("z"), DROP)), chain("b", *ways, tail))
 
 
 def test_a_chain_with_one_caller_takes_the_place_of_the_call() -> None:
