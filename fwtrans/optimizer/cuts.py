@@ -51,7 +51,7 @@ from fwtrans.optimizer.search_nodes import (
     time_of,
 )
 from fwtrans.optimizer.size import size_of
-from fwtrans.optimizer.trees import Trees
+from fwtrans.optimizer.trees import NANOSECONDS_A_STEP, Trees
 from fwtrans.optimizer.tuples import RANGED
 
 if TYPE_CHECKING:
@@ -67,8 +67,6 @@ _ADDRESSES = frozenset({IP_SADDR, IP_DADDR, IP6_SADDR, IP6_DADDR})
 MOST_GROWTH = 4
 # A search that takes more than half the steps is not worth its size.
 LEAST_GAIN = 2
-# Among forms of no more steps than this the quickest is the best.
-FEW_STEPS = 28
 # So many rules may stand in tables in front of the search.
 FIRST_RULES = (0, 1, 2, 3, 4, 5, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192)
 _EFFORT = Effort(6, 2, 4, 1.5)
@@ -274,9 +272,8 @@ class _Cutting:
 
 
 def _rank(node: Node) -> tuple[float, ...]:
-    """Return what the best form has the least of: time, if its steps are few, and steps otherwise."""
-    many = node.steps > FEW_STEPS
-    return (many, node.steps if many else time_of(node), node.steps, node.size)
+    """Return what the best form has the least of: time, or what its steps are worth, if that is more; as a tree weighs it."""
+    return (max(time_of(node), NANOSECONDS_A_STEP * node.steps), node.steps, node.size)
 
 
 def _always(family: Family) -> dict[Field, ValueSet]:
