@@ -63,6 +63,8 @@ if TYPE_CHECKING:
     from fwtrans.ir.verdict import Verdict
 
 SHORTEST = 24
+# A chain that is nothing but rules that decide, most of them for addresses, is cut from so many on.
+SHORTEST_LIST = 8
 _ADDRESSES = frozenset({IP_SADDR, IP_DADDR, IP6_SADDR, IP6_DADDR})
 MOST_GROWTH = 4
 # A search that takes more than half the steps is not worth its size.
@@ -111,13 +113,19 @@ def is_of_a_cut(chain: Chain) -> bool:
     )
 
 
-def is_long(clauses: Iterable[Clause]) -> bool:
+def is_long(clauses: Sequence[Clause]) -> bool:
     """Tell whether so many rules decide for good that they are cut as a run, and most of them ask for addresses.
 
     No packet is to take more steps for what becomes of such a list, not even where it is not worth to cut it.
     """
     run = [clause for clause in clauses if clause.is_plain and isinstance(clause.verdict, (Accept, Drop))]
-    return len(run) >= SHORTEST and 2 * sum(not _ADDRESSES.isdisjoint(clause.tests) for clause in run) > len(run)
+    least = SHORTEST_LIST if is_list(clauses) else SHORTEST
+    return len(run) >= least and 2 * sum(not _ADDRESSES.isdisjoint(clause.tests) for clause in run) > len(run)
+
+
+def is_list(clauses: Iterable[Clause]) -> bool:
+    """Tell whether a chain is nothing but rules that decide: then each packet takes as many steps as its rule has a number."""
+    return all(clause.is_plain and isinstance(clause.verdict, (Accept, Drop)) for clause in clauses)
 
 
 def _length(chain: Chain) -> int:
@@ -134,7 +142,10 @@ def _table(table: Table, declined: list[str], factor: float, longest: Chain | No
     additions: list[Addition] = []
     found = _found_before(table)
     for chain in table.chains:
-        if len(chain.rules) < SHORTEST or chain.name in found or is_cut(chain.name):
+        if len(chain.rules) < SHORTEST_LIST or chain.name in found or is_cut(chain.name):
+            continue
+        shortest = SHORTEST_LIST if is_long(listed := [*map(clauses.of, chain.rules)]) and is_list(listed) else SHORTEST
+        if len(chain.rules) < shortest:
             continue
         room = room_below(table) if room is None else room
         addition = _Cutting(
@@ -147,6 +158,7 @@ def _table(table: Table, declined: list[str], factor: float, longest: Chain | No
             factor,
             spare if chain is longest else 0,
             left,
+            shortest,
         ).run()
         if addition is not None:
             additions.append(addition)
@@ -166,6 +178,7 @@ class _Cutting:
     factor: float
     spare: float
     left: float
+    shortest: int
     _chains: list[Chain] = field(default_factory=list)
     _maps: list[NamedMap] = field(default_factory=list)
     _made: dict[tuple[Rule, ...], str] = field(default_factory=dict)
@@ -194,7 +207,7 @@ class _Cutting:
         return min(self.factor * count + self.spare, count + self.left)
 
     def _search(self, run_: Sequence[Clause], *, at_end: bool) -> Node | None:
-        if len(run_) < SHORTEST:
+        if len(run_) < self.shortest:
             return None
         where = f"chain {self.chain.name}, {len(run_)} rules"
         always = _always(self.family)
