@@ -71,6 +71,8 @@ MOST_GROWTH = 4
 LEAST_GAIN = 2
 # So many rules may stand in tables in front of the search.
 FIRST_RULES = (0, 1, 2, 3, 4, 5, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192)
+# Of lists of so many rules no cells are made where a tree has no more steps than this.
+MANY_RULES, FEW_STEPS = 1000, 64
 _EFFORT = Effort(6, 2, 4, 1.5)
 # Parts of the room that is allowed, and what share of the steps twice the room must save at least.
 _ROOMS = (0.25, 0.5, 1.0)
@@ -302,7 +304,9 @@ def _candidates(
     tree = _tree(run_, always, most, at_end=at_end)
     if tree is not None:
         yield tree
-    cells = _cells(run_, always, most, at_end=at_end)
+    # one map of thousands of intervals takes longer than a tree of few steps, and long to be made
+    is_quick = tree is not None and tree.steps <= FEW_STEPS and len(run_) >= MANY_RULES
+    cells = None if is_quick else _cells(run_, always, most, at_end=at_end)
     if cells is not None:
         yield cells
     search = Search(Boxes.of(run_, always), _EFFORT).build()
