@@ -152,6 +152,32 @@ class Overlaps:
         return self._all & ~self._alike.get(of, 0)
 
 
+class Covering:
+    """Says which boxes of a list have all of a given one, as far as they are in a region."""
+
+    def __init__(self, boxes: Sequence[Box], region: Sequence[Range]) -> None:
+        self._boxes = boxes
+        within = [tuple(map(met_range, box.ranges, region)) for box in boxes]
+        columns = [[ranges[at] for ranges in within] for at in range(len(region))]
+        self._axes = tuple(
+            (at, Axis(ranges)) for at, ranges in enumerate(columns) if any(r != region[at] for r in ranges)
+        )
+        self._known: dict[tuple[int, Range], int] = {}
+
+    def before(self, place: int, ranges: Sequence[Range]) -> Iterator[Box]:
+        """Yield the boxes that stand in front of a place and cover these ranges, the first one first."""
+        found = (1 << place) - 1
+        for at, axis in self._axes:
+            if not found:
+                return
+            wanted = (at, ranges[at])
+            covering = self._known.get(wanted)
+            if covering is None:
+                covering = self._known[wanted] = axis.covering(ranges[at])
+            found &= covering
+        yield from (self._boxes[number] for number in numbers_of(found))
+
+
 def numbers_of(bits: int) -> Iterator[int]:
     """Yield the numbers of the set bits, lowest first."""
     while bits:

@@ -51,7 +51,7 @@ from fwtrans.optimizer.search_nodes import (
     time_of,
 )
 from fwtrans.optimizer.size import size_of
-from fwtrans.optimizer.trees import Trees
+from fwtrans.optimizer.trees import NANOSECONDS_A_STEP, Trees
 from fwtrans.optimizer.tuples import RANGED
 
 if TYPE_CHECKING:
@@ -63,14 +63,16 @@ if TYPE_CHECKING:
     from fwtrans.ir.verdict import Verdict
 
 SHORTEST = 24
+# A chain that is nothing but rules that decide, most of them for addresses, is cut from so many on.
+SHORTEST_LIST = 8
 _ADDRESSES = frozenset({IP_SADDR, IP_DADDR, IP6_SADDR, IP6_DADDR})
 MOST_GROWTH = 4
 # A search that takes more than half the steps is not worth its size.
 LEAST_GAIN = 2
-# Among forms of no more steps than this the quickest is the best.
-FEW_STEPS = 28
 # So many rules may stand in tables in front of the search.
 FIRST_RULES = (0, 1, 2, 3, 4, 5, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192)
+# Of lists of so many rules no cells are made where a tree has no more steps than this.
+MANY_RULES, FEW_STEPS = 1000, 64
 _EFFORT = Effort(6, 2, 4, 1.5)
 # Parts of the room that is allowed, and what share of the steps twice the room must save at least.
 _ROOMS = (0.25, 0.5, 1.0)
@@ -113,13 +115,19 @@ def is_of_a_cut(chain: Chain) -> bool:
     )
 
 
-def is_long(clauses: Iterable[Clause]) -> bool:
+def is_long(clauses: Sequence[Clause]) -> bool:
     """Tell whether so many rules decide for good that they are cut as a run, and most of them ask for addresses.
 
     No packet is to take more steps for what becomes of such a list, not even where it is not worth to cut it.
     """
     run = [clause for clause in clauses if clause.is_plain and isinstance(clause.verdict, (Accept, Drop))]
-    return len(run) >= SHORTEST and 2 * sum(not _ADDRESSES.isdisjoint(clause.tests) for clause in run) > len(run)
+    least = SHORTEST_LIST if is_list(clauses) else SHORTEST
+    return len(run) >= least and 2 * sum(not _ADDRESSES.isdisjoint(clause.tests) for clause in run) > len(run)
+
+
+def is_list(clauses: Iterable[Clause]) -> bool:
+    """Tell whether a chain is nothing but rules that decide: then each packet takes as many steps as its rule has a number."""
+    return all(clause.is_plain and isinstance(clause.verdict, (Accept, Drop)) for clause in clauses)
 
 
 def _length(chain: Chain) -> int:
@@ -136,7 +144,10 @@ def _table(table: Table, declined: list[str], factor: float, longest: Chain | No
     additions: list[Addition] = []
     found = _found_before(table)
     for chain in table.chains:
-        if len(chain.rules) < SHORTEST or chain.name in found or is_cut(chain.name):
+        if len(chain.rules) < SHORTEST_LIST or chain.name in found or is_cut(chain.name):
+            continue
+        shortest = SHORTEST_LIST if is_long(listed := [*map(clauses.of, chain.rules)]) and is_list(listed) else SHORTEST
+        if len(chain.rules) < shortest:
             continue
         room = room_below(table) if room is None else room
         addition = _Cutting(
@@ -149,6 +160,7 @@ def _table(table: Table, declined: list[str], factor: float, longest: Chain | No
             factor,
             spare if chain is longest else 0,
             left,
+            shortest,
         ).run()
         if addition is not None:
             additions.append(addition)
@@ -168,6 +180,7 @@ class _Cutting:
     factor: float
     spare: float
     left: float
+    shortest: int
     _chains: list[Chain] = field(default_factory=list)
     _maps: list[NamedMap] = field(default_factory=list)
     _made: dict[tuple[Rule, ...], str] = field(default_factory=dict)
@@ -196,7 +209,7 @@ class _Cutting:
         return min(self.factor * count + self.spare, count + self.left)
 
     def _search(self, run_: Sequence[Clause], *, at_end: bool) -> Node | None:
-        if len(run_) < SHORTEST:
+        if len(run_) < self.shortest:
             return None
         where = f"chain {self.chain.name}, {len(run_)} rules"
         always = _always(self.family)
@@ -274,9 +287,8 @@ class _Cutting:
 
 
 def _rank(node: Node) -> tuple[float, ...]:
-    """Return what the best form has the least of: time, if its steps are few, and steps otherwise."""
-    many = node.steps > FEW_STEPS
-    return (many, node.steps if many else time_of(node), node.steps, node.size)
+    """Return what the best form has the least of: time, or what its steps are worth, if that is more; as a tree weighs it."""
+    return (max(time_of(node), NANOSECONDS_A_STEP * node.steps), node.steps, node.size)
 
 
 def _always(family: Family) -> dict[Field, ValueSet]:
@@ -292,7 +304,9 @@ def _candidates(
     tree = _tree(run_, always, most, at_end=at_end)
     if tree is not None:
         yield tree
-    cells = _cells(run_, always, most, at_end=at_end)
+    # one map of thousands of intervals takes longer than a tree of few steps, and long to be made
+    is_quick = tree is not None and tree.steps <= FEW_STEPS and len(run_) >= MANY_RULES
+    cells = None if is_quick else _cells(run_, always, most, at_end=at_end)
     if cells is not None:
         yield cells
     search = Search(Boxes.of(run_, always), _EFFORT).build()

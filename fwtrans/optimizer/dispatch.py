@@ -14,7 +14,8 @@ back behind the look-up, as a rule that does not match goes on with the next.
 
 It declines where the model says that the rules are cheaper than a look-up (a map for two rules is a loss), where a rule
 changes the key's fields, for fields of flags, for a `return` or `goto` that would stand in a leaf, in long lists that it is
-not worth to cut (`fwtrans.optimizer.cuts`), and in chains that such a list became, whose size is limited.
+not worth to cut (`fwtrans.optimizer.cuts`), and in chains that such a list became, whose size is limited. In a base chain that
+is nothing but a list of rules it declines for leaves, which would take the packets of a first rule a step more.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from fwtrans.ir.verdict import TERMINAL, Accept, Dispatch, Drop, Goto, Jump, Ret
 from fwtrans.optimizer import cost
 from fwtrans.optimizer.base import Addition, Pass, Passed, each_table, with_additions
 from fwtrans.optimizer.clauses import Clause, Clauses, clauses_of, may_swap, touches, without
-from fwtrans.optimizer.cuts import is_long
+from fwtrans.optimizer.cuts import is_list, is_long
 from fwtrans.optimizer.depth import room_below
 from fwtrans.optimizer.keys import exact_values, guard, in_order, part_text, values_of
 from fwtrans.optimizer.names import Names, is_cut
@@ -95,7 +96,7 @@ def _table(table: Table, declined: list[str]) -> Table:
         for chain in table.chains:
             if chain.name not in waiting or is_cut(chain.name):
                 continue
-            if is_long(map(clauses.of, chain.rules)):
+            if is_long([*map(clauses.of, chain.rules)]):
                 declined.append(f"chain {chain.name}: some packets would take more steps than in the list")
                 continue
             addition = _Dispatching(chain, clauses, names, declined).run()
@@ -123,9 +124,13 @@ class _Dispatching:
 
     def run(self) -> Addition | None:
         keyed = [self._keyed(self.clauses.of(rule)) for rule in self.chain.rules]
+        # in a list its first rule takes a packet one step, so that the look-up has to say all
+        is_direct = self.chain.base is not None and is_list(item.clause for item in keyed)
         best: _Group | None = None
         for key in _candidates(keyed):
             for group in self._groups(key, keyed):
+                if is_direct and any(_map_value(rules) is None for rules in group.leaves.values()):
+                    continue
                 if best is None or group.gain > best.gain:
                     best = group
         if best is None:

@@ -27,7 +27,7 @@ from fwtrans.ir.verdict import TERMINAL, Accept, Dispatch, Drop, Goto, Jump, Ret
 from fwtrans.ir.walk import map_names
 from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.few_guests import has_many_guests
-from fwtrans.optimizer.names import is_made
+from fwtrans.optimizer.names import is_cut, is_made
 from fwtrans.optimizer.reached import callees_last, reached
 from fwtrans.optimizer.tracking import if_tracked
 
@@ -98,7 +98,7 @@ class _Ends:
             self._trim(rules, {end, Return()})
         last = _sure(rules[-1]) if rules else None
         if last is not None:
-            self._trim(rules, {last}, kept=1)
+            self._trim(rules, {last}, kept=1, in_base=chain.base is not None)
         if not rules and chain.base is None and chain.rules:
             rules = [Rule((), end, chain.rules[-1].origins)]
         for at, rule in enumerate(rules):
@@ -114,14 +114,15 @@ class _Ends:
         ends = self.behind.get(chain.name, set())
         return next(iter(ends)) if len(ends) == 1 else None
 
-    def _trim(self, rules: list[Rule], said: set[object], kept: int = 0) -> None:
+    def _trim(self, rules: list[Rule], said: set[object], kept: int = 0, *, in_base: bool = False) -> None:
         """Take away the last rules, in front of those that are kept, that say no more than what follows."""
         while len(rules) > kept:
             last = rules[-1 - kept]
             if not all(map(is_pure, last.steps)):
                 return
             if isinstance(last.verdict, Dispatch) and self._is_own(last.verdict.map_name):
-                if self._without(last.verdict.map_name, said):
+                own = kept > 0 and (in_base or is_cut(last.verdict.map_name))
+                if self._without(last.verdict.map_name, said, only_all=own):
                     return
             elif last.verdict not in said:
                 return
@@ -131,11 +132,15 @@ class _Ends:
         """Tell whether a pass made a map for this rule alone: others may be filled by programs."""
         return self.uses[name] == 1 and is_made(name)
 
-    def _without(self, name: str, said: set[object]) -> bool:
-        """Take the elements away that say no more than the end; tell whether others are left."""
+    def _without(self, name: str, said: set[object], *, only_all: bool) -> bool:
+        """Take the elements away that say no more than the end; tell whether others are left.
+
+        Where a rule behind says it, that is a step more, which the packets of a list's first rule are not to take: then
+        `only_all` of them go.
+        """
         item = self.maps[name]
         kept = tuple(element for element in item.elements if element.value not in said)
-        if kept and len(kept) < len(item.elements):
+        if kept and len(kept) < len(item.elements) and not only_all:
             self.maps[name] = replace(item, elements=kept)
         return bool(kept)
 

@@ -11,7 +11,7 @@ from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import full_values
 from fwtrans.ir.names import NameSet
 from fwtrans.ir.rule import is_pure
-from fwtrans.optimizer.boxes import met_range, numbers_of
+from fwtrans.optimizer.boxes import Covering, met_range, numbers_of
 from fwtrans.optimizer.clauses import narrowed, settled_by, within, without_settled
 from fwtrans.optimizer.search_nodes import NOTHING_LEFT, Cut, Leaf, Row, branch_size, branch_steps, is_verdict
 from fwtrans.optimizer.tuples import RANGED, Entry, layers_of
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Region = tuple["Range", ...]
 
-# In lists of no more rules than this each is held against all before it.
+# In lists of no more rules than this each is held against all before it, in longer ones against those that cover it.
 MOST_COMPARED = 64
 # In longer lists needless rules are not looked for; they are short before long.
 MOST_NEEDLESS = 128
@@ -179,14 +179,14 @@ class Leaves:
     def _reduced(self, boxes: Sequence[Box], region: Region, known: int) -> Sequence[Box]:
         """Leave out what cannot decide: behind a rule that takes every packet, or one that takes all of a rule's own."""
         kept: list[Box] = []
-        check = len(boxes) <= MOST_COMPARED
-        for box in boxes:
-            if check:
-                mine = tuple(map(met_range, box.ranges, region))
-                if any(self._covers(other, box.asked, mine, known) for other in kept):
-                    continue
+        earlier = Covering(boxes, region) if len(boxes) > MOST_COMPARED else None
+        for place, box in enumerate(boxes):
+            mine = tuple(map(met_range, box.ranges, region))
+            others = kept if earlier is None else earlier.before(place, mine)
+            if any(self._covers(other, box.asked, mine, known) for other in others):
+                continue
             kept.append(box)
-            if self._covers(box, 0, region, known):
+            if mine == region and self._covers(box, 0, region, known):
                 break
         return kept
 

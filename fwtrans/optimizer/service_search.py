@@ -16,7 +16,8 @@ is the chain's end. What stands in front of the first rule for a port stays wher
 Few keys are asked by rules, where a bridge has not so many guests that they could share a map (`small_maps`).
 
 It declines where the worst packet takes no fewer steps, or by the model more time (a little more is taken for chains of
-guests, so that they can share one search), where the leaves would have more rules than a multiple of the list, and for long
+guests, so that they can share one search), where a packet would take more steps than in a chain that is nothing but a list
+of rules, where the leaves would have more rules than a multiple of the list, and for long
 lists that ask for addresses too, which are cut by whatever parts them best (`fwtrans.optimizer.cuts`).
 """
 
@@ -48,16 +49,17 @@ from fwtrans.optimizer.clauses import (
     touches,
     without_settled,
 )
-from fwtrans.optimizer.cuts import is_long, is_of_a_cut
+from fwtrans.optimizer.cuts import is_list, is_long, is_of_a_cut
 from fwtrans.optimizer.depth import room_below
 from fwtrans.optimizer.few_guests import has_many_guests
 from fwtrans.optimizer.flat_lists import FlatLists, always_ends
 from fwtrans.optimizer.keys import exact_values, guard
-from fwtrans.optimizer.names import Names, digest
+from fwtrans.optimizer.listed import Led, takes_more
+from fwtrans.optimizer.names import CUT, Names, digest
 from fwtrans.optimizer.reached import callees_last, reached, rule_targets
 from fwtrans.optimizer.sets import joined
 from fwtrans.optimizer.small_maps import are_few, rules_in_place
-from fwtrans.optimizer.steps import NOTHING, ChainCosts, Price, Worst, chain_costs
+from fwtrans.optimizer.steps import NOTHING, ChainCosts, Price, Worst, chain_costs, rule_price
 from fwtrans.optimizer.tail_calls import ending_chains
 from fwtrans.optimizer.tracking import if_tracked
 from fwtrans.optimizer.tuples import RANGED
@@ -103,6 +105,7 @@ class _Searched(NamedTuple):
     ports: Mapping[tuple[int, int], Rules]
     protocols: Mapping[int, Rules]
     rest: Rules
+    listed: bool
 
 
 def run(ruleset: Ruleset) -> Passed:
@@ -190,7 +193,8 @@ class _Searching:
 
     def _search(self, chain: Chain) -> _Searched | None:
         rules = _reached(self._possible(chain.name, self.flat.of(chain.name)))
-        if chain.name not in self.led_to and is_long(map(self.clauses.of, chain.rules)):
+        listed = chain.name not in self.led_to and is_list(map(self.clauses.of, chain.rules))
+        if chain.name not in self.led_to and is_long([*map(self.clauses.of, chain.rules)]):
             self.declined.append(f"chain {chain.name}: a long list that asks for addresses is cut by these too")
             return None
         asked = [_asked(rule) for rule in rules]
@@ -221,7 +225,30 @@ class _Searching:
         if _counts_apart(chain, [front, *leaves, rest]):
             self.declined.append(f"chain {chain.name}: leaves of a search by port would share a count that has no name")
             return None
-        return _Searched(front, ports, protocols, rest)
+        searched = _Searched(front, ports, protocols, rest, listed)
+        if listed and takes_more(self._led(searched, parts), start - sum(rule_price(rule).steps for rule in front)):
+            self.declined.append(f"chain {chain.name}: some packets would take more steps than in the list")
+            return None
+        return searched
+
+    def _led(self, searched: _Searched, parts: _Parts) -> Iterator[Led]:
+        """Yield what packets find, and how many look-ups lead there: few keys are asked one after the other."""
+        ports, protocols = (
+            len(keys) if self._are_few(fields, len(keys)) and not searched.listed else int(bool(keys))
+            for fields, keys in (((L4PROTO, DPORT), searched.ports), ((L4PROTO,), searched.protocols))
+        )
+        for key in {key for item in parts.services for key in item.exact}:
+            leaf = searched.ports.get(key)
+            if leaf is not None:
+                yield Led(ports, parts.named(*key), len(leaf), not leaf or _value(leaf) is not None)
+            else:
+                others = searched.protocols.get(key[0], searched.rest)
+                yield Led(ports + protocols, parts.named(*key), len(others), direct=False)
+        for protocol in {protocol for item in parts.services for protocol in _few(item.protocols)}:
+            leaf = searched.protocols.get(protocol, searched.rest)
+            direct = protocol in searched.protocols and (not leaf or _value(leaf) is not None)
+            yield Led(ports + protocols, parts.of_protocol(protocol), len(leaf), direct)
+        yield Led(ports + protocols, parts.of_others(searched.protocols), len(searched.rest), direct=False)
 
     def _possible(self, name: str, rules: Rules) -> Rules:
         """Leave out what no packet matches that comes to the chain, by the states that lead there."""
@@ -278,9 +305,10 @@ class _Searching:
                 numbers = key if isinstance(key, tuple) else (key,)
                 value = self._led_to(chain, leaf, chains)
                 elements.append(MapElement(tuple((number, number) for number in numbers), value))
-            name = self.names.new(chain.name, "by", *(item.name for item in fields))
+            kind = (CUT,) if searched.listed else ()
+            name = self.names.new(chain.name, *kind, "by", *(item.name for item in fields))
             rule = Rule(guard(fields), look_up := Dispatch(tuple(map(KeyPart, fields)), name), origins)
-            if self._are_few(fields, len(elements)):
+            if self._are_few(fields, len(elements)) and not searched.listed:
                 rules.extend(rules_in_place(rule, look_up, elements))
             else:
                 rules.append(rule)
@@ -387,8 +415,7 @@ class _Parts:
 
     def for_port(self, protocol: int, port: int) -> Rules:
         """Return what packets of a protocol to a port can match."""
-        others = (place for place in self._of_protocol(protocol) if _takes(self.services[place].ports, port))
-        kept = tuple(sorted((*self._named.get((protocol, port), ()), *others)))
+        kept = self.named(protocol, port)
         key = (protocol, kept)
         found = self._known.get(key)
         if found is None:
@@ -399,12 +426,17 @@ class _Parts:
             found = self._known[key] = _left([self.services[place].clause for place in kept], settled_by(known))
         return found
 
+    def named(self, protocol: int, port: int) -> tuple[int, ...]:
+        """Return the services for packets of a protocol to a port, by number."""
+        others = (place for place in self.of_protocol(protocol) if _takes(self.services[place].ports, port))
+        return tuple(sorted((*self._named.get((protocol, port), ()), *others)))
+
     def for_protocol(self, protocol: int) -> Rules:
         """Return what packets of a protocol can match whose port no rule asks for exactly."""
-        kept = [self.services[place].clause for place in self._of_protocol(protocol)]
+        kept = [self.services[place].clause for place in self.of_protocol(protocol)]
         return _left(kept, settled_by({L4PROTO: IntervalSet.single(8, protocol)}))
 
-    def _of_protocol(self, protocol: int) -> list[int]:
+    def of_protocol(self, protocol: int) -> list[int]:
         """Return the services for packets of a protocol that no keys name."""
         if protocol not in self._general:
             self._general[protocol] = [
@@ -412,15 +444,18 @@ class _Parts:
             ]
         return self._general[protocol]
 
-    def for_others(self, named: Sequence[int]) -> Rules:
+    def for_others(self, named: Iterable[int]) -> Rules:
         """Return what packets of other protocols can match."""
+        return _left([self.services[place].clause for place in self.of_others(named)], {})
+
+    def of_others(self, named: Iterable[int]) -> list[int]:
+        """Return the services for packets of other protocols, by number."""
         others = IntervalSet.values(8, named).complement()
-        kept = [
-            item.clause
-            for item in self.services
+        return [
+            place
+            for place, item in enumerate(self.services)
             if not item.exact and (item.protocols is None or not met(item.protocols, others).is_empty)
         ]
-        return _left(kept, {})
 
 
 def _takes(values: IntervalSet | None, value: int) -> bool:

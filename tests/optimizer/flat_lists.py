@@ -7,10 +7,18 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from fwtrans.ir import fields as known
+from fwtrans.ir.fields import Family
+from fwtrans.ir.intervals import IntervalSet
+from fwtrans.ir.match import FieldTest
+from fwtrans.ir.rule import Rule
+from fwtrans.ir.ruleset import Chain, Ruleset, Table
+from fwtrans.ir.verdict import Accept, Drop
 from fwtrans.semantics.packet import Packet
+from tests.optimizer.texts import read_nft
 from tests.places import REPOSITORY
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
 
 _PROTOCOLS = {"tcp": 6, "udp": 17, "icmp": 1, "": 47}
@@ -40,3 +48,22 @@ def packet_of(entry: Any) -> Packet:
     if entry.protocol in {"tcp", "udp"}:
         values |= {known.HAS_TRANSPORT: 1, known.SPORT: entry.from_ports[0], known.DPORT: entry.to_ports[0]}
     return Packet(values)
+
+
+def ruleset_of(listed: list[Any]) -> Ruleset:
+    """Return the ruleset of a list that accepts the rest, without the text that a long one takes seconds to read."""
+    rules = tuple(Rule(tuple(_tests(entry)), Accept() if entry.verdict == "accept" else Drop(), ()) for entry in listed)
+    (base,) = (chain.base for table in read_nft(LISTS.ruleset([], last="accept")).tables for chain in table.chains)
+    return Ruleset((Table(Family.IP, "bench", (Chain("forward", rules, base),)),))
+
+
+def _tests(entry: Any) -> Iterator[FieldTest]:
+    for field, network in ((known.IP_SADDR, entry.source), (known.IP_DADDR, entry.target)):
+        if network is not None:
+            low = int(network.network_address)
+            yield FieldTest(field, IntervalSet(32, ((low, low + network.num_addresses - 1),)))
+    if entry.protocol:
+        yield FieldTest(known.L4PROTO, IntervalSet.single(8, _PROTOCOLS[entry.protocol]))
+    for field, ports in ((known.SPORT, entry.from_ports), (known.DPORT, entry.to_ports)):
+        if ports != (0, 65535):
+            yield FieldTest(field, IntervalSet(16, (ports,)))

@@ -51,7 +51,17 @@ def test_exact_tuples_take_four_steps_at_most() -> None:
 
 def test_short_runs_stay() -> None:
     rules = [f"ip saddr 10.0.{n}.0/24 drop" for n in range(cuts.SHORTEST - 1)]
-    assert rules_of(after(cuts.PASS, in_forward(*rules))) == rules
+    assert rules_of(after(cuts.PASS, in_forward(*rules[: cuts.SHORTEST_LIST - 1]))) == rules[: cuts.SHORTEST_LIST - 1]
+    with_more = ['log prefix "x"', *rules]
+    assert rules_of(after(cuts.PASS, in_forward(*with_more))) == with_more
+
+
+def test_a_short_chain_that_is_nothing_but_a_list_is_cut() -> None:
+    rules = [f"ip saddr 10.0.{n}.0/24 tcp dport {n} accept" for n in range(cuts.SHORTEST_LIST)]
+    before = read_nft(in_forward(*rules))
+    found = cuts.PASS.run(before).ruleset
+    assert_equal(before, found)
+    assert steps(found) == 1
 
 
 def test_a_rule_that_goes_on_ends_a_run() -> None:

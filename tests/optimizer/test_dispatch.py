@@ -34,7 +34,7 @@ def test_mixed_verdicts_and_protocols_share_a_map_of_two_fields() -> None:
 
 
 def test_what_else_a_rule_tests_stands_in_a_leaf_that_alike_keys_share() -> None:
-    rest = "ip saddr 10.0.0.0/8 accept"
+    rest = 'ip saddr 10.0.0.0/8 log prefix "x" accept'
     found = dispatched(*(f'iifname "tap{number}" {rest}' for number in range(9)))
     assert rules_of(found, "forward-tap0") == [rest]
     assert {item.split(" : ")[1] for item in elements_of(found, "forward-by-iifname")} == {"jump forward-tap0"}
@@ -118,7 +118,11 @@ def test_a_return_in_a_base_chain_is_its_policy() -> None:
 
 def test_no_level_is_added_where_the_kernel_takes_no_more() -> None:
     chains = [f" chain c{n} {{ jump c{n + 1}\n }}" for n in range(1, 15)]
-    last = " chain c15 { " + "\n  ".join(f'iifname "tap{n}" ip saddr 10.0.0.{n} accept' for n in range(9)) + "\n }"
+    last = (
+        " chain c15 { "
+        + "\n  ".join(f'iifname "tap{n}" ip saddr 10.0.0.{n} log prefix "x" accept' for n in range(9))
+        + "\n }"
+    )
     text = in_forward("jump c1", more="\n".join([last, *reversed(chains)]))
     found = dispatch.run(read_nft(text))
     assert found.ruleset == read_nft(text)
