@@ -12,6 +12,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from fwtrans.ir.verify import verify
+from fwtrans.optimizer.followed import MOST_FOLLOWED, Ways
+from fwtrans.optimizer.many_ways import MANY
 from fwtrans.optimizer.size import Size, size_of
 from fwtrans.optimizer.steps import HookCost, hook_costs
 
@@ -122,6 +124,8 @@ def _stage(item: Pass, number: int, before: Ruleset, *, prove: bool, most: float
     found, declined = item.run(before)
     if found != before and size_of(found).entries > max(most, size_of(before).entries):
         found, declined = before, (*declined, f"there would be more than {most:g} rules and elements")
+    if found != before and (longest := _followed_longer(before, found)):
+        found, declined = before, (*declined, f"the kernel would follow {longest} rules and elements at every change")
     seconds = perf_counter() - start
     changed = found != before
     proof: Comparison | None = None
@@ -140,6 +144,16 @@ def _stage(item: Pass, number: int, before: Ruleset, *, prove: bool, most: float
         item.name, item.about, number, seconds, perf_counter() - start, changed and not faults,
         size_of(kept), declined, proof, faults, kept,
     )  # fmt: skip
+
+
+def _followed_longer(before: Ruleset, found: Ruleset) -> int:
+    """Return what the kernel would follow if that is too much, and more than before; what can become a set counts as one."""
+    known = {id(table) for table in before.tables}
+    changed = [Ways(table, MANY).all for table in found.tables if id(table) not in known]
+    most = max(changed, default=0)
+    if most <= MOST_FOLLOWED:
+        return 0
+    return most if most > max(Ways(table, MANY).all for table in before.tables) else 0
 
 
 def _doubts(proof: Comparison) -> Iterator[str]:

@@ -8,7 +8,7 @@ known how few rules a second base chain at a hook has, and which ports several r
 as at the start, so that fewer rounds are needed. Maps of one verdict and lists of hardware addresses become sets last,
 because what becomes of the rules behind them is seen more easily before; what asks such a set again goes then, and so do
 base chains that have become empty. What keys need not ask goes late too: states once all maps of guests are made, types of
-frames once rules ask the same map.
+frames once rules ask the same map. The very last asks how long the kernel would follow what has become of it all.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from fwtrans.optimizer import (
     joint_tests,
     key_states,
     last_calls,
+    many_ways,
     merging,
     nat_maps,
     one_base,
@@ -97,4 +98,5 @@ PASSES: tuple[Pass, ...] = (
     tail_calls.PASS,
     address_lists.PASS,
     idle_hooks.PASS,
+    many_ways.PASS,
 )
