@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 MANY = 8
 """Fewer elements of one verdict stay in their map."""
-_LONG = MOST_FOLLOWED // 10
 # What one rule more has to spare the kernel: a part of all that it follows.
 _LEAST_SPARED = 0.02
 
@@ -69,7 +68,7 @@ PASS = Pass(
 
 def _once(table: Table) -> Table:
     ways = Ways(table)
-    if ways.all <= _LONG:
+    if ways.all <= MOST_FOLLOWED:
         return table
     names, parted = Names(table), _Parted()
     for item, times in _visited(table):

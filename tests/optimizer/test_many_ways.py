@@ -40,7 +40,7 @@ def node(guests: int, others: int = 2, *, entry: str = "oif-entry", tests: str =
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a table be followed for too long by some thousand rules and elements."""
-    monkeypatch.setattr(many_ways, "_LONG", 1000)
+    monkeypatch.setattr(many_ways, "MOST_FOLLOWED", 1000)
 
 
 def only(ruleset: Ruleset) -> Table:

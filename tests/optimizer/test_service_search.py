@@ -153,12 +153,12 @@ def test_the_dearest_new_packet_between_guests_of_ten(shared: Path) -> None:
     assert found.counted == found.way.steps == 31
 
 
-# out-FORWARD holds what PREROUTING, ebtables' FORWARD and FORWARD ask of what guests send, and what answers for the guest that
-# a packet is for: bounds, whatever a packet's state.
+# out-FORWARD holds what PREROUTING, ebtables' FORWARD and FORWARD ask of what guests send, reject-in what answers for the guest
+# that a packet is for (behind the other it would be followed for too long, see `followed`): bounds, whatever a packet's state.
 # in-FORWARD is what the host's own bridge asks, and the rules for what guests get.
 def test_worst_steps_for_guests_of_two_hundred(shared: Path) -> None:
     found = optimized(shared, "s200")
     bounds = {item.chain: item.worst.steps for item in found.costs_after}
-    assert bounds["out-FORWARD"] <= 34
-    assert "reject-in" not in bounds
+    assert bounds["out-FORWARD"] <= 23
+    assert bounds["reject-in"] <= 21
     assert most_at(bridge_table(found.ruleset), Hook.FORWARD, NEW, {Family.IP: (6,)}) <= 14
