@@ -175,14 +175,14 @@ def test_twins_of_two_hundred_guests(tmp_path: Path, shared: Path) -> None:
 
 @pytest.mark.lab_long
 def test_a_thousand_guests(tmp_path: Path) -> None:
-    """Many guests' elements stand in sets, for a kernel that follows each way: some rules more, whatever their number is."""
+    """Where the kernel would follow each way for too long, elements stand in sets: some rules more, and no more than that."""
     numbers = {"few": 24, "many": 200, "most": 1000}
     few, many, most = (printed(node(tmp_path / name, in_turn(number))) for name, number in numbers.items())
-    assert many.counts == most.counts
-    assert many.keyed.keys() == most.keyed.keys()
+    assert few.counts == many.counts
+    assert few.keyed.keys() == many.keyed.keys()
     rules, chains = (after - before for before, after in zip(few.counts, most.counts, strict=True))
-    assert 0 < rules <= 19
-    assert 0 < chains <= 2
+    assert rules <= 19
+    assert chains <= 2
 
 
 @pytest.mark.lab_long
