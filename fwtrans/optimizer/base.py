@@ -67,6 +67,15 @@ def with_rules(chain: Chain, rules: tuple[Rule, ...]) -> Chain:
     return chain if is_same else replace(chain, rules=rules)
 
 
+def until_it_stays(change: Callable[[Table], Table], table: Table) -> Table:
+    """Return a table that a change leaves as it is: what was changed may be changed once more."""
+    before = None
+    while table is not before:
+        before = table
+        table = change(table)
+    return table
+
+
 def each_table(ruleset: Ruleset, change: Callable[[Table, list[str]], Table]) -> Passed:
     """Return the ruleset with every table changed; the function may add reasons to the list that it is given."""
     declined: list[str] = []

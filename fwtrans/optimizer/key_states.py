@@ -119,7 +119,7 @@ def _shorter(item: NamedMap, names: Names) -> _Shorter | None:
 def _numbers(state: Part) -> range:
     first, last = state
     assert isinstance(first, int)  # noqa: S101 -- a state is a number, which mypy cannot know of a part of a key
-    assert isinstance(last, int)  # noqa: S101 -- the same
+    assert isinstance(last, int)  # noqa: S101 -- the other end of the same range of states, a number like it
     return range(first, last + 1)
 
 

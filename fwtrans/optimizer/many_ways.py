@@ -10,8 +10,7 @@ What it is for: see `followed.py`. What is behind the class is followed once, an
 another class passes one rule more, so it is done only in tables that would be followed long, and only where it saves much.
 
 It declines for maps that passes did not make, for those of services, which `short_ways.py` completes, and in rules that do
-something before they look up. It runs when all others
-have done what they can, because a map tells them more.
+something before they look up. It runs when all others have done what they can, because a map tells them more.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from fwtrans.ir.match import MemberTest
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.sets import Element, NamedSet
 from fwtrans.ir.verdict import Dispatch, Goto, Jump
-from fwtrans.optimizer.base import Pass, Passed, each_table, with_rules
+from fwtrans.optimizer.base import Pass, Passed, each_table, until_it_stays, with_rules
 from fwtrans.optimizer.followed import MOST_FOLLOWED, Ways, verdicts_of
 from fwtrans.optimizer.names import Names, is_made
 from fwtrans.optimizer.port_dispatch import MADE
@@ -49,11 +48,7 @@ _Parted = dict[str, list[tuple[Jump | Goto, NamedSet]]]
 
 def with_few_ways(table: Table) -> Table:
     """Return the table with elements of one verdict as sets where there are too many ways."""
-    before = None
-    while table is not before:
-        before = table
-        table = _once(table)
-    return table
+    return until_it_stays(_once, table)
 
 
 def run(ruleset: Ruleset) -> Passed:

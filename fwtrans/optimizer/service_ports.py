@@ -27,7 +27,7 @@ from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.sets import MapElement, NamedMap
 from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Return
-from fwtrans.optimizer.base import Pass, Passed, each_table
+from fwtrans.optimizer.base import Pass, Passed, each_table, until_it_stays
 from fwtrans.optimizer.clauses import clauses_of, touches
 from fwtrans.optimizer.depth import room_below
 from fwtrans.optimizer.keys import guard
@@ -74,12 +74,8 @@ PASS = Pass("service-ports", "searches by service that differ in what they find 
 def _table(table: Table) -> Table:
     if not any(chain.base is not None for chain in table.chains):
         return table
-    before = None
-    while table is not before:
-        # what one search led to may now be led to by ports alone
-        before = table
-        table = _once(table)
-    return table
+    # what one search led to may then be led to by ports alone
+    return until_it_stays(_once, table)
 
 
 def _once(table: Table) -> Table:

@@ -12,6 +12,7 @@ from fwtrans.ir.host import Host
 from fwtrans.ir.ruleset import Hook
 from fwtrans.optimizer import service_ports, service_search
 from fwtrans.optimizer.bridged.translation import bridged_translation
+from fwtrans.optimizer.followed import MOST_FOLLOWED, Ways
 from fwtrans.optimizer.pipeline import run_passes
 from fwtrans.optimizer.registry import PASSES
 from fwtrans.optimizer.steps import hook_costs
@@ -159,6 +160,7 @@ def test_the_dearest_new_packet_between_guests_of_ten(shared: Path) -> None:
 def test_worst_steps_for_guests_of_two_hundred(shared: Path) -> None:
     found = optimized(shared, "s200")
     bounds = {item.chain: item.worst.steps for item in found.costs_after}
+    assert max(Ways(table).all for table in found.ruleset.tables) <= MOST_FOLLOWED
     assert bounds["out-FORWARD"] <= 23
     assert bounds["reject-in"] <= 21
     assert most_at(bridge_table(found.ruleset), Hook.FORWARD, NEW, {Family.IP: (6,)}) <= 14
