@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.diagnostics import Diagnostic
 from fwtrans.ir.effect import Log
-from fwtrans.ir.stateful import StatefulTest
+from fwtrans.ir.stateful import Limit, StatefulTest
+from fwtrans.ir.walk import flat_steps
 from fwtrans.lab.blame import deciding_rule
 from fwtrans.lab.by_rules import RulesOnBridges
 from fwtrans.lab.derive import DEFAULT_BUDGET, Derived, derive, interfaces_of
@@ -125,49 +126,107 @@ def compare_in_lab(
     )  # fmt: skip
     if settings.all_pairs and isinstance(forms[0].old, PveTopology):
         derived += of_all_pairs(forms[0].old, derived, Random(settings.seed))  # noqa: S311 -- the same in every run
-    asking = _Asking(loaded, derived, chosen.kernel, settings, told)
     try:
-        answers = asking.ask(forms)
+        found = _found(_Asking(loaded, chosen.kernel, settings, told), forms, derived, (before, after))
     except LabFailed as error:
         sink.add(
             Diagnostic(code="FWT702", message=str(error).splitlines()[0], notes=tuple(str(error).splitlines()[1:9]))
         )
         return None
-    weighed = _weigh(list(zip(forms, answers, strict=True)), {item.probe.id: item for item in derived}, (before, after))
     verdicts = {"delivered": 0, "refused": 0, "lost": 0}
-    for observation in answers[0].observed:
+    for observation in found.observed:
         verdicts[observation.verdict] += 1
     aims = {item.aim.origin for item in derived if item.aim.origin is not None}
-    unsteady = weighed.by_limits + sum(answer.unsteady for answer in answers)
     return LabResult(
-        chosen.kernel.name, chosen.passed_over, len(derived), verdicts, len(aims), weighed.found, unsteady, weighed.meant,
+        chosen.kernel.name, chosen.passed_over, len(derived), verdicts, len(aims), found.disagreements, found.unsteady,
+        found.meant,
     )  # fmt: skip
 
 
-class _Weighed(NamedTuple):
-    """What the differences are: faults, differences that are meant, with how many packets showed each, and questions of the moment."""
+class _Found(NamedTuple):
+    """What the old side did in the first form of the host, and what the kernel said of the differences."""
 
-    found: tuple[Disagreement, ...]
+    observed: list[Observation]
+    disagreements: tuple[Disagreement, ...]
     meant: tuple[tuple[str, int], ...]
+    unsteady: int
+
+
+def _found(
+    asking: _Asking, forms: Sequence[_Form], derived: Sequence[Derived], readings: tuple[Reading, Reading]
+) -> _Found:
+    """Send the packets, and those whose difference nothing explains once more: what does not last is no difference."""
+    by_id = {item.probe.id: item for item in derived}
+    answers = asking.ask(forms, derived)
+    weighed = _weigh(forms, [compare(old, new) for old, new in answers], by_id, readings)
+    lasting_ones = weighed.unexplained
+    if any(lasting_ones):
+        again = asking.ask(forms, _asked_again(forms, derived, weighed.unexplained, readings), stage=3)
+        lasting_ones = list(map(_that_last, weighed.unexplained, answers, again))
+    disagreements = tuple(
+        _disagreement(by_id[item.id], item, readings, form)
+        for form, items in zip(forms, lasting_ones, strict=True)
+        for item in items
+    )
+    passing = sum(map(len, weighed.unexplained)) - len(disagreements)
+    return _Found(answers[0][0], disagreements, weighed.meant, weighed.by_limits + passing)
+
+
+def _asked_again(
+    forms: Sequence[_Form],
+    derived: Sequence[Derived],
+    unexplained: Sequence[Sequence[Difference]],
+    readings: tuple[Reading, Reading],
+) -> Sequence[Derived]:
+    """Return the packets to send once more: all of them; only those in question where a rate may have run dry on one side.
+
+    Thousands of packets in a few seconds are a flood to a rule that allows some hundred connections a second, and a side
+    that judges on every bridge of the way counts each of them several times.
+    """
+    counts_alike = not any(form.counts_apart for form in forms)
+    if counts_alike or not any(_has_rates(reading.ruleset) for reading in readings):
+        return derived
+    suspects = {item.id for items in unexplained for item in items}
+    return [item for item in derived if item.probe.id in suspects]
+
+
+def _that_last(found: Sequence[Difference], first: _Sides, second: _Sides) -> list[Difference]:
+    """Return those of the differences that show again, of packets that each side treats as before."""
+    asked = {one.id for one in second[0]}
+    old, new = ([one for one in side if one.id in asked] for side in first)
+    steady = {item.id for item in lasting((old, second[0]), (new, second[1])).differences}
+    return [item for item in found if item.id in steady]
+
+
+class _Weighed(NamedTuple):
+    """What the differences are: for each form those that nothing explains, those that are meant, questions of the moment."""
+
+    unexplained: list[list[Difference]]
+    meant: tuple[tuple[str, int], ...]
+    """With how many packets showed each."""
     by_limits: int
 
 
 def _weigh(
-    answered: Sequence[tuple[_Form, _Answer]], by_id: Mapping[str, Derived], readings: tuple[Reading, Reading]
+    forms: Sequence[_Form],
+    differences: Sequence[Sequence[Difference]],
+    by_id: Mapping[str, Derived],
+    readings: tuple[Reading, Reading],
 ) -> _Weighed:
     limited = _limited_prefixes(readings[0].ruleset) | _limited_prefixes(readings[1].ruleset)
     meant: Counter[str] = Counter()
-    found: list[Disagreement] = []
+    unexplained: list[list[Difference]] = []
     by_limits = 0
-    for form, answer in answered:
-        for item in answer.differences:
+    for form, items in zip(forms, differences, strict=True):
+        unexplained.append([])
+        for item in items:
             if _is_of_limits(item, limited):
                 by_limits += 1
             elif name := form.meant(by_id[item.id].probe, item):
                 meant[name] += 1
             else:
-                found.append(_disagreement(by_id[item.id], item, readings, form))
-    return _Weighed(tuple(found), tuple(sorted(meant.items())), by_limits)
+                unexplained[-1].append(item)
+    return _Weighed(unexplained, tuple(sorted(meant.items())), by_limits)
 
 
 def _side(
@@ -195,6 +254,16 @@ def _limited_prefixes(ruleset: Ruleset) -> set[str]:
     }
 
 
+def _has_rates(ruleset: Ruleset) -> bool:
+    """Tell whether some rule holds for so many packets a second."""
+    rules = (rule for table in ruleset.tables for chain in table.chains for rule in chain.rules)
+    return any(
+        isinstance(step, StatefulTest) and isinstance(step.object.kind, Limit)
+        for rule in rules
+        for step in flat_steps(rule.steps)
+    ) or any(one.value == "limit" for table in ruleset.tables for one in table.maps)
+
+
 def _is_of_limits(difference: Difference, limited: set[str]) -> bool:
     """Tell whether the only difference is whether a log with a limit spoke."""
     if difference.what != ("logs",) or difference.old is None or difference.new is None:
@@ -215,9 +284,14 @@ class _Form(NamedTuple):
     told: frozenset[str] = frozenset()
     """The guests whose hardware addresses are known."""
 
+    @property
+    def counts_apart(self) -> bool:
+        """Tell whether one side judges a packet on every bridge of its way and the other once."""
+        return self.rules is not None and self.rules[0].on_every_bridge != self.rules[1].on_every_bridge
+
     def meant(self, probe: Probe, difference: Difference) -> str:
         """Return the name of a difference that judging once makes, where one side judges on every bridge and the other once."""
-        if self.rules is None or self.rules[0].on_every_bridge == self.rules[1].on_every_bridge:
+        if self.rules is None or not self.counts_apart:
             return ""
         old, new = self.rules
         turned = new.on_every_bridge
@@ -253,37 +327,21 @@ def _forms(before: Reading, after: Reading, sides: tuple[Side, Side]) -> tuple[_
     return (with_bridges,)
 
 
-class _Answer(NamedTuple):
-    """What the kernel said of one form of the host."""
-
-    observed: list[Observation]
-    differences: list[Difference]
-    unsteady: int
+_Sides = tuple[list["Observation"], list["Observation"]]
+"""What the kernel said of the old side and of the new one."""
 
 
 class _Asking(NamedTuple):
     """The questions to one kernel."""
 
     sides: tuple[Side, Side]
-    derived: Sequence[Derived]
     kernel: Kernel
     settings: LabSettings
     told: Callable[[Stage], None]
 
-    def ask(self, forms: Sequence[_Form]) -> list[_Answer]:
-        """Return for each form what the old side does, where the new one differs, and for how many packets that does not last."""
-        first = self._all(forms, 2)
-        if not any(compare(old, new) for old, new in first):
-            return [_Answer(old, [], 0) for old, _ in first]
-        found = []
-        for (old, new), (old_again, new_again) in zip(first, self._all(forms, 3), strict=True):
-            steady = lasting((old, old_again), (new, new_again))
-            found.append(_Answer(old, steady.differences, steady.unsteady))
-        return found
-
-    def _all(self, forms: Sequence[_Form], stage: int) -> list[tuple[list[Observation], list[Observation]]]:
+    def ask(self, forms: Sequence[_Form], derived: Sequence[Derived], stage: int = 2) -> list[_Sides]:
         """Ask for both sides in each form, all in one run of the kernel."""
-        probes = tuple(item.probe for item in self.derived)
+        probes = tuple(item.probe for item in derived)
         router = RouterTopology(interfaces=interfaces_of(list(probes), HOST))
         self.told(Stage("sending packets" if stage == 2 else "sending them again", stage, 4))
         old, new = self.sides

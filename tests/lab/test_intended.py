@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fwtrans.lab.kernels import Kernel
+    from fwtrans.lab.probe import Observation
 
 CLUSTER = "[OPTIONS]\n\nenable: 1\npolicy_in: DROP\n"
 HOST_FW = "[RULES]\n\nIN ACCEPT -p udp -dest 224.0.0.1 -dport 5353\n"
@@ -232,6 +234,32 @@ def in_kernel(node: Path, script: str, kernel: Kernel, budget: int, monkeypatch:
     found = compare_in_lab(texts_of(node), [SourceFile("new.nft", script)], settings, sink, FileAccess())
     assert found is not None, sink.errors
     return found
+
+
+FLOOD = "[OPTIONS]\n\nprotection_synflood: 1\nprotection_synflood_rate: 1\nprotection_synflood_burst: 60\n"
+
+
+@pytest.mark.netns
+@pytest.mark.kernel
+def test_a_rate_that_runs_dry_sooner_on_several_bridges_is_no_difference(
+    node: Path, bridge_kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flooded = tmp_path / "flooded"
+    shutil.copytree(node, flooded)
+    (flooded / "host.fw").write_text(FLOOD)
+    sent: list[int] = []
+
+    def counted(questions: Sequence[Question], kernel: Kernel, *, seconds: int) -> list[list[Observation] | LabFailed]:
+        sent.append(len(questions[0].probes))
+        return judge_all(questions, kernel, seconds=seconds)
+
+    monkeypatch.setattr("fwtrans.laboratory.judge_all", counted)
+    output = translate(texts_of(flooded), Settings(), DiagnosticSink(), FileAccess()).output
+    found = in_kernel(flooded, output, bridge_kernel, 300, monkeypatch)
+    assert found.same, found.disagreements[:3]
+    first, again = sent
+    assert first == 300
+    assert 0 < again <= found.unsteady < 60
 
 
 @pytest.mark.netns
