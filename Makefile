@@ -9,7 +9,10 @@ SHELL := /bin/bash
 # A user's PATH leaves out where Debian keeps nft and ip.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-PYTHON ?= python3
+# The distribution's own Python where it can make environments: users have that one, and Debian builds it with the compiler's
+# profiles, which one built by hand mostly lacks (a fifth of the time of a translation).
+PYTHON ?= $(shell /usr/bin/python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2> /dev/null \
+            && echo /usr/bin/python3 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
