@@ -284,7 +284,8 @@ class _TableLowering:
         if apart:
             rules.append(nft.Rule((nft.Verdict(nft.VerdictKind.JUMP, self._rules_apart(chain, tuple(apart))),)))
         if chain.base is not None:
-            if drops and not _always_ends(chain):
+            # of the rules that stand apart, a `return` or `goto` comes back whatever the last of them is
+            if drops and (apart or not _always_ends(chain)):
                 rules.append(self._policy_drop(chain))
             base = nft.BaseHook(
                 type=nft.ChainType(chain.base.kind),
