@@ -30,7 +30,6 @@ from fwtrans.ir.fields import CT_STATE, DPORT, L4PROTO
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import KeyPart
 from fwtrans.ir.names import NamePattern
-from fwtrans.ir.remembering import once
 from fwtrans.ir.rule import Rule, counts_alone, is_pure, joined_origins
 from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.sets import MapElement, NamedMap
@@ -39,24 +38,21 @@ from fwtrans.ir.walk import flat_steps, targets_of
 from fwtrans.optimizer import cost
 from fwtrans.optimizer.base import Addition, Pass, Passed, each_table, with_additions
 from fwtrans.optimizer.clauses import (
-    Clause,
     Clauses,
     clauses_of,
-    disjoint,
     met,
-    settled_by,
     tests_of,
     touches,
-    without_settled,
 )
 from fwtrans.optimizer.cuts import is_list, is_long, is_of_a_cut
 from fwtrans.optimizer.depth import room_below
 from fwtrans.optimizer.few_guests import has_many_guests
-from fwtrans.optimizer.flat_lists import FlatLists, always_ends
-from fwtrans.optimizer.keys import exact_values, guard
+from fwtrans.optimizer.flat_lists import FlatLists
+from fwtrans.optimizer.keys import guard
 from fwtrans.optimizer.listed import Led, takes_more
 from fwtrans.optimizer.names import CUT, Names, digest
 from fwtrans.optimizer.reached import callees_last, reached, rule_targets
+from fwtrans.optimizer.services import Rules, Service, Services, asked_service, named_protocols, up_to_the_end
 from fwtrans.optimizer.sets import joined
 from fwtrans.optimizer.small_maps import are_few, rules_in_place
 from fwtrans.optimizer.steps import NOTHING, ChainCosts, Price, Worst, chain_costs, rule_price
@@ -65,10 +61,9 @@ from fwtrans.optimizer.tracking import if_tracked
 from fwtrans.optimizer.tuples import RANGED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from fwtrans.ir.fields import Field
-    from fwtrans.ir.match import ValueSet
     from fwtrans.ir.rule import Step
     from fwtrans.ir.ruleset import Ruleset, Table
     from fwtrans.ir.verdict import Verdict
@@ -77,25 +72,6 @@ MOST_KEYS = 400
 MOST_GROWTH = 3
 # So many nanoseconds chains that maps lead to may lose by the model for fewer steps: one search is then for all guests.
 MOST_LOST = cost.HASH
-
-Rules = tuple[Rule, ...]
-
-
-class _Asked(NamedTuple):
-    """The protocols and ports that a rule asks for; None where it asks for none, or not exactly."""
-
-    protocols: IntervalSet | None
-    ports: IntervalSet | None
-    exact: frozenset[tuple[int, int]]
-
-
-class _Service(NamedTuple):
-    """A rule of the list with the protocols and ports that it asks for."""
-
-    clause: Clause
-    protocols: IntervalSet | None
-    ports: IntervalSet | None
-    exact: frozenset[tuple[int, int]]
 
 
 class _Searched(NamedTuple):
@@ -192,25 +168,24 @@ class _Searching:
     # --- the list and its parts ---
 
     def _search(self, chain: Chain) -> _Searched | None:
-        rules = _reached(self._possible(chain.name, self.flat.of(chain.name)))
+        rules = up_to_the_end(self._possible(chain.name, self.flat.of(chain.name)))
         listed = chain.name not in self.led_to and is_list(map(self.clauses.of, chain.rules))
         if chain.name not in self.led_to and is_long([*map(self.clauses.of, chain.rules)]):
             self.declined.append(f"chain {chain.name}: a long list that asks for addresses is cut by these too")
             return None
-        asked = [_asked(rule) for rule in rules]
-        keys = {key for item in asked for key in item.exact}
+        services = [Service(self.clauses.of(rule), asked_service(rule)) for rule in rules]
+        keys = {key for item in services for key in item.asked.exact}
         if not 0 < len(keys) <= MOST_KEYS:
             return None
-        services = [_Service(self.clauses.of(rule), *item) for rule, item in zip(rules, asked, strict=True)]
-        start = next((place for place, item in enumerate(services) if item.exact), len(services))
+        start = next((place for place, item in enumerate(services) if item.asked.exact), len(services))
         if _only_keeps_from_answers(rules, start):
             # who meets none of the rules behind need not be asked: only leaves where something else happens ask first
             start = 0
         front, services = joined(rules[:start], self.clauses), services[start:]
         if any(touches(asked, item.clause.writes) for item in services for asked in (DPORT, L4PROTO)):
             return None
-        parts = _Parts(services)
-        named = sorted({protocol for item in services for protocol in _few(item.protocols)})
+        parts = Services(services)
+        named = sorted({protocol for item in services for protocol in named_protocols(item.asked.protocols)})
         rest = parts.for_others(named)
         protocols = {protocol: found for protocol in named if (found := parts.for_protocol(protocol)) != rest}
         ports = {key: found for key in sorted(keys) if (found := parts.for_port(*key)) != protocols.get(key[0], rest)}
@@ -231,20 +206,20 @@ class _Searching:
             return None
         return searched
 
-    def _led(self, searched: _Searched, parts: _Parts) -> Iterator[Led]:
+    def _led(self, searched: _Searched, parts: Services) -> Iterator[Led]:
         """Yield what packets find, and how many look-ups lead there: few keys are asked one after the other."""
         ports, protocols = (
             len(keys) if self._are_few(fields, len(keys)) and not searched.listed else int(bool(keys))
             for fields, keys in (((L4PROTO, DPORT), searched.ports), ((L4PROTO,), searched.protocols))
         )
-        for key in {key for item in parts.services for key in item.exact}:
+        for key in {key for item in parts.services for key in item.asked.exact}:
             leaf = searched.ports.get(key)
             if leaf is not None:
                 yield Led(ports, parts.named(*key), len(leaf), not leaf or _value(leaf) is not None)
             else:
                 others = searched.protocols.get(key[0], searched.rest)
                 yield Led(ports + protocols, parts.named(*key), len(others), direct=False)
-        for protocol in {protocol for item in parts.services for protocol in _few(item.protocols)}:
+        for protocol in {protocol for item in parts.services for protocol in named_protocols(item.asked.protocols)}:
             leaf = searched.protocols.get(protocol, searched.rest)
             direct = protocol in searched.protocols and (not leaf or _value(leaf) is not None)
             yield Led(ports + protocols, parts.of_protocol(protocol), len(leaf), direct)
@@ -378,132 +353,3 @@ def _value(rules: Rules) -> Verdict | None:
     if len(rules) == 1 and not rules[0].steps and isinstance(rules[0].verdict, (Accept, Drop, Goto)):
         return rules[0].verdict
     return None
-
-
-@once
-def _asked(rule: Rule) -> _Asked:
-    tests = tests_of(rule)
-    protocols, ports = tests.get(L4PROTO), tests.get(DPORT)
-    found = [
-        exact_values(asked, values) for asked, values in ((L4PROTO, protocols), (DPORT, ports)) if values is not None
-    ]
-    exact: frozenset[tuple[int, int]] = frozenset()
-    if len(found) == 2 and all(found):
-        exact = frozenset((int(one[0]), int(other[0])) for one in found[0] or () for other in found[1] or ())
-    return _Asked(protocols, ports, exact)  # type: ignore[arg-type] # both are numbers
-
-
-def _few(values: IntervalSet | None) -> tuple[int, ...]:
-    parts = exact_values(L4PROTO, values) if values is not None else None
-    return tuple(int(part[0]) for part in parts or ())
-
-
-@dataclass(slots=True)
-class _Parts:
-    """The parts of one list."""
-
-    services: Sequence[_Service]
-    _known: dict[tuple[int, tuple[int, ...]], Rules] = field(default_factory=dict)
-    _named: dict[tuple[int, int], list[int]] = field(default_factory=dict)
-    _general: dict[int, list[int]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Note which services each key names."""
-        for place, item in enumerate(self.services):
-            for key in item.exact:
-                self._named.setdefault(key, []).append(place)
-
-    def for_port(self, protocol: int, port: int) -> Rules:
-        """Return what packets of a protocol to a port can match."""
-        kept = self.named(protocol, port)
-        key = (protocol, kept)
-        found = self._known.get(key)
-        if found is None:
-            known: dict[Field, ValueSet] = {
-                L4PROTO: IntervalSet.single(8, protocol),
-                DPORT: _common(self.services, kept),
-            }
-            found = self._known[key] = _left([self.services[place].clause for place in kept], settled_by(known))
-        return found
-
-    def named(self, protocol: int, port: int) -> tuple[int, ...]:
-        """Return the services for packets of a protocol to a port, by number."""
-        others = (place for place in self.of_protocol(protocol) if _takes(self.services[place].ports, port))
-        return tuple(sorted((*self._named.get((protocol, port), ()), *others)))
-
-    def for_protocol(self, protocol: int) -> Rules:
-        """Return what packets of a protocol can match whose port no rule asks for exactly."""
-        kept = [self.services[place].clause for place in self.of_protocol(protocol)]
-        return _left(kept, settled_by({L4PROTO: IntervalSet.single(8, protocol)}))
-
-    def of_protocol(self, protocol: int) -> list[int]:
-        """Return the services for packets of a protocol that no keys name."""
-        if protocol not in self._general:
-            self._general[protocol] = [
-                place for place, item in enumerate(self.services) if not item.exact and _takes(item.protocols, protocol)
-            ]
-        return self._general[protocol]
-
-    def for_others(self, named: Iterable[int]) -> Rules:
-        """Return what packets of other protocols can match."""
-        return _left([self.services[place].clause for place in self.of_others(named)], {})
-
-    def of_others(self, named: Iterable[int]) -> list[int]:
-        """Return the services for packets of other protocols, by number."""
-        others = IntervalSet.values(8, named).complement()
-        return [
-            place
-            for place, item in enumerate(self.services)
-            if not item.exact and (item.protocols is None or not met(item.protocols, others).is_empty)
-        ]
-
-
-def _takes(values: IntervalSet | None, value: int) -> bool:
-    return values is None or value in values
-
-
-def _common(services: Sequence[_Service], kept: Sequence[int]) -> IntervalSet:
-    """Return the ports that all kept rules for ports ask for: so much is known of all packets that come there."""
-    found = IntervalSet.full(16)
-    for place in kept:
-        ports = services[place].ports
-        if ports is not None:
-            found = found.intersection(ports)
-    return found
-
-
-def _left(clauses: Sequence[Clause], settled: Mapping[Field, ValueSet]) -> Rules:
-    """Return what is left of rules for packets of which so much is settled."""
-    found: list[tuple[Clause, Rule]] = []
-    for clause in clauses:
-        rule = without_settled(clause, settled)
-        found.append((clause, rule))
-        if always_ends(rule):
-            break
-    return _that_decide(found)
-
-
-def _that_decide(found: list[tuple[Clause, Rule]]) -> Rules:
-    """Leave out rules that end a packet's way as it would end behind them, if nothing more is done to it there."""
-    end: Verdict = Return()
-    kept: list[tuple[Clause, Rule]] = []
-    if found and always_ends(found[-1][1]):
-        *found, last = found
-        assert last[1].verdict is not None  # noqa: S101 -- that is what always_ends says
-        end = last[1].verdict
-        kept = [] if isinstance(end, Return) else [last]
-    behind: list[Clause] = []
-    for clause, rule in reversed(found):
-        plain = rule.verdict == end and all(map(is_pure, rule.steps))
-        if plain and all(disjoint(clause, other) for other in behind):
-            continue
-        behind.append(clause)
-        kept.append((clause, rule))
-    return tuple(rule for _, rule in reversed(kept))
-
-
-def _reached(rules: Rules) -> Rules:
-    for place, rule in enumerate(rules):
-        if always_ends(rule):
-            return rules[: place + 1]
-    return rules
