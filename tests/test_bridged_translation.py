@@ -306,6 +306,17 @@ def test_a_leak_through_a_group_that_accepts_everything(*, close: bool) -> None:
     assert ("mark-leak-closed" in {item.name for item in proof.intended}) is close
 
 
+@pytest.mark.parametrize("close", [False, True])
+def test_a_leak_beside_a_rule_that_no_later_fragment_matches(*, close: bool) -> None:
+    """The host's rules meet no fragments where it tracks connections, with the mark forgotten or not."""
+    host = LEAK_HOST.format(level="nolog") + "OUT ACCEPT -dest 192.0.2.1 -p icmp -icmp-type any -log crit\n"
+    network = "virtio=BC:24:11:00:00:64,bridge=vmbr0,firewall=1"
+    settings = Settings(verify=False, close_mark_leak=close)
+    proof = compared(translated(pve_node(LEAKING, host, {100: (OPEN_GUEST, network)}), settings))
+    assert proof.comparison.equal, proof.comparison.differences
+    assert ("mark-leak-closed" in {item.name for item in proof.intended}) is close
+
+
 def test_no_other_corpus_leaks() -> None:
     assert [name for name in NAMES if any(item.code == "FWT210" for item in node(name).sink.found)] == []
 

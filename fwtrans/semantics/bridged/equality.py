@@ -22,7 +22,7 @@ from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, MemberTest
 from fwtrans.ir.rename import rename_fields
 from fwtrans.ir.rule import Rule, joined_origins
-from fwtrans.ir.ruleset import BaseHook, Chain, Hook
+from fwtrans.ir.ruleset import Chain, Hook, Table
 from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.verdict import Dispatch, Reject
 from fwtrans.ir.walk import flat_steps
@@ -51,13 +51,15 @@ from fwtrans.semantics.bridged.reading import (
 from fwtrans.semantics.bridged.topology import ACCEPT_MARK_CHAIN, chains_at, has_firewall_bridges
 from fwtrans.semantics.equivalence import compare, equal_share, together
 from fwtrans.semantics.outcome import Comparison, Limits
+from fwtrans.semantics.packet import HookVisit
 from fwtrans.semantics.session import Tables
+from fwtrans.semantics.visits import base_chains
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from fwtrans.ir.fields import Field
-    from fwtrans.ir.ruleset import Ruleset, Table
+    from fwtrans.ir.ruleset import Ruleset
     from fwtrans.semantics.bridged.reading import Intended, Reading
     from fwtrans.semantics.bridged.topology import GuestPort
     from fwtrans.semantics.equivalence import Share
@@ -83,8 +85,6 @@ _MOST_NEIGHBOURS = 4096
 _MANY_PATHS = 50
 # So many parts are handed out one by one; each process has most of what its parts need from the ones before.
 _PARTS = 64
-# Before every chain that a host can have.
-_FIRST = -(1 << 31)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,20 +309,16 @@ def _joined(parts: Iterable[Comparison], assumptions: Iterable[str]) -> Comparis
 
 def _with_cleared_mark(ruleset: Ruleset, mask: int) -> Ruleset:
     """Return a ruleset that forgets bits of the mark before the host's own rules."""
+    clear = Rule((Assign(known.MARK, _ONES & ~mask, 0),))
 
-    def first(table: Table) -> tuple[Chain, ...]:
-        clear = Rule((Assign(known.MARK, _ONES & ~mask, 0),))
-        hooks = (Hook.INPUT, Hook.OUTPUT)
-        return tuple(
-            Chain(f"clear mark {table.family.value} {hook.value}", (clear,), BaseHook("filter", hook, _FIRST))
-            for hook in hooks
-        )
+    def first(family: Family) -> Iterator[Chain]:
+        for hook in (Hook.INPUT, Hook.OUTPUT):
+            # at the priority of the first chain there is, and no earlier: where fragments are put together stays the same
+            for _, chain in base_chains(ruleset, HookVisit(family, hook))[:1]:
+                yield Chain(f"{hook.value} without mark", (clear,), chain.base)
 
-    tables = tuple(
-        replace(table, chains=(*first(table), *table.chains)) if table.family in IP_FAMILIES else table
-        for table in ruleset.tables
-    )
-    return replace(ruleset, tables=tables)
+    made = (Table(family, "without mark", tuple(first(family))) for family in (Family.IP, Family.IP6))
+    return replace(ruleset, tables=(*made, *ruleset.tables))
 
 
 def _rules(ruleset: Ruleset) -> Iterator[Rule]:
