@@ -255,8 +255,9 @@ class _Searching:
         return not self.many_guests and are_few(fields, keys)
 
     def _led_price(self, rules: Rules) -> Price:
-        if not rules or _value(rules) is not None:
-            return NOTHING
+        value = _value(rules) if rules else Return()
+        if value is not None:
+            return self.costs.worst(value.chain).any if isinstance(value, Goto) else NOTHING
         found = self._prices.get(rules)
         if found is None:
             found = self._prices[rules] = self._worst_of(rules).any

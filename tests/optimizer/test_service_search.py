@@ -103,6 +103,17 @@ def test_few_rules_are_no_search() -> None:
     assert "vmap" not in after(service_search.PASS, few)
 
 
+def test_what_was_found_is_not_searched_once_more() -> None:
+    """A way to a leaf costs what the leaf costs; else a chain that is nothing but such ways looks dearer than itself."""
+    leaf = chain(
+        "leaf", [*(f"ip saddr 10.0.0.{number} ip daddr 10.0.1.{number} return" for number in range(9)), "drop"]
+    )
+    ways = ["udp dport 547 goto leaf", "meta l4proto icmp goto leaf", "drop"]
+    guest = ruleset(leaf, chain("guest", ways), base='iifname vmap { "t1" : goto guest }')
+    before = read_nft(guest)
+    assert service_search.PASS.run(before).ruleset == before
+
+
 def test_a_port_that_is_written_is_no_key() -> None:
     rules = ["tcp dport 22 tcp dport set 2222", *services(SERVICES), "drop"]
     assert "vmap" not in after(service_search.PASS, ruleset(chain("host", rules)))
