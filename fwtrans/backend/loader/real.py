@@ -165,11 +165,11 @@ class LibNft:
         refusals: tuple[Refusal, ...] | None = ()
         messages: tuple[Message, ...] = ()
         for _ in range(_TRIES):
-            generation = self._netlink.generation()
             try:
+                generation = self._netlink.generation()
                 commands = commands_of(transaction)
                 messages = messages_of(commands, self._shapes(generation, commands))
-            except Unsure:
+            except (Unsure, OSError):  # libnftables has the words for what cannot be read
                 return None
             refusals = self._netlink.transact(messages, generation, dry=dry)
             if refusals is None or all(refusal.number != errno.ERESTART for refusal in refusals):

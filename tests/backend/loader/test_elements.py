@@ -483,6 +483,41 @@ def test_the_kernel_refuses_what_was_made_for_another_generation(
     assert [(fault.message, fault.command) for fault in faults] == ([(expected, change)] if times == 100 else [])
 
 
+@pytest.mark.netns
+def test_who_may_not_change_rules_is_told_so(both: LibNft) -> None:
+    change = Transaction((tx.AddElements(ONE, "ports", ("443",)),))
+    os.seteuid(65534)
+    try:
+        faults = both.run(change), both.by_libnftables(change, dry=False)
+    finally:
+        os.seteuid(0)
+    assert faults[0] == faults[1]
+    assert "Operation not permitted" in faults[0][0].message
+    assert both.element_sum(ONE, "ports")[0] == 2
+
+
+@pytest.mark.netns
+def test_rights_that_go_before_it_is_sent_are_told_too(both: LibNft, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel then refuses the batch as such: no message of it."""
+    change = tx.AddElements(ONE, "ports", ("443",))
+
+    def without_rights(messages: Sequence[Message], generation: int, *, dry: bool) -> tuple[Refusal, ...] | None:
+        os.seteuid(65534)
+        try:
+            return Netlink.transact(link, messages, generation, dry=dry)
+        finally:
+            os.seteuid(0)
+
+    with Netlink() as link, monkeypatch.context() as patch:
+        patch.setattr(link, "transact", without_rights)
+        patch.setattr(both, "_netlink", link)
+        faults = both.by_netlink(Transaction((change,)), dry=False)
+    expected = f"Could not process rule: {os.strerror(errno.EPERM)}"
+    assert faults is not None
+    assert [(fault.message, fault.command) for fault in faults] == [(expected, change)]
+    assert both.element_sum(ONE, "ports")[0] == 2
+
+
 # --- whole nodes ---
 
 
