@@ -166,8 +166,8 @@ class LibNft:
         messages: tuple[Message, ...] = ()
         for _ in range(_TRIES):
             try:
-                generation = self._netlink.generation()
                 commands = commands_of(transaction)
+                generation = self._netlink.generation()
                 messages = messages_of(commands, self._shapes(generation, commands))
             except (Unsure, OSError):  # libnftables has the words for what cannot be read
                 return None
