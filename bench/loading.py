@@ -28,9 +28,11 @@ from fwtrans.lab.agent import load
 from fwtrans.lab.netns import enter_another, set_sysctl
 
 if TYPE_CHECKING:
+    from fwtrans.backend.loader.client import Fault
     from fwtrans.backend.loader.image import Image
     from fwtrans.backend.loader.plan import Plan
     from fwtrans.backend.loader.state import State
+    from fwtrans.backend.loader.transaction import Transaction
 
 ANSWER = "\n---flood---\n"
 
@@ -87,25 +89,38 @@ class Change(NamedTuple):
     state: State
 
 
+class ByLibnftables(LibNft):
+    """The loader's client as it is where nothing is surely understood: all goes through libnftables."""
+
+    def by_netlink(self, transaction: Transaction, *, dry: bool) -> tuple[Fault, ...] | None:  # noqa: ARG002
+        return None
+
+
 def changes(order: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a row for each pair: from the first to the second ruleset and back, by what differs alone, as `apply` does it."""
+    """Return a row for each pair: from the first to the second ruleset and back, by what differs alone, as `apply` does it.
+
+    In turns, the same is done through libnftables alone.
+    """
     rows = []
     for pair in order["pairs"]:
         first, second = (read_image(text) for text in (pair["first"], pair["second"]))
         enter_another()
-        client = LibNft()
+        client, other = LibNft(), ByLibnftables()
         state = load_image(client, first, None).state
-        there, back = [], []
+        there, back, slower = [], [], []
         for _ in range(order["rounds"]):
             there.append(one_change(client, state, second))
             back.append(one_change(client, there[-1].state, first))
-            state = back[-1].state
+            slower.append(one_change(other, back[-1].state, second))
+            state = one_change(other, slower[-1].state, first).state
         client.close()
+        other.close()
         steps = there[0].plan.transactions
         rows.append(
             {
                 "change": pair["name"], "ms": _ms(min(one.sending for one in there)),
                 "median": _ms(statistics.median(one.sending for one in there)),
+                "by libnftables": _ms(min(one.sending for one in slower)),
                 "back": _ms(min(one.sending for one in back)), "planning": _ms(min(one.planning for one in there)),
                 "summing": _ms(min(one.summing for one in there)), "commands": sum(len(step.commands) for step in steps),
                 "elements only": all(step.holds_elements_only for step in steps),

@@ -187,17 +187,24 @@ def _apply_to_object(
     elif isinstance(command, tx.FlushElements):
         table.objects[command.name] = replace(item, elements=())
     elif isinstance(command, tx.AddElements):
-        held = {element_key(text): text for text in item.elements}
-        for text in command.elements:
-            if held.setdefault(element_key(text), text) != text:
-                raise _Refusal("Could not process rule: File exists")
-        table.objects[command.name] = replace(item, elements=tuple(sorted(held.values())))
+        table.objects[command.name] = replace(item, elements=_with_more(table, item, command.elements))
     else:
         held = {element_key(text): text for text in item.elements}
         for key in command.keys:
             if held.pop(key, None) is None:
                 raise _Refusal(_MISSING)
         table.objects[command.name] = replace(item, elements=tuple(sorted(held.values())))
+
+
+def _with_more(table: _Table, item: ObjectImage, more: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the elements with others beside them; what a verdict leads to has to be there."""
+    if any(target not in table.chains for text in more for target in _targets(text)):
+        raise _Refusal(_MISSING)
+    held = {element_key(text): text for text in item.elements}
+    for text in more:
+        if held.setdefault(element_key(text), text) != text:
+            raise _Refusal("Could not process rule: File exists")
+    return tuple(sorted(held.values()))
 
 
 def _without_comment(body: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,11 +2,13 @@
 
 The kernel counts commits in a generation id, for the whole network namespace. While it stands still nothing has changed,
 and that is known without listing anything. Handles grow and are not used again within a table, so the handles of chains
-and rules say whether it is still the rules that we loaded. Read-only; the format is linux/netfilter/nf_tables.h.
+and rules say whether it is still the rules that we loaded. The format is linux/netfilter/nf_tables.h. The one thing that is
+sent to change something is a batch of elements (`elements.py` makes its messages).
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -16,12 +18,15 @@ from zlib import crc32
 from fwtrans.backend.loader.image import Kind, TableName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
+
+    from fwtrans.backend.loader.elements import Message
 
 _NETLINK_NETFILTER = 12
 _SUBSYSTEM = 10 << 8
 _GET_TABLE, _GET_CHAIN, _GET_RULE, _GET_SET, _GET_ELEMENTS, _GET_GENERATION, _GET_OBJECT = 1, 4, 7, 10, 13, 16, 19
+_NEW_SET = 9
 _OBJECT_KINDS = {
     1: Kind.COUNTER,
     2: Kind.QUOTA,
@@ -39,6 +44,10 @@ _TYPE_MASK = 0x3FFF
 _FAMILIES = {"inet": 1, "ip": 2, "arp": 3, "netdev": 5, "bridge": 7, "ip6": 10}
 _FAMILY_NAMES = {number: name for name, number in _FAMILIES.items()}
 _TRIES = 8
+_SMALL = 1 << 16  # bytes that fit into a socket's buffer as it is
+_BEGIN, _END = 16, 17  # NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END
+_ACKNOWLEDGE = 4  # NLM_F_ACK
+_SEND_BUFFER_FORCE, _NETLINK, _SHORT_ERRORS = 32, 270, 10  # SO_SNDBUFFORCE, SOL_NETLINK, NETLINK_CAP_ACK
 _HEADER = struct.Struct("=HH")
 _LASTING = frozenset({1, 2, 3, 10})  # NFTA_SET_ELEM_KEY, _DATA, _FLAGS, _KEY_END
 
@@ -52,12 +61,20 @@ class TableHandles(NamedTuple):
     rules: dict[str, tuple[int, ...]]
 
 
+class Refusal(NamedTuple):
+    """What the kernel said no to: a message of a batch by its place, -1 for the batch itself, and the number of the error."""
+
+    message: int
+    number: int
+
+
 class Netlink:
     """A socket in the current network namespace."""
 
     def __init__(self) -> None:
         self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self.socket.setsockopt(_NETLINK, _SHORT_ERRORS, 1)
         self.sequence = 0
 
     def __enter__(self) -> Self:
@@ -129,6 +146,74 @@ class Netlink:
                 found.append((kind, _text(attributes[2])))
         return tuple(found)
 
+    def set_attributes(self, places: Sequence[tuple[TableName, str]]) -> list[dict[int, bytes] | None]:
+        """Return what the kernel says of sets and maps, all asked in one go; None for each that is not there."""
+        first = self.sequence + 1
+        asked = [
+            _message(
+                _SUBSYSTEM | _GET_SET,
+                _REQUEST,
+                at,
+                struct.pack("=BBH", _FAMILIES[table.family], 0, 0) + _attribute(1, table.name) + _attribute(2, name),
+            )
+            for at, (table, name) in enumerate(places, first)
+        ]
+        self.sequence += len(asked)
+        if asked:  # nothing at all is an error to the socket
+            self.socket.send(b"".join(asked))
+        found: list[dict[int, bytes] | None] = [None] * len(asked)
+        for kind, sequence, body in self._waiting(first):
+            if kind == _SUBSYSTEM | _NEW_SET:
+                found[sequence - first] = _attributes(body)
+        return found
+
+    def transact(self, messages: Sequence[Message], generation: int, *, dry: bool) -> tuple[Refusal, ...] | None:
+        """Have the kernel take all messages or none, and none where `generation` is not its own any more.
+
+        None where the messages are too much for the socket, and nothing was sent. Without an end the kernel looks at everything
+        and takes nothing. When the call that sends returns, it has answered: each message that it refuses, and the last one.
+        """
+        first = self.sequence + 1
+        last = first + len(messages)
+        self.sequence = last + 1
+        subsystem = struct.pack("=BBH", 0, 0, socket.htons(_SUBSYSTEM >> 8))
+        genid = struct.pack("=HH", 8, 1) + struct.pack(">I", generation)
+        batch = [_message(_BEGIN, _REQUEST, first, subsystem + genid)]
+        for at, (_, kind, flags, table, body) in enumerate(messages, first + 1):
+            asks = _REQUEST | (_ACKNOWLEDGE if at == last else 0)
+            head = struct.pack("=BBH", _FAMILIES[table.family], 0, 0)
+            batch.append(_message(_SUBSYSTEM | kind, asks | flags, at, head + body))
+        if not dry:
+            batch.append(_message(_END, _REQUEST, self.sequence, subsystem))
+        data = b"".join(batch)
+        try:
+            if len(data) > _SMALL:
+                self.socket.setsockopt(socket.SOL_SOCKET, _SEND_BUFFER_FORCE, 2 * len(data))
+            self.socket.send(data)
+        except OSError:
+            return None
+        answers: dict[int, int] = {}
+        for kind, at, body in self._waiting(first):
+            if kind == _ERROR:
+                answers[at] = answers.get(at) or -struct.unpack_from("=i", body)[0]
+        if last not in answers and not answers.get(first):  # a batch that is refused as such is not read to its end
+            raise OSError(errno.ENOBUFS, "the kernel's answer to a transaction was lost")
+        return tuple(Refusal(at - first - 1, number) for at, number in sorted(answers.items()) if number)
+
+    def _waiting(self, first: int) -> Iterator[tuple[int, int, bytes]]:
+        """Yield what the kernel has answered to messages from this number on: the kind, the number, and what is in it."""
+        while True:
+            try:
+                data = self.socket.recv(1 << 16, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            at = 0
+            while at + 16 <= len(data):
+                length, kind, _, sequence, _ = struct.unpack_from("=IHHII", data, at)
+                if first <= sequence <= self.sequence:
+                    yield kind, sequence, data[at + 16 : at + length]
+                at += (length + 3) & ~3
+
     def elements(self, table: TableName, name: str) -> tuple[int, int]:
         """Return how many elements a set has in the kernel, and a sum over their keys and values in any order."""
         count = total = 0
@@ -159,8 +244,7 @@ class Netlink:
     def _ask(self, message: int, family: int, flags: int, attributes: bytes) -> Iterator[bytes]:
         self.sequence += 1
         body = struct.pack("=BBH", family, 0, 0) + attributes
-        head = struct.pack("=IHHII", 16 + len(body), _SUBSYSTEM | message, flags, self.sequence, 0)
-        self.socket.send(head + body)
+        self.socket.send(_message(_SUBSYSTEM | message, flags, self.sequence, body))
         interrupted = False
         while True:
             data = self.socket.recv(1 << 20)
@@ -179,6 +263,10 @@ class Netlink:
                     if not flags & _DUMP:
                         return
                 at += (length + 3) & ~3
+
+
+def _message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
+    return struct.pack("=IHHII", 16 + len(body), kind, flags, sequence, 0) + body
 
 
 def _raise_fault(data: bytes, at: int, kind: int) -> None:

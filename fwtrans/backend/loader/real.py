@@ -1,7 +1,12 @@
-"""libnftables, as a client. One handle is bound to the network namespace in which it was made (KERNEL_LAB.md 9)."""
+"""libnftables, as a client. One handle is bound to the network namespace in which it was made (KERNEL_LAB.md 9).
+
+Transactions of elements that are surely understood go to the kernel without it (`elements.py`), and cost what the kernel
+takes: libnftables reads the names of all tables, chains and sets first.
+"""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -9,14 +14,21 @@ from ctypes import CDLL, c_bool, c_char_p, c_int, c_void_p
 from typing import TYPE_CHECKING, Any
 
 from fwtrans.backend.loader.client import BaseChain, Fault, Unavailable
+from fwtrans.backend.loader.datatypes import Unsure
+from fwtrans.backend.loader.elements import commands_of, messages_of, shape_of
 from fwtrans.backend.loader.image import ObjectImage, TableImage, TableName
 from fwtrans.backend.loader.image_text import read_image
 from fwtrans.backend.loader.netlink import Netlink, TableHandles
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fwtrans.backend.loader.elements import ElementCommand, Message, SetShape
+    from fwtrans.backend.loader.netlink import Refusal
     from fwtrans.backend.loader.transaction import Transaction
 
 LIBRARY = "libnftables.so.1"
+_TRIES = 8
 _PLACE = re.compile(r"^\S*?:(\d+):\d+-\d+: (?:Error: )?(.*)$")
 
 
@@ -34,6 +46,7 @@ class LibNft:
         self._run_file.argtypes = [c_void_p, c_char_p]
         self._run_file.restype = c_int
         self._netlink = Netlink()
+        self._shaped: tuple[int, dict[tuple[TableName, str], SetShape]] = (-1, {})
         try:
             self._netlink.generation()
         except PermissionError:
@@ -49,15 +62,11 @@ class LibNft:
 
     def check(self, transaction: Transaction) -> tuple[Fault, ...]:
         """Let the kernel look at it and take nothing."""
-        self._set_dry_run(self._context, True)
-        try:
-            return self._do(transaction)
-        finally:
-            self._set_dry_run(self._context, False)
+        return self._do(transaction, dry=True)
 
     def run(self, transaction: Transaction) -> tuple[Fault, ...]:
         """Hand it over."""
-        return self._do(transaction)
+        return self._do(transaction, dry=False)
 
     def generation(self) -> int:
         """Return the kernel's generation id."""
@@ -142,11 +151,52 @@ class LibNft:
         text: str = output.decode(errors="surrogateescape")
         return text
 
-    def _do(self, transaction: Transaction) -> tuple[Fault, ...]:
-        """Run it from a file in memory: only for files nft says which line is wrong."""
+    def _do(self, transaction: Transaction, *, dry: bool) -> tuple[Fault, ...]:
         if not transaction:
             return ()
+        faults = self.by_netlink(transaction, dry=dry)
+        return self.by_libnftables(transaction, dry=dry) if faults is None else faults
+
+    def by_netlink(self, transaction: Transaction, *, dry: bool) -> tuple[Fault, ...] | None:
+        """Send elements as they are; None where something about them is not sure, and nothing was sent.
+
+        What the sets are is read first, and the kernel refuses where anybody has committed anything since: then they are read anew.
+        """
+        refusals: tuple[Refusal, ...] | None = ()
+        messages: tuple[Message, ...] = ()
+        for _ in range(_TRIES):
+            try:
+                commands = commands_of(transaction)
+                generation = self._netlink.generation()
+                messages = messages_of(commands, self._shapes(generation, commands))
+            except (Unsure, OSError):  # libnftables has the words for what cannot be read
+                return None
+            refusals = self._netlink.transact(messages, generation, dry=dry)
+            if refusals is None or all(refusal.number != errno.ERESTART for refusal in refusals):
+                break
+        if refusals is None:
+            return None
+        found = ((transaction.commands[messages[max(place, 0)].command], number) for place, number in refusals)
+        return tuple(
+            Fault(f"Could not process rule: {os.strerror(number)}", command) for command, number in dict.fromkeys(found)
+        )
+
+    def _shapes(self, generation: int, commands: Iterable[ElementCommand]) -> dict[tuple[TableName, str], SetShape]:
+        """Return what sets are; read once for a check and the run after it, for nothing was committed between them."""
+        if generation != self._shaped[0]:
+            self._shaped = generation, {}
+        shapes = self._shaped[1]
+        missing = list(
+            dict.fromkeys(place for command in commands if (place := (command.table, command.name)) not in shapes)
+        )
+        for place, attributes in zip(missing, self._netlink.set_attributes(missing), strict=True):
+            shapes[place] = shape_of(attributes)
+        return shapes
+
+    def by_libnftables(self, transaction: Transaction, *, dry: bool) -> tuple[Fault, ...]:
+        """Run it from a file in memory: only for files nft says which line is wrong."""
         handle = os.memfd_create("fwtrans", os.MFD_CLOEXEC)
+        self._set_dry_run(self._context, dry)
         try:
             with os.fdopen(os.dup(handle), "wb") as stream:
                 stream.write(transaction.text.encode(errors="surrogateescape"))
@@ -154,6 +204,7 @@ class LibNft:
             self._nft.nft_ctx_get_output_buffer(self._context)
             error = self._nft.nft_ctx_get_error_buffer(self._context)
         finally:
+            self._set_dry_run(self._context, False)
             os.close(handle)
         return faults_of(error.decode(errors="replace"), transaction) if status else ()
 

@@ -218,6 +218,74 @@ class ClientContract:
         assert fault.command == bad
         assert loaded.element_sum(TABLE, "ports")[0] == 2
 
+    @pytest.mark.parametrize(
+        ("kind", "body", "there", "gone", "more"),
+        [
+            (Kind.SET, ("type inet_service",), ("22", "80"), ("22",), ("443",)),
+            (Kind.SET, ("type inet_service", "flags interval"), ("22-25", "80"), ("22-25",), ("23", "30-40")),
+            (Kind.SET, ("type ifname . ether_addr",), ('"a" . bc:24:11:00:00:01',), (), ('"b" . bc:24:11:00:00:01',)),
+            (
+                Kind.SET,
+                ("type ether_addr . ipv4_addr", "flags interval"),
+                ("bc:24:11:00:00:01 . 10.0.0.0/8",),
+                ("bc:24:11:00:00:01 . 10.0.0.0/8",),
+                ("bc:24:11:00:00:01 . 10.0.0.0-10.0.0.2", "bc:24:11:00:00:02 . 10.0.0.1"),
+            ),
+            (Kind.MAP, ("type ifname : mark",), ('"a" : 0x00000001',), ('"a"',), ('"a" : 0x00000002',)),
+            (
+                Kind.MAP,
+                ("type ifname . inet_proto . inet_service : verdict",),
+                ('"a" . tcp . 22 : goto guest', '"a" . udp . 53 : accept'),
+                ('"a" . tcp . 22',),
+                ('"a" . tcp . 22 : jump guest', '"b" . icmp . 0 : return'),
+            ),
+        ],
+    )
+    def test_elements_come_and_go_in_one_transaction(
+        self,
+        loaded: NftClient,
+        kind: Kind,
+        body: tuple[str, ...],
+        there: tuple[str, ...],
+        gone: tuple[str, ...],
+        more: tuple[str, ...],
+    ) -> None:
+        item = ObjectImage(kind, "it", body, there)
+        assert loaded.run(Transaction(tuple(tx.filled(TABLE, item)))) == ()
+        removed = (tx.DeleteElements(TABLE, "it", gone),) if gone else ()
+        change = Transaction((*removed, tx.AddElements(TABLE, "it", more, tx.Declaration(kind, body))))
+        before = loaded.generation()
+        assert loaded.check(change) == ()
+        assert elements_of(loaded, "it") == {*there}
+        assert loaded.run(change) == ()
+        assert loaded.generation() == before + 1
+        assert elements_of(loaded, "it") == {text for text in there if element_key(text) not in gone} | {*more}
+
+    @pytest.mark.parametrize(
+        ("name", "gone", "more", "message"),
+        [
+            ("ports", ("443",), (), "No such file or directory"),
+            ("ways", ("23",), (), "No such file or directory"),
+            ("ways", (), ("22 : drop",), "File exists"),
+            ("ways", (), ("23 : goto nowhere",), "No such file or directory"),
+            ("nowhere", ("22",), (), "No such file or directory"),
+        ],
+    )
+    def test_elements_that_cannot_be_are_told_and_nothing_has_changed(
+        self, loaded: NftClient, name: str, gone: tuple[str, ...], more: tuple[str, ...], message: str
+    ) -> None:
+        ways = ObjectImage(WAYS.kind, "ways", WAYS.body, ("22 : goto guest",))
+        assert loaded.run(Transaction(tuple(tx.filled(TABLE, ways)))) == ()
+        wrong = tx.DeleteElements(TABLE, name, gone) if gone else tx.AddElements(TABLE, name, more)
+        change = Transaction(
+            (tx.AddElements(TABLE, "ports", ("8080",)), wrong, tx.DeleteElements(TABLE, "ports", ("80",)))
+        )
+        before = loaded.generation(), loaded.listing(TABLE)
+        for faults in (loaded.check(change), loaded.run(change)):
+            assert [fault.command for fault in faults] == [wrong]
+            assert message in faults[0].message
+        assert (loaded.generation(), loaded.listing(TABLE)) == before
+
     def test_the_order_of_elements_does_not_matter_to_their_sum(self, loaded: NftClient) -> None:
         before = loaded.element_sum(TABLE, "ports")
         for keys in (("22",), ("80",)):
@@ -232,6 +300,12 @@ class ClientContract:
     def test_a_table_is_deleted(self, loaded: NftClient) -> None:
         assert loaded.run(Transaction((tx.DeleteTable(TABLE),))) == ()
         assert loaded.tables() == ()
+
+
+def elements_of(client: NftClient, name: str) -> set[str]:
+    listing = client.listing(TABLE)
+    assert listing is not None
+    return {text for item in listing.objects if item.name == name for text in item.elements}
 
 
 class TestFake(ClientContract):
