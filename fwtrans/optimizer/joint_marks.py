@@ -4,8 +4,10 @@
              udp sport 68 accept
 
 A rule counts the look-ups that it does, and at least one: a rule that looks nothing up takes the other's look-up for nothing.
+A mark that is not looked up, as on a bridge with one port, is set by a rule that looks up as well.
 
-Why it is safe: the map holds all ports from which packets come to the rule, so that the rule always goes on.
+Why it is safe: the map holds all ports from which packets come to the rule, so that the rule always goes on. What is set is
+set before anything is asked.
 
 It declines where a packet may come whose port the map does not hold, and for rules that log, which are aside. It does not
 pass rules that drop packets: one of a connection that nobody has answered yet is `new` as well, and would set its mark.
@@ -17,8 +19,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fwtrans.ir import fields as known
-from fwtrans.ir.effect import AssignFromMap, Log
-from fwtrans.ir.match import KeyPart
+from fwtrans.ir.effect import Assign, AssignFromMap, Log
+from fwtrans.ir.fields import Family
+from fwtrans.ir.match import AnyOf, KeyPart
 from fwtrans.ir.names import NamePattern
 from fwtrans.ir.remembering import once
 from fwtrans.ir.rule import Rule, joined_origins
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from fwtrans.ir.fields import Field
+    from fwtrans.ir.rule import Step
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
     from fwtrans.ir.sets import NamedMap
 
@@ -43,7 +47,7 @@ _PORTS = (known.IIFNAME, known.OIFNAME)
 
 def with_joint_marks(table: Table) -> Table:
     """Return the table with connection marks set by the rules behind."""
-    if not any(_of_port(rule) is not None for chain in table.chains for rule in chain.rules):
+    if not any(_of_port(rule) or _of_all(rule) for chain in table.chains for rule in chain.rules):
         return table
     joining = _Joining(table)
     chains = tuple(with_rules(chain, joining.changed(chain)) for chain in table.chains)
@@ -67,10 +71,18 @@ def _of_port(rule: Rule) -> AssignFromMap | None:
     return step if not more and part.mask is None and part.field in _PORTS else None
 
 
+def _of_all(rule: Rule) -> Assign | None:
+    """Return the step of a rule that does nothing but set the connection mark to a number."""
+    step = rule.steps[0] if len(rule.steps) == 1 and rule.verdict is None else None
+    is_set = isinstance(step, Assign) and step.field is known.CT_MARK and not step.keep and step.source is None
+    return step if isinstance(step, Assign) and is_set else None
+
+
 class _Joining:
     """One table."""
 
     def __init__(self, table: Table) -> None:
+        self._is_bridge = table.family is Family.BRIDGE
         self._maps = {item.name: item for item in table.maps}
         self._ports = {field: _ports_by_chain(table, field) for field in _PORTS}
 
@@ -78,13 +90,20 @@ class _Joining:
         """Return a chain's rules with marks set by the rules behind those that only set them."""
         found: list[Rule] = []
         for rule in chain.rules:
-            step = _of_port(found[-1]) if found else None
-            if step is not None and _asks_only(rule) and self._always_finds(chain.name, step):
+            step = self._step(chain.name, found[-1], rule) if found else None
+            if step is None:
+                found.append(rule)
+            else:
                 origins = joined_origins((found.pop(), rule))
                 found.append(replace(rule, steps=(step, *rule.steps), origins=origins))
-            else:
-                found.append(rule)
         return tuple(found)
+
+    def _step(self, chain: str, first: Rule, second: Rule) -> Step | None:
+        """Return the step by which a rule sets a mark, if the rule behind it can do so."""
+        by_port = _of_port(first)
+        if by_port is not None:
+            return by_port if _asks_only(second) and self._always_finds(chain, by_port) else None
+        return _of_all(first) if self._is_bridge and _is_one(second) else None
 
     def _always_finds(self, chain: str, step: AssignFromMap) -> bool:
         ports = self._ports[step.key[0].field].get(chain)
@@ -95,6 +114,11 @@ def _asks_only(rule: Rule) -> bool:
     """Tell whether a rule looks nothing up, and does not log."""
     logs = any(isinstance(step, Log) for step in rule.steps)
     return not logs and not isinstance(rule.verdict, Dispatch) and not any(map(look_ups, rule.steps))
+
+
+def _is_one(rule: Rule) -> bool:
+    """Tell whether a rule is one in nftables, and does not log."""
+    return bool(rule.steps or rule.verdict) and not any(isinstance(step, (Log, AnyOf)) for step in rule.steps)
 
 
 # --- the ports from which, or to which, packets come to chains ---

@@ -8,7 +8,7 @@ After:   chain out { ... as before; ether type ip6 ct state new ... jump reject;
 
 A base chain costs each packet as much as two rules, even one with nothing for it. Why it is safe: accepting, and the end of
 the first chain, is what led to the second one; there its rules stand now. Of packets only the connection's state and the
-frame's type is followed: where no rule of the second chain may be for them, they are accepted as before. Chains that other
+frame's type is followed: where neither the second chain nor one that it leads to may do something to them, they are accepted as before. Chains that other
 base chains use as well are copied.
 
 It declines where a packet may be handed to a program (which gives it back to the next base chain), where a chain is both
@@ -26,7 +26,7 @@ from fwtrans.ir import fields as known
 from fwtrans.ir.fields import Family
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest
-from fwtrans.ir.rule import Rule
+from fwtrans.ir.rule import Rule, is_pure
 from fwtrans.ir.ruleset import Chain, Hook
 from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Reject, Return
 from fwtrans.ir.walk import map_names
@@ -51,6 +51,8 @@ _TYPES = (0x0800, 0x86DD, _OTHER)
 _Kind = tuple[int, int]
 _ALL = frozenset((state, kind) for state in range(5) for kind in _TYPES)
 _Kinds = frozenset[_Kind]
+# What lets a packet go on, or leads to rules that say what is done to it.
+_FOLLOWED = (Accept, Return, Jump, Goto, Dispatch)
 _ENDS = (Accept, Drop, Reject, Goto, Return)
 
 
@@ -114,6 +116,7 @@ class _Joining:
         self._names = Names(table)
         self._uses = Counter(name for chain in table.chains for rule in chain.rules for name in map_names(rule))
         self._ways: dict[str, _Way] = {}
+        self._done: dict[tuple[str, _Kinds], _Kinds] = {}
         self._wanted = self._asked()
         self._elsewhere = self._reached_elsewhere()
         self._new_chains: dict[str, Chain] = {}
@@ -139,16 +142,31 @@ class _Joining:
         return replace(self._table, chains=(*kept, *self._new_chains.values()), maps=(*maps, *self._new_maps.values()))
 
     def _asked(self) -> _Kinds:
-        """Return the packets for which the second chain may have a rule."""
-        found: set[_Kind] = set()
-        for rule in self._second.rules:
-            kinds, _ = _passing(rule, _ALL)
-            if isinstance(rule.verdict, Dispatch):
-                kinds = frozenset().union(
-                    *(_with_key(rule.verdict, element, kinds) for element in self._maps[rule.verdict.map_name].elements)
-                )
-            found |= kinds
-        return frozenset(found)
+        """Return the packets to which the second chain may do something."""
+        return self._done_by(self._second.name, _ALL)
+
+    def _done_by(self, name: str, coming: _Kinds) -> _Kinds:
+        """Return the packets of those that come to a chain to which it, or one that it leads to, does more than let them go on."""
+        if (name, coming) not in self._done:
+            self._done[name, coming] = coming  # what a loop of jumps would find
+            found: set[_Kind] = set()
+            for rule in self._chains[name].rules:
+                kinds, _ = _passing(rule, coming)
+                found |= self._done_to(rule, kinds)
+            self._done[name, coming] = frozenset(found)
+        return self._done[name, coming]
+
+    def _done_to(self, rule: Rule, kinds: _Kinds) -> _Kinds:
+        if not all(map(is_pure, rule.steps)) or not isinstance(rule.verdict, _FOLLOWED):
+            return kinds
+        said = self._said_by_map(rule.verdict, kinds) if isinstance(rule.verdict, Dispatch) else frozenset()
+        return said.union(*(self._done_by(target, there) for target, there, _ in self._targets(rule, kinds)))
+
+    def _said_by_map(self, verdict: Dispatch, kinds: _Kinds) -> _Kinds:
+        """Return the packets for which a map has a verdict that does not let them go on."""
+        elements = self._maps[verdict.map_name].elements
+        others = (element for element in elements if not isinstance(element.value, _FOLLOWED))
+        return frozenset().union(*(_with_key(verdict, element, kinds) for element in others))
 
     def _reached_elsewhere(self) -> set[str]:
         """Return the chains, and the maps, that other chains than those behind the first one use."""

@@ -19,9 +19,10 @@ under the packet's port finds that port's constant and no other. A limit keeps i
 
 Log prefixes cannot come from a map. What a rule does from its log on goes to a chain of the port (log_chains.py).
 
-It declines: constants of other kinds, sets that rules change or whose elements have times or counters, classes that would
-need many look-ups for few members (policy_members.py), chains that would share no rule. Names of classes come from what
-the chain says (class_names.py), so that one more guest renames nothing.
+It declines: bridges with one port, where a rule's test is quicker than the look-up of the only element; constants of other
+kinds, sets that rules change or whose elements have times or counters, classes that would need many look-ups for few members
+(policy_members.py), chains that would share no rule. Names of classes come from what the chain says (class_names.py), so that
+one more guest renames nothing.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from fwtrans.ir.walk import chain_targets, map_names, set_names, targets_of
 from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.class_names import Texts, class_name, content_hash, is_named_by_content
 from fwtrans.optimizer.constants import ConstantKind, Sets, membership, part_rule, refill, words_of
+from fwtrans.optimizer.few_guests import has_one_port
 from fwtrans.optimizer.log_chains import LogPlace, can_move, chain_words, log_kind, log_place
 from fwtrans.optimizer.policy_members import Member, classes_of, columns, has_own_constants, leaves, step_of_all
 from fwtrans.optimizer.port_context import Context, ask_ports, port_contexts
@@ -69,7 +71,7 @@ def share_policies(table: Table) -> Table:
 
 def run(ruleset: Ruleset) -> Passed:
     """Return the ruleset with its tables' policies shared."""
-    return each_table(ruleset, lambda table, _declined: share_policies(table))
+    return each_table(ruleset, lambda table, _declined: table if has_one_port(table) else share_policies(table))
 
 
 PASS = Pass(

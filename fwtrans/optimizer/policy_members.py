@@ -3,7 +3,7 @@
 A place where members differ costs a look-up for every packet that comes there, and saves a chain for every member. So two
 kinds of members may differ in few places and many kinds in more. A mark, a MAC address and a set that one port alone asks do
 not count: they are different for every guest, and are taken out of a chain even where there is no second one like it, so that
-the next one changes elements and nothing else.
+the next one changes elements and nothing else. (Where there is but one port, nothing is taken out: see `policy_classes.py`.)
 
 What is counted are kinds of members, never members: how many guests have the same rules changes nothing. So it is with chains
 that were named by content. They are for all guests who have them, however few these are today, and have nothing of their own.

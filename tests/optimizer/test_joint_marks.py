@@ -8,7 +8,7 @@ from fwtrans.ir.effect import AssignFromMap
 from fwtrans.optimizer.joint_marks import PASS
 from fwtrans.optimizer.steps import ChainCosts
 from tests.optimizer.guests import read
-from tests.optimizer.proofs import proved_change
+from tests.optimizer.proofs import proved_change, shown
 
 MARK = "ct mark set iifname map @marks"
 LIMIT = "tcp flags syn add @flood { ip saddr limit rate over 3/second burst 9 packets } drop"
@@ -89,3 +89,31 @@ def test_a_port_without_a_mark_goes_on_behind_the_rule() -> None:
 def test_any_port_may_come_by_another_way() -> None:
     entry = f"{STATES} ether type . iifname vmap @entry"
     assert marking(f"{MARK}; udp sport 68 accept", f"{entry}; tcp dport 1 goto guest") is None
+
+
+@pytest.mark.parametrize(
+    ("rules", "joined"),
+    [
+        ("ct mark set 7; udp sport 68 accept", "ct mark set 7 udp sport 68 accept"),
+        ("ct mark set 7; ip saddr @block drop", "ct mark set 7 ip saddr @block drop"),
+        (
+            "ct mark set 7; th dport vmap { 22 : accept, 53 : drop }",
+            "ct mark set 7 th dport vmap { 22 : accept, 53 : drop }",
+        ),
+        ('ct mark set 7; udp sport 68 log prefix "dhcp" accept', ""),
+        ("ct mark set ct mark | 7; udp sport 68 accept", ""),
+        ("ct mark set mark; udp sport 68 accept", ""),
+    ],
+)
+def test_a_mark_that_is_not_looked_up_is_set_by_any_rule_behind_that_does_not_log(rules: str, joined: str) -> None:
+    def written(rules: str) -> str:
+        return f"""table bridge fw {{
+            set block {{ type ipv4_addr; elements = {{ 192.0.2.1, 192.0.2.7 }} }}
+            chain base {{ type filter hook prerouting priority 5; policy accept; ct state invalid drop; {rules}; tcp dport 9 drop; }}
+        }}"""
+
+    before = read(written(rules))
+    after = proved_change(PASS, before)
+    assert (after is None) == (not joined)
+    if after is not None:
+        assert shown(*after.tables[0].chains) == shown(*read(written(joined)).tables[0].chains)

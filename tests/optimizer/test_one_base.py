@@ -67,6 +67,23 @@ def test_a_second_base_chain_stays_where_it_cannot_be_told_what_leads_to_it(old:
     assert one_base.joined(before) == before
 
 
+def test_only_packets_go_on_to_which_the_second_base_chain_does_something_in_the_end() -> None:
+    asked = "ether type ip6 ct state new ether daddr 02:00:00:00:00:01 tcp dport 43 reject with tcp reset"
+    assert asked in TWO
+    led = """tcp dport vmap { 43 : jump answer, 44 : accept, 45 : goto answer }
+        udp dport 7 jump answer; jump idle; tcp dport 9 accept"""
+    answers = """chain answer { ether type ip6 ct state new tcp flags syn reject with tcp reset; accept; }
+    chain idle { tcp dport 8 return; jump idler; } chain idler { udp dport 9 accept; }
+    chain in {"""
+    before = only_table(TWO.replace(asked, led).replace("chain in {", answers))
+    after = one_base.joined(before)
+    chains = {chain.name: chain for chain in after.chains}
+    assert chains["out"].rules[0].verdict == Accept()
+    assert chains["v4"] == next(chain for chain in before.chains if chain.name == "v4")
+    assert chains["v6"].rules[-1].verdict == Goto("answers-rules")
+    assert compare(Ruleset((before,)), Ruleset((after,))).equal
+
+
 PORTS = """
 table bridge fw {
     set ports { type ifname; elements = { "tap1", "tap2" } }

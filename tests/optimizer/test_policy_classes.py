@@ -371,6 +371,11 @@ class TestManyGuests:
         assert found.ruleset.tables == (share_policies(ruleset.tables[0]),)
         assert policy_classes.PASS.run(found.ruleset).ruleset is found.ruleset
 
+    def test_of_one_port_the_pass_takes_nothing_out(self) -> None:
+        one, two = (read(ruleset_text(dealt(guests))) for guests in (1, 2))
+        assert policy_classes.PASS.run(one).ruleset is one
+        assert policy_classes.PASS.run(two).ruleset != two
+
 
 RULES = (
     "ct mark set $n", "meta mark set $n", "ether saddr != 00:00:00:00:01:$x drop", "ip saddr != 10.0.0.$n drop",
