@@ -73,13 +73,19 @@ NAMES: dict[str, Kind] = {
 }
 
 
-def read_kind(text: str, option: str, names: dict[str, Kind]) -> Kind:
-    """Return what a name (or the start of one), `type` or `type/code[:code]` stands for."""
+def find_kind(text: str, option: str, names: dict[str, Kind]) -> Kind | None:
+    """Return what a name, or the start of one in any case, stands for; None for anything else."""
     fitting = [name for name in names if name.startswith(text.lower())]
     if len(fitting) > 1:
         raise bad_value(text, f"clear: it could be `{fitting[0]}` or `{fitting[1]}`", option)
-    if fitting:
-        return names[fitting[0]]
+    return names[fitting[0]] if fitting else None
+
+
+def read_kind(text: str, option: str, names: dict[str, Kind]) -> Kind:
+    """Return what a name (or the start of one), `type` or `type/code[:code]` stands for."""
+    named = find_kind(text, option, names)
+    if named is not None:
+        return named
     type_text, found, code_text = text.partition("/")
     first, last = _read_range(type_text, option)
     if first != last:
