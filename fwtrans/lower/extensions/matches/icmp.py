@@ -116,9 +116,9 @@ def _lower(use: Use, place: Place) -> tuple[Step, ...]:
     place.require_protocol("icmp", 1)
     option = use.need("--icmp-type")
     kind = read_kind(option.values[0], option.name, NAMES)
-    if kind.type == _ANY:
-        every = FieldTest(ICMP_TYPE, full_values(ICMP_TYPE))
-        return (present(HAS_TRANSPORT), negated(every) if option.negated else every)
+    if kind.type == _ANY:  # the header's being there says that it has a type
+        never = negated(FieldTest(ICMP_TYPE, full_values(ICMP_TYPE)))
+        return (present(HAS_TRANSPORT), *((never,) if option.negated else ()))
     return (present(HAS_TRANSPORT), *kind_tests(ICMP_TYPE, ICMP_CODE, kind, inverted=option.negated))
 
 
