@@ -66,7 +66,7 @@ def review(old: Ruleset, new: Ruleset, host: Host = _UNKNOWN, limits: Limits = _
         split = regions(old, renamed, limits=limits, found=found)
         telling = [region.change for region in split.regions if region.change is not None]
         return Review(
-            entries_of(split), structure_of(found, telling), True, split.exact, split.equal,
+            entries_of(split), structure_of(split.changes, telling), True, split.exact, split.equal,
             _undecided(split.undecided), split.assumptions, (),
         )  # fmt: skip
     compared = compare_on(host, old, new, replace(limits), processes=1)

@@ -12,6 +12,8 @@ from fwtrans.ir.fields import Family, Field
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import AnyOf, FieldTest, PureTest, negated_if, number_range, opposite_of_all
 from fwtrans.ir.stateful import Limit, LimitUnit, StatefulObject, StatefulTest
+from fwtrans.lower.extensions.matches import icmp, icmp6
+from fwtrans.lower.extensions.matches.icmp import Kind, find_kind
 from fwtrans.lower.values import (
     address_width,
     bad_value,
@@ -27,7 +29,7 @@ from fwtrans.lower.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from fwtrans.ir.rule import Step
     from fwtrans.parsers.iptables_save.syntax import OptionUse
@@ -216,30 +218,14 @@ def _byte(field: Field, shift: int = 0) -> Callable[[OptionUse], tuple[PureTest,
     return lower
 
 
-_ICMP_NAMES = {
-    "echo-reply": (0, None), "destination-unreachable": (3, None), "source-quench": (4, None), "redirect": (5, None),
-    "echo-request": (8, None), "time-exceeded": (11, None), "parameter-problem": (12, None), "ping": (8, None),
-    "pong": (0, None), "network-unreachable": (3, 0), "host-unreachable": (3, 1), "port-unreachable": (3, 3),
-    "fragmentation-needed": (3, 4),
-}  # fmt: skip
-_ICMP6_NAMES = {
-    "destination-unreachable": (1, None), "packet-too-big": (2, None), "time-exceeded": (3, None),
-    "parameter-problem": (4, None), "echo-request": (128, None), "echo-reply": (129, None),
-    "router-solicitation": (133, None), "router-advertisement": (134, None), "neighbour-solicitation": (135, None),
-    "neighbor-solicitation": (135, None), "neighbour-advertisement": (136, None),
-    "neighbor-advertisement": (136, None), "redirect": (137, None),
-}  # fmt: skip
+def _icmp(kind: Field, code: Field, names: dict[str, Kind]) -> Callable[[OptionUse], tuple[PureTest, ...]]:
+    """Compare type and code. Unlike iptables, ebtables takes ranges of types, and its `any` is type 255 like a number."""
 
-
-def _icmp(
-    kind: Field, code: Field, names: Mapping[str, tuple[int, int | None]]
-) -> Callable[[OptionUse], tuple[PureTest, ...]]:
     def lower(use: OptionUse) -> tuple[PureTest, ...]:
         text = use.values[0]
-        known = names.get(text)
-        if known is not None:
-            types: tuple[int, int] = (known[0], known[0])
-            codes = (0, 255) if known[1] is None else (known[1], known[1])
+        named = find_kind(text, use.name, names)
+        if named is not None:
+            types, codes = (named.type, named.type), (named.first, named.last)
         else:
             first, found, second = text.partition("/")
             types = read_number_range(first, use.name, high=255)
@@ -333,7 +319,7 @@ _MATCHES: dict[str, Callable[[OptionUse], tuple[PureTest, ...]]] = {
     "--ip-proto": _transport(Family.IP),
     "--ip-sport": _port(f.SPORT),
     "--ip-dport": _port(f.DPORT),
-    "--ip-icmp-type": _icmp(f.ICMP_TYPE, f.ICMP_CODE, _ICMP_NAMES),
+    "--ip-icmp-type": _icmp(f.ICMP_TYPE, f.ICMP_CODE, icmp.NAMES),
     "--ip-igmp-type": _refused("nftables' igmp words cover types by name only, ebtables' cover ranges of types and codes"),
     "--ip6-src": _address(f.IP6_SADDR, Family.IP6),
     "--ip6-dst": _address(f.IP6_DADDR, Family.IP6),
@@ -341,7 +327,7 @@ _MATCHES: dict[str, Callable[[OptionUse], tuple[PureTest, ...]]] = {
     "--ip6-proto": _transport(Family.IP6),
     "--ip6-sport": _port(f.SPORT),
     "--ip6-dport": _port(f.DPORT),
-    "--ip6-icmp-type": _icmp(f.ICMP6_TYPE, f.ICMP6_CODE, _ICMP6_NAMES),
+    "--ip6-icmp-type": _icmp(f.ICMP6_TYPE, f.ICMP6_CODE, icmp6.NAMES),
     "--mark": _mark,
     "--pkttype-type": _packet_type,
     "--vlan-id": _vlan(f.VLAN_ID, 4095),

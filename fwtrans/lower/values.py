@@ -129,11 +129,15 @@ def read_address(text: str, option: str, family: Family) -> int:
     value = _address(text, family)
     if value is None:
         kind = "an IPv6 address" if family is Family.IP6 else "an IPv4 address"
-        raise Refused(
-            "FWT112", f"`{text}` is not {kind}", option=option,
-            hint="a host name cannot be translated exactly: write its addresses" if _looks_like_name(text) else "",
-        )  # fmt: skip
+        raise Refused("FWT112", f"`{text}` is not {kind}", option=option, hint=_address_hint(text, family))
     return value
+
+
+def _address_hint(text: str, family: Family) -> str:
+    if _address(text, Family.IP if family is Family.IP6 else Family.IP6) is not None:
+        own, other = ("ip6tables", "iptables") if family is Family.IP6 else ("iptables", "ip6tables")
+        return f"this is read as rules of {own}; those of {other} belong in a dump of their own"
+    return "a host name cannot be translated exactly: write its addresses" if _looks_like_name(text) else ""
 
 
 def _looks_like_name(text: str) -> bool:

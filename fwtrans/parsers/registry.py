@@ -1,5 +1,7 @@
 r"""Which format a text has, told from its content. The file's name decides only where the content leaves it open.
 
+Which family a dump is of is told by its header, then by the name, and only then by its rules.
+
 recognise("*filter\n:INPUT DROP [0:0]\nCOMMIT\n", "rules.v6")    ->    Format.IP6TABLES_SAVE
 """
 
@@ -10,6 +12,8 @@ from collections import Counter
 from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING
+
+from fwtrans.parsers.iptables_save.sniff import family_of_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,7 +125,7 @@ _NAMES = {
 }
 _ENDINGS = {".fw": Format.PVE_FW, ".nft": Format.NFT_TEXT, ".json": Format.NFT_JSON, ".sh": Format.SHELL_SCRIPT}
 _GUEST_NAME = re.compile(r"(?:^|/)(?:qemu-server|lxc)/\d+\.conf$")
-_SIXTH_NAME = re.compile(r"(?:ip6|v6$|ipv6|rules6)")
+_BY_FAMILY: dict[str | None, Format] = {"ip": Format.IPTABLES_SAVE, "ip6": Format.IP6TABLES_SAVE}
 
 
 def recognise(text: str, name_hint: str = "") -> Format:
@@ -160,7 +164,7 @@ def _named(name: str) -> Format:
     for ending, found in _ENDINGS.items():
         if base.endswith(ending):
             return found
-    return Format.IP6TABLES_SAVE if _SIXTH_NAME.search(base) else Format.UNKNOWN
+    return _BY_FAMILY.get(family_of_name(name), Format.UNKNOWN)
 
 
 def _is_binary(text: str) -> bool:
@@ -250,8 +254,11 @@ def _of_dump(lines: list[str], hint: Format) -> Format:
 
 
 def _family(lines: list[str], hint: Format) -> Format:
+    """Return the family that the name tells: `-p icmp` in rules.v6 is IPv6, however useless, and no dump of IPv4."""
+    if hint in _BY_FAMILY.values():
+        return hint
     sixth = sum(1 for line in lines if _IPV6_ONLY.search(line))
     fourth = sum(1 for line in lines if _IPV4_ONLY.search(line))
     if sixth != fourth:
         return Format.IP6TABLES_SAVE if sixth > fourth else Format.IPTABLES_SAVE
-    return Format.IP6TABLES_SAVE if hint is Format.IP6TABLES_SAVE else Format.IPTABLES_SAVE
+    return Format.IPTABLES_SAVE

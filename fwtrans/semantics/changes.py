@@ -24,7 +24,7 @@ from fwtrans.semantics.compiler import Spot
 from fwtrans.semantics.side import table_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     from fwtrans.ir.rule import Rule, Step
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
@@ -169,25 +169,25 @@ def with_same_objects(old: Ruleset, new: Ruleset) -> Ruleset:
     """
     names = dict(_same_objects(old, new))
     taken = {name for table in old.tables for chain in table.chains for rule in chain.rules for name in _objects(rule)}
-    if not taken:
-        return new
+    return with_objects_called(new, {name: f"new {name}" for name in taken} | names)
+
+
+def with_objects_called(ruleset: Ruleset, names: Mapping[str, str]) -> Ruleset:
+    """Return the ruleset with other names for its limits."""
 
     def called(name: str) -> str:
-        return names.get(name, f"new {name}" if name in taken else name)
+        return names.get(name, name)
 
     def changed(rule: Rule) -> Rule:
         if not any(called(name) != name for name in _objects(rule)):
             return rule
         return replace(rule, steps=tuple(_renamed(step, called) for step in rule.steps))
 
-    tables = tuple(
-        replace(
-            table,
-            chains=tuple(replace(chain, rules=tuple(map(changed, chain.rules))) for chain in table.chains),
-        )
-        for table in new.tables
+    tables = (
+        replace(table, chains=tuple(replace(chain, rules=tuple(map(changed, chain.rules))) for chain in table.chains))
+        for table in ruleset.tables
     )
-    return replace(new, tables=tables)
+    return replace(ruleset, tables=tuple(tables)) if names else ruleset
 
 
 def _renamed(step: Step, called: Callable[[str], str]) -> Step:

@@ -23,8 +23,17 @@ from fwtrans.semantics.aspects import Comparer, describe
 from fwtrans.semantics.bdd import OutOfNodes
 from fwtrans.semantics.boxes import Boxes, boxes
 from fwtrans.semantics.bridged.topology import ACCEPT_MARK_CHAIN, guest_port
-from fwtrans.semantics.changes import Changes, Nature, RuleChange, Sited, changes, with_same_objects
+from fwtrans.semantics.changes import (
+    Changes,
+    Nature,
+    RuleChange,
+    Sited,
+    changes,
+    with_objects_called,
+    with_same_objects,
+)
 from fwtrans.semantics.compiler import Mark
+from fwtrans.semantics.objects import pairings
 from fwtrans.semantics.outcome import DifferenceKind, Limits, SideResult, Undecided
 from fwtrans.semantics.path import visit_path
 from fwtrans.semantics.program import Stream
@@ -125,12 +134,26 @@ def regions(old: Ruleset, new: Ruleset, *, limits: Limits = _DEFAULT, found: Cha
         found = changes(old, new)
     try:
         session = Session(old, new, limits.nodes)
+        names = _paired_objects(session)
+        if names:
+            new = with_objects_called(new, names)
+            found = changes(old, new)
+            session = Session(old, new, limits.nodes)
     except OutOfNodes:
         visits = dict.fromkeys((*visits_of(old), *visits_of(new)))
         lost = tuple(Undecided(visit_path(visit), "out of memory", ()) for visit in visits)
         return Regions(found, (), exact=False, undecided=lost, assumptions=())
     splitting = _Splitting(session, found)
     return splitting.run()
+
+
+def _paired_objects(session: Session) -> dict[str, str]:
+    """Return names of the new side's limits with the old side's, where rules did not tell which is which: their packets do.
+
+    A rule that calls a chain and its only limit, put in the chain's place, has the same limit in a rule of another chain.
+    """
+    items = session.program.objects.items
+    return {items[later].identity: items[earlier].identity for later, earlier in next(pairings(session)).items()}
 
 
 class _Met(NamedTuple):

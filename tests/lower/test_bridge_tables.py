@@ -44,6 +44,19 @@ EBTABLES_RULES = [
         "-p IPv6 --ip6-proto ipv6-icmp --ip6-icmp-type 133:134/0:255 -j DROP",
         "ether type ip6 @th,0,24 >= 0 icmpv6 type 133-134 drop",
     ),
+    (
+        "-p IPv6 --ip6-proto ipv6-icmp --ip6-icmp-type communication-prohibited -j DROP",
+        "ether type ip6 @th,0,24 >= 0 icmpv6 type destination-unreachable icmpv6 code 1 drop",
+    ),
+    (
+        "-p IPv6 --ip6-proto ipv6-icmp --ip6-icmp-type Pack -j DROP",
+        "ether type ip6 @th,0,24 >= 0 icmpv6 type packet-too-big drop",
+    ),
+    (
+        "-p IPv4 --ip-proto icmp --ip-icmp-type tos-host-redirect -j DROP",
+        "ether type ip @th,0,24 >= 0 icmp type redirect icmp code 3 drop",
+    ),
+    ("-p IPv4 --ip-proto icmp --ip-icmp-type any -j DROP", "ether type ip @th,0,24 >= 0 icmp type 255 drop"),
     ("--mark 0x1/0xf -j DROP", "meta mark & 0x0000000f == 0x00000001 drop"),
     ("--mark ! /0x3 -j DROP", "meta mark & 0x00000003 == 0 drop"),
     ("--pkttype-type otherhost -j DROP", "meta pkttype other drop"),
@@ -69,6 +82,8 @@ EBTABLES_REFUSED = [
     ("--arp-htype 1 -j DROP", "FWT116"),
     ("-p ! IPv6 --ip6-tclass 1 -j DROP", "FWT116"),
     ("--ip-proto icmp --ip-icmp-type 1/1 -j DROP", "FWT116"),
+    ("-p IPv4 --ip-proto icmp --ip-icmp-type echo- -j DROP", "FWT112"),
+    ("-p IPv6 --ip6-proto ipv6-icmp --ip6-icmp-type any -j DROP", "FWT112"),
     ("-j mark", "FWT116"),
     ("-j nowhere", "FWT105"),
     ("-p ARP --arp-gratuitous -j DROP", "FWT200"),

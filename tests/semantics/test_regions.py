@@ -161,3 +161,21 @@ def _rebuilt(session: Session, box: Box) -> Node:
         variable = session.bdd.variables[session.variables.unknowns[unknown]]
         found = found & (variable if answer else ~variable)
     return found
+
+
+LOGGED = "-A INPUT -m limit --limit 2/min -j LOG --log-prefix x"
+
+
+@pytest.mark.parametrize(
+    ("rule", "same"),
+    [(LOGGED, True), (LOGGED.replace("2/min", "3/min"), False), (LOGGED.replace("-m limit", "-p tcp -m limit"), False)],
+)
+def test_a_limit_in_a_chain_is_the_one_of_the_same_rule_in_the_chain_s_place(rule: str, same: bool) -> None:
+    called = ruleset(
+        HEAD.replace("INPUT DROP", "INPUT ACCEPT")
+        + ":LOGGING - [0:0]\n-A INPUT -j LOGGING\n"
+        + f"{LOGGED.replace('INPUT', 'LOGGING')}\n-A LOGGING -j DROP\nCOMMIT\n"
+    )
+    found = regions(called, dump(rule))
+    assert found.equal is same
+    assert found.exact

@@ -344,17 +344,18 @@ class _TableLowering:
         return text.encode()[:127].decode(errors="ignore")
 
     def _report(self, refused: Refused, rule: Rule) -> None:
+        """Tell it at the option, or at the whole line; once where one line has become several rules."""
         origin = rule.origins[0] if rule.origins else None
         span = None
         if origin is not None:
             text = origin.source.line(origin.line)
-            start = max(text.find(refused.option), 0) if refused.option else 0
-            span = Span(origin.source, origin.line, start, start + max(len(refused.option), 1))
-        self.sink.add(
-            Diagnostic(
-                code=refused.code, message=refused.message, span=span, hints=(refused.hint,) if refused.hint else ()
-            )
-        )
+            blamed = refused.option if refused.option and refused.option in text else text.strip()
+            start = text.find(blamed)
+            span = Span(origin.source, origin.line, start, start + max(len(blamed), 1))
+        hints = (refused.hint,) if refused.hint else ()
+        found = Diagnostic(code=refused.code, message=refused.message, span=span, hints=hints)
+        if span is None or found not in self.sink.found:
+            self.sink.add(found)
 
 
 def _made_object(

@@ -57,7 +57,8 @@ def unknown_match(options: OptionTable, name: str, family: str, word: int) -> Ba
     tool = _TOOLS.get(family, family)
     other = _FAMILIES.get(family, "")
     if other and options.match_options(name, other) is not None:
-        return BadLine("FWT104", f"match `{name}` exists in {_TOOLS[other]} alone, not in {tool}", word=word)
+        hint = f"this is read as rules of {tool}; those of {_TOOLS[other]} belong in a dump of their own"
+        return BadLine("FWT104", f"match `{name}` exists in {_TOOLS[other]} alone, not in {tool}", word=word, hint=hint)
     foreign = unknown_to_linux("match", name, word)
     if foreign is not None:
         return foreign

@@ -14,7 +14,8 @@ from typing import Protocol
 class Option:
     """One option. `name` is the spelling that iptables-save prints; `aliases` are the other legal ones.
 
-    `arity` is how many words follow. `negatable` allows `!` in front, or behind the option name (the old way).
+    `arity` is how many words follow; with `optional` there may be one more that does not begin with `-` or `!`.
+    `negatable` allows `!` in front, or behind the option name (the old way).
     `repeatable` options may stand several times in one use of the extension.
     """
 
@@ -23,6 +24,7 @@ class Option:
     arity: int = 1
     negatable: bool = False
     repeatable: bool = False
+    optional: bool = False
 
 
 class OptionTable(Protocol):

@@ -20,6 +20,8 @@ _SIX = re.compile(
 _FOUR = re.compile(
     rf"{_ADDRESS}\d+\.\d|-p[ \t]+icmp\b|-m[ \t]+(?:icmp|ttl|realm)\b|[ \t]-f(?=[ \t])|icmp-[a-z]+-unreach"
 )
+_SIXTH_NAME = re.compile(r"ip6|v6$|ipv6|rules6")
+_FOURTH_NAME = re.compile(r"^iptables-save$|v4$|ipv4|rules4")
 
 
 class Section(NamedTuple):
@@ -28,6 +30,15 @@ class Section(NamedTuple):
     first: int
     last: int
     family: str | None
+
+
+def family_of_name(name: str) -> str | None:
+    """Return the family that a file's name tells, "ip" or "ip6", as `rules.v4` does; None where it tells none, or both."""
+    base = name.replace("\\", "/").rpartition("/")[2]
+    sixth, fourth = _SIXTH_NAME.search(base), _FOURTH_NAME.search(base)
+    if bool(sixth) == bool(fourth):
+        return None
+    return "ip6" if sixth else "ip"
 
 
 def sniff_family(text: str) -> str | None:
@@ -50,14 +61,18 @@ def families_named(text: str) -> tuple[str, ...]:
 
 
 def sections(source: SourceFile) -> tuple[Section, ...]:
-    """Return the parts of a file that holds several dumps, divided where the header names another family."""
+    """Return the parts of a file that holds several dumps, divided where the header names another family.
+
+    Without a header the file's name counts more than what its rules say: what is wrong in rules.v4 is told, and not
+    taken for IPv6 while nothing is left for IPv4. And `-p icmp` is legal in rules.v6.
+    """
     starts: list[tuple[int, str]] = []
     for number, line in enumerate(source.lines, start=1):
         header = _HEADER.match(line)
         if header is not None and (not starts or starts[-1][1] != f"ip{header.group(1)}"):
             starts.append((number, f"ip{header.group(1)}"))
     if not starts:
-        return (Section(1, len(source.lines), sniff_family(source.text)),)
+        return (Section(1, len(source.lines), family_of_name(source.name) or sniff_family(source.text)),)
     ends = [*(number - 1 for number, _ in starts[1:]), len(source.lines)]
     firsts = [1, *(number for number, _ in starts[1:])]
     return tuple(Section(first, last, family) for first, last, (_, family) in zip(firsts, ends, starts, strict=True))

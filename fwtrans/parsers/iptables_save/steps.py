@@ -131,6 +131,7 @@ def option_step(option: Option, owner: int) -> Step:
         owner=owner,
         negatable=option.negatable,
         repeatable=option.repeatable,
-        careful=option.arity > 1,
+        optional=("VALUE",) if option.optional else (),
+        careful=option.optional or option.arity > 1,
         takes_old_negation=option.negatable and option.arity > 0,
     )

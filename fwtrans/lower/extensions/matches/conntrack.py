@@ -31,7 +31,7 @@ from fwtrans.ir.fields import (
 )
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import AnyOf, FieldTest, PureTest, negated_if, number, number_range
-from fwtrans.lower.extensions.base import BOTH, Match, Place, Use
+from fwtrans.lower.extensions.base import BOTH, Match, Place, Use, no_exact_form
 from fwtrans.lower.values import (
     address_width,
     bad_value,
@@ -61,6 +61,8 @@ _EVERY_STATE = frozenset(STATES.values())
 _GRE = 47
 _WITH_PORTS = (1, 6, 17, 33, 47, 58, 132, 136)
 _LONGEST_EXPIRATION = 0xFFFFFFFF
+_LONGEST_TIMEOUT = 0x7FFFFFFF // 100
+"""In seconds: nf_ct_expires() is a signed number of 32 bits, in ticks of which there are a hundred in a second at least."""
 
 
 def read_words(text: str, option: str, words: Mapping[str, int], what: str) -> tuple[int, ...]:
@@ -93,6 +95,8 @@ def _lower(use: Use, place: Place) -> tuple[Step, ...]:
 def _test(option: OptionUse, family: Family) -> PureTest:
     """Return one option's test. nft compares the time left in whole seconds only, one range at a time."""
     test = negated_if(_READERS[option.name](option, family), option.negated)
+    if option.name == "--ctexpire" and test.values.is_full:  # what is left is that there is an entry
+        return state_test(_WITH_ENTRY)
     if option.name == "--ctexpire" and isinstance(test.values, IntervalSet) and len(test.values.ranges) > 1:
         return AnyOf(tuple((number_range(CT_EXPIRATION, low, high),) for low, high in test.values.ranges))
     return test
@@ -213,8 +217,12 @@ def _status(option: OptionUse, _family: Family) -> FieldTest:
 
 
 def _expiration(option: OptionUse, _family: Family) -> FieldTest:
-    """The kernel compares whole seconds, rounded down; nftables keeps milliseconds."""
+    """The kernel compares whole seconds, rounded down; nftables keeps milliseconds, in 32 bits."""
     low, high = read_loose_range(option.values[0], option.name)
+    if low > _LONGEST_TIMEOUT:
+        return FieldTest(CT_EXPIRATION, IntervalSet.empty(32))
+    if low * 1000 > _LONGEST_EXPIRATION and low <= high:
+        raise no_exact_form(option.name, "nftables does not tell times of more than 49 days apart")
     low, high = min(low * 1000, _LONGEST_EXPIRATION), min(high * 1000 + 999, _LONGEST_EXPIRATION)
     return FieldTest(CT_EXPIRATION, range_set(32, low, high))
 

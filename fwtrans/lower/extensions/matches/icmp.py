@@ -73,13 +73,19 @@ NAMES: dict[str, Kind] = {
 }
 
 
-def read_kind(text: str, option: str, names: dict[str, Kind]) -> Kind:
-    """Return what a name (or the start of one), `type` or `type/code[:code]` stands for."""
+def find_kind(text: str, option: str, names: dict[str, Kind]) -> Kind | None:
+    """Return what a name, or the start of one in any case, stands for; None for anything else."""
     fitting = [name for name in names if name.startswith(text.lower())]
     if len(fitting) > 1:
         raise bad_value(text, f"clear: it could be `{fitting[0]}` or `{fitting[1]}`", option)
-    if fitting:
-        return names[fitting[0]]
+    return names[fitting[0]] if fitting else None
+
+
+def read_kind(text: str, option: str, names: dict[str, Kind]) -> Kind:
+    """Return what a name (or the start of one), `type` or `type/code[:code]` stands for."""
+    named = find_kind(text, option, names)
+    if named is not None:
+        return named
     type_text, found, code_text = text.partition("/")
     first, last = _read_range(type_text, option)
     if first != last:
@@ -110,9 +116,9 @@ def _lower(use: Use, place: Place) -> tuple[Step, ...]:
     place.require_protocol("icmp", 1)
     option = use.need("--icmp-type")
     kind = read_kind(option.values[0], option.name, NAMES)
-    if kind.type == _ANY:
-        every = FieldTest(ICMP_TYPE, full_values(ICMP_TYPE))
-        return (present(HAS_TRANSPORT), negated(every) if option.negated else every)
+    if kind.type == _ANY:  # the header's being there says that it has a type
+        never = negated(FieldTest(ICMP_TYPE, full_values(ICMP_TYPE)))
+        return (present(HAS_TRANSPORT), *((never,) if option.negated else ()))
     return (present(HAS_TRANSPORT), *kind_tests(ICMP_TYPE, ICMP_CODE, kind, inverted=option.negated))
 
 
