@@ -146,10 +146,12 @@ def _searches(table: Table) -> Iterator[_Search]:
 
 def _ways(table: Table) -> dict[str, tuple[Field, tuple[Part, ...]] | None]:
     """Return the field that all elements that lead to a chain ask for, and its values; None where there is none."""
+    keys = _keys(table)
     found: dict[str, tuple[Field, tuple[Part, ...]] | None] = {}
     for item in table.maps:
-        asked = next((port for port in _PORTS if port in item.fields), None)
-        place = item.fields.index(asked) if asked is not None else 0
+        fields = keys.get(item.name) or ()
+        asked = next((port for port in _PORTS if port in fields), None)
+        place = fields.index(asked) if asked is not None else 0
         for element in item.elements:
             if not isinstance(element.value, (Jump, Goto)):
                 continue
@@ -159,6 +161,17 @@ def _ways(table: Table) -> dict[str, tuple[Field, tuple[Part, ...]] | None]:
                 found[name] = None
             else:
                 found[name] = (asked, before[1] if part in before[1] else (*before[1], part))
+    return found
+
+
+def _keys(table: Table) -> dict[str, tuple[Field, ...] | None]:
+    """Return what rules ask maps with; None where they do so with several keys. A map itself knows the types only."""
+    found: dict[str, tuple[Field, ...] | None] = {}
+    for chain in table.chains:
+        for rule in chain.rules:
+            if isinstance(rule.verdict, Dispatch):
+                name, key = rule.verdict.map_name, tuple(part.field for part in rule.verdict.key)
+                found[name] = key if found.get(name, key) == key else None
     return found
 
 

@@ -19,7 +19,7 @@ from fwtrans.optimizer.steps import hook_costs
 from fwtrans.read import read_inputs
 from fwtrans.source import SourceFile
 from tests.optimizer.dearest_ways import dearest, most_at
-from tests.optimizer.texts import after, assert_loads, read_nft
+from tests.optimizer.texts import after, assert_equal, assert_loads, read_nft
 from tests.optimizer.worst_ways import NEW
 
 if TYPE_CHECKING:
@@ -134,6 +134,19 @@ def test_guests_with_other_services_share_a_chain() -> None:
     assert '"t3" . tcp . 8006 : accept' in found
     assert '"t2" . tcp . 22' not in found
     assert_loads(found)
+
+
+def test_the_port_is_the_one_that_the_map_is_asked_with() -> None:
+    """What a map was declared with does not tell: both ports are names of interfaces."""
+    text = guests([("t1", SERVICES), ("t2", SERVICES[2:])]).replace("iifname vmap", "oifname vmap @ways")
+    entry = text[text.index("@ways") + 5 : text.index(";", text.index("@ways"))].strip()
+    named = f"map ways {{ type ifname : verdict; elements = {entry}; }}\n"
+    text = text.replace(f"@ways {entry}", "@ways").replace("chain guest-t1", f"{named}chain guest-t1")
+    text = text.replace("input", "output")
+    found = after(service_ports.PASS, after(service_search.PASS, text))
+    assert "oifname . meta l4proto . th dport vmap" in found
+    assert "iifname" not in found
+    assert_equal(read_nft(text), read_nft(found))
 
 
 def test_a_chain_with_another_caller_stays() -> None:
