@@ -156,10 +156,11 @@ def _optimized(work: _Work, shaped: Ruleset, sink: DiagnosticSink) -> Translatio
             sink.found[:] = trial.found
             passes = (Stage(item.name, item.about, item.ruleset) for item in optimized.stages if item.changed)
             return found._replace(history=_history(work, shaped, passes))
-    sink.add(
-        Diagnostic(code="FWT403", message="the ruleset is printed as it was read: no faster shape was proved equal")
-    )
-    return _finished(work, shaped, sink)
+    found = _finished(work, shaped, sink)
+    if found.output:  # else nothing is printed, and that has other reasons
+        message = "the ruleset is printed as it was read: no faster shape was proved equal"
+        sink.add(Diagnostic(code="FWT403", message=message))
+    return found
 
 
 class _Lowered(NamedTuple):

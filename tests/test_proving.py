@@ -62,3 +62,13 @@ def test_what_may_be_the_result_is_told_before_it_is_known() -> None:
     found = optimize_ruleset(shaped, OptimizerSettings(verify=False), told.append)
     assert told
     assert told[-1] is found.ruleset
+
+
+def test_what_cannot_be_printed_is_told_once_and_nothing_of_passes() -> None:
+    either = " ".join(f"-m multiport --ports 1,{port}" for port in range(2, 13))
+    sink = DiagnosticSink()
+    text = f"*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp {either} -j DROP\nCOMMIT\n"
+    found = translate([SourceFile("iptables-save", text)], Settings(optimize=True), sink, FileAccess())
+    assert [(item.code, item.span.line) for item in sink.found if item.span is not None] == [("FWT200", 3)]
+    assert len(sink.found) == 1
+    assert not found.output

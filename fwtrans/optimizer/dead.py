@@ -1,6 +1,7 @@
 """Rules that no packet comes to or that change nothing, as far as that can be seen from the rules' own text.
 
     tcp dport 22 saddr 1 drop;  saddr 1 tcp dport 22 accept      the second asks for no less than the first has taken
+    meta l4proto icmp drop;  icmp type 8 accept                  the second is for ICMP, all of which the first has taken
     tcp dport 22 drop;  udp drop;  drop                          drop
     tcp dport 22 return                                          nothing, as the last rule of a chain
     drop;  accept                                                drop
@@ -10,16 +11,20 @@ later rule that asks for all of that, and for more perhaps, gets none, as long a
 A rule that only tests and then ends as all the rules behind it do, or as the chain itself, decides nothing.
 
 It declines wherever a rule does something beside deciding (logs, limits, marks, counters), and for tests that are implied
-without being the same: `shadowed.py` proves those.
+without being the same, but for what a field needs to be there at all: `shadowed.py` proves those.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import effect as does
+from fwtrans.ir.fields import FIELDS
+from fwtrans.ir.intervals import IntervalSet
+from fwtrans.ir.match import FieldTest
 from fwtrans.ir.remembering import once
 from fwtrans.ir.rule import is_pure, never_matches, pure_front
 from fwtrans.ir.verdict import TERMINAL, Accept, Drop, Goto, Jump, Return
@@ -100,13 +105,25 @@ class _Front(NamedTuple):
     tests: tuple[Step, ...]
     fields: tuple[Field, ...]
     ends: bool
+    implied: tuple[FieldTest, ...]
+    """What packets that pass the tests pass as well, because a field that is tested is there."""
 
 
 @once
 def _front(rule: Rule) -> _Front:
     tests = pure_front(rule)
     ends = isinstance(rule.verdict, _LEAVES) and all(map(always_goes_on, rule.steps[len(tests) :]))
-    return _Front(tests, tuple(fields_of(tests)), ends)
+    asked = dict.fromkeys(step.field for step in tests if isinstance(step, FieldTest))
+    implied = dict.fromkeys(need for field in asked for need in _needs(field))
+    return _Front(tests, tuple(fields_of(tests)), ends, tuple(need for need in implied if need not in tests))
+
+
+@cache  # as many as there are fields
+def _needs(field: Field) -> tuple[FieldTest, ...]:
+    """Return the tests that each packet passes that has the field."""
+    needed = [(FIELDS[name], value) for name, value in field.requires]
+    own = [FieldTest(other, IntervalSet.single(other.width, value)) for other, value in needed]
+    return (*own, *(test for other, _ in needed for test in _needs(other)))
 
 
 def _that_are_reached(rules: Sequence[Rule], writes: Callable[[Rule], frozenset[Field]]) -> list[Rule]:
@@ -116,7 +133,8 @@ def _that_are_reached(rules: Sequence[Rule], writes: Callable[[Rule], frozenset[
     for rule in rules:
         front = _front(rule)
         tests = frozenset(numbers.setdefault(step, len(numbers)) for step in front.tests)
-        if _is_taken(tests, taken):
+        asked = tests.union(numbers[need] for need in front.implied if need in numbers)
+        if _is_taken(asked if len(asked) <= _MOST_TESTS else tests, taken):
             continue
         found.append(rule)
         if front.ends:

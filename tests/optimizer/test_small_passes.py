@@ -108,6 +108,19 @@ def test_a_rule_that_asks_for_all_that_an_earlier_one_has_taken_goes() -> None:
     assert becomes(without_dead_rules, base(logged, rule(dport(22), log("y"), ACCEPT))) == shown(base(logged))
 
 
+def test_a_test_of_a_field_asks_for_what_the_field_needs() -> None:
+    icmp = FieldTest(known.L4PROTO, IntervalSet.single(8, 1))
+    echo = FieldTest(known.ICMP_TYPE, IntervalSet.single(8, 8))
+    last = rule(log("x"), DROP)
+    for first in (rule(icmp, DROP), rule(source(1), icmp, DROP)):
+        asked = first.steps[:-1]
+        found = base(first, rule(*asked, echo, ACCEPT), last)
+        assert becomes(without_dead_rules, found) == shown(base(first, last))
+    # a later fragment has no ports, but it is UDP
+    kept = base(rule(UDP, dport(53), DROP), rule(UDP, ACCEPT), last)
+    assert becomes(without_dead_rules, kept) == shown(kept)
+
+
 def test_a_rule_stays_where_a_packet_may_come_past_the_earlier_one() -> None:
     for first in (
         rule(limit("a"), dport(22), DROP),
