@@ -11,14 +11,14 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from fwtrans.ir.remembering import once
-from fwtrans.ir.verdict import Dispatch, Goto, Jump
+from fwtrans.ir.verdict import Goto, Jump
+from fwtrans.ir.walk import chain_ways
 from fwtrans.optimizer.reached import callees_last
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fwtrans.ir.rule import Rule
-    from fwtrans.ir.ruleset import Table
+    from fwtrans.ir.ruleset import Chain, Table
     from fwtrans.ir.sets import NamedMap
     from fwtrans.ir.verdict import Verdict
 
@@ -27,7 +27,10 @@ MOST_FOLLOWED = 10_000_000
 
 
 class Ways:
-    """What is behind the chains of one table; with `many`, so many elements of one verdict in a map count as one."""
+    """What is behind the chains of one table; with `many`, so many rules of a chain, or elements of a map, that lead one way count as one.
+
+    Lists of rules become maps, and elements of one verdict a set: what a pass makes before that is not what is loaded.
+    """
 
     def __init__(self, table: Table, many: int = 0) -> None:
         self._maps: Mapping[str, NamedMap] = {item.name: item for item in table.maps}
@@ -35,19 +38,28 @@ class Ways:
         self._known: dict[str, int] = {}
         bases = [chain.name for chain in table.chains if chain.base is not None]
         for chain in reversed(callees_last(table, bases)):
-            self._known[chain.name] = len(chain.rules) + sum(map(self._behind_rule, chain.rules))
+            self._known[chain.name] = len(chain.rules) + sum(self._behind_ways(*way) for way in _ways_of(chain))
         self.all = sum(map(self._known.__getitem__, bases))
 
     def behind(self, verdict: Verdict | None) -> int:
         """Return how many rules and elements a verdict leads to, on all ways behind it."""
         return self._known.get(verdict.chain, 0) if isinstance(verdict, (Jump, Goto)) else 0
 
-    def _behind_rule(self, rule: Rule) -> int:
-        if not isinstance(rule.verdict, Dispatch):
-            return self.behind(rule.verdict)
-        item = self._maps[rule.verdict.map_name]
-        led = ((verdict, 1 if 0 < self._many <= count else count) for verdict, count in verdicts_of(item))
-        return len(item.elements) + sum(count * self.behind(verdict) for verdict, count in led)
+    def _behind_ways(self, name: str, is_map: bool, count: int) -> int:
+        if not is_map:
+            return self._known[name] * self._times(count)
+        item = self._maps[name]
+        behind = sum(self._times(times) * self.behind(verdict) for verdict, times in verdicts_of(item))
+        return count * (len(item.elements) + behind)
+
+    def _times(self, count: int) -> int:
+        return 1 if 0 < self._many <= count else count
+
+
+@once
+def _ways_of(chain: Chain) -> tuple[tuple[str, bool, int], ...]:
+    """Return the chains, and the verdict maps (True), that a chain's rules lead to, and how many rules do."""
+    return tuple((name, is_map, count) for (name, is_map), count in Counter(chain_ways(chain)).items())
 
 
 @once

@@ -147,7 +147,7 @@ def _stage(item: Pass, number: int, before: Ruleset, *, prove: bool, most: float
 
 
 def _followed_longer(before: Ruleset, found: Ruleset) -> int:
-    """Return what the kernel would follow if that is too much, and more than before; what can become a set counts as one."""
+    """Return what the kernel would follow if that is too much, and more than before; what can become a map or a set counts as one."""
     known = {id(table) for table in before.tables}
     changed = [Ways(table, MANY).all for table in found.tables if id(table) not in known]
     most = max(changed, default=0)

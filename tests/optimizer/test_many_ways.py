@@ -56,6 +56,24 @@ def test_every_way_counts() -> None:
     assert Ways(table, many=WIDE + 1).all == Ways(table).all
 
 
+def test_rules_that_lead_one_way_count_as_what_becomes_of_them() -> None:
+    """Guests are found by a list of rules until it is a map, which is after they have become classes."""
+    rules = "; ".join(f'oifname "tap{number}" jump class' for number in range(WIDE))
+    ports = ", ".join(f'"tap{number}" : jump log-{number}' for number in range(WIDE))
+    logs = "\n".join(f'chain log-{number} {{ log prefix "{number}"; }}' for number in range(WIDE))
+    table = only(
+        read(f"""table bridge fw {{
+            map logs {{ type ifname : verdict; elements = {{ {ports} }} }}
+            {logs}
+            chain class {{ tcp dport 22 accept; oifname vmap @logs; }}
+            chain to {{ type filter hook forward priority 5; policy accept; {rules}; }}
+        }}""")
+    )
+    behind = 2 + WIDE + WIDE
+    assert Ways(table).all == WIDE * (1 + behind)
+    assert Ways(table, MANY).all == WIDE + behind
+
+
 @pytest.mark.usefixtures("short")
 def test_a_class_of_many_guests_is_followed_once() -> None:
     found = proved_change(PASS, node(40))
