@@ -92,7 +92,7 @@ class Change(NamedTuple):
 class ByLibnftables(LibNft):
     """The loader's client as it is where nothing is surely understood: all goes through libnftables."""
 
-    def by_netlink(self, transaction: Transaction, *, dry: bool) -> tuple[Fault, ...] | None:  # noqa: ARG002
+    def by_netlink(self, transaction: Transaction, *, dry: bool) -> tuple[Fault, ...] | None:  # noqa: ARG002 -- nothing is sent, whatever it is
         return None
 
 

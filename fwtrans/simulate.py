@@ -345,7 +345,7 @@ def _way(ruleset: Ruleset, probe: Probe, host: Host) -> tuple[tuple[Hop, ...], d
     guests = guest_ports(ruleset)
     start, goal = (read_end(name, guests) for name in probe.ends)
     assert start is not None  # noqa: S101 -- `check_ends` has looked
-    assert goal is not None  # noqa: S101
+    assert goal is not None  # noqa: S101 -- so it has at this one
     hardware = {**host.hardware, **hardware_addresses(ruleset)}
     for end, field_ in ((start, f.ETHER_SADDR), (goal, f.ETHER_DADDR)):
         if end.port in hardware:

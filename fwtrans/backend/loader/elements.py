@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from fwtrans.backend.loader import transaction as tx
 from fwtrans.backend.loader.datatypes import Datatype, Unsure, length_of, padded, types_of_number, types_of_words
 from fwtrans.backend.loader.image import Kind
+from fwtrans.backend.loader.netlink import attribute, text_attribute
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -43,8 +44,6 @@ _JUMPS = {"jump": -3, "goto": -4}
 _IS_VERDICT = 0xFFFFFF00
 _CHAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
 _NESTED = 0x8000
-_HEADER = struct.Struct("=HH")
-_FILLING = (b"", b"\0\0\0", b"\0\0", b"\0")
 # NFTA_SET_TABLE, _NAME, _FLAGS, _KEY_TYPE, _KEY_LEN, _DATA_TYPE, _DATA_LEN, _POLICY, _DESC, _USERDATA, _PAD, _HANDLE, and two
 # that kernels since 6.15 tell: the kind of set, and how many elements there are. Timeouts, objects and statements are not here
 _UNDERSTOOD = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 14, 16, 19, 20})
@@ -113,7 +112,7 @@ def _texts(command: ElementCommand) -> tuple[str, ...]:
 def _messages(index: int, command: ElementCommand, shape: SetShape) -> Iterator[Message]:
     is_added = isinstance(command, tx.AddElements)
     kind, flags = (ADD, _CREATE) if is_added else (DELETE, 0)
-    place = attribute(1, _name(command.table.name)) + attribute(2, _name(command.name))
+    place = text_attribute(1, command.table.name) + text_attribute(2, command.name)
     if isinstance(command, tx.FlushElements):
         yield Message(index, kind, flags, command.table, place)
         return
@@ -275,14 +274,4 @@ def _verdict(text: str) -> bytes:
     word, _, chain = text.partition(" ")
     if word not in _JUMPS or _CHAIN.fullmatch(chain) is None:
         raise Unsure(text)
-    return attribute(_NESTED | 2, attribute(1, struct.pack(">i", _JUMPS[word])) + attribute(2, _name(chain)))
-
-
-def _name(text: str) -> bytes:
-    return text.encode() + b"\0"
-
-
-def attribute(number: int, value: bytes) -> bytes:
-    """Return a netlink attribute, filled up to four bytes."""
-    length = len(value)
-    return _HEADER.pack(4 + length, number) + value + _FILLING[length & 3]
+    return attribute(_NESTED | 2, attribute(1, struct.pack(">i", _JUMPS[word])) + text_attribute(2, chain))

@@ -49,6 +49,7 @@ _BEGIN, _END = 16, 17  # NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END
 _ACKNOWLEDGE = 4  # NLM_F_ACK
 _SEND_BUFFER_FORCE, _NETLINK, _SHORT_ERRORS = 32, 270, 10  # SO_SNDBUFFORCE, SOL_NETLINK, NETLINK_CAP_ACK
 _HEADER = struct.Struct("=HH")
+_FILLING = (b"", b"\0\0\0", b"\0\0", b"\0")
 _LASTING = frozenset({1, 2, 3, 10})  # NFTA_SET_ELEM_KEY, _DATA, _FLAGS, _KEY_END
 
 
@@ -129,7 +130,7 @@ class Netlink:
     def rules(self, table: TableName, chains: tuple[str, ...], *, only: str = "") -> dict[str, tuple[int, ...]]:
         """Return the handles of the rules of each chain, or of one."""
         found: dict[str, list[int]] = {chain: [] for chain in chains}
-        wanted = _attribute(1, table.name) + (_attribute(2, only) if only else b"")
+        wanted = text_attribute(1, table.name) + (text_attribute(2, only) if only else b"")
         for body in self._dump(_GET_RULE, _FAMILIES[table.family], wanted):
             attributes = _attributes(body, 3)
             if _text(attributes[1]) == table.name and (chain := _text(attributes[2])) in found:
@@ -139,7 +140,7 @@ class Netlink:
     def objects(self, table: TableName) -> tuple[tuple[Kind, str], ...]:
         """Return the named objects of a table, of the kinds that we make."""
         found = []
-        for body in self._dump(_GET_OBJECT, _FAMILIES[table.family], _attribute(1, table.name)):
+        for body in self._dump(_GET_OBJECT, _FAMILIES[table.family], text_attribute(1, table.name)):
             attributes = _attributes(body)
             kind = _OBJECT_KINDS.get(_big(attributes[3]))
             if _text(attributes[1]) == table.name and kind is not None:
@@ -154,7 +155,9 @@ class Netlink:
                 _SUBSYSTEM | _GET_SET,
                 _REQUEST,
                 at,
-                struct.pack("=BBH", _FAMILIES[table.family], 0, 0) + _attribute(1, table.name) + _attribute(2, name),
+                struct.pack("=BBH", _FAMILIES[table.family], 0, 0)
+                + text_attribute(1, table.name)
+                + text_attribute(2, name),
             )
             for at, (table, name) in enumerate(places, first)
         ]
@@ -217,7 +220,7 @@ class Netlink:
     def elements(self, table: TableName, name: str) -> tuple[int, int]:
         """Return how many elements a set has in the kernel, and a sum over their keys and values in any order."""
         count = total = 0
-        wanted = _attribute(1, table.name) + _attribute(2, name)
+        wanted = text_attribute(1, table.name) + text_attribute(2, name)
         for body in self._dump(_GET_ELEMENTS, _FAMILIES[table.family], wanted):
             for element in _each(_attributes(body).get(3, b"")):
                 total += _sum_of(element)
@@ -226,7 +229,7 @@ class Netlink:
 
     def _named(self, message: int, table: TableName, *, name: int, handle: int) -> dict[str, int]:
         found = {}
-        for body in self._dump(message, _FAMILIES[table.family], _attribute(1, table.name)):
+        for body in self._dump(message, _FAMILIES[table.family], text_attribute(1, table.name)):
             attributes = _attributes(body)
             if _text(attributes[1]) == table.name:  # kernels before 5.10 do not filter chains
                 found[_text(attributes[name])] = _big(attributes[handle])
@@ -275,9 +278,15 @@ def _raise_fault(data: bytes, at: int, kind: int) -> None:
         raise OSError(-fault, os.strerror(-fault))
 
 
-def _attribute(number: int, text: str) -> bytes:
-    value = text.encode() + b"\0"
-    return struct.pack("=HH", 4 + len(value), number) + value + b"\0" * (-len(value) % 4)
+def attribute(number: int, value: bytes) -> bytes:
+    """Return an attribute, filled up to four bytes."""
+    length = len(value)
+    return _HEADER.pack(4 + length, number) + value + _FILLING[length & 3]
+
+
+def text_attribute(number: int, text: str) -> bytes:
+    """Return an attribute that is a text, as names are."""
+    return attribute(number, text.encode() + b"\0")
 
 
 def _attributes(body: bytes, up_to: int = 0) -> dict[int, bytes]:
