@@ -22,7 +22,7 @@ from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, MemberTest
 from fwtrans.ir.rename import rename_fields
 from fwtrans.ir.rule import Rule, joined_origins
-from fwtrans.ir.ruleset import Chain, Hook, Table
+from fwtrans.ir.ruleset import BaseHook, Chain, Hook, Table
 from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.verdict import Dispatch, Reject
 from fwtrans.ir.walk import flat_steps
@@ -314,8 +314,10 @@ def _with_cleared_mark(ruleset: Ruleset, mask: int) -> Ruleset:
     def first(family: Family) -> Iterator[Chain]:
         for hook in (Hook.INPUT, Hook.OUTPUT):
             # at the priority of the first chain there is, and no earlier: where fragments are put together stays the same
-            for _, chain in base_chains(ruleset, HookVisit(family, hook))[:1]:
-                yield Chain(f"{hook.value} without mark", (clear,), chain.base)
+            found = [chain.base.priority for _, chain in base_chains(ruleset, HookVisit(family, hook)) if chain.base]
+            # and for every packet: one of type nat, as the first may be, sees those that open a connection
+            if found:
+                yield Chain(f"{hook.value} without mark", (clear,), BaseHook("filter", hook, found[0]))
 
     made = (Table(family, "without mark", tuple(first(family))) for family in (Family.IP, Family.IP6))
     return replace(ruleset, tables=(*made, *ruleset.tables))
