@@ -118,8 +118,24 @@ class TestConstants:
         assert len(item.elements) == 20 + 19
 
     def test_wild_ranges_stay_intervals(self) -> None:
-        table = shared(bridge("chain $p-OUT { ip daddr 10.0.0.$n-10.9.200.7 drop; accept; }"))
+        table = shared(bridge("chain $p-OUT { ip daddr 10.$n.0.0-10.$n.200.7 drop; accept; }"))
         assert [item.name for item in table.sets] == ["iif-ipv4-ranges"]
+
+    def test_networks_that_all_have_are_a_test_beside_the_few_that_are_a_guests_own(self) -> None:
+        rule = "ip daddr { 10.20.0.0-10.20.6.255, 10.20.8.0/21, 192.0.2.$n, 192.0.2.8-192.0.2.10 }"
+        table = shared(bridge(f"chain $p-OUT {{ {rule} tcp dport 1 accept; drop; }}"))
+        (item,) = table.sets
+        asked = chain_lines(table, classes(table)[0])[0]
+        assert asked.startswith("any(ip.daddr in {10.20.0.0-10.20.6.255, 10.20.8.0/21} | iifname . ip.daddr in @iif-ipv4);")
+        # addresses that all have by chance stay in the set: another guest need not have them
+        assert sum(1 for element in item.elements if element.key[1] == (0xC000020A, 0xC000020A)) == 2
+
+    def test_networks_that_all_exclude_are_excluded_beside_the_few_that_are_a_guests_own(self) -> None:
+        rule = "ip daddr != { 10.20.0.0-10.20.6.255, 10.20.8.0/21, 192.0.2.$n }"
+        table = shared(bridge(f"chain $p-OUT {{ {rule} drop; accept; }}"))
+        asked = chain_lines(table, classes(table)[0])[0]
+        assert asked.count("iifname . ip.daddr not in @iif-ipv4") == 1
+        assert "any" not in asked
 
     def test_a_limit_of_each_guest_stays_the_guests_own(self) -> None:
         table = shared(bridge("chain $p-OUT { tcp flags syn limit rate over 5/second drop; accept; }"))
