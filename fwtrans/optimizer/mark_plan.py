@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fwtrans.ir.fields import Field
     from fwtrans.ir.rule import Step
     from fwtrans.ir.ruleset import Chain, Table
-    from fwtrans.optimizer.interpreter import ChainWalk, Visited
+    from fwtrans.optimizer.chain_walk import ChainWalk, Visited
     from fwtrans.optimizer.leaving import BitClass, Endings
 
 # More values of the bits than this are not told apart.

@@ -126,7 +126,9 @@ class TestConstants:
         table = shared(bridge(f"chain $p-OUT {{ {rule} tcp dport 1 accept; drop; }}"))
         (item,) = table.sets
         asked = chain_lines(table, classes(table)[0])[0]
-        assert asked.startswith("any(ip.daddr in {10.20.0.0-10.20.6.255, 10.20.8.0/21} | iifname . ip.daddr in @iif-ipv4);")
+        assert asked.startswith(
+            "any(ip.daddr in {10.20.0.0-10.20.6.255, 10.20.8.0/21} | iifname . ip.daddr in @iif-ipv4);"
+        )
         # addresses that all have by chance stay in the set: another guest need not have them
         assert sum(1 for element in item.elements if element.key[1] == (0xC000020A, 0xC000020A)) == 2
 

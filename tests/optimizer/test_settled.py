@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fwtrans.optimizer import settled
+from fwtrans.optimizer.chain_walk import ChainWalk
 from fwtrans.optimizer.fold import folded
-from fwtrans.optimizer.interpreter import ChainWalk
 from tests.optimizer.corpus import NODES, pve_table
 
 if TYPE_CHECKING:
