@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from fwtrans.ir.fields import NFPROTO
 from fwtrans.ir.ruleset import Hook
-from fwtrans.report.review.entries import category_of, joined, sorted_by_risk, witness_of
+from fwtrans.report.review.entries import category_of, joined, sorted_by_risk
 from fwtrans.report.review.known import explained
 from fwtrans.report.review.model import Entry, RuleText, plain
+from fwtrans.report.review.witnesses import witness_of
 from fwtrans.semantics.bridged.topology import guest_port
 from fwtrans.semantics.concrete import Decision
 from fwtrans.semantics.outcome import DifferenceKind
