@@ -17,9 +17,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fwtrans.ir.match import MemberTest
+from fwtrans.ir.order import callees_last
 from fwtrans.optimizer.base import Pass, Passed, each_table, with_rules
 from fwtrans.optimizer.port_context import PORT_FIELDS
-from fwtrans.optimizer.reached import callees_last, rule_targets
+from fwtrans.optimizer.reached import rule_targets
 
 if TYPE_CHECKING:
     from fwtrans.ir.rule import Rule, Step

@@ -22,6 +22,7 @@ from fwtrans.ir.effect import Log
 from fwtrans.ir.fields import IP6_DADDR, IP6_SADDR, IP_DADDR, IP_SADDR, NFPROTO, Family
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, KeyPart
+from fwtrans.ir.order import callees_last
 from fwtrans.ir.rule import Rule, is_pure
 from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.sets import MapElement, NamedMap
@@ -35,7 +36,6 @@ from fwtrans.optimizer.depth import room_below
 from fwtrans.optimizer.fronts import front, tables_of
 from fwtrans.optimizer.keys import guard, values_of
 from fwtrans.optimizer.names import CUT, Names, digest, is_cut
-from fwtrans.optimizer.reached import callees_last
 from fwtrans.optimizer.search import Effort, Search
 from fwtrans.optimizer.search_nodes import (
     Cut,

@@ -21,7 +21,7 @@ from functools import cache
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
-from fwtrans.ir import effect as does
+from fwtrans.ir.ending import always_goes_on
 from fwtrans.ir.fields import FIELDS
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest
@@ -32,7 +32,6 @@ from fwtrans.ir.walk import fields_of
 from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.clauses import Clauses, clauses_of, touches, written_by
 from fwtrans.optimizer.reached import distinct_ways, reached
-from fwtrans.optimizer.rule_walk import NEVER_END
 from fwtrans.optimizer.tracking import if_tracked
 
 if TYPE_CHECKING:
@@ -146,13 +145,6 @@ def _that_are_reached(rules: Sequence[Rule], writes: Callable[[Rule], frozenset[
                 asked: fields for asked, fields in taken.items() if not any(touches(field, written) for field in fields)
             }
     return found
-
-
-def always_goes_on(step: Step) -> bool:
-    """Tell whether a rule always goes on behind an effect."""
-    if isinstance(step, does.Assign):
-        return step.source is None
-    return isinstance(step, NEVER_END) and not (isinstance(step, does.Nat) and step.map_name)
 
 
 def _is_taken(tests: frozenset[int], taken: Mapping[frozenset[int], object]) -> bool:

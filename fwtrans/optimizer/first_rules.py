@@ -18,10 +18,10 @@ from fwtrans.ir import fields as known
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, KeyPart, MemberTest
 from fwtrans.ir.names import NamePattern, NameSet
+from fwtrans.ir.order import targets_by_last
 from fwtrans.ir.rule import Rule, is_pure
 from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump, Return
 from fwtrans.optimizer.facts import decider_of
-from fwtrans.optimizer.reached import targets_by_last
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from fwtrans.ir.order import callees_last
 from fwtrans.ir.remembering import once
 from fwtrans.ir.verdict import Goto, Jump
 from fwtrans.ir.walk import chain_ways
-from fwtrans.optimizer.reached import callees_last
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -22,13 +22,14 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from fwtrans.ir.order import callees_last
 from fwtrans.ir.rule import Rule, is_pure
 from fwtrans.ir.verdict import TERMINAL, Accept, Dispatch, Drop, Goto, Jump, Return
 from fwtrans.ir.walk import map_names
 from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.few_guests import has_many_guests
 from fwtrans.optimizer.names import is_cut, is_made
-from fwtrans.optimizer.reached import callees_last, reached
+from fwtrans.optimizer.reached import reached
 from fwtrans.optimizer.tracking import if_tracked
 
 if TYPE_CHECKING:

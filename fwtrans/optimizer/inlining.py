@@ -24,13 +24,14 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from fwtrans.ir.ending import always_goes_on
 from fwtrans.ir.match import AnyOf
+from fwtrans.ir.order import callees_last
 from fwtrans.ir.rule import has_memory, is_pure, joined_origins
 from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump, Return
 from fwtrans.ir.walk import map_names, targets_of
 from fwtrans.optimizer.base import Pass, Passed, each_table
-from fwtrans.optimizer.dead import always_goes_on
-from fwtrans.optimizer.reached import callees_last, reached, rule_targets
+from fwtrans.optimizer.reached import reached, rule_targets
 from fwtrans.optimizer.tracking import if_tracked
 
 if TYPE_CHECKING:

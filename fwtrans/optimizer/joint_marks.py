@@ -23,11 +23,11 @@ from fwtrans.ir.effect import Assign, AssignFromMap, Log
 from fwtrans.ir.fields import Family
 from fwtrans.ir.match import AnyOf, KeyPart
 from fwtrans.ir.names import NamePattern
+from fwtrans.ir.order import callees_last
 from fwtrans.ir.remembering import once
 from fwtrans.ir.rule import Rule, joined_origins
 from fwtrans.ir.verdict import Dispatch, Goto, Jump
 from fwtrans.optimizer.base import Pass, Passed, each_table, with_rules
-from fwtrans.optimizer.reached import callees_last
 from fwtrans.optimizer.steps import look_ups
 
 if TYPE_CHECKING:

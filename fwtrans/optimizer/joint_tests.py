@@ -30,19 +30,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import fields as known
 from fwtrans.ir.bits import BitSet
+from fwtrans.ir.ending import always_goes_on
 from fwtrans.ir.fields import Family, FieldKind
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, MemberTest, negated, number
+from fwtrans.ir.order import callees_last
 from fwtrans.ir.rule import Rule, has_memory, is_pure, joined_origins, pure_front
 from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Reject
 from fwtrans.optimizer.base import Addition, Pass, Passed, with_additions
-from fwtrans.optimizer.dead import always_goes_on
 from fwtrans.optimizer.facts import Decider, Facts, decider_of, meet, values_of
 from fwtrans.optimizer.joint_addresses import with_joint_addresses
 from fwtrans.optimizer.known_kinds import KnownKinds, known_kinds
 from fwtrans.optimizer.names import Names
-from fwtrans.optimizer.reached import callees_last
 from fwtrans.optimizer.steps import look_ups
 from fwtrans.semantics.visits import arrives_whole, visits_of
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from fwtrans.ir import fields as known
 from fwtrans.ir.fields import FieldKind
 from fwtrans.ir.match import FieldTest, full_values, number, present
+from fwtrans.ir.order import callees_last
 from fwtrans.ir.remembering import once
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.verdict import Dispatch, Goto, Jump
 from fwtrans.optimizer.clauses import clauses_of
 from fwtrans.optimizer.facts import decider_of, joined, values_of, without
-from fwtrans.optimizer.reached import callees_last
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

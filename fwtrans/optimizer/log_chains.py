@@ -22,11 +22,11 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir.effect import Count, Log
+from fwtrans.ir.ending import always_goes_on
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.verdict import TERMINAL, Goto, Jump, Return
 from fwtrans.optimizer.constants import words_of
-from fwtrans.optimizer.dead import always_goes_on
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence

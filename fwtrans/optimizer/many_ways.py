@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from fwtrans.ir.fields import L4PROTO
 from fwtrans.ir.match import MemberTest
+from fwtrans.ir.order import callees_last
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.sets import Element, NamedSet
 from fwtrans.ir.verdict import Dispatch, Goto, Jump
@@ -29,7 +30,6 @@ from fwtrans.optimizer.followed import MOST_FOLLOWED, Ways, verdicts_of
 from fwtrans.optimizer.names import Names, is_made
 from fwtrans.optimizer.port_dispatch import MADE
 from fwtrans.optimizer.port_key import is_entry
-from fwtrans.optimizer.reached import callees_last
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,9 +16,9 @@ from fwtrans.ir import effect as does
 from fwtrans.ir import verdict as verdicts
 from fwtrans.ir.fields import MARK
 from fwtrans.ir.match import AnyOf
+from fwtrans.ir.order import callees_last
 from fwtrans.ir.walk import flat_steps
 from fwtrans.optimizer.mark_bits import ALL, bits_read, bits_read_by
-from fwtrans.optimizer.reached import callees_last
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

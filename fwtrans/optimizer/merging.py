@@ -16,12 +16,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fwtrans.ir.effect import Assign, AssignFromTable
+from fwtrans.ir.ending import always_goes_on
 from fwtrans.ir.fields import IP6_CLASS, IP_TOS, TCP_FLAGS
 from fwtrans.ir.rule import pure_front
 from fwtrans.ir.walk import fields_read
 from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.clauses import touches
-from fwtrans.optimizer.dead import always_goes_on
 from fwtrans.optimizer.state import written_fields
 
 if TYPE_CHECKING:

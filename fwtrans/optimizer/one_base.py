@@ -23,6 +23,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
 from fwtrans.ir import fields as known
+from fwtrans.ir.ending import always_goes_on
 from fwtrans.ir.fields import Family
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest
@@ -31,7 +32,6 @@ from fwtrans.ir.ruleset import Chain, Hook
 from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Reject, Return
 from fwtrans.ir.walk import map_names
 from fwtrans.optimizer.base import Pass, Passed, each_table
-from fwtrans.optimizer.dead import always_goes_on
 from fwtrans.optimizer.names import Names
 from fwtrans.optimizer.reached import reached
 

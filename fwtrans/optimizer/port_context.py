@@ -22,9 +22,10 @@ from fwtrans.ir.fields import ETHER_DADDR, IIFNAME, OIFNAME, Field
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest
 from fwtrans.ir.names import NamePattern, NameSet
+from fwtrans.ir.order import callees_last
 from fwtrans.ir.remembering import once
 from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump, Return
-from fwtrans.optimizer.reached import callees_last, distinct_targets
+from fwtrans.optimizer.reached import distinct_targets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

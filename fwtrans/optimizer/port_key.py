@@ -33,6 +33,7 @@ from fwtrans.ir.fields import Family
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, KeyPart
 from fwtrans.ir.names import NamePattern, NameSet
+from fwtrans.ir.order import callees_last
 from fwtrans.ir.pprint import print_rule
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import Chain
@@ -55,7 +56,6 @@ from fwtrans.optimizer.first_rules import (
     facts_of,
 )
 from fwtrans.optimizer.names import Names
-from fwtrans.optimizer.reached import callees_last
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fwtrans.ir import effect as does
+from fwtrans.ir.ending import NEVER_END
 from fwtrans.ir.fields import FieldKind
 from fwtrans.ir.match import AnyOf, FieldTest, MemberTest, OpaqueTest
 from fwtrans.ir.verdict import TERMINAL
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
     from fwtrans.optimizer.facts import Decider
 
 ASKING = (FieldTest, MemberTest, OpaqueTest, AnyOf)
-# Effects behind which a rule goes on; `Nat` does where it asks no map.
-NEVER_END = (
-    does.AssignFromTable, does.Log, does.NoTrack, does.Nat, does.SetHelper, does.SetTimeoutPolicy, does.Duplicate,
-    does.Forward, does.ResetTcpOption, does.SetSecmark, does.OpaqueEffect, does.Count,
-)  # fmt: skip
 
 
 @dataclass(slots=True)

@@ -26,10 +26,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from fwtrans.ir.ending import ending_chains
 from fwtrans.ir.fields import CT_STATE, DPORT, L4PROTO
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import KeyPart
 from fwtrans.ir.names import NamePattern
+from fwtrans.ir.order import callees_last
 from fwtrans.ir.rule import Rule, counts_alone, is_pure, joined_origins
 from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.sets import MapElement, NamedMap
@@ -51,12 +53,11 @@ from fwtrans.optimizer.flat_lists import FlatLists
 from fwtrans.optimizer.keys import guard
 from fwtrans.optimizer.listed import Led, takes_more
 from fwtrans.optimizer.names import CUT, Names, digest
-from fwtrans.optimizer.reached import callees_last, reached, rule_targets
+from fwtrans.optimizer.reached import reached, rule_targets
 from fwtrans.optimizer.services import Rules, Service, Services, asked_service, named_protocols, up_to_the_end
 from fwtrans.optimizer.sets import joined
 from fwtrans.optimizer.small_maps import are_few, rules_in_place
 from fwtrans.optimizer.steps import NOTHING, ChainCosts, Price, Worst, chain_costs, rule_price
-from fwtrans.optimizer.tail_calls import ending_chains
 from fwtrans.optimizer.tracking import if_tracked
 from fwtrans.optimizer.tuples import RANGED
 

@@ -22,13 +22,14 @@ from fwtrans.ir import effect as does
 from fwtrans.ir import verdict as verdicts
 from fwtrans.ir.fields import HAS_TRANSPORT
 from fwtrans.ir.match import present
+from fwtrans.ir.order import callees_last
 from fwtrans.ir.rule import joined_origins
 from fwtrans.ir.sets import example_of
 from fwtrans.ir.stateful import StatefulFromMap
 from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.clauses import needs
 from fwtrans.optimizer.names import name_order
-from fwtrans.optimizer.reached import callees_last, renamed_chains
+from fwtrans.optimizer.reached import renamed_chains
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping

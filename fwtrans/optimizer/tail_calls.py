@@ -17,24 +17,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fwtrans.ir import fields as known
+from fwtrans.ir.ending import ending_chains
 from fwtrans.ir.match import FieldTest
-from fwtrans.ir.remembering import once
 from fwtrans.ir.rule import pure_front
-from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump
+from fwtrans.ir.verdict import Goto, Jump
 from fwtrans.optimizer.base import Pass, Passed, each_table
-from fwtrans.optimizer.dead import always_goes_on
 from fwtrans.optimizer.facts import meet
-from fwtrans.optimizer.reached import callees_last
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.match import ValueSet
     from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
-    from fwtrans.ir.sets import MapValue
 
 _LASTING = frozenset({known.ETHER_TYPE, known.NFPROTO, known.L4PROTO, known.IIFNAME, known.OIFNAME})
 # Each jump is held against all rules behind it.
@@ -46,36 +43,6 @@ def with_tail_calls(table: Table) -> Table:
     ending = ending_chains(table)
     chains = tuple(chain if chain.base is not None else _with_gotos(chain, ending) for chain in table.chains)
     return table if chains == table.chains else replace(table, chains=chains)
-
-
-@once
-def ending_chains(table: Table) -> AbstractSet[str]:
-    """Return the chains in which every packet's way ends."""
-    found: set[str] = set()
-    values = {
-        item.name: tuple({element.value for element in item.elements}) for item in table.maps if item.value == "verdict"
-    }
-    for chain in reversed(callees_last(table, [chain.name for chain in table.chains])):
-        last = chain.rules[-1] if chain.rules else None
-        if last is None or not all(map(always_goes_on, last.steps)):
-            continue
-        if any(_comes_back(verdict, found) for rule in chain.rules for verdict in _verdicts(rule, values)):
-            continue
-        if isinstance(last.verdict, TERMINAL) or getattr(last.verdict, "chain", None) in found:
-            found.add(chain.name)
-    return found
-
-
-def _verdicts(rule: Rule, values: Mapping[str, tuple[MapValue, ...]]) -> tuple[object, ...]:
-    """Return what a rule may do with a packet, by itself or by a map."""
-    return values[rule.verdict.map_name] if isinstance(rule.verdict, Dispatch) else (rule.verdict,)
-
-
-def _comes_back(verdict: object, ending: AbstractSet[str]) -> bool:
-    """Tell whether a verdict may lead back to the chain's caller."""
-    if isinstance(verdict, Goto):
-        return verdict.chain not in ending
-    return verdict is not None and not isinstance(verdict, (*TERMINAL, Jump))
 
 
 def _with_gotos(chain: Chain, ending: AbstractSet[str]) -> Chain:

@@ -23,6 +23,7 @@ from fwtrans.backend.nft.set_objects import data_type, named_map, named_set
 from fwtrans.backend.nft.text import rule_text
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
 from fwtrans.ir.effect import Count, SetHelper, SetSecmark, SetTimeoutPolicy
+from fwtrans.ir.ending import ending_chains
 from fwtrans.ir.fields import Family
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.stateful import ConnectionCount, Limit, Quota, StatefulTest
@@ -32,6 +33,7 @@ from fwtrans.source import Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from collections.abc import Set as AbstractSet
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.match import ValueSet
@@ -98,6 +100,7 @@ class _TableLowering:
     settled: Mapping[Field, ValueSet] = field(init=False)
     proof_only: bool = field(init=False)
     guard_ports: bool = field(init=False)
+    _ending: AbstractSet[str] = field(init=False)
     renamings: list[Renaming] = field(default_factory=list)
     _chains: dict[str, str] = field(default_factory=dict)
     _sets: dict[str, str] = field(default_factory=dict)
@@ -120,6 +123,7 @@ class _TableLowering:
         whole = tracked and not (self.family is Family.BRIDGE and early)
         self.settled = settled_by(self.family, conntrack=whole)
         self.table = leaving_without(self.table, self.settled)
+        self._ending = ending_chains(self.table)
 
     def run(self) -> nft.Table:
         self._name_all()
@@ -300,7 +304,10 @@ class _TableLowering:
         if not isinstance(verdict, Dispatch):
             return False
         elements = next(item.elements for item in self.table.maps if item.name == verdict.map_name)
-        return any(isinstance(element.value, (Return, Goto)) for element in elements)
+        return any(
+            isinstance(value := element.value, Return) or (isinstance(value, Goto) and value.chain not in self._ending)
+            for element in elements
+        )
 
     def _rules_apart(self, chain: Chain, rules: tuple[nft.Rule, ...]) -> str:
         """Return the name of a chain of its own for a base chain's last rules; what comes back from it is dropped."""
@@ -313,7 +320,7 @@ class _TableLowering:
         """Return what a verdict means in a base chain whose policy is a drop at its end."""
         if isinstance(verdict, Return):
             return Drop()
-        if isinstance(verdict, Goto):
+        if isinstance(verdict, Goto) and verdict.chain not in self._ending:
             target = self.chain_name(verdict.chain)
             jump = nft.Verdict(nft.VerdictKind.JUMP, target)
             name = self.helper_chain(f"{target}-or-drop", ((jump,), (nft.Verdict(nft.VerdictKind.DROP),)))

@@ -39,3 +39,30 @@ def test_what_comes_back_is_dropped(rules: str) -> None:
     text = printed(before)
     assert "policy accept" in text
     assert_equal(before, read_nft(text))
+
+
+ENDING = """\
+table ip t {
+	chain own {
+		tcp dport 22 accept
+		ct mark set 7 goto answer
+	}
+	chain answer {
+		ip saddr 10.0.0.1 reject
+		accept
+	}
+	chain forward {
+		type filter hook forward priority filter; policy drop;
+		tcp dport 1-99 goto own
+		meta l4proto vmap { tcp : goto own, udp : goto answer }
+		ip saddr 10.0.0.2 accept
+	}
+}
+"""
+
+
+def test_a_chain_that_nobody_comes_back_from_is_gone_to_as_it_is() -> None:
+    before = read_nft(ENDING)
+    text = printed(before)
+    assert text.count("chain ") == 3
+    assert_equal(before, read_nft(text))
