@@ -9,6 +9,8 @@ import re
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
+from fwtrans.parsers.ipset_save.commands import command_words
+from fwtrans.parsers.ipset_save.shapes import command_terminal
 from fwtrans.parsers.shell_expand import Unreadable, Variables, expand
 from fwtrans.parsers.shell_words import Kind
 
@@ -23,6 +25,10 @@ _MENTION = re.compile(r"(?<![\w-])(?:ip6?tables|ebtables|arptables|ipset)(?:-leg
 _CHANGING_MENTION = re.compile(
     r"(?<![\w-])(?:ip6?tables|ebtables|arptables)(?:-legacy|-nft)?\s[^|;&]*-(?:A|I|D|R|N|X|P|F|E|Z)\b"
     r"|(?<![\w-])ipset\s+(?:-\S+\s+)*(?:create|add|del|destroy|flush|swap|rename|restore)\b"
+)
+_COMMAND_WORD = re.compile(
+    r"(?P<asks>-[nvx46]*[CLSVh]|--(?:check|list|list-rules|version|help))"
+    r"|-[nvx46]*[ADIRNXPFEZ]|--(?:append|delete|insert|replace|new(?:-chain)?|delete-chain|policy|flush|rename-chain|zero)"
 )
 _RULE_WORDS = frozenset({"-A", "-I", "-D", "-N", "-P", "-F", "-X", "-t", "--append", "--insert", "--policy"})
 
@@ -201,18 +207,31 @@ def _hides(name: str, behind: Sequence[ShellWord], words: Sequence[RawWord]) -> 
 
 
 def asks(call: Call) -> bool:
-    """Tell whether a firewall command only asks: `iptables -C` fails where there is no such rule."""
-    values = {word.value for word in call.words}
+    """Tell whether a firewall command only asks: `iptables -C` fails where there is no such rule.
+
+    Its first command word says so. What stands behind that may look like one and be a name: `ipset add list 10.0.0.1`.
+    """
     if call.program == "ipset":
-        return bool({word.value for word in call.words[:2]} & {"test", "-T", "--test", "list", "-L", "--list"})
-    return bool(values & {"-C", "--check", "-L", "--list", "-S", "--list-rules"})
+        return _ipset_command(call) in {"TEST", "LIST", "HELP", "VERSION"}
+    commands = (found for word in call.words if (found := _COMMAND_WORD.fullmatch(word.value)))
+    return next((bool(found["asks"]) for found in commands), False)
+
+
+def restores_sets(call: Call) -> bool:
+    """Tell whether a call is `ipset restore`, which reads a file."""
+    return call.program == "ipset" and _ipset_command(call) == "RESTORE"
+
+
+def _ipset_command(call: Call) -> str | None:
+    words = command_words([word.value for word in call.words])
+    return command_terminal(words[0]) if words else None
 
 
 class Idiom(Enum):
     """Two firewall commands in one list that mean one thing."""
 
     ADD_IF_ABSENT = "iptables -C RULE || iptables -A RULE, ipset list SET || ipset create SET"
-    CREATE_OR_FLUSH = "iptables -N CHAIN || iptables -F CHAIN"
+    CREATE_OR_FLUSH = "iptables -N CHAIN || iptables -F CHAIN, ipset create SET hash:ip || ipset flush SET"
 
 
 def idiom(first: Call | None, negated: bool, operator: str, second: Call) -> Idiom | None:
@@ -222,10 +241,7 @@ def idiom(first: Call | None, negated: bool, operator: str, second: Call) -> Idi
     if operator != ("&&" if negated else "||"):
         return None
     if first.program == "ipset":
-        wanted = [word.value for word in first.words[:2]], [word.value for word in second.words[:2]]
-        shows, creates = wanted[0][:1], wanted[1][:1]
-        same = wanted[0][1:] == wanted[1][1:]
-        return Idiom.ADD_IF_ABSENT if same and shows in _SHOWS and creates in _CREATES else None
+        return _of_sets(first, negated, second)
     if _without_command(first.words, {"-C", "--check"}) == _without_command(second.words, _ADDS) != []:
         return Idiom.ADD_IF_ABSENT
     if not negated and _without_command(first.words, _NEW) == _without_command(second.words, _FLUSH) != []:
@@ -233,8 +249,16 @@ def idiom(first: Call | None, negated: bool, operator: str, second: Call) -> Idi
     return None
 
 
-_SHOWS = [["list"], ["-L"], ["--list"]]
-_CREATES = [["create"], ["-N"], ["--create"]]
+def _of_sets(first: Call, negated: bool, second: Call) -> Idiom | None:
+    names = [command_words([word.value for word in call.words])[1:2] for call in (first, second)]
+    if names[0] != names[1]:
+        return None
+    commands = _ipset_command(first), _ipset_command(second)
+    if commands == ("LIST", "CREATE"):
+        return Idiom.ADD_IF_ABSENT
+    return Idiom.CREATE_OR_FLUSH if commands == ("CREATE", "FLUSH") and not negated else None
+
+
 _ADDS = frozenset({"-A", "--append", "-I", "--insert"})
 _NEW = frozenset({"-N", "--new-chain", "--new"})
 _FLUSH = frozenset({"-F", "--flush"})

@@ -27,6 +27,7 @@ from fwtrans.parsers.shell_programs import (
     idiom,
     is_always_true,
     mentions_firewall,
+    restores_sets,
     speaks_of_firewall,
 )
 from fwtrans.parsers.shell_words import Operator, Passage, RawWord, ShellWord, tokens, whole_file
@@ -205,7 +206,7 @@ class _Run:
         if together:
             self.turn = _Turn.SURE
         self._settle(succeeds=True)
-        if call.program == "ipset" and any(word.value in {"restore", "-R", "--restore"} for word in call.words[:2]):
+        if restores_sets(call):
             self._loader(call, command)
             return
         may_fail = command.after == "||" or _throws_messages_away(command)

@@ -259,6 +259,37 @@ def test_questions_change_nothing() -> None:
 
 
 @pytest.mark.parametrize(
+    "command",
+    [
+        "ipset create list hash:ip",
+        "ipset add list 192.0.2.1",
+        "ipset add test 192.0.2.1",
+        "ipset -exist add test 192.0.2.1",
+        "ipset create restore hash:ip",
+        "iptables -A c -m comment --comment -L -j DROP",
+        "iptables -t nat -w 5 -vN list",
+    ],
+)
+def test_a_name_that_looks_like_a_question_is_a_name(command: str) -> None:
+    assert firewall(command + "\n") == [command]
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["ipset -q -L", "ipset -o save list s", "ipset version", "iptables -t nat -nvL", "iptables -V", "ip6tables --help"],
+)
+def test_a_question_may_have_options_before_it(question: str) -> None:
+    assert firewall(question + "\n") == []
+
+
+def test_a_set_made_or_emptied_is_both() -> None:
+    done = read("ipset create s hash:ip 2>/dev/null || ipset flush s\nipset -q list t || ipset create t hash:ip\n")
+    assert done.firewall == ["ipset create s hash:ip", "ipset flush s", "ipset create t hash:ip"]
+    assert not done.found
+    assert read("ipset create s hash:ip || ipset flush t\n").codes == ["FWT135"]
+
+
+@pytest.mark.parametrize(
     "guard",
     [
         "[ -x /sbin/iptables ] || exit 0",

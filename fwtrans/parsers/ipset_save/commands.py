@@ -246,6 +246,15 @@ def option_words(words: Sequence[str], known: Mapping[str, ElementOption]) -> It
         index += 1 if option is None or option.read is None else 2
 
 
+def command_words(words: Sequence[str]) -> list[str]:
+    """Return a call's words from its command on, without the options that ipset takes out wherever they stand."""
+    try:
+        places, _ = _without_environment(words)
+    except Refused:
+        return []
+    return [words[place] for place in places]
+
+
 def _without_environment(words: Sequence[str]) -> tuple[list[int], bool]:
     """Return the places of the words that matter, and whether -exist is among the others.
 

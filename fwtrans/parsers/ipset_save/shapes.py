@@ -33,7 +33,7 @@ _COMMANDS = (
     ("RENAME", ("rename", "e", "-E")),
     ("SWAP", ("swap", "w", "-W")),
     ("HELP", ("help", "-h", "-H")),
-    ("VERSION", ("version", "v", "-V")),
+    ("VERSION", ("version", "v", "-V", "-v")),
 )
 _EXPECTED = {
     "NAME": "the name of a set",
