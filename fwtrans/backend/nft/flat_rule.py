@@ -41,7 +41,7 @@ from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, MemberTest, OpaqueTest, number, present
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.stateful import EveryNth, Limit, Quota, Random, StatefulFromMap, StatefulTest
-from fwtrans.ir.verdict import Goto, Reject, Return, TransparentProxy
+from fwtrans.ir.verdict import Goto, Reject, Return, SynProxy, TransparentProxy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -137,6 +137,16 @@ def _is_implied(steps: tuple[Step, ...], protocol: int | None) -> bool:
     return False
 
 
+def _named_again(before: tuple[Step, ...], rest: tuple[Step, ...], verdict: Verdict | None) -> tuple[Step, ...]:
+    """Return the tests of the protocol that a chain for the rest of a rule has to repeat.
+
+    nft refuses `dnat to 10.0.0.1:80` where the same rule does not ask for the protocol, whatever the way to it asks.
+    """
+    if isinstance(verdict, SynProxy) or any(isinstance(step, Nat) and step.ports is not None for step in rest):
+        return tuple(step for step in before if isinstance(step, FieldTest) and step.field is L4PROTO)
+    return ()
+
+
 def _is_said_by(step: Step, after: Step | None) -> bool:
     """Tell whether a step only asks if the statement behind it goes on, which that statement asks by itself."""
     return (
@@ -166,7 +176,8 @@ class _Writer:
         steps = tuple(step for step, after in zip_longest(steps, steps[1:]) if not _is_said_by(step, after))
         for index, step in enumerate(steps):
             if is_missing(step):
-                self._unless(step.field, steps[index + 1 :], verdict, None if counted else counter)
+                rest = (*_named_again(steps[:index], steps[index + 1 :], verdict), *steps[index + 1 :])
+                self._unless(step.field, rest, verdict, None if counted else counter)
                 return tuple(self.out)
             if not counted and not is_pure(step) and not isinstance(step, (StatefulTest, StatefulFromMap)):
                 self.out.append(counter)  # type: ignore[arg-type] # counted is true where counter is None

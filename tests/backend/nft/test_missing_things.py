@@ -27,10 +27,10 @@ COMMIT
 """
 
 
-def chains_of(tmp_path: Path, *rules: str, optimize: bool = False) -> dict[str, tuple[str, ...]]:
+def chains_of(tmp_path: Path, *rules: str, behind: str = "", optimize: bool = False) -> dict[str, tuple[str, ...]]:
     """Return the rules of each printed chain, without comments and hooks; the translation was proved on the way."""
     place = tmp_path / "iptables-save"
-    place.write_text(DUMP.format(rules="\n".join(rules)))
+    place.write_text(DUMP.format(rules="\n".join(rules)) + behind)
     result, found = translated(place, Settings(optimize=optimize))
     assert [item.code for item in found] == []
     loaded = subprocess.run(
@@ -83,3 +83,21 @@ def test_in_a_base_chain_a_return_is_the_policy(tmp_path: Path) -> None:
 def test_it_is_proved_in_the_fastest_shape_too(tmp_path: Path) -> None:
     rules = ("-A local -o lo -m owner ! --uid-owner 7 -j RETURN", "-A local -m owner ! --gid-owner 8 -j RETURN")
     assert "local-behind-2" in chains_of(tmp_path, *rules, optimize=True)
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize(
+    ("protocol", "target", "printed"),
+    [
+        ("tcp", "REDIRECT --to-ports 9040", "meta l4proto tcp redirect to :9040"),
+        ("udp", "DNAT --to-destination 192.0.2.1:53", "meta l4proto udp dnat to 192.0.2.1:53"),
+        ("tcp", "DNAT --to-destination 192.0.2.1", "dnat to 192.0.2.1"),
+    ],
+)
+@pytest.mark.parametrize("optimize", [False, True])
+def test_a_new_port_stands_with_its_protocol(
+    tmp_path: Path, protocol: str, target: str, printed: str, optimize: bool
+) -> None:
+    rule = f"-A OUTPUT -p {protocol} -m owner ! --uid-owner 7 -j {target}"
+    found = chains_of(tmp_path, behind=f"*nat\n:OUTPUT ACCEPT [0:0]\n{rule}\nCOMMIT\n", optimize=optimize)
+    assert found["without-socket"] == ("meta skuid >= 0 return", printed)
