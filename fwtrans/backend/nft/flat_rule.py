@@ -88,6 +88,7 @@ class Shared(Protocol):
         """Add a chain of our own and return its name."""
 
 
+_UNKNOWN_TO_BRIDGES = {"fib": "routes", "socket": "sockets", "ipsec": "transformations"}
 _IP6 = number(NFPROTO, 10)
 _IS_TCP = number(L4PROTO, 6)
 _OBJECTS = {
@@ -249,21 +250,27 @@ class _Writer:
             self.out.extend(match_of(present(HAS_TRANSPORT), self.shared.family, self.protocol))
             self.guarded = True
 
-    def _refuse_bridge_port(self, field: Field) -> None:
-        """Refuse what only br_netfilter knows; for proofs it is printed in words that no nft reads (`meta physdevin`)."""
-        if field.spelling[0] == "physdev" and not self.shared.proof_only:
+    def _refuse_elsewhere(self, field: Field) -> None:
+        """Refuse what only br_netfilter knows, and on bridges what they do not know; proofs are printed all the same."""
+        if self.shared.proof_only:
+            return
+        unknown = _UNKNOWN_TO_BRIDGES.get(field.spelling[0]) if self.shared.family is Family.BRIDGE else None
+        if unknown:
+            said = " ".join(filter(None, field.spelling))
+            raise Refused("FWT200", f"`{said}` has no nftables form for packets on a bridge, which know no {unknown}")
+        if field.spelling[0] == "physdev":
             raise Refused(
                 "FWT201", "bridge port matches (physdev) can be printed in the bridge family only", option="physdev"
             )
 
     def _guard_key(self, key: tuple[KeyPart, ...]) -> None:
         for part in key:
-            self._refuse_bridge_port(part.field)
+            self._refuse_elsewhere(part.field)
         if any(_needs_transport(part.field) for part in key):
             self._guard()
 
     def _field_test(self, test: FieldTest) -> None:
-        self._refuse_bridge_port(test.field)
+        self._refuse_elsewhere(test.field)
         if test.field is L4PROTO and self.skip_protocol:
             self.skip_protocol = False
             return
@@ -349,6 +356,8 @@ class _Writer:
 
     def _transparent_proxy(self, verdict: TransparentProxy) -> None:
         """Redirect and accept; where no socket listens, iptables drops, while nft would go on with the next rule."""
+        if self.shared.family is Family.BRIDGE:
+            raise Refused("FWT200", "`TPROXY` has no nftables form for packets on a bridge, which know no sockets")
         if self.protocol is None:
             raise Refused("FWT200", "TPROXY needs one protocol: -p tcp or -p udp")
         width = 32 if self.shared.family.value == "ip" else 128
