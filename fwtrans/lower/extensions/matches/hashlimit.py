@@ -23,6 +23,7 @@ from fwtrans.ir.fields import DPORT, ETHER_PROTOCOL, SPORT, destination_address,
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import KeyPart
 from fwtrans.ir.stateful import Limit, LimitUnit, StatefulObject, StatefulTest
+from fwtrans.lower.arriving import arriving_protocols
 from fwtrans.lower.extensions.base import BOTH, Match, Place, Use, no_exact_form
 from fwtrans.lower.extensions.token_bucket import effective_burst, leading_number, read_rate
 from fwtrans.lower.values import address_width, bad_value, read_mask, read_number
@@ -230,13 +231,14 @@ def _address_part(use: Use, place: Place, option: str) -> tuple[KeyPart, ...]:
 
 
 def _has_ports(place: Place) -> bool:
-    """Tell whether the rule's protocols have ports; where they do not, the kernel takes 0 for all of them."""
-    if place.protocols.difference(_PROTOCOLS_WITH_PORTS).is_empty:
+    """Tell whether the protocols that come here have ports; where they do not, the kernel takes 0 for all of them."""
+    protocols = arriving_protocols(place)
+    if protocols.difference(_PROTOCOLS_WITH_PORTS).is_empty:
         place.assume(
             "hashlimit: fragments are put together before they are counted by port (connection tracking does it)"
         )
         return True
-    if place.protocols.difference(_PROTOCOLS_WITHOUT).is_empty:
+    if protocols.difference(_PROTOCOLS_WITHOUT).is_empty:
         return False
     raise no_exact_form(
         "hashlimit",

@@ -3,7 +3,7 @@
 The kernel adds first and then deletes, whatever the order of the options (net/netfilter/xt_set.c). An entry that is there
 is left alone, or with `--exist` gets its time anew: nft's `add` and `update`. Where fewer directions are given than
 the set has dimensions nothing happens. A port counts with its protocol; for ICMP ipset takes type and code for it, and
-0 for protocols without ports, which is why `-p` must name one with ports here.
+0 for protocols without ports, which is why only those with ports may come here, by the rule's `-p` or that of all calls.
 
 A set that a rule changes is a dynamic one in nft: it holds single values, no prefixes and no ranges.
 """
@@ -29,8 +29,10 @@ from fwtrans.ir.fields import (
     destination_address,
     source_address,
 )
+from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import KeyPart
 from fwtrans.ir.names import NamePattern
+from fwtrans.lower.arriving import arriving_protocols
 from fwtrans.lower.extensions.base import BOTH, Outcome, Place, Target, Use, no_exact_form
 from fwtrans.lower.values import bad_value, read_number
 from fwtrans.parsers.iptables_save.options import Option
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
 _MAPS = ("--map-mark", "--map-prio", "--map-queue")
 _NAME_BYTES = 31
 _MOST_DIRECTIONS = 6
-_WITH_PORTS = frozenset({6, 17, 132, 136})
+_WITH_PORTS = IntervalSet.values(8, (6, 17, 132, 136))
 
 # The kernel's longest time, 2**31 milliseconds in seconds; it takes longer ones for this.
 _LONGEST = 2147483
@@ -97,13 +99,13 @@ def _key(found: NamedSet, directions: tuple[bool, ...], place: Place, option: Op
     key: list[KeyPart] = []
     for field, is_source in zip(dimensions, directions, strict=False):
         if field is DPORT:
-            if place.protocol not in _WITH_PORTS:
+            if not arriving_protocols(place).difference(_WITH_PORTS).is_empty:
                 raise no_exact_form(
                     f"SET {option.name} {found.name}",
                     "ipset takes an ICMP type for a port, and 0 where a protocol has none; nft reads what is in the "
                     "header's place",
                     option=option.name,
-                    hint="name the protocol with `-p`: tcp, udp, sctp or udplite",
+                    hint="name the protocol with `-p`, here or in every call of the chain: tcp, udp, sctp or udplite",
                 )
             key.append(KeyPart(L4PROTO))
         key.append(KeyPart(_of_packet(field, is_source, place.family)))
