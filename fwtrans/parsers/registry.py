@@ -99,8 +99,10 @@ _TABLE = re.compile(r"\*\w+$")
 _COUNTED_CHAIN = re.compile(r":\S.*\s\[\d+:\d+\]$")
 _PLAIN_CHAIN = re.compile(r":(\S+)\s+(\S+)$")
 _BUILT_IN = frozenset({"INPUT", "OUTPUT", "FORWARD", "PREROUTING", "POSTROUTING", "BROUTING"})
+_IP_ONLY = re.compile(r"\s-m [a-z]|-p (?:!\s)?(?:tcp|udp|icmp|ipv6-icmp|all)\b|\s--(?:sport|dport|state|ctstate)\s")
 _ARP_ONLY = re.compile(
     r"\s--(?:opcode|h-length|h-type|proto-type|source-mac|src-mac|destination-mac|mangle-\S+)\s|-j mangle\b"
+    r"|\s-[sd] (?:!\s)?\d+\.\d+\.\d+\.\d+"  # ebtables takes a hardware address there
 )
 _BRIDGE_ONLY = re.compile(
     r"\s-p (?:!\s)?(?:IPv4|IPv6|ARP|802_1Q|LENGTH|0x)|\s--(?:logical-\S+|among-\S+|ip6?-\S+|arp-\S+|vlan-\S+|stp-\S+)\s|-j CONTINUE\b"
@@ -237,10 +239,11 @@ def _of_dump(lines: list[str], hint: Format) -> Format:
     """Tell the four dumps with `*table` lines apart.
 
     Chains of ebtables and arptables have no counters, and their dumps no COMMIT; a user chain of ebtables has a policy.
+    A dump of iptables that lacks both by mistake is told by its rules, so that the mistake is what is said of it.
     """
     counted = any(_COUNTED_CHAIN.match(line) for line in lines)
     plain = [found for line in lines if (found := _PLAIN_CHAIN.match(line))]
-    if counted or "COMMIT" in lines or not plain:
+    if counted or "COMMIT" in lines or not plain or any(_IP_ONLY.search(line) for line in lines):
         return _family(lines, hint)
     if any(_ARP_ONLY.search(line) for line in lines):
         return Format.ARPTABLES_SAVE
