@@ -61,8 +61,9 @@ class LiveSet:
         """Add what is not there, or (`tolerant`) take the place of what is. What is refused leaves no trace."""
         wanted = self.cells_of(command)
         there = [cell for cell in wanted if cell in self.cells]
-        if there and not tolerant:
-            raise already_there(command, self.cells[there[0]])
+        taken = [cell for cell in there if not self._fills_in(self.cells[cell], command)]
+        if taken and not tolerant:
+            raise already_there(command, self.cells[taken[0]])
         if len(self.cells) + len(wanted) - len(there) > self.limit:
             raise Refused(
                 "FWT123",
@@ -71,6 +72,10 @@ class LiveSet:
                 hint=f"create it with a larger maxelem than {self.limit}",
             )
         self.cells.update(dict.fromkeys(wanted, command))
+
+    def _fills_in(self, there: ElementCommand, command: ElementCommand) -> bool:
+        """Tell whether an element has the MAC address that the one which is there still waits for."""
+        return self.create.type == "bitmap:ip,mac" and len(there.parts) == 1 and len(command.parts) == 2
 
     def delete(self, command: ElementCommand, *, tolerant: bool) -> None:
         """Delete what is there, or (`tolerant`) as much of it as is."""

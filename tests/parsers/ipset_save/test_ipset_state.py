@@ -125,3 +125,10 @@ def test_ranges_that_the_kernel_misreads_are_given_as_it_reads_them() -> None:
     }
     assert texts("create x hash:ip bitmask 255.255.255.0\nadd x 10.0.0.5-10.0.1.3\n") == {"x": ["10.0.1.0"]}
     assert texts("create x hash:ip netmask 29\nadd x 10.0.0.4-10.0.0.19\n") == {"x": ["10.0.0.4-10.0.0.19"]}
+
+
+def test_an_address_that_waits_for_its_mac_address_is_given_one_once() -> None:
+    script = "create x bitmap:ip,mac range 10.0.0.0/24\nadd x 10.0.0.1\nadd x 10.0.0.1,00:00:5e:00:53:01\n"
+    assert texts(script) == {"x": ["10.0.0.1,00:00:5e:00:53:01"]}
+    for again in ("10.0.0.1,00:00:5e:00:53:02", "10.0.0.1"):
+        assert read(script + f"add x {again}\n")[1] == ["FWT124"]
