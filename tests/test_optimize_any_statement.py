@@ -43,6 +43,18 @@ input|osf name "Linux" accept
 input|rt nexthop 10.0.0.1 accept
 input|iif "lo" accept
 input|iif != "lo" drop
+input|ct expiration 30s drop
+input|ct expiration 30s-1m accept
+input|ct state 8 drop
+input|tcp option mptcp subtype 1 drop
+input|ip protocol set 1
+input|reject with icmp 10
+input|meta mark vmap { 1 : drop, * : jump other }
+input|ip6 saddr ::2:3:4:5:6:7:8 drop
+input|meta skuid "root" accept
+input|meta time >= "2026-01-01 00:00:00" meta time <= "2026-12-31 23:59:59" drop
+pre|ct zone set meta mark map { 1 : 10, 2 : 20 }
+pre|ct original zone set iifname map { "eth0" : 1, "eth1" : 2 }
 input|meta day "Sunday" drop
 input|meta hour "08:00"-"17:00" accept
 input|ip saddr . tcp dport vmap { 10.0.0.1 . 22 : accept, 10.0.0.2-10.0.0.9 . 80-90 : drop }

@@ -278,8 +278,8 @@ class _TableLowering:
                     if not statements:
                         continue
                     made = nft.Rule(statements, self._comment(rule))
-                    if any(isinstance(statement, nft.Log) for statement in statements):
-                        rule_text(made)  # refuses a prefix that nft cannot read here, where the rule is known
+                    if any(isinstance(statement, (nft.Log, nft.Foreign, nft.Limit)) for statement in statements):
+                        rule_text(made)  # refuses what nft cannot read here, where the rule is known
                     (apart if slips else rules).append(made)
                 except Refused as refused:
                     self._report(refused, rule)

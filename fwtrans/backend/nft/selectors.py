@@ -194,6 +194,9 @@ def _numbers(test: FieldTest) -> IntervalSet:
 def _expiration(found: nft.Expression, values: IntervalSet) -> tuple[nft.Match, ...]:
     """Compare with whole seconds: nft reads milliseconds as well, but loses them when it lists a rule."""
     low, high = values.ranges[0]
+    if len(values.ranges) == 1 and low % 1000 == 0 and high % 1000 == 0:
+        first, last = nft.Number(low // 1000), nft.Number(high // 1000)
+        return (nft.Match(found, first if low == high else nft.Range(first, last)),)
     if len(values.ranges) > 1 or low % 1000 or ((high + 1) % 1000 and high + 1 < 1 << values.width):
         raise Refused("FWT200", "nft lists the time a connection has left in whole seconds only")
     at_least = nft.Match(found, nft.Number(low // 1000), nft.Operator.GREATER_OR_EQUAL)

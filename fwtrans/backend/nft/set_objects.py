@@ -32,6 +32,10 @@ def data_type(fields: tuple[Field, ...]) -> nft.DataTypes | nft.TypeOf:
     names = tuple(_BY_KIND.get(field.kind) or _BY_NAME.get(field.name) for field in fields)
     if all(names):
         return nft.DataTypes(tuple(name for name in names if name))
+    return _type_of(fields)
+
+
+def _type_of(fields: tuple[Field, ...]) -> nft.TypeOf:
     parts = tuple(selector(field) for field in fields)
     return nft.TypeOf(parts[0] if len(parts) == 1 else nft.Concatenation(parts))
 
@@ -93,9 +97,14 @@ def named_map(
         value = nft.ObjectKind(item.value)
     else:
         value = data_type((FIELDS[item.value],))
+    key = data_type(item.fields)
+    if isinstance(key, nft.TypeOf) and isinstance(value, nft.DataTypes):
+        value = _type_of((FIELDS[item.value],))
+    elif isinstance(key, nft.DataTypes) and isinstance(value, nft.TypeOf):
+        key = _type_of(item.fields)  # nft takes both by name or none
     return nft.Map(
         name=name,
-        key=data_type(item.fields),
+        key=key,
         value=value,
         flags=(nft.SetFlag.INTERVAL,) if interval else (),
         elements=tuple(_map_element(item, element, chain_name, object_name) for element in item.elements),

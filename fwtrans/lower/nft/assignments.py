@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.diagnostics import Refused
 from fwtrans.ir.effect import Assign, AssignFromMap, BitsOf
-from fwtrans.ir.fields import CT_LABEL
+from fwtrans.ir.fields import CT_LABEL, L4PROTO
 from fwtrans.lower.nft.json_types import Json, NotModelled, as_list, as_object
 from fwtrans.lower.nft.matches import lower_key
 from fwtrans.lower.nft.selectors import part_of
@@ -37,6 +37,8 @@ def lower_mangle(content: Json, scope: Scope) -> tuple[Step, ...]:
         return _from_map(target, as_object(value["map"], "map"), scope)
     result = _evaluate(value, target, scope)
     field = target.field
+    if field is L4PROTO:
+        raise NotModelled("the protocol in the header, set; what matches ask for is what the kernel has found")
     if field is CT_LABEL:
         # the kernel sets the bits that are given and leaves the others as they are
         return (*target.before, Assign(field, ((1 << field.width) - 1) & ~result.constant, result.constant))

@@ -112,6 +112,9 @@ def _compare(part: Part, operator: str, right: Json, scope: Scope) -> PureTest:
         there = right in ("exists", True)
         there = there == (operator != "!=")
         return present(field) if there else absent(field)
+    if field is TIME and operator in {"<=", ">"}:
+        # the clock runs in nanoseconds: of a second only its first is not behind it
+        operator = "<" if operator == "<=" else ">="
     if operator in _LESS:
         return FieldTest(field, _ordered(part, operator, single(part, right)))
     if field.spelling[0] == "fib" and right is True:
@@ -158,6 +161,10 @@ def _ordered(part: Part, operator: str, value: int) -> IntervalSet | BitSet | Na
     return IntervalSet.of(part.field.width, ((low, high),) if low <= high else ())
 
 
+# the kernel's bits of the states, as numbers in a ruleset name them
+_STATE_BITS = {1: 0, 2: 1, 4: 2, 8: 3, 64: 4}
+
+
 def _state(right: Json, *, negate: bool) -> FieldTest:
     """Conntrack states are bits for nft, but a packet has exactly one."""
     if isinstance(right, dict) and "|" in right:
@@ -167,6 +174,11 @@ def _state(right: Json, *, negate: bool) -> FieldTest:
     words = right if isinstance(right, list) else elements_of(right)
     states = []
     for word in words:
+        if isinstance(word, int) and word in _STATE_BITS:
+            states.append(_STATE_BITS[word])
+            continue
+        if isinstance(word, int):
+            raise NotModelled(f"ct state {word}")
         text = as_text(word, "ct state")
         found = next((value for name, value in CT_STATE.symbols if name == text), None)
         if found is None:

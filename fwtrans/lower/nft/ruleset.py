@@ -10,7 +10,7 @@ What is nftables' but not modelled becomes an opaque unknown in its rule: proofs
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
@@ -18,7 +18,9 @@ from fwtrans.ir.fields import NFPROTO, Family
 from fwtrans.ir.match import number as one_value
 from fwtrans.ir.rule import Rule, is_pure
 from fwtrans.ir.ruleset import BaseHook, Chain, Hook, Ruleset, Table
+from fwtrans.ir.verdict import Jump
 from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list, as_object, as_text
+from fwtrans.lower.nft.references import dangling
 from fwtrans.lower.nft.scope import Scope
 from fwtrans.lower.nft.sets import lower_map, lower_set
 from fwtrans.lower.nft.statements import lower_statement, with_objects
@@ -27,6 +29,8 @@ from fwtrans.lower.nft.unknowns import endings, identity, named_sets
 from fwtrans.source import Origin, SourceFile, Span
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fwtrans.ir.rule import Step
     from fwtrans.ir.sets import NamedMap, NamedSet
     from fwtrans.ir.verdict import Verdict
@@ -64,7 +68,10 @@ def lower_nft(source: SourceFile, items: list[Json], sink: DiagnosticSink) -> Ru
     lowered = []
     for (family, name), raw in tables.items():
         try:
-            lowered.append(_TableReading(source, Family(family), name, raw, sink).run())
+            table = _TableReading(source, Family(family), name, raw, sink).run()
+            if not sink.has_errors("1"):
+                sink.found.extend(dangling(table))
+            lowered.append(table)
         except ValueError:
             _report(source, 1, Refused("FWT112", f"`{family}` is not a family"), sink)
         except Refused as refused:
@@ -253,7 +260,11 @@ class _TableReading:
         self.proxies = find_proxies(
             {name: [rule for rule, _ in raw.rules] for name, raw in self.raw.chains.items()}, scope
         )
-        chains = tuple(self._chain(name, chain, scope) for name, chain in self.raw.chains.items())
+        chains = tuple(
+            made
+            for name, chain in self.raw.chains.items()
+            for made in _on_devices(self._chain(name, chain, scope), chain)
+        )
         return Table(
             self.family,
             self.name,
@@ -314,7 +325,7 @@ class _TableReading:
                 more, verdict = lower_statement(kind, inner, scope)
             except NotModelled:
                 known = {**self.raw.sets, **self.raw.maps}
-                ways = endings(kind, inner, identity(statement, known), self.raw.maps)
+                ways = endings(kind, inner, identity(statement, known, self.family), self.raw.maps)
                 if len(ways) > 1:
                     before = [tuple(steps), *[tuple(step for step in steps if is_pure(step))] * (len(ways) - 1)]
                     return [
@@ -361,6 +372,18 @@ def _changed_by_rules(raw: _RawTable) -> frozenset[str]:
         if "dynamic" in as_list(content.get("flags")):
             found.add(name)
     return frozenset(found)
+
+
+def _on_devices(chain: Chain, raw: _RawChain) -> Iterator[Chain]:
+    """Yield the chain; one that hangs on several devices as a base chain for each, which lead to the one with the rules."""
+    devices = [as_text(device, "device") for device in as_list(raw.content.get("dev"))]
+    if chain.base is None or len(devices) < 2:
+        yield chain
+        return
+    for device in devices:
+        way = Rule((), Jump(chain.name), chain.rules[0].origins if chain.rules else ())
+        yield replace(chain, name=f"{chain.name}/{device}", rules=(way,), base=replace(chain.base, device=device))
+    yield replace(chain, base=None)
 
 
 def _base(content: JsonObject, family: Family) -> BaseHook | None:

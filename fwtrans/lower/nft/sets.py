@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 from fwtrans.diagnostics import Refused
@@ -62,16 +63,27 @@ def lower_set(content: JsonObject, family: Family, *, dynamic: bool) -> NamedSet
     # the flag alone lets elements have a time of their own: 0, as in ipset
     timeout = content.get("timeout", 0 if "timeout" in flags else None)
     size = content.get("size")
+    elements = tuple(set_element(fields, item, content) for item in as_list(content.get("elem")))
     return NamedSet(
         as_text(content.get("name"), "set name"),
         fields,
-        _merged(content, tuple(set_element(fields, item, content) for item in as_list(content.get("elem")))),
+        _without_covered(fields, _merged(content, elements)),
         dynamic=dynamic or "dynamic" in flags,
         timeout=as_number(timeout, "timeout") if timeout is not None else None,
         size=as_number(size, "size") if size is not None else None,
         comment=as_text(content.get("comment", ""), "comment"),
         takes_ranges="interval" in flags,
     )
+
+
+def _without_covered(fields: tuple[Field, ...], elements: tuple[Element, ...]) -> tuple[Element, ...]:
+    """Return the elements; of those beside a catch-all none matters."""
+    anything = tuple(_piece(field, "*") for field in fields)
+    if len(elements) < 2 or not any(item.key == anything for item in elements):
+        return elements
+    if any(item != Element(item.key) for item in elements):
+        raise NotModelled("a catch-all element beside elements with a time of their own")
+    return (Element(anything),)
 
 
 def _merged(content: JsonObject, elements: tuple[Element, ...]) -> tuple[Element, ...]:
@@ -100,10 +112,15 @@ def set_element(fields: tuple[Field, ...], item: Json, _owner: Mapping[str, Json
     return Element(
         key_pieces(fields, value),
         timeout=as_number(timeout, "timeout") if timeout is not None else None,
-        expires=as_number(expires, "expires") if expires is not None else None,
+        expires=_whole(expires, "expires") if expires is not None else None,
         comment=as_text(extras.get("comment", ""), "comment"),
         counters=counters,
     )
+
+
+def _whole(time: Json, what: str) -> int:
+    """Return whole seconds; a listing tells milliseconds of what is left, and part of a second is not yet over."""
+    return ceil(time) if isinstance(time, float) else as_number(time, what)
 
 
 def key_pieces(fields: tuple[Field, ...], value: Json) -> tuple[KeyPiece, ...]:
@@ -135,7 +152,7 @@ def as_part(field: Field) -> Part:
 def lower_map(content: JsonObject, family: Family) -> NamedMap:
     """Return an IR map."""
     fields = key_fields(content, family)
-    value = map_value(content.get("map"))
+    value = map_value(content.get("map"), family)
     return NamedMap(
         as_text(content.get("name"), "map name"),
         fields,
@@ -144,8 +161,10 @@ def lower_map(content: JsonObject, family: Family) -> NamedMap:
     )
 
 
-def map_value(found: Json) -> str:
+def map_value(found: Json, family: Family) -> str:
     """Return what the IR calls a map's value type."""
+    if isinstance(found, dict) and "concat" not in found.get("typeof", found):  # type: ignore[operator] # read as an object
+        return _example(part_of(found.get("typeof", found), family)).name
     if not isinstance(found, str):
         raise NotModelled("a map to a concatenation")
     if found in {"verdict", "counter", "limit", "quota", "ct helper", "ct timeout", "synproxy"}:
@@ -169,11 +188,19 @@ def map_elements(fields: tuple[Field, ...], value: str, entries: list[Json]) -> 
             key = as_object(key["elem"], "elem").get("val")
         held = _value(value, pair[1])
         if key == "*":
-            pieces = tuple(_piece(field, "*") for field in fields)
-            catch_all.append(MapElement(pieces, held))
+            catch_all.append(MapElement(tuple(_piece(field, "*") for field in fields), held))
         else:
             found.append(MapElement(key_pieces(fields, key), held))
-    return (*found, *catch_all)
+    return (*found, *(one for item in catch_all for one in _all_others(fields, item, found)))
+
+
+def _all_others(fields: tuple[Field, ...], item: MapElement, known: list[MapElement]) -> tuple[MapElement, ...]:
+    """Return a catch-all element as the ranges that no other element has, where the keys are numbers."""
+    if len(fields) != 1 or fields[0].kind is FieldKind.NAME:
+        return (item,)
+    pieces = [one.key[0] for one in known]
+    taken = IntervalSet.of(fields[0].width, (piece for piece in pieces if not isinstance(piece, NamePattern)))
+    return tuple(MapElement((piece,), item.value) for piece in taken.complement().ranges)
 
 
 def _value(kind: str, value: Json) -> MapValue:

@@ -219,6 +219,18 @@ def _log(content: Json, _scope: Scope) -> Lowered:
     ), None
 
 
+# the codes that nft takes as numbers, too
+_ANSWERS = {
+    "icmp": {
+        0: "net-unreachable", 1: "host-unreachable", 2: "prot-unreachable", 3: "port-unreachable",
+        9: "net-prohibited", 10: "host-prohibited", 13: "admin-prohibited",
+    },
+    "icmpv6": {
+        0: "no-route", 1: "admin-prohibited", 3: "addr-unreachable", 4: "port-unreachable", 5: "policy-fail",
+        6: "reject-route",
+    },
+    "icmpx": {0: "no-route", 1: "port-unreachable", 2: "host-unreachable", 3: "admin-prohibited"},
+}  # fmt: skip
 _DEFAULT_REJECT = {Family.IP: "icmp", Family.IP6: "icmpv6"}
 
 
@@ -229,7 +241,17 @@ def _reject(content: Json, scope: Scope) -> Lowered:
         # nft tests the protocol by itself, and a listing leaves the test out
         return (one_value(L4PROTO, 6),), verdicts.Reject(protocol)
     expression = found.get("expr", "port-unreachable")
-    return (), verdicts.Reject(protocol, str(expression))
+    if isinstance(expression, int):
+        expression = _ANSWERS.get(protocol, {}).get(expression, expression)
+    return _answered(protocol, scope), verdicts.Reject(protocol, str(expression))
+
+
+def _answered(protocol: str, scope: Scope) -> tuple[PureTest, ...]:
+    """Return the test that nft makes by itself where packets of several families pass: whose answer it is."""
+    answered = {"icmp": 2, "icmpv6": 10}.get(protocol)
+    if answered is None or scope.family not in {Family.INET, Family.BRIDGE, Family.NETDEV}:
+        return ()
+    return (one_value(NFPROTO, answered),)
 
 
 def _queue(content: Json, _scope: Scope) -> Lowered:
@@ -246,11 +268,15 @@ def _queue(content: Json, _scope: Scope) -> Lowered:
     return (), verdicts.Queue(first, last, "bypass" in flags, "fanout" in flags)
 
 
+# in the order of a listing, whatever the order in which they are written
+_NAT_FLAGS = ("random", "fully-random", "persistent")
+
+
 def _nat(kind: does.NatKind) -> Callable[[Json, Scope], Lowered]:
     def lower(content: Json, scope: Scope) -> Lowered:
         found = as_object(content or {}, kind.value)
         words = [as_text(flag, "nat flag") for flag in as_list(found.get("flags"))]
-        flags = tuple(word for word in words if word != "netmap")
+        flags = tuple(word for word in _NAT_FLAGS if word in words)
         prefix = "netmap" in words or "prefix" in as_list(found.get("type_flags"))
         address, port = found.get("addr"), found.get("port")
         family = as_text(found.get("family", _family_of(address, scope)), "nat family")
@@ -319,7 +345,7 @@ def _ports(value: Json) -> tuple[int, int]:
 
 
 def _helper(content: Json, scope: Scope) -> Lowered:
-    found = scope.objects.get(("ct helper", as_text(content, "ct helper")))
+    found = scope.objects.get(("ct helper", content)) if isinstance(content, str) else None
     if found is None:
         raise NotModelled("ct helper by a map")
     layer = as_text(found.get("l3proto", scope.family.value), "l3proto")
@@ -329,10 +355,11 @@ def _helper(content: Json, scope: Scope) -> Lowered:
 
 
 def _timeout(content: Json, scope: Scope) -> Lowered:
-    name = as_text(content, "ct timeout")
-    found = scope.objects.get(("ct timeout", name))
-    if found is None:
+    if not isinstance(content, str) or ("ct timeout", content) not in scope.objects:
         raise NotModelled("ct timeout by a map")
+    found = scope.objects["ct timeout", content]
+    # printed policies have their protocol behind their name; it is the same policy
+    name = content.removesuffix(f"-{found.get('protocol')}")
     policy = tuple(
         (state, as_number(value, "policy")) for state, value in as_object(found.get("policy"), "policy").items()
     )

@@ -20,6 +20,7 @@ from fwtrans.lower.nft.sets import lower_verdict
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from fwtrans.ir.fields import Family
     from fwtrans.ir.rule import Step
 
 Ending = tuple[tuple["Step", ...], "verdicts.Verdict | None"]
@@ -30,10 +31,42 @@ _TRANSLATIONS = {"snat", "dnat", "masquerade", "redirect"}
 _ANYTHING: tuple[verdicts.Verdict, ...] = (verdicts.Accept(), verdicts.Drop())
 
 
-def identity(statement: Json, sets: Mapping[str, JsonObject]) -> str:
+def identity(statement: Json, sets: Mapping[str, JsonObject], family: Family) -> str:
     """Return what makes two unknowns the same: the statement, and what is in the sets that it names."""
     named = {name: _contents(sets[name]) for name in sorted(named_sets(statement)) if name in sets}
-    return json.dumps([statement, named] if named else statement, sort_keys=True)
+    plain = _as_listed(statement)
+    kind = next(iter(plain)) if isinstance(plain, dict) else ""
+    inner = plain.get(kind) if isinstance(plain, dict) else None
+    if kind in _TRANSLATIONS and isinstance(inner, dict) and inner.get("family") == family.value:
+        plain = {kind: {key: value for key, value in inner.items() if key != "family"}}
+    return json.dumps([plain, named] if named else plain, sort_keys=True)
+
+
+def _as_listed(value: Json) -> Json:
+    """Return a statement without what a listing leaves out or says in other words."""
+    if isinstance(value, list):
+        return [_as_listed(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    found: JsonObject = {key: _as_listed(item) for key, item in value.items()}
+    if "mod" in found and found.get("offset") == 0:
+        del found["offset"]
+    event = found.get("mangle")
+    if isinstance(event, dict) and event.get("key") == {"ct": {"key": "event"}}:
+        return {"mangle": {**event, "value": [*sorted(_words_of(event.get("value")))]}}
+    return found
+
+
+def _words_of(value: Json) -> Iterator[str]:
+    """Yield the words of a list of flags, however they are joined."""
+    if isinstance(value, (str, int)):
+        yield str(value)
+    elif isinstance(value, dict):
+        for joined in value.values():
+            yield from _words_of(joined)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _words_of(item)
 
 
 def _contents(found: JsonObject) -> JsonObject:

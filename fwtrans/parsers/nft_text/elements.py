@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Json = Any
 
-_ADDRESS = r"\d+\.\d+\.\d+\.\d+|(?:[0-9a-fA-F]{0,4}:){2,7}(?:\d+\.\d+\.\d+\.\d+|[0-9a-fA-F]{1,4})?"
+_ADDRESS = r"\d+\.\d+\.\d+\.\d+|(?:[0-9a-fA-F]{0,4}:){2,8}(?:\d+\.\d+\.\d+\.\d+|[0-9a-fA-F]{1,4})?"
 _ATOM = re.compile(
     rf"""(?P<address>{_ADDRESS})(?:/(?P<length>\d+)|\s*-\s*(?P<last>{_ADDRESS}))?
     |(?P<number>0[xX][0-9a-fA-F]+|\d+)(?:\s*-\s*(?P<high>0[xX][0-9a-fA-F]+|\d+))?

@@ -8,7 +8,7 @@ import pytest
 
 from fwtrans.diagnostics import DiagnosticSink
 from fwtrans.ir.effect import Assign, Nat, OpaqueEffect, ResetTcpOption
-from fwtrans.ir.fields import FIELDS, L4PROTO, MARK
+from fwtrans.ir.fields import FIELDS, L4PROTO, MARK, NFPROTO
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, OpaqueTest, number
 from fwtrans.ir.rule import Rule
@@ -43,6 +43,19 @@ def refusal(text: str) -> str:
     assert not sink.found
     assert lower_nft(source, items, sink) is None
     return sink.found[0].code
+
+
+def opaque_texts(rule: Rule) -> list[str]:
+    return [step.identity for step in rule.steps if isinstance(step, (OpaqueTest, OpaqueEffect))]
+
+
+def only(text: str) -> tuple[str, str]:
+    """Return the code and the message of the only finding."""
+    source, sink = SourceFile("t.nft", text), DiagnosticSink()
+    lower_nft(source, parse_nft_text(source, sink), sink)
+    (found,) = sink.found
+    assert found.span is not None
+    return found.code, f"{found.span.line}: {found.message}"
 
 
 def test_an_unknown_test_is_asked_and_the_verdict_kept() -> None:
@@ -244,3 +257,102 @@ def test_priorities_have_names(priority: str, family: str, value: int) -> None:
 )
 def test_what_nft_itself_refuses_is_refused(text: str, code: str) -> None:
     assert refusal(text) == code
+
+
+@pytest.mark.parametrize(
+    ("rule", "code", "message"),
+    [
+        ("jump gone", "FWT112", "5: there is no chain `gone` in table ip t"),
+        ("ip saddr @gone drop", "FWT112", "5: there is no set `gone` in table ip t"),
+        ("ip saddr vmap @gone", "FWT112", "5: there is no map `gone` in table ip t"),
+        ("jump c", "FWT205", "5: chains c -> c form a loop"),
+    ],
+)
+def test_what_a_rule_names_has_to_be_there(rule: str, code: str, message: str) -> None:
+    assert only(f"table ip t {{\nchain z {{\n}}\nchain c {{\n{rule}\n}}\n}}\n") == (code, message)
+
+
+def test_a_catch_all_element_is_what_no_other_element_has() -> None:
+    declared = "map m {\ntype mark : verdict\nelements = { 5 : accept, * : drop, 6 : drop }\n}\n"
+    (found,) = read(f"table ip t {{\n{declared}}}\n").tables[0].maps
+    top = (1 << MARK.width) - 1
+    assert [item.key[0] for item in found.elements] == [(5, 5), (6, 6), (0, 4), (7, top)]
+    assert [item.value for item in found.elements] == [Accept(), Drop(), Drop(), Drop()]
+
+
+def test_beside_a_catch_all_no_element_of_a_set_matters() -> None:
+    (found,) = read("table ip t {\nset s {\ntype mark\nelements = { 5, * }\n}\n}\n").tables[0].sets
+    assert [item.key for item in found.elements] == [((0, (1 << MARK.width) - 1),)]
+
+
+def test_a_chain_on_several_devices_sees_the_packets_of_each() -> None:
+    hook = "type filter hook ingress devices = { a, b } priority 0; policy accept;"
+    (table,) = read(f"table netdev t {{\nchain c {{\n{hook}\nmark 5 limit rate 1/second drop\n}}\n}}\n").tables
+    *hung, rest = table.chains
+    assert [chain.base.device for chain in hung if chain.base is not None] == ["a", "b"]
+    assert [rule.verdict for chain in hung for rule in chain.rules] == [Jump("c"), Jump("c")]
+    assert (rest.name, rest.base, len(rest.rules)) == ("c", None, 1)
+
+
+@pytest.mark.parametrize(("answer", "packets"), [("icmp", 2), ("icmpv6", 10)])
+def test_an_answer_of_one_family_is_for_its_packets_only(answer: str, packets: int) -> None:
+    (rule,) = rules(f"reject with {answer} admin-prohibited", "inet")
+    assert rule.steps == (number(NFPROTO, packets),)
+    (plain,) = rules("reject with icmp 13")
+    assert (plain.steps, plain.verdict) == ((), Reject("icmp", "admin-prohibited"))
+
+
+def test_states_have_numbers_too() -> None:
+    assert rules("ct state 8")[0].steps == rules("ct state new")[0].steps
+    assert rules("ct state 64")[0].steps == rules("ct state untracked")[0].steps
+
+
+def test_a_second_ends_where_the_next_begins() -> None:
+    assert rules("meta time <= 100")[0].steps == rules("meta time < 100")[0].steps
+    assert rules("meta time > 100")[0].steps == rules("meta time >= 100")[0].steps
+    (together,) = rules("meta time 100-200")[0].steps
+    first, last = rules("meta time >= 100 meta time <= 200")[0].steps
+    assert isinstance(together, FieldTest)
+    assert isinstance(first, FieldTest)
+    assert isinstance(last, FieldTest)
+    assert isinstance(together.values, IntervalSet)
+    assert isinstance(first.values, IntervalSet)
+    assert isinstance(last.values, IntervalSet)
+    assert together.values == first.values.intersection(last.values)
+
+
+def test_only_root_has_the_same_number_everywhere() -> None:
+    assert rules("skuid root")[0].steps == rules("skuid 0")[0].steps
+    assert isinstance(rules("skuid daemon")[0].steps[0], OpaqueTest)
+
+
+def test_what_is_left_of_a_time_may_be_part_of_a_second() -> None:
+    declared = "set s {\ntype mark\nflags timeout\nelements = { 5 timeout 1h expires 59m59s984ms }\n}\n"
+    (found,) = read(f"table ip t {{\n{declared}}}\n").tables[0].sets
+    assert found.elements[0].expires == 3600
+
+
+def test_an_address_may_leave_out_one_group() -> None:
+    assert rules("ip6 saddr ::2:3:4:5:6:7:8", "ip6")[0].steps == rules("ip6 saddr 0:2:3:4:5:6:7:8", "ip6")[0].steps
+
+
+def test_objects_by_a_map_are_unknowns() -> None:
+    declared = 'ct helper h {\ntype "ftp" protocol tcp\nl3proto ip\n}\n'
+    (rule,) = rules('ct helper set tcp dport map { 21 : "h" }', declared=declared)
+    assert isinstance(rule.steps[0], OpaqueEffect)
+
+
+def test_the_order_of_flags_says_nothing() -> None:
+    assert rules("masquerade persistent,random")[0].steps == rules("masquerade random,persistent")[0].steps
+
+
+def test_unknowns_are_the_same_in_the_words_of_a_listing() -> None:
+    for written, listed in (
+        ("ct event set new | destroy", "ct event set destroy,new"),
+        (
+            "dnat ip to symhash mod 2 offset 0 map { 0 : 10.0.0.1, 1 : 10.0.0.2 }",
+            "dnat to symhash mod 2 map { 0 : 10.0.0.1, 1 : 10.0.0.2 }",
+        ),
+    ):
+        ours, theirs = (opaque_texts(rules(words)[0]) for words in (written, listed))
+        assert ours == theirs != []
