@@ -43,6 +43,10 @@ input|osf name "Linux" accept
 input|rt nexthop 10.0.0.1 accept
 input|iif "lo" accept
 input|iif != "lo" drop
+input|iif vmap { "lo" : accept, "eth0" : jump other, "eth1" : drop }
+input|ip dscp vmap { cs1 : drop, 0 : jump other }
+input|exthdr hbh vmap { exists : drop, missing : accept }
+input|icmp id 5 drop
 input|ct expiration 30s drop
 input|ct expiration 30s-1m accept
 input|ct state 8 drop

@@ -9,17 +9,18 @@ What is nftables' but not modelled becomes an opaque unknown in its rule: proofs
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
 from fwtrans.ir.fields import NFPROTO, Family
 from fwtrans.ir.match import number as one_value
 from fwtrans.ir.rule import Rule, is_pure
-from fwtrans.ir.ruleset import BaseHook, Chain, Hook, Ruleset, Table
-from fwtrans.ir.verdict import Jump
+from fwtrans.ir.ruleset import Chain, Ruleset, Table
+from fwtrans.lower.nft.hooks import base_hook, on_devices
+from fwtrans.lower.nft.implied import implied_type
 from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list, as_object, as_text
+from fwtrans.lower.nft.one_by_one import tests_and_verdicts
 from fwtrans.lower.nft.references import dangling
 from fwtrans.lower.nft.scope import Scope
 from fwtrans.lower.nft.sets import lower_map, lower_set
@@ -29,15 +30,12 @@ from fwtrans.lower.nft.unknowns import endings, identity, named_sets
 from fwtrans.source import Origin, SourceFile, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
 
     from fwtrans.ir.rule import Step
     from fwtrans.ir.sets import NamedMap, NamedSet
     from fwtrans.ir.verdict import Verdict
 
 _OBJECTS = {"counter", "quota", "limit", "ct helper", "ct timeout", "ct expectation", "synproxy", "secmark"}
-_PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
-_BRIDGE_PRIORITIES = {"dstnat": -300, "filter": -200, "out": 100, "srcnat": 300}
 
 
 @dataclass(slots=True)
@@ -263,7 +261,7 @@ class _TableReading:
         chains = tuple(
             made
             for name, chain in self.raw.chains.items()
-            for made in _on_devices(self._chain(name, chain, scope), chain)
+            for made in on_devices(self._chain(name, chain, scope), chain.content)
         )
         return Table(
             self.family,
@@ -310,7 +308,7 @@ class _TableReading:
                 rules.extend(self._rules(content, place, scope))
             except Refused as refused:
                 _report(_source({"": content}, self.source), place, refused, self.sink)
-        return Chain(name, tuple(rules), _base(raw.content, self.family))
+        return Chain(name, tuple(rules), base_hook(raw.content, self.family))
 
     def _rules(self, content: JsonObject, line: int, scope: Scope) -> list[Rule]:
         """Return the rule: one, or one for each verdict that it may come to where that is unknown."""
@@ -318,12 +316,18 @@ class _TableReading:
         comment = as_text(content.get("comment", ""), "comment")
         steps: list[Step] = []
         verdict: Verdict | None = None
-        for statement in as_list(content.get("expr")):
+        statements = as_list(content.get("expr"))
+        for index, statement in enumerate(statements):
             kind, inner = _kind_and_content(statement)
+            steps.extend(implied_type(statement, steps))
             try:
                 self._only_modelled_sets(statement, scope)
                 more, verdict = lower_statement(kind, inner, scope)
             except NotModelled:
+                if kind == "vmap" and all(map(is_pure, steps)):
+                    apart = tests_and_verdicts(inner, statements[index + 1 :])
+                    if apart is not None:
+                        return self._one_by_one(content, statements[:index], apart, line, scope)
                 known = {**self.raw.sets, **self.raw.maps}
                 ways = endings(kind, inner, identity(statement, known, self.family), self.raw.maps)
                 if len(ways) > 1:
@@ -337,6 +341,16 @@ class _TableReading:
             if verdict is not None:
                 break
         return [Rule(tuple(steps), verdict, origins, None, comment)]
+
+    def _one_by_one(
+        self, content: JsonObject, before: list[Json], apart: list[tuple[Json, Json]], line: int, scope: Scope
+    ) -> list[Rule]:
+        """Return the rules of a map that is asked element by element; all that stands before it is asked again."""
+        rules: list[Rule] = []
+        for test, verdict in apart:
+            statements = [*before, *([] if test is None else [test]), verdict]
+            rules.extend(self._rules({**content, "expr": statements}, line, scope))
+        return rules
 
     def _only_modelled_sets(self, statement: Json, scope: Scope) -> None:
         if scope.unmodelled:
@@ -372,47 +386,3 @@ def _changed_by_rules(raw: _RawTable) -> frozenset[str]:
         if "dynamic" in as_list(content.get("flags")):
             found.add(name)
     return frozenset(found)
-
-
-def _on_devices(chain: Chain, raw: _RawChain) -> Iterator[Chain]:
-    """Yield the chain; one that hangs on several devices as a base chain for each, which lead to the one with the rules."""
-    devices = [as_text(device, "device") for device in as_list(raw.content.get("dev"))]
-    if chain.base is None or len(devices) < 2:
-        yield chain
-        return
-    for device in devices:
-        way = Rule((), Jump(chain.name), chain.rules[0].origins if chain.rules else ())
-        yield replace(chain, name=f"{chain.name}/{device}", rules=(way,), base=replace(chain.base, device=device))
-    yield replace(chain, base=None)
-
-
-def _base(content: JsonObject, family: Family) -> BaseHook | None:
-    if "hook" not in content:
-        return None
-    try:
-        hook = Hook(as_text(content.get("hook"), "hook"))
-    except ValueError:
-        raise Refused("FWT112", f"`{content.get('hook')}` is not a hook") from None
-    devices = as_list(content.get("dev"))
-    return BaseHook(
-        as_text(content.get("type", "filter"), "chain type"),
-        hook,
-        _priority(content.get("prio", 0), family),
-        content.get("policy", "accept") == "accept",
-        as_text(devices[0], "device") if devices else "",
-    )
-
-
-_PRIORITY = re.compile(r"([a-z]+|-?\d+)\s*(?:([-+])\s*(\d+))?")
-
-
-def _priority(value: Json, family: Family) -> int:
-    if isinstance(value, int):
-        return value
-    found = _PRIORITY.fullmatch(as_text(value, "priority").strip())
-    known = _BRIDGE_PRIORITIES if family is Family.BRIDGE else _PRIORITIES
-    if found is None or (found[1] not in known and not found[1].lstrip("-").isdigit()):
-        raise Refused("FWT112", f"`{value}` is not a priority")
-    offset = int(found[3] or 0)
-    start = known[found[1]] if found[1] in known else int(found[1])
-    return start - offset if found[2] == "-" else start + offset

@@ -65,6 +65,8 @@ def _vmap(content: Json, scope: Scope) -> Lowered:
     found = as_object(content, "vmap")
     key, before = lower_key(found.get("key"), scope)
     data = found.get("data")
+    if any(part.field.name.startswith("has.") for part in key):
+        raise NotModelled("an answer as a key, whose elements nft has no words for")
     if isinstance(data, str) and data.startswith("@"):
         name = data[1:]
     else:

@@ -8,7 +8,7 @@ import pytest
 
 from fwtrans.diagnostics import DiagnosticSink
 from fwtrans.ir.effect import Assign, Nat, OpaqueEffect, ResetTcpOption
-from fwtrans.ir.fields import FIELDS, L4PROTO, MARK, NFPROTO
+from fwtrans.ir.fields import FIELDS, ICMP_TYPE, L4PROTO, MARK, NFPROTO
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, OpaqueTest, number
 from fwtrans.ir.rule import Rule
@@ -356,3 +356,36 @@ def test_unknowns_are_the_same_in_the_words_of_a_listing() -> None:
     ):
         ours, theirs = (opaque_texts(rules(words)[0]) for words in (written, listed))
         assert ours == theirs != []
+
+
+def test_a_map_over_a_key_without_a_model_is_asked_element_by_element() -> None:
+    found = rules("iif vmap { lo : accept, eth0 : jump z, * : drop } counter", declared="")
+    assert [rule.verdict for rule in found] == [Accept(), Jump("z"), Drop()]
+    first, second, others = (rule.steps for rule in found)
+    assert (first, others) == (rules("iif lo accept")[0].steps, ())
+    assert second == rules("iif eth0 accept")[0].steps
+
+
+def test_a_map_over_part_of_a_field_is_known() -> None:
+    found = rules("ip dscp vmap { cs1 : drop, cs2 : continue }")
+    assert [(rule.steps, rule.verdict) for rule in found] == [(rules("ip dscp cs1")[0].steps, Drop())]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "numgen random mod 2 vmap { 0 : accept, 1 : drop }",  # drawn anew each time
+        "limit rate 1/second iif vmap { lo : accept, eth0 : drop }",  # asked once
+        "iif vmap { lo : continue, eth0 : drop, * : accept }",
+        "iif vmap { lo : continue, eth0 : drop } meta mark set 5",
+    ],
+)
+def test_other_maps_stay_unknown(rule: str) -> None:
+    assert any(" => " in text for found in rules(rule) for text in opaque_texts(found))
+
+
+def test_a_field_of_few_message_types_asks_for_them() -> None:
+    assert rules("icmp id 5 drop")[0].steps[0] == number(ICMP_TYPE, 0, 8)
+    (rule,) = rules("icmp type echo-reply icmp id 5 drop")
+    assert rule.steps[0] == number(ICMP_TYPE, 0)
+    assert not any(isinstance(step, FieldTest) for step in rule.steps[1:])

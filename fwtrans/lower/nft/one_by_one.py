@@ -1,0 +1,59 @@
+"""A verdict map whose key has no model, as one test for each element: the tests have words, and the map has none.
+
+Only what every look at the packet answers alike is asked several times; a number generator draws anew each time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fwtrans.lower.nft.json_types import Json, JsonObject, as_list
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CONTINUE: Json = {"continue": None}
+_COUNTED = {"counter", "packets", "bytes"}
+
+
+def tests_and_verdicts(content: Json, behind: list[Json]) -> list[tuple[Json, Json]] | None:
+    """Return a match statement and a verdict statement for each element; None where that would not be the same.
+
+    `behind` are the statements that packets meet for which the map says `continue`. A catch-all element has no test
+    (None in its place) and comes last.
+    """
+    data = content.get("data") if isinstance(content, dict) else None
+    if not isinstance(content, dict) or not isinstance(data, dict) or set(data) != {"set"}:
+        return None
+    key = content.get("key")
+    if "numgen" in _kinds(key):
+        return None
+    pairs = [item for item in as_list(data["set"]) if isinstance(item, list) and len(item) == 2]
+    if len(pairs) != len(as_list(data["set"])) or any(isinstance(one, dict) and "elem" in one for one, _ in pairs):
+        return None
+    goes_on = any(verdict == _CONTINUE for _, verdict in pairs)
+    others = [(None, verdict) for one, verdict in pairs if one == "*"]
+    if goes_on and (others or any(set(_kinds(statement)) - _COUNTED for statement in behind)):
+        return None
+    found: list[tuple[Json, Json]] = [
+        (_match(key, one), verdict) for one, verdict in pairs if one != "*" and verdict != _CONTINUE
+    ]
+    return [*found, *others]
+
+
+def _match(key: Json, value: Json) -> Json:
+    concatenated = isinstance(key, dict) and "concat" in key
+    right: Json = {"set": [value]} if concatenated else value
+    found: JsonObject = {"op": "==", "left": key, "right": right}
+    return {"match": found}
+
+
+def _kinds(value: Json) -> Iterator[str]:
+    """Yield the names of all objects in an expression."""
+    if isinstance(value, dict):
+        for kind, inner in value.items():
+            yield kind
+            yield from _kinds(inner)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _kinds(item)
