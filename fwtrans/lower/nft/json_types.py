@@ -52,3 +52,8 @@ def only_pair(value: Json, what: str) -> tuple[str, Json]:
     if len(found) != 1:
         raise Refused("FWT112", f"{what}: one key was expected, not {len(found)}")
     return next(iter(found.items()))
+
+
+def asking(statements: Json) -> list[Json]:
+    """Return those of a set's statements that may say no to an element; counting says nothing."""
+    return [item for item in as_list(statements) if not (isinstance(item, dict) and set(item) & {"counter", "last"})]

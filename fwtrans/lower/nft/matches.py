@@ -38,7 +38,7 @@ from fwtrans.ir.match import (
     present,
 )
 from fwtrans.ir.stateful import EveryNth, Random, StatefulObject, StatefulTest
-from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list, as_number, as_object, as_text
+from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list, as_number, as_object, as_text, asking
 from fwtrans.lower.nft.selectors import Part, part_of, raw_part
 from fwtrans.lower.nft.values import bit_words, elements_of, moved, single, value_set
 from fwtrans.lower.values import too_many_holes
@@ -266,6 +266,8 @@ def lower_key(value: Json, scope: Scope) -> tuple[tuple[KeyPart, ...], tuple[Pur
 
 
 def _member(left: Json, name: str, *, inside: bool, scope: Scope) -> tuple[Step, ...]:
+    if asking(scope.sets.get(name, {}).get("stmt")):
+        raise NotModelled(f"what the elements of {name} ask when they are looked up")
     key, before = lower_key(left, scope)
     return (*before, MemberTest(key, name, inside, scope.is_dynamic(name)))
 

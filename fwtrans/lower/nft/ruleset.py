@@ -30,7 +30,6 @@ from fwtrans.lower.nft.unknowns import endings, identity, named_sets
 from fwtrans.source import Origin, SourceFile, Span
 
 if TYPE_CHECKING:
-
     from fwtrans.ir.rule import Step
     from fwtrans.ir.sets import NamedMap, NamedSet
     from fwtrans.ir.verdict import Verdict

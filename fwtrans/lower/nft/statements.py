@@ -22,7 +22,7 @@ from fwtrans.ir.stateful import (
     StatefulTest,
 )
 from fwtrans.lower.nft.assignments import lower_mangle
-from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list, as_number, as_object, as_text
+from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list, as_number, as_object, as_text, asking
 from fwtrans.lower.nft.matches import lower_key, lower_match
 from fwtrans.lower.nft.sets import as_part as whole_part
 from fwtrans.lower.nft.values import interval
@@ -159,7 +159,8 @@ def _set_statement(content: Json, scope: Scope) -> Lowered:
         timeout = as_number(given, "timeout") if given is not None else None
         elem = inner.get("val")
     key, before = lower_key(elem, scope)
-    statements = [item for item in as_list(found.get("stmt")) if not (isinstance(item, dict) and "counter" in item)]
+    # where the rule gives none, the set's own statements are asked for the element, as in a rule
+    statements = asking(found.get("stmt")) or asking(scope.sets.get(name, {}).get("stmt"))
     if statements:
         return (*before, _keyed(name, key, statements, scope)), None
     operation = does.SetOperation(as_text(found.get("op", "add"), "op"))

@@ -14,7 +14,7 @@ from fwtrans.diagnostics import Refused
 from fwtrans.ir import verdict as verdicts
 from fwtrans.ir.effect import OpaqueEffect
 from fwtrans.ir.match import OpaqueTest
-from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list
+from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list, asking
 from fwtrans.lower.nft.sets import lower_verdict
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ def _words_of(value: Json) -> Iterator[str]:
 
 
 def _contents(found: JsonObject) -> JsonObject:
-    return {key: value for key, value in found.items() if key in {"type", "map", "elem", "flags", "timeout", "size"}}
+    kept = {key: value for key, value in found.items() if key in {"type", "map", "elem", "flags", "timeout", "size"}}
+    questions = asking(found.get("stmt"))
+    return {**kept, "stmt": questions} if questions else kept
 
 
 def named_sets(value: Json) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fwtrans.diagnostics import DiagnosticSink
-from fwtrans.ir.effect import Assign, Nat, OpaqueEffect, ResetTcpOption
+from fwtrans.ir.effect import Assign, Nat, OpaqueEffect, ResetTcpOption, SetUpdate
 from fwtrans.ir.fields import FIELDS, ICMP_TYPE, L4PROTO, MARK, NFPROTO
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, OpaqueTest, number
@@ -389,3 +389,17 @@ def test_a_field_of_few_message_types_asks_for_them() -> None:
     (rule,) = rules("icmp type echo-reply icmp id 5 drop")
     assert rule.steps[0] == number(ICMP_TYPE, 0)
     assert not any(isinstance(step, FieldTest) for step in rule.steps[1:])
+
+
+def test_what_a_set_asks_of_its_elements_is_asked_by_rules_that_add_them() -> None:
+    declared = "set s {\ntype ipv4_addr\nflags dynamic\n%s\n}\n"
+    limited, plain = declared % "limit rate over 5/second", declared % "counter"
+    (rule,) = rules("add @s { ip saddr } drop", declared=limited)
+    (test,) = rule.steps
+    assert isinstance(test, StatefulTest)
+    assert test.over
+    assert test.object.kind == Limit(5, LimitUnit.SECOND, 5)
+    (counted,) = rules("add @s { ip saddr } drop", declared=plain)
+    assert isinstance(counted.steps[0], SetUpdate)
+    (asked,) = rules("ip saddr @s drop", declared=limited)
+    assert isinstance(asked.steps[0], OpaqueTest)
