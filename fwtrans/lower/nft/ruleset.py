@@ -49,6 +49,7 @@ class _RawTable:
     sets: dict[str, JsonObject] = field(default_factory=dict)
     maps: dict[str, JsonObject] = field(default_factory=dict)
     objects: dict[tuple[str, str], JsonObject] = field(default_factory=dict)
+    switched_off: JsonObject | None = None
 
 
 _Tables = dict[tuple[str, str], _RawTable]
@@ -64,6 +65,9 @@ def lower_nft(source: SourceFile, items: list[Json], sink: DiagnosticSink) -> Ru
             _report(_source(item, source), _line(item, number), refused, sink)
     lowered = []
     for (family, name), raw in tables.items():
+        if raw.switched_off is not None:
+            sink.add(_told_off(family, name, raw.switched_off, source))
+            continue
         try:
             table = _TableReading(source, Family(family), name, raw, sink).run()
             if not sink.has_errors("1"):
@@ -74,6 +78,13 @@ def lower_nft(source: SourceFile, items: list[Json], sink: DiagnosticSink) -> Ru
         except Refused as refused:
             _report(source, 1, refused, sink)
     return None if sink.has_errors("1") else Ruleset(tuple(lowered))
+
+
+def _told_off(family: str, name: str, content: JsonObject, source: SourceFile) -> Diagnostic:
+    found, line = _source({"": content}, source), content.get("line")
+    place = Span(found, line, 0, max(len(found.line(line)), 1)) if isinstance(line, int) else None
+    message = f"table {family} {name} is dormant: no packet meets its rules, and they are left out"
+    return Diagnostic(code="FWT155", message=message, span=place)
 
 
 def _line(item: Json, number: int) -> int:
@@ -133,7 +144,9 @@ def _table(tables: _Tables, content: JsonObject) -> _RawTable:
 
 def _add(tables: _Tables, what: str, content: JsonObject, number: int, *, at_front: bool) -> None:
     if what == "table":
-        _table(tables, {"family": content.get("family", "ip"), "table": content.get("name")})
+        found = _table(tables, {"family": content.get("family", "ip"), "table": content.get("name")})
+        if _is_switched_off(content):
+            found.switched_off = content
         return
     table = _table(tables, content)
     name = as_text(content.get("name", ""), "name")
@@ -154,6 +167,15 @@ def _add(tables: _Tables, what: str, content: JsonObject, number: int, *, at_fro
         table.objects[what, name] = content
     elif what != "flowtable":
         raise Refused("FWT102", f"`{what}` is not known")
+
+
+def _is_switched_off(content: JsonObject) -> bool:
+    flags = as_list(content.get("flags"))
+    for flag in flags:
+        if flag not in {"dormant", "owner", "persist"}:
+            hint = "nft 1.0.6 writes table flags wrongly into JSON: read its listing as text"
+            raise Refused("FWT112", f"`{flag}` is no flag of a table", hint=hint)
+    return "dormant" in flags
 
 
 def _rule_place(content: JsonObject, length: int, *, at_front: bool) -> int:

@@ -174,6 +174,8 @@ def _conntrack(content: JsonObject, family: Family) -> Part:
 def _fib(content: JsonObject) -> Part:
     flags = tuple(as_text(flag, "fib flag") for flag in as_list(content.get("flags")))
     result = as_text(content.get("result"), "fib result")
+    if result == "check":
+        result = "oif"  # what newer versions of nft say where only an answer is asked for: `check exists`
     order = ["saddr", "daddr", "mark", "iif", "oif"]
     if not set(flags) <= set(order):
         raise NotModelled("fib " + " . ".join(flags))

@@ -63,7 +63,7 @@ def parse_nft_text(source: SourceFile, sink: DiagnosticSink, files: Files | None
 _INCLUDE = re.compile(r'\s*include\s+("[^"\n]*"|\S+)\s*$')
 _CHAIN_HEAD = re.compile(r'\s*chain\s+("[^"\n]*"|[A-Za-z_][-\w/.]*)\s*$')
 _OBJECT_HEAD = re.compile(r'\s*(ct\s+[a-z]+|[a-z]+)\s+("[^"\n]*"|[A-Za-z_][-\w/.]*)\s*$')
-_TABLE_FLAGS = re.compile(r"\s*flags\s+[a-z, ]+$")
+_TABLE_FLAGS = re.compile(r"\s*flags\s+([a-z, ]+)$")
 _COMMENT = re.compile(r'\s*comment\s+("[^"\n]*"|[A-Za-z_][-\w/.]*)\s*$')
 _BASE_POLICY = re.compile(r"\s*policy\s+(\S+)\s*$")
 _JUMP = re.compile(r"(jump|goto)\s*$")
@@ -223,7 +223,11 @@ class _File:
 
     def in_table(self, text: str, statement: Statement, place: tuple[str, str], scope: Scope) -> None:
         if statement.block is None:
-            if not (_TABLE_FLAGS.match(text) or _COMMENT.match(text)):
+            if flags := _TABLE_FLAGS.match(text):
+                words = [word.strip() for word in flags[1].split(",")]
+                table = self.located(statement, {"family": place[0], "name": place[1], "flags": words})
+                self.reader.items.append({"add": {"table": table}})
+            elif not _COMMENT.match(text):
                 word = text.split(maxsplit=1)[0]
                 start = len(text) - len(text.lstrip())
                 hint = closest(word, {"chain", *object_kinds()})

@@ -67,7 +67,7 @@ _EXTENSION_HEADERS = {
 HEADERS = frozenset({*PAYLOADS, *_EXTENSION_HEADERS})
 _ROUTES = _words("classid nexthop mtu ipsec")
 _FIB_FLAGS = _words("saddr daddr mark iif oif")
-_FIB_RESULTS = _words("type oif oifname")
+_FIB_RESULTS = _words("type oif oifname check")
 _TCP_OPTIONS = {
     "eol": 0, "nop": 1, "maxseg": 2, "window": 3, "sack-permitted": 4, "sack-perm": 4, "sack": 5, "sack0": 5,
     "sack1": 5, "sack2": 5, "sack3": 5, "timestamp": 8, "fastopen": 34, "mptcp": 30, "md5sig": 19, "echo": 6,

@@ -403,3 +403,19 @@ def test_what_a_set_asks_of_its_elements_is_asked_by_rules_that_add_them() -> No
     assert isinstance(counted.steps[0], SetUpdate)
     (asked,) = rules("ip saddr @s drop", declared=limited)
     assert isinstance(asked.steps[0], OpaqueTest)
+
+
+def test_a_table_that_is_switched_off_judges_nothing() -> None:
+    asleep = "table ip t {\nflags dormant\nchain c {\ntype filter hook input priority 0; policy drop;\n}\n}\n"
+    code, message = only(asleep)
+    assert (code, message[:2]) == ("FWT155", "2:")
+    source, sink = SourceFile("t.nft", asleep), DiagnosticSink()
+    found = lower_nft(source, parse_nft_text(source, sink), sink)
+    assert found is not None
+    assert found.tables == ()
+
+
+def test_flags_that_nobody_knows_are_refused() -> None:
+    source, sink = SourceFile("t.json", "{}"), DiagnosticSink()
+    assert lower_nft(source, [{"table": {"family": "ip", "name": "t", "flags": "t"}}], sink) is None
+    assert sink.found[0].code == "FWT112"
