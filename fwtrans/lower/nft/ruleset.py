@@ -329,7 +329,12 @@ class _TableReading:
                 rules.extend(self._rules(content, place, scope))
             except Refused as refused:
                 _report(_source({"": content}, self.source), place, refused, self.sink)
-        return Chain(name, tuple(rules), base_hook(raw.content, self.family))
+        try:
+            base = base_hook(raw.content, self.family)
+        except Refused as refused:
+            base = None
+            self._refused(raw.content, refused)
+        return Chain(name, tuple(rules), base)
 
     def _rules(self, content: JsonObject, line: int, scope: Scope) -> list[Rule]:
         """Return the rule: one, or one for each verdict that it may come to where that is unknown."""
