@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from fwtrans.ir.sets import NamedMap
     from fwtrans.ir.verdict import Verdict
 
+    Counted = Mapping[str, Mapping[Jump | Goto, int]]
+
 MOST_FOLLOWED = 10_000_000
 """A kernel that remembers nothing follows so many in about a second."""
 
@@ -30,11 +32,13 @@ class Ways:
     """What is behind the chains of one table; with `many`, so many rules of a chain, or elements of a map, that lead one way count as one.
 
     Lists of rules become maps, and elements of one verdict a set: what a pass makes before that is not what is loaded.
+    With `counted` (see `twins.py`) a map's elements are as many as it says.
     """
 
-    def __init__(self, table: Table, many: int = 0) -> None:
+    def __init__(self, table: Table, many: int = 0, counted: Counted | None = None) -> None:
         self._maps: Mapping[str, NamedMap] = {item.name: item for item in table.maps}
         self._many = many
+        self._counted = counted or {}
         self._known: dict[str, int] = {}
         bases = [chain.name for chain in table.chains if chain.base is not None]
         for chain in reversed(callees_last(table, bases)):
@@ -45,12 +49,19 @@ class Ways:
         """Return how many rules and elements a verdict leads to, on all ways behind it."""
         return self._known.get(verdict.chain, 0) if isinstance(verdict, (Jump, Goto)) else 0
 
+    def verdicts_of(self, item: NamedMap) -> tuple[tuple[Jump | Goto, int], ...]:
+        """Return what a map leads to, and how many elements are taken to do."""
+        found = self._counted.get(item.name)
+        return verdicts_of(item) if found is None else tuple(found.items())
+
     def _behind_ways(self, name: str, is_map: bool, count: int) -> int:
         if not is_map:
             return self._known[name] * self._times(count)
         item = self._maps[name]
-        behind = sum(self._times(times) * self.behind(verdict) for verdict, times in verdicts_of(item))
-        return count * (len(item.elements) + behind)
+        found = self.verdicts_of(item)
+        behind = sum(self._times(times) * self.behind(verdict) for verdict, times in found)
+        elements = max(len(item.elements), sum(times for _, times in found)) if self._counted else len(item.elements)
+        return count * (elements + behind)
 
     def _times(self, count: int) -> int:
         return 1 if 0 < self._many <= count else count

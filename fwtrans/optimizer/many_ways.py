@@ -7,7 +7,10 @@ Why it is safe: a key in the set is one that had this verdict, and no other one 
 find the map's other keys.
 
 What it is for: see `followed.py`. What is behind the class is followed once, and not once for each guest of it. A packet of
-another class passes one rule more, so it is done only in tables that would be followed long, and only where it saves much.
+another class passes one rule more, so it is done only in tables that would be followed long, one verdict after the other,
+and only where it saves much. So that one more guest of a kind is one more element and no rule, it is asked first how long a
+table would be followed if each guest that has a twin had many (`twins.py`); how many there are counts where a table is still
+followed for too long after that.
 
 It declines for maps that passes did not make, for those of services, which `short_ways.py` completes, and in rules that do
 something before they look up. It runs when all others have done what they can, because a map tells them more.
@@ -30,6 +33,7 @@ from fwtrans.optimizer.followed import MOST_FOLLOWED, Ways, verdicts_of
 from fwtrans.optimizer.names import Names, is_made
 from fwtrans.optimizer.port_dispatch import MADE
 from fwtrans.optimizer.port_key import is_entry
+from fwtrans.optimizer.twins import counted_with_twins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,10 +44,13 @@ if TYPE_CHECKING:
 
 MANY = 8
 """Fewer elements of one verdict stay in their map."""
-# What one rule more has to spare the kernel: a part of all that it follows.
+# What one rule more has to spare the kernel: a part of all that it follows, and more of what is only taken to be there.
 _LEAST_SPARED = 0.02
-
-_Parted = dict[str, list[tuple[Jump | Goto, NamedSet]]]
+_LEAST_SPARED_BY_TWINS = 0.2
+# How much longer than the limit the kernel may follow a table with all those twins.
+_TWINS_LONGER = 5
+TWINS = 20
+"""So many are guests taken to be that have the same rules, wherever there are two."""
 
 
 def with_few_ways(table: Table) -> Table:
@@ -62,21 +69,29 @@ PASS = Pass(
 
 
 def _once(table: Table) -> Table:
-    ways = Ways(table)
-    if ways.all <= MOST_FOLLOWED:
-        return table
-    names, parted = Names(table), _Parted()
-    for item, times in _visited(table):
-        for verdict, count in verdicts_of(item):
+    found: tuple[NamedMap, Jump | Goto] | None = None
+    if any(map(_is_of_guests, table.maps)):
+        ways = Ways(table, counted=counted_with_twins(table, TWINS))
+        if ways.all > _TWINS_LONGER * MOST_FOLLOWED:
+            found = _most_spared(table, ways, 2, _LEAST_SPARED_BY_TWINS)
+    if found is None and (ways := Ways(table)).all > MOST_FOLLOWED:
+        found = _most_spared(table, ways, MANY, _LEAST_SPARED)
+    return table if found is None else _with_set(table, *found)
+
+
+def _most_spared(table: Table, ways: Ways, fewest: int, least: float) -> tuple[NamedMap, Jump | Goto] | None:
+    """Return the verdict, and its map, that spares the kernel most as a set, where that is enough."""
+    best, most = None, least * ways.all
+    for item, times in _visited(table, ways):
+        there = dict(verdicts_of(item))
+        for verdict, count in ways.verdicts_of(item):
             spared = times * (count - 1) * ways.behind(verdict)
-            if count >= MANY and spared >= _LEAST_SPARED * ways.all:
-                elements = tuple(Element(one.key) for one in item.elements if one.value == verdict)
-                made = NamedSet(names.new(item.name, verdict.chain), item.fields, elements)
-                parted.setdefault(item.name, []).append((verdict, made))
-    return _with_sets(table, parted) if parted else table
+            if there[verdict] >= fewest and spared > most:
+                best, most = (item, verdict), spared
+    return best
 
 
-def _visited(table: Table) -> Iterator[tuple[NamedMap, int]]:
+def _visited(table: Table, ways: Ways) -> Iterator[tuple[NamedMap, int]]:
     """Yield the maps that may be parted, and how often the kernel comes by each."""
     maps = {item.name: item for item in table.maps}
     bases = [chain.name for chain in table.chains if chain.base is not None]
@@ -90,7 +105,7 @@ def _visited(table: Table) -> Iterator[tuple[NamedMap, int]]:
                 looked_up[verdict.map_name] += times[chain.name]
                 if not all(map(is_pure, rule.steps)):
                     fixed.add(verdict.map_name)
-                for led, count in verdicts_of(maps[verdict.map_name]):
+                for led, count in ways.verdicts_of(maps[verdict.map_name]):
                     times[led.chain] += count * times[chain.name]
             elif isinstance(verdict, (Jump, Goto)):
                 times[verdict.chain] += times[chain.name]
@@ -104,36 +119,30 @@ def _is_of_guests(item: NamedMap) -> bool:
     return is_own and L4PROTO not in item.fields
 
 
-def _with_sets(table: Table, parted: _Parted) -> Table:
-    gone = {name: {verdict for verdict, _ in found} for name, found in parted.items()}
-    maps = {
-        item.name: replace(
-            item, elements=tuple(one for one in item.elements if one.value not in gone.get(item.name, ()))
-        )
-        if item.name in gone
-        else item
-        for item in table.maps
-    }
-    empty = {name for name in gone if not maps[name].elements}
+def _with_set(table: Table, item: NamedMap, verdict: Jump | Goto) -> Table:
+    """Return the table with this verdict's elements as a set that is asked in front of the map."""
+    elements = tuple(Element(one.key) for one in item.elements if one.value == verdict)
+    made = NamedSet(Names(table).new(item.name, verdict.chain), item.fields, elements)
+    rest = replace(item, elements=tuple(one for one in item.elements if one.value != verdict))
+    maps = tuple(rest if one.name == item.name else one for one in table.maps)
     chains = tuple(
-        with_rules(chain, tuple(one for rule in chain.rules for one in _asking(rule, parted, empty)))
+        with_rules(chain, tuple(one for rule in chain.rules for one in _asking(rule, rest, verdict, made)))
         for chain in table.chains
     )
     return replace(
         table,
         chains=chains,
-        sets=(*table.sets, *(made for found in parted.values() for _, made in found)),
-        maps=tuple(item for item in maps.values() if item.name not in empty),
+        sets=(*table.sets, made),
+        maps=maps if rest.elements else tuple(one for one in maps if one.name != item.name),
     )
 
 
-def _asking(rule: Rule, parted: _Parted, empty: set[str]) -> Iterator[Rule]:
-    """Yield the rules that ask the sets, and then what is left of the map."""
+def _asking(rule: Rule, rest: NamedMap, verdict: Jump | Goto, made: NamedSet) -> Iterator[Rule]:
+    """Yield the rule that asks the set, and then what is left of the map."""
     asked = rule.verdict
-    if not isinstance(asked, Dispatch) or asked.map_name not in parted:
+    if not isinstance(asked, Dispatch) or asked.map_name != rest.name:
         yield rule
         return
-    for verdict, made in parted[asked.map_name]:
-        yield replace(rule, steps=(*rule.steps, MemberTest(asked.key, made.name)), verdict=verdict)
-    if asked.map_name not in empty:
+    yield replace(rule, steps=(*rule.steps, MemberTest(asked.key, made.name)), verdict=verdict)
+    if rest.elements:
         yield rule

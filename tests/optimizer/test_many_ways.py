@@ -12,6 +12,7 @@ from fwtrans.optimizer import many_ways, pipeline
 from fwtrans.optimizer.base import Pass, Passed
 from fwtrans.optimizer.followed import MOST_FOLLOWED, Ways
 from fwtrans.optimizer.many_ways import MANY, PASS
+from fwtrans.optimizer.twins import counted_with_twins
 from tests.optimizer.guests import read
 from tests.optimizer.proofs import proved_change
 
@@ -39,8 +40,8 @@ def node(guests: int, others: int = 2, *, entry: str = "oif-entry", tests: str =
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a table be followed for too long by some thousand rules and elements."""
-    monkeypatch.setattr(many_ways, "MOST_FOLLOWED", 1000)
+    """Let a table be followed for too long by some hundred rules and elements."""
+    monkeypatch.setattr(many_ways, "MOST_FOLLOWED", 400)
 
 
 def only(ruleset: Ruleset) -> Table:
@@ -54,6 +55,9 @@ def test_every_way_counts() -> None:
     assert Ways(table).all == 1 + 3 * (1 + behind_a) + 2 * (1 + 1)
     assert Ways(table, many=3).all == 1 + (3 + 2) + (2 + WIDE + 2) + 2
     assert Ways(table, many=WIDE + 1).all == Ways(table).all
+    assert Ways(table, counted=counted_with_twins(table, 20)).all == 1 + 20 * (1 + behind_a) + 20 * (1 + 1)
+    single = only(node(1, 1))
+    assert Ways(single, counted=counted_with_twins(single, 20)).all == Ways(single).all
 
 
 def test_rules_that_lead_one_way_count_as_what_becomes_of_them() -> None:
@@ -100,10 +104,19 @@ def test_a_map_of_one_class_is_gone() -> None:
 
 
 @pytest.mark.usefixtures("short")
+def test_what_two_guests_have_is_parted_as_for_many() -> None:
+    """How many guests are alike may change later; the rules do not."""
+    two, many = (proved_change(PASS, node(guests)) for guests in (2, MANY - 1))
+    assert two is not None
+    assert many is not None
+    assert [chain.rules for chain in only(two).chains] == [chain.rules for chain in only(many).chains]
+
+
+@pytest.mark.usefixtures("short")
 @pytest.mark.parametrize(
     "before",
     [
-        node(MANY - 1),
+        node(1, others=1),
         node(40, entry="somebodys-map"),
         node(40, tests="meta mark set 1"),
     ],
