@@ -6,6 +6,7 @@ the only one that sees to that, so leaving it out changes what other rules see.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fwtrans.optimizer.base import Passed
@@ -23,7 +24,20 @@ def tracks_alike(before: Ruleset, after: Ruleset) -> bool:
 
 
 def if_tracked(before: Ruleset, passed: Passed) -> Passed:
-    """Return a pass's result, or what it was given where connections would not be tracked any more."""
+    """Return a pass's result, with tables as they were where connections would not be tracked any more."""
     if passed.ruleset is before or tracks_alike(before, passed.ruleset):
         return passed
-    return Passed(before, (*passed.declined, _REASON))
+    return Passed(_while_tracked(before, passed.ruleset), (*passed.declined, _REASON))
+
+
+def _while_tracked(before: Ruleset, found: Ruleset) -> Ruleset:
+    """Return the ruleset with the tables that can be changed, one after the other."""
+    if len(found.tables) != len(before.tables):
+        return before
+    kept = before
+    for number, table in enumerate(found.tables):
+        if table != before.tables[number]:
+            trial = replace(kept, tables=(*kept.tables[:number], table, *kept.tables[number + 1 :]))
+            if tracks_alike(before, trial):
+                kept = trial
+    return kept

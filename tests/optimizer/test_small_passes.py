@@ -15,13 +15,16 @@ from fwtrans.ir.sets import MapElement, NamedMap
 from fwtrans.ir.stateful import EveryNth, Limit, LimitUnit, Random, StatefulObject, StatefulTest
 from fwtrans.ir.verdict import Dispatch, Goto, Jump, Return
 from fwtrans.optimizer.dead import without_dead_rules
+from fwtrans.optimizer.fold import PASS as FOLD
 from fwtrans.optimizer.fold import folded
 from fwtrans.optimizer.inlining import inlined, inlined_verdicts
 from fwtrans.optimizer.merging import with_merged_rules
 from fwtrans.optimizer.sharing import shared
 from fwtrans.optimizer.tail_calls import with_tail_calls
+from fwtrans.optimizer.tracking import tracks_alike
 from fwtrans.source import Origin
 from tests.optimizer.corpus import ORIGIN
+from tests.optimizer.guests import read
 from tests.optimizer.proofs import assert_safe, becomes, shown
 from tests.semantics.builders import (
     ACCEPT,
@@ -401,3 +404,21 @@ def test_names_of_maps_keys_are_no_chains() -> None:
     named = NamedMap("in", (known.IIFNAME,), "verdict", (MapElement((NamePattern("a", is_prefix=False),), DROP),))
     before = table(base(rule(Dispatch((KeyPart(known.IIFNAME),), "in"))), chain("a", rule(DROP)), maps=(named,))
     assert [item.name for item in assert_safe(without_dead_rules, before).chains] == ["main"]
+
+
+def test_one_table_that_has_to_track_does_not_hold_up_the_others() -> None:
+    """A rule that no packet matches is why the bridge puts fragments together."""
+    bridge = "table bridge b { chain to { type filter hook forward priority 5; meta l4proto udp drop; udp dport 1 ct state new drop; } }"
+    address = """table ip a {
+        chain in { type filter hook input priority 5; ct state invalid drop; ct state invalid,new jump new; }
+        chain new { tcp dport 22 drop; }
+    }"""
+    before = read(address + bridge)
+    found, declined = FOLD.run(before)
+    assert declined
+    assert tracks_alike(before, found)
+    assert not tracks_alike(before, replace(before, tables=(before.tables[0],)))
+    folded_table, kept = found.tables
+    assert kept == before.tables[1]
+    assert folded_table == FOLD.run(read(address)).ruleset.tables[0]
+    assert folded_table != before.tables[0]
