@@ -3,6 +3,7 @@
     oifname . meta l4proto vmap { ... }; oifname vmap { "tap1" : goto rest }     the first map leads TCP and UDP of tap1 to rest
     goto last;  last: iifname vmap @ports; accept                                iifname vmap @ports
     jump helpers;  helpers: th dport vmap { 21 : goto ftp }                      th dport vmap { 21 : jump ftp }
+    oifname vmap { "tap1" : goto a };  a: goto b                                 oifname vmap { "tap1" : goto b }
 
 Why it is safe: a packet of that port and protocol has missed the first map and found the second, and now finds in the first
 what it found there. A chain that nobody jumps to, directly or on the way, ends where its base chain does, which accepts;
@@ -19,6 +20,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
+from operator import is_not
 from typing import TYPE_CHECKING
 
 from fwtrans.ir import fields as known
@@ -31,6 +33,7 @@ from fwtrans.ir.verdict import Accept, Dispatch, Goto, Jump, Return
 from fwtrans.ir.walk import map_names
 from fwtrans.optimizer.base import Pass, Passed, each_table, with_rules
 from fwtrans.optimizer.names import is_made
+from fwtrans.optimizer.port_key import is_entry
 from fwtrans.optimizer.reached import reached
 from fwtrans.optimizer.tracking import if_tracked
 
@@ -54,7 +57,7 @@ def with_short_ways(table: Table) -> Table:
     while table != before:
         # what now stands at a chain's end may lead on by a goto as well
         before = table
-        short = _with_last_rules(_without_last_accepts(_with_calls_in_place(_with_protocols(table))))
+        short = _with_last_rules(_without_last_accepts(_with_calls_in_place(_with_protocols(_without_detours(table)))))
         table = reached(short, bases) if short != table else table
     return table
 
@@ -198,6 +201,36 @@ def _ways(rule: Rule, maps: Mapping[str, NamedMap]) -> tuple[Jump | Goto, ...]:
 def _ways_of(item: NamedMap) -> tuple[Jump | Goto, ...]:
     """Return what a map's elements may do that leads on, each once."""
     return tuple(dict.fromkeys(value for _, value in item.elements if isinstance(value, (Jump, Goto))))
+
+
+# --- elements that lead to a chain that only leads on ---
+
+
+def _without_detours(table: Table) -> Table:
+    last = {
+        chain.name: chain.rules[0].verdict.chain
+        for chain in table.chains
+        if chain.base is None
+        and len(chain.rules) == 1
+        and not chain.rules[0].steps
+        and isinstance(chain.rules[0].verdict, (Jump, Goto))
+    }
+    # where two lead to each other there is no end to be found
+    last = {name: target for name, target in last.items() if target not in last}
+    maps = tuple(_led_on(item, last) if is_made(item.name) or is_entry(item.name) else item for item in table.maps)
+    return replace(table, maps=maps) if any(map(is_not, maps, table.maps)) else table
+
+
+def _led_on(item: NamedMap, last: Mapping[str, str]) -> NamedMap:
+    if not any(isinstance(value, (Jump, Goto)) and value.chain in last for _, value in item.elements):
+        return item
+    elements = tuple(
+        element._replace(value=replace(element.value, chain=last[element.value.chain]))
+        if isinstance(element.value, (Jump, Goto)) and element.value.chain in last
+        else element
+        for element in item.elements
+    )
+    return replace(item, elements=elements)
 
 
 # --- short chains in the place of the goto that leads there ---

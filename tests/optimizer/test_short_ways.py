@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fwtrans.ir.pprint import print_rule
+from fwtrans.ir.verdict import Goto, Jump
 from fwtrans.optimizer.short_ways import PASS
 from fwtrans.semantics.equivalence import compare
 from tests.optimizer.guests import read
@@ -164,3 +165,25 @@ def test_where_one_way_comes_back_accepting_stays() -> None:
 @given(seed=st.integers(0, 1 << 32))
 def test_random_rulesets_do_the_same(seed: int) -> None:
     assert_safe_everywhere(lambda before: PASS.run(before).ruleset, random_ruleset(Random(seed)))  # noqa: S311 -- a seed makes failures repeatable
+
+
+def targets_of_first(*chains: str) -> set[str]:
+    hook = "chain forward { type filter hook forward priority 5; policy accept; iifname . meta l4proto vmap @user-by-first; }"
+    maps = "\n".join(line for line in MAPS.splitlines() if not line.startswith("chain web"))
+    before = read("\n".join(["table bridge fw {", maps, *chains, hook, "}", ""]))
+    after = PASS.run(before).ruleset
+    assert compare(before, after).equal
+    assert PASS.run(after).ruleset is after
+    found = next(item for item in after.tables[0].maps if item.name == "user-by-first")
+    return {element.value.chain for element in found.elements if isinstance(element.value, (Jump, Goto))}
+
+
+@pytest.mark.parametrize("verdict", ["goto", "jump"])
+def test_an_element_leads_where_the_chain_leads_that_it_went_to(verdict: str) -> None:
+    detour = f"chain web {{ {verdict} server; }} chain server {{ tcp dport 80 accept; meta l4proto udp accept; drop; }}"
+    assert targets_of_first(detour) == {"server"}
+
+
+def test_an_element_of_a_chain_that_asks_first_stays() -> None:
+    server = "chain server { tcp dport 80 accept; meta l4proto udp accept; drop; }"
+    assert targets_of_first("chain web { ip saddr 10.0.0.1 goto server; }", server) == {"web"}
