@@ -20,10 +20,11 @@ from fwtrans.ir import fields as known
 from fwtrans.ir.effect import NoTrack
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest
+from fwtrans.ir.order import callees_last
 from fwtrans.ir.rule import pure_front
 from fwtrans.ir.verdict import Accept, Drop, Goto, Reject, Return
 from fwtrans.optimizer.base import Pass, Passed, each_table, with_rules
-from fwtrans.optimizer.reached import callees_last, reached, rule_targets
+from fwtrans.optimizer.reached import reached, rule_targets
 from fwtrans.optimizer.tracking import if_tracked
 
 if TYPE_CHECKING:
