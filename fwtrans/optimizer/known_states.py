@@ -22,9 +22,10 @@ from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest
 from fwtrans.ir.order import callees_last
 from fwtrans.ir.rule import pure_front
-from fwtrans.ir.verdict import Accept, Drop, Goto, Reject, Return
+from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Reject, Return
 from fwtrans.optimizer.base import Pass, Passed, each_table, with_rules
-from fwtrans.optimizer.reached import reached, rule_targets
+from fwtrans.optimizer.followed import verdicts_of
+from fwtrans.optimizer.reached import reached
 from fwtrans.optimizer.tracking import if_tracked
 
 if TYPE_CHECKING:
@@ -53,7 +54,12 @@ def with_known_states(table: Table) -> Table:
             if asked.is_empty:
                 continue
             kept.append(rule)
-            for target in dict.fromkeys(rule_targets(rule, maps)):
+            verdict = rule.verdict
+            if isinstance(verdict, Dispatch):
+                targets = [led.chain for led, _ in verdicts_of(maps[verdict.map_name])]
+            else:
+                targets = [verdict.chain] if isinstance(verdict, (Jump, Goto)) else []
+            for target in targets:
                 there[target] = there[target].union(asked) if target in there else asked
             if isinstance(rule.verdict, _ENDS) and all(map(_asks_for_states, rule.steps)):
                 left = left.difference(asked)
