@@ -363,7 +363,9 @@ class _TableReading:
                         for earlier, (added, way) in zip(before, ways, strict=True)
                     ]
                 ((more, verdict),) = ways
-            steps.extend(_without_repeats(more, [*self._always, *steps]))
+            new = _without_repeats(more, [*self._always, *steps])
+            # whom an answer is for is asked first of all: what stands in front is not done for other packets
+            steps = [*new, *steps] if kind == "reject" else [*steps, *new]
             if verdict is not None:
                 break
         return [Rule(tuple(steps), verdict, origins, None, comment)]

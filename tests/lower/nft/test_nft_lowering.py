@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fwtrans.diagnostics import DiagnosticSink
-from fwtrans.ir.effect import Assign, Nat, OpaqueEffect, ResetTcpOption, SetUpdate
+from fwtrans.ir.effect import Assign, Log, Nat, OpaqueEffect, ResetTcpOption, SetUpdate
 from fwtrans.ir.fields import FIELDS, ICMP_TYPE, L4PROTO, MARK, NFPROTO
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, OpaqueTest, number
@@ -419,3 +419,10 @@ def test_flags_that_nobody_knows_are_refused() -> None:
     source, sink = SourceFile("t.json", "{}"), DiagnosticSink()
     assert lower_nft(source, [{"table": {"family": "ip", "name": "t", "flags": "t"}}], sink) is None
     assert sink.found[0].code == "FWT112"
+
+
+@pytest.mark.parametrize(("answer", "asked"), [("tcp reset", number(L4PROTO, 6)), ("icmp 1", number(NFPROTO, 2))])
+def test_whom_an_answer_is_for_is_asked_first_of_all(answer: str, asked: FieldTest) -> None:
+    (rule,) = rules(f'log prefix "x" reject with {answer}', "inet")
+    assert [type(step) for step in rule.steps] == [FieldTest, Log]
+    assert rule.steps[0] == asked
