@@ -36,7 +36,7 @@ from fwtrans.ir.effect import (
     SetTimeoutPolicy,
     SetUpdate,
 )
-from fwtrans.ir.fields import HAS_CONNTRACK, HAS_TRANSPORT, L4PROTO, MARK, NFPROTO, Family
+from fwtrans.ir.fields import ETHER_PROTOCOL, HAS_CONNTRACK, HAS_TRANSPORT, L4PROTO, MARK, NFPROTO, Family
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, MemberTest, OpaqueTest, number, present
 from fwtrans.ir.rule import is_pure
@@ -91,6 +91,10 @@ class Shared(Protocol):
 _UNKNOWN_TO_BRIDGES = {"fib": "routes", "socket": "sockets", "ipsec": "transformations"}
 _IP6 = number(NFPROTO, 10)
 _IS_TCP = number(L4PROTO, 6)
+_ANSWERED = {
+    "icmp": (number(NFPROTO, 2), number(ETHER_PROTOCOL, 0x800)),
+    "icmpv6": (_IP6, number(ETHER_PROTOCOL, 0x86DD)),
+}
 _OBJECTS = {
     SetHelper: nft.ObjectKind.CT_HELPER,
     SetTimeoutPolicy: nft.ObjectKind.CT_TIMEOUT,
@@ -107,7 +111,14 @@ def statements_of(
     if resets and not any(_asks_for_tcp(step) for step in steps):
         # nft asks for it by itself, at the end where something is done before; whoever reads the rule reads it
         steps = (_IS_TCP, *steps) if all(map(is_pure, steps)) else (*steps, _IS_TCP)
-    return _Writer(shared, steps).write(steps, verdict, counter)
+    return _Writer(shared, steps).write(_without_asked_by_answer(steps, verdict, shared.family), verdict, counter)
+
+
+def _without_asked_by_answer(steps: tuple[Step, ...], verdict: Verdict | None, family: Family) -> tuple[Step, ...]:
+    """Leave out the first test where it only asks whose answer a reject is: nft puts that in front of the rule itself."""
+    if not isinstance(verdict, Reject) or family is Family.IP or family is Family.IP6 or not steps:
+        return steps
+    return steps[1:] if steps[0] in _ANSWERED.get(verdict.protocol, ()) else steps
 
 
 def _asks_for_tcp(step: Step) -> bool:
