@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fwtrans.ir import effect as does
+from fwtrans.ir.fields import Family
 from fwtrans.ir.order import callees_last
 from fwtrans.ir.remembering import once
-from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump
+from fwtrans.ir.verdict import TERMINAL, Dispatch, Drop, Goto, Jump
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from collections.abc import Set as AbstractSet
 
     from fwtrans.ir.rule import Rule, Step
-    from fwtrans.ir.ruleset import Table
+    from fwtrans.ir.ruleset import Chain, Table
     from fwtrans.ir.sets import MapValue
 
 # Effects behind which a rule goes on; `Nat` does where it asks no map.
@@ -29,6 +30,18 @@ def always_goes_on(step: Step) -> bool:
     if isinstance(step, does.Assign):
         return step.source is None
     return isinstance(step, NEVER_END) and not (isinstance(step, does.Nat) and step.map_name)
+
+
+def drops_at_end(chain: Chain, family: Family) -> bool:
+    """Tell whether a base chain drops what comes to its end, by its policy or by a last rule, as which one is printed.
+
+    What is gone to from such a chain accepts by a rule of its own: as the ruleset was read, its end would be a drop, and as
+    it is printed it would not. Bridge tables are made with policy accept.
+    """
+    if chain.base is None or not chain.base.accepts or family is Family.BRIDGE:
+        return chain.base is not None and not chain.base.accepts
+    last = chain.rules[-1] if chain.rules else None
+    return last is not None and not last.steps and isinstance(last.verdict, Drop)
 
 
 @once

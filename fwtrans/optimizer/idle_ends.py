@@ -12,7 +12,7 @@ Why it is safe: what becomes of a packet at a chain's end is known where all tha
 accepts what comes to its end, a rule behind a jump that ends every packet. Rules at the end that only ask, and say that,
 change nothing; nor does an element of a map that says it, where the look-up is the last rule.
 
-It declines for base chains that drop what comes to their end (such a policy may be printed as a rule), and on bridges with
+It declines for base chains that drop what comes to their end, by policy or by a last rule (as which such a policy is printed), and on bridges with
 more than two guests: there searches stay as they are, so that guests can come to share them.
 """
 
@@ -22,6 +22,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from fwtrans.ir.ending import drops_at_end
 from fwtrans.ir.order import callees_last
 from fwtrans.ir.rule import Rule, is_pure
 from fwtrans.ir.verdict import TERMINAL, Accept, Dispatch, Drop, Goto, Jump, Return
@@ -111,7 +112,7 @@ class _Ends:
 
     def _end(self, chain: Chain) -> Verdict | None:
         if chain.base is not None:
-            return Accept() if chain.base.accepts else None
+            return None if drops_at_end(chain, self.table.family) else Accept()
         ends = self.behind.get(chain.name, set())
         return next(iter(ends)) if len(ends) == 1 else None
 

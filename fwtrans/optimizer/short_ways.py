@@ -24,6 +24,7 @@ from operator import is_not
 from typing import TYPE_CHECKING
 
 from fwtrans.ir import fields as known
+from fwtrans.ir.ending import drops_at_end
 from fwtrans.ir.match import KeyPart
 from fwtrans.ir.names import NamePattern
 from fwtrans.ir.remembering import once
@@ -178,7 +179,7 @@ def _coming_back(table: Table) -> set[str]:
     maps = {item.name: item for item in table.maps}
     chains = {chain.name: chain for chain in table.chains}
     found = {chain.name for chain in table.chains if chain.base is not None}
-    waiting = [name for name in found if not chains[name].base.accepts]  # type: ignore[union-attr] # bases
+    waiting = [name for name in found if drops_at_end(chains[name], table.family)]
     for chain in table.chains:
         # behind the last rule of a base chain that accepts, a jump comes back to its end
         rules = chain.rules[:-1] if chain.base is not None and chain.base.accepts else chain.rules
