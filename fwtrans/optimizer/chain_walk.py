@@ -100,7 +100,7 @@ class ChainWalk:
 
     def _come_back(self, found: BitClass, state: State) -> None:
         joined = joined_states(self._states.get(found), state)
-        assert joined is not None  # noqa: S101 -- neither is None
+        assert joined is not None  # noqa: S101 -- a state joined with anything is a state
         self._states[found] = joined
 
     def _rule(self, at: int, rule: Rule, state: State) -> Rule | None:

@@ -71,10 +71,13 @@ class PortSlots:
     ) -> tuple[PureTest, ...]:
         """Return tests that hold where the key is (or is not) among the elements of the packet's port."""
         found: list[PureTest] = []
-        common, contents = _parted(key, contents)
-        if not common.is_empty:
-            found.append(FieldTest(key[0].field, common if inside else common.complement()))
-        for part_key, elements, word in _hashes(key, contents):
+        look_ups = list(_hashes(key, contents))
+        if not look_ups:
+            common, contents = _parted(key, contents)
+            if not common.is_empty:
+                found.append(FieldTest(key[0].field, common if inside else common.complement()))
+            look_ups = list(_hashes(key, contents)) or [(key, contents, f"{_word(key)}-ranges")]
+        for part_key, elements, word in look_ups:
             shape = _Shape(f"{_SIDES[port]}-{word}", (_example(port), *(_example(part.field) for part in part_key)), "")
             found.append(MemberTest((KeyPart(port), *part_key), self._place(shape, elements), inside))
         if len(found) == 1 or not inside:
@@ -158,12 +161,11 @@ def _elements(slot: _Slot) -> Iterator[Element]:
 def _parted(key: tuple[KeyPart, ...], contents: Mapping[Part, Elements]) -> tuple[IntervalSet, Mapping[Part, Elements]]:
     """Return the addresses that all ports have and what each has beside them, where that spares a set of intervals.
 
-    It does where the rest is few addresses each, which are a hash written out, and where there is no other way to have hashes.
+    It does where the rest is few addresses each, which are a hash written out.
     """
     field = key[0].field
     nothing = IntervalSet.empty(field.width)
-    *_, (_, found, _) = _hashes(key, contents)
-    if len(key) > 1 or key[0].mask is not None or _are_exact(found):
+    if len(key) > 1 or key[0].mask is not None:
         return nothing, contents
     ranges = {port: _ranges(field, elements) for port, elements in contents.items()}
     shared = reduce(IntervalSet.intersection, ranges.values())
@@ -176,16 +178,19 @@ def _parted(key: tuple[KeyPart, ...], contents: Mapping[Part, Elements]) -> tupl
     return common, {port: _written_out(values, contents[port]) for port, values in rest.items()}
 
 
-def _are_exact(contents: Mapping[Part, Elements]) -> bool:
-    return all(low == high for elements in contents.values() for element in elements for low, high in element.key)
+def _word(key: tuple[KeyPart, ...]) -> str:
+    return "-".join(_WORDS[part.field.kind] for part in key)
 
 
 def _hashes(
     key: tuple[KeyPart, ...], contents: Mapping[Part, Elements]
 ) -> Iterator[tuple[tuple[KeyPart, ...], Mapping[Part, Elements], str]]:
-    """Yield the look-ups that together ask for the elements: keys, what is in the set, and a word for its name."""
-    word = "-".join(_WORDS[part.field.kind] for part in key)
-    if _are_exact(contents):
+    """Yield the look-ups that together ask for the elements: keys, what is in the set, and a word for its name.
+
+    None where only a set of intervals does.
+    """
+    word = _word(key)
+    if all(low == high for elements in contents.values() for element in elements for low, high in element.key):
         yield key, contents, word
         return
     if len(key) == 1 and key[0].mask is None:
@@ -199,8 +204,6 @@ def _hashes(
         if len(lengths) <= _MOST_LENGTHS and 0 not in lengths:
             for length in lengths:
                 yield _of_length(field, length, networks, word)
-            return
-    yield key, contents, f"{word}-ranges"
 
 
 def _ranges(field: Field, elements: Elements) -> IntervalSet:

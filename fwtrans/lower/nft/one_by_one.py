@@ -1,6 +1,8 @@
 """A verdict map whose key has no model, as one test for each element: the tests have words, and the map has none.
 
-Only what every look at the packet answers alike is asked several times; a number generator draws anew each time.
+Only what every look at the packet answers alike is asked several times; a number generator draws anew each time. A packet
+that comes back from a jump goes on behind the map and must not meet its other elements: so what is jumped for has to last
+while chains are passed, and a catch-all element is not for it.
 """
 
 from __future__ import annotations
@@ -14,37 +16,46 @@ if TYPE_CHECKING:
 
 _CONTINUE: Json = {"continue": None}
 _COUNTED = {"counter", "packets", "bytes"}
+# what no rule changes
+_LASTING = {"iif", "oif", "iifgroup", "oifgroup", "iiftype", "oiftype"}
 
 
 def tests_and_verdicts(content: Json, behind: list[Json]) -> list[tuple[Json, Json]] | None:
     """Return a match statement and a verdict statement for each element; None where that would not be the same.
 
     `behind` are the statements that packets meet for which the map says `continue`. A catch-all element has no test
-    (None in its place) and comes last.
+    (None in its place), unless others jump, and comes last.
     """
     data = content.get("data") if isinstance(content, dict) else None
     if not isinstance(content, dict) or not isinstance(data, dict) or set(data) != {"set"}:
         return None
     key = content.get("key")
-    if "numgen" in _kinds(key):
-        return None
     pairs = [item for item in as_list(data["set"]) if isinstance(item, list) and len(item) == 2]
     if len(pairs) != len(as_list(data["set"])) or any(isinstance(one, dict) and "elem" in one for one, _ in pairs):
         return None
     goes_on = any(verdict == _CONTINUE for _, verdict in pairs)
-    others = [(None, verdict) for one, verdict in pairs if one == "*"]
+    others = [verdict for one, verdict in pairs if one == "*"]
+    jumping = [one for one, verdict in pairs if isinstance(verdict, dict) and "jump" in verdict and one != "*"]
+    if "numgen" in _kinds(key) or (jumping and not _lasts(key)):
+        return None
     if goes_on and (others or any(set(_kinds(statement)) - _COUNTED for statement in behind)):
         return None
     found: list[tuple[Json, Json]] = [
-        (_match(key, one), verdict) for one, verdict in pairs if one != "*" and verdict != _CONTINUE
+        (_match("==", key, [one]), verdict) for one, verdict in pairs if one != "*" and verdict != _CONTINUE
     ]
-    return [*found, *others]
+    return [*found, *((_match("!=", key, jumping) if jumping else None, verdict) for verdict in others)]
 
 
-def _match(key: Json, value: Json) -> Json:
-    concatenated = isinstance(key, dict) and "concat" in key
-    right: Json = {"set": [value]} if concatenated else value
-    found: JsonObject = {"op": "==", "left": key, "right": right}
+def _lasts(key: Json) -> bool:
+    """Tell whether a key is the same behind a chain that was jumped to, whatever that does."""
+    parts = as_list(key["concat"]) if isinstance(key, dict) and "concat" in key else [key]
+    metas = (part.get("meta") if isinstance(part, dict) else None for part in parts)
+    return all(isinstance(meta, dict) and meta.get("key") in _LASTING for meta in metas)
+
+
+def _match(operator: str, key: Json, values: list[Json]) -> Json:
+    single = len(values) == 1 and not (isinstance(key, dict) and "concat" in key)
+    found: JsonObject = {"op": operator, "left": key, "right": values[0] if single else {"set": values}}
     return {"match": found}
 
 

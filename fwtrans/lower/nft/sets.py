@@ -163,8 +163,10 @@ def lower_map(content: JsonObject, family: Family) -> NamedMap:
 
 def map_value(found: Json, family: Family) -> str:
     """Return what the IR calls a map's value type."""
-    if isinstance(found, dict) and "concat" not in found.get("typeof", found):  # type: ignore[operator] # read as an object
-        return _example(part_of(found.get("typeof", found), family)).name
+    if isinstance(found, dict):
+        selector = found.get("typeof", found)
+        if not (isinstance(selector, dict) and "concat" in selector):
+            return _example(part_of(selector, family)).name
     if not isinstance(found, str):
         raise NotModelled("a map to a concatenation")
     if found in {"verdict", "counter", "limit", "quota", "ct helper", "ct timeout", "synproxy"}:

@@ -13,7 +13,7 @@ from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, OpaqueTest, number
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.stateful import Limit, LimitUnit, StatefulTest
-from fwtrans.ir.verdict import Accept, Drop, Jump, Queue, Reject, TransparentProxy
+from fwtrans.ir.verdict import Accept, Drop, Goto, Jump, Queue, Reject, TransparentProxy
 from fwtrans.lower.nft.ruleset import lower_nft
 from fwtrans.parsers.nft_text.parse import parse_nft_text
 from fwtrans.source import SourceFile
@@ -362,8 +362,21 @@ def test_a_map_over_a_key_without_a_model_is_asked_element_by_element() -> None:
     found = rules("iif vmap { lo : accept, eth0 : jump z, * : drop } counter", declared="")
     assert [rule.verdict for rule in found] == [Accept(), Jump("z"), Drop()]
     first, second, others = (rule.steps for rule in found)
-    assert (first, others) == (rules("iif lo accept")[0].steps, ())
+    assert first == rules("iif lo accept")[0].steps
     assert second == rules("iif eth0 accept")[0].steps
+    # what comes back from z goes on behind the map, and is none of the others
+    assert others == rules("iif != eth0 drop")[0].steps
+
+
+def test_all_others_of_such_a_map_need_no_test_where_nobody_comes_back() -> None:
+    found = rules("iif vmap { lo : accept, eth0 : goto z, eth1 : drop, * : drop }", declared="")
+    assert [rule.verdict for rule in found] == [Accept(), Goto("z"), Drop(), Drop()]
+    assert found[-1].steps == ()
+
+
+def test_all_that_jump_are_kept_from_the_others_at_once() -> None:
+    found = rules("iif vmap { lo : jump z, eth0 : jump z, * : drop }", declared="")
+    assert found[-1].steps == rules("iif != { lo, eth0 } drop")[0].steps
 
 
 def test_a_map_over_part_of_a_field_is_known() -> None:
@@ -378,6 +391,7 @@ def test_a_map_over_part_of_a_field_is_known() -> None:
         "limit rate 1/second iif vmap { lo : accept, eth0 : drop }",  # asked once
         "iif vmap { lo : continue, eth0 : drop, * : accept }",
         "iif vmap { lo : continue, eth0 : drop } meta mark set 5",
+        "ip dscp vmap { cs1 : jump z, cs2 : drop }",  # z may set cs2, and the second element is not asked then
     ],
 )
 def test_other_maps_stay_unknown(rule: str) -> None:
