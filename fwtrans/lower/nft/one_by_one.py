@@ -1,8 +1,8 @@
 """A verdict map whose key has no model, as one test for each element: the tests have words, and the map has none.
 
 Only what every look at the packet answers alike is asked several times; a number generator draws anew each time. A packet
-that comes back from a jump goes on behind the map and must not meet its other elements: so what is jumped for has to last
-while chains are passed, and a catch-all element is not for it.
+that comes back from a jump goes on behind the map and must not meet its other elements: jumps come last, a catch-all element
+is not for them, and more than one of these needs a key that lasts while chains are passed.
 """
 
 from __future__ import annotations
@@ -35,15 +35,21 @@ def tests_and_verdicts(content: Json, behind: list[Json]) -> list[tuple[Json, Js
         return None
     goes_on = any(verdict == _CONTINUE for _, verdict in pairs)
     others = [verdict for one, verdict in pairs if one == "*"]
-    jumping = [one for one, verdict in pairs if isinstance(verdict, dict) and "jump" in verdict and one != "*"]
-    if "numgen" in _kinds(key) or (jumping and not _lasts(key)):
+    jumping = [one for one, verdict in pairs if _jumps(verdict) and one != "*"]
+    if "numgen" in _kinds(key) or (jumping and len(jumping) + len(others) > 1 and not _lasts(key)):
         return None
     if goes_on and (others or any(set(_kinds(statement)) - _COUNTED for statement in behind)):
         return None
     found: list[tuple[Json, Json]] = [
-        (_match("==", key, [one]), verdict) for one, verdict in pairs if one != "*" and verdict != _CONTINUE
+        (_match("==", key, [one]), verdict)
+        for one, verdict in sorted(pairs, key=lambda pair: _jumps(pair[1]))
+        if one != "*" and verdict != _CONTINUE
     ]
     return [*found, *((_match("!=", key, jumping) if jumping else None, verdict) for verdict in others)]
+
+
+def _jumps(verdict: Json) -> bool:
+    return isinstance(verdict, dict) and "jump" in verdict
 
 
 def _lasts(key: Json) -> bool:

@@ -374,6 +374,11 @@ def test_all_others_of_such_a_map_need_no_test_where_nobody_comes_back() -> None
     assert found[-1].steps == ()
 
 
+def test_a_jump_is_asked_for_behind_the_others() -> None:
+    found = rules("ip dscp vmap { cs1 : jump z, cs2 : drop }")
+    assert [rule.verdict for rule in found] == [Drop(), Jump("z")]
+
+
 def test_all_that_jump_are_kept_from_the_others_at_once() -> None:
     found = rules("iif vmap { lo : jump z, eth0 : jump z, * : drop }", declared="")
     assert found[-1].steps == rules("iif != { lo, eth0 } drop")[0].steps
@@ -391,7 +396,8 @@ def test_a_map_over_part_of_a_field_is_known() -> None:
         "limit rate 1/second iif vmap { lo : accept, eth0 : drop }",  # asked once
         "iif vmap { lo : continue, eth0 : drop, * : accept }",
         "iif vmap { lo : continue, eth0 : drop } meta mark set 5",
-        "ip dscp vmap { cs1 : jump z, cs2 : drop }",  # z may set cs2, and the second element is not asked then
+        "ip dscp vmap { cs1 : jump z, cs2 : jump z }",  # z may set cs2, and the second element is not asked then
+        "ip dscp vmap { cs1 : jump z, * : drop }",
     ],
 )
 def test_other_maps_stay_unknown(rule: str) -> None:
