@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,16 @@ def run(*words: str, given: str = "") -> str:
     done = subprocess.run(words, input=given.encode(), capture_output=True, check=False)
     assert done.returncode == 0, f"{words}: {done.stderr.decode()}"
     return done.stdout.decode()
+
+
+def unmount(at: Path) -> None:
+    """Take a file system away once nobody has it open: a guard ends some moments after what it has done is seen."""
+    assert_inside()
+    deadline = time.monotonic() + 20
+    while (done := subprocess.run(("umount", str(at)), capture_output=True, check=False)).returncode:
+        assert b"busy" in done.stderr, done.stderr.decode()
+        assert time.monotonic() < deadline, f"something has {at} open"
+        time.sleep(0.02)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from fwtrans.backend.loader.state import read_state, this_host
 from fwtrans.cli.inputs import FileAccess, read_paths
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink
 from fwtrans.translate import Settings, translate
-from tests.apply.conftest import OTHERS, run
+from tests.apply.conftest import OTHERS, run, unmount
 from tests.namespaces import namespace
 
 if TYPE_CHECKING:
@@ -405,7 +405,7 @@ def test_a_full_disk_is_told_before_anything_changes(host: Host) -> None:
     try:
         ((code, message),) = refused(host)
     finally:
-        run("umount", str(host.state))
+        unmount(host.state)
     assert code == "FWT611"
     assert "No space left on device" in message
 
@@ -422,7 +422,7 @@ def test_an_etc_that_cannot_be_written_is_told_before_anything_changes(host: Hos
     try:
         ((code, message),) = refused(host, persist=True)
     finally:
-        run("umount", str(host.etc))
+        unmount(host.etc)
     assert code == "FWT611"
     assert "Read-only file system" in message
 

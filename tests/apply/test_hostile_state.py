@@ -32,7 +32,7 @@ from fwtrans.backend.loader.snapshot import read_snapshot
 from fwtrans.backend.loader.state import STATE_FILE, read_state, this_host
 from fwtrans.cli.inputs import FileAccess
 from fwtrans.diagnostics import DiagnosticSink
-from tests.apply.conftest import run
+from tests.apply.conftest import run, unmount
 from tests.apply.test_apply import Run, confirmed
 
 if TYPE_CHECKING:
@@ -283,7 +283,7 @@ def test_a_disk_without_a_byte_left_is_told_before_anything_changes(host: Host) 
         assert apply(host.wanted(), host.request(), sink, FileAccess()).outcome is Outcome.REFUSED
         assert host.listing() == before
     finally:
-        run("umount", str(host.state))
+        unmount(host.state)
     assert [item.code for item in sink.errors] == ["FWT611"]
     assert "No space left on device" in sink.errors[0].message
 
@@ -309,7 +309,7 @@ def test_a_disk_that_fills_up_on_the_way_leaves_the_old_firewall(host: Host, at:
             assert time.monotonic() < deadline
             time.sleep(0.02)
     finally:
-        run("umount", str(host.state))
+        unmount(host.state)
     assert {item.code for item in sink.errors} <= {"FWT609", "FWT610", "FWT612"}
 
 
@@ -326,7 +326,7 @@ def test_a_disk_that_is_full_when_it_is_confirmed_is_told_and_goes_back(host: Ho
         going.result()
         assert host.listing() == before
     finally:
-        run("umount", str(host.state))
+        unmount(host.state)
 
 
 # --- two at once ---
