@@ -12,7 +12,9 @@ Why it is safe: a chain is only taken where every way to it is an element of a m
 behind it the look-up under this value finds what the chain's own look-up found. Chains that one value leads to, as for both
 versions of IP, are never one.
 
-It declines where a chain has another caller, and where rules in front of the look-ups differ.
+It declines where a chain has another caller, where rules in front of the look-ups differ, and for a class of so many guests
+that it would fill the maps by itself: what it shares is one chain, and each of its services would stand there once for each
+guest. Loading takes as long as there are elements, and for each element that leads to a chain the kernel comes by all of them.
 """
 
 from __future__ import annotations
@@ -48,6 +50,9 @@ _PORTS = (known.OIFNAME, known.IIFNAME, known.ETHER_DADDR)
 _BY_PORT = (L4PROTO, DPORT)
 _BY_PROTOCOL = (L4PROTO,)
 
+MOST_OF_A_CLASS = 2_000
+"""What a class may add to the maps, in elements: its guests times its services."""
+
 Rules = tuple[Rule, ...]
 
 
@@ -61,6 +66,11 @@ class _Search(NamedTuple):
     by_port: tuple[MapElement, ...]
     by_protocol: tuple[MapElement, ...]
     rest: Rules
+
+    @property
+    def elements(self) -> int:
+        """Return how many elements it would add to the maps that are keyed by the port."""
+        return len(self.parts) * (len(self.by_port) + len(self.by_protocol))
 
 
 def run(ruleset: Ruleset) -> Passed:
@@ -140,8 +150,9 @@ def _searches(table: Table) -> Iterator[_Search]:
         asked, parts = way
         found = _apart_from_front(chain, maps)
         if found is not None and not touches(asked, clauses.chain_writes(chain.name)):
-            front, by_port, by_protocol, rest = found
-            yield _Search(chain, asked, parts, front, by_port, by_protocol, rest)
+            search = _Search(chain, asked, parts, *found)
+            if search.elements <= MOST_OF_A_CLASS:
+                yield search
 
 
 def _ways(table: Table) -> dict[str, tuple[Field, tuple[Part, ...]] | None]:

@@ -158,6 +158,20 @@ def test_a_chain_with_another_caller_stays() -> None:
     assert "chain guest-t2" in found
 
 
+def test_a_class_of_very_many_guests_keeps_its_chain() -> None:
+    """Else each of its services stands in the map once for each guest, and every new guest has the kernel walk over them."""
+    few = guests([("t1", SERVICES), ("t2", SERVICES[2:]), ("t3", SERVICES[1:])])
+    enough = service_ports.MOST_OF_A_CLASS // len(SERVICES)
+    for many, is_apart in ((enough, False), (enough + 1, True)):
+        ways = ", ".join(f'"c{number}" : goto guest-t1' for number in range(1, many))
+        text = few.replace('"t1" : goto guest-t1', f'"t1" : goto guest-t1, {ways}')
+        found = after(service_ports.PASS, after(service_search.PASS, text))
+        assert ("chain guest-t1" in found and "chain guest-t2" in found) is is_apart
+        assert ('"c7" . tcp . 443 : accept' not in found) is is_apart
+        assert '"t2" . tcp . 443 : accept' in found
+        assert_equal(read_nft(text), read_nft(found))
+
+
 def bridge_table(ruleset: Ruleset) -> Table:
     return next(table for table in ruleset.tables if table.family is Family.BRIDGE)
 
