@@ -155,7 +155,11 @@ class _Found(NamedTuple):
 def _found(
     asking: _Asking, forms: Sequence[_Form], derived: Sequence[Derived], readings: tuple[Reading, Reading]
 ) -> _Found:
-    """Send the packets, and those whose difference nothing explains once more: what does not last is no difference."""
+    """Send the packets, and those whose difference nothing explains once more: what does not last is no difference.
+
+    Where rules hold for so many packets a second, what lasts is sent alone, too: in a crowd a limit that runs dry may part
+    the same packet from the same limit's other packets twice.
+    """
     by_id = {item.probe.id: item for item in derived}
     answers = asking.ask(forms, derived)
     weighed = _weigh(forms, [compare(old, new) for old, new in answers], by_id, readings)
@@ -163,6 +167,9 @@ def _found(
     if any(lasting_ones):
         again = asking.ask(forms, _asked_again(forms, derived, weighed.unexplained, readings), stage=3)
         lasting_ones = list(map(_that_last, weighed.unexplained, answers, again))
+        if any(lasting_ones) and any(_has_rates(reading.ruleset) for reading in readings):
+            alone = asking.ask(forms, _suspects(derived, lasting_ones), stage=3)
+            lasting_ones = list(map(_that_last, lasting_ones, again, alone))
     disagreements = tuple(
         _disagreement(by_id[item.id], item, readings, form)
         for form, items in zip(forms, lasting_ones, strict=True)
@@ -186,8 +193,12 @@ def _asked_again(
     counts_alike = not any(form.counts_apart for form in forms)
     if counts_alike or not any(_has_rates(reading.ruleset) for reading in readings):
         return derived
-    suspects = {item.id for items in unexplained for item in items}
-    return [item for item in derived if item.probe.id in suspects]
+    return _suspects(derived, unexplained)
+
+
+def _suspects(derived: Sequence[Derived], unexplained: Sequence[Sequence[Difference]]) -> Sequence[Derived]:
+    ids = {item.id for items in unexplained for item in items}
+    return [item for item in derived if item.probe.id in ids]
 
 
 def _that_last(found: Sequence[Difference], first: _Sides, second: _Sides) -> list[Difference]:
