@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r'"[^"]*"|\b(?P<chain>jump|goto) ([^\s,;}]+)|(?P<set>@[\w./\\-]++)(?!,)')
 """Where rules and elements name chains, sets and maps; not in strings, and `@th,0,16` is no set."""
 _NUMBER = re.compile(r"-\d+$")
+_HASH = re.compile(r"-(?=[0-9]*[a-f])[0-9a-f]{6,}(?![0-9a-z])")
 _DIGIT = re.compile(r"\d")
 """What is in every name that was made, of a number or of a hash."""
 
@@ -253,8 +254,12 @@ def _declared(item: ObjectImage) -> list[str]:
 
 
 def _stems(name: str) -> frozenset[str]:
-    """Return a set's name and what is before its number: sets have names of people too, who put elements in by them."""
-    return frozenset({name, _NUMBER.sub("", name)})
+    """Return a set's name, what is before its number, and that without hashes: a set is named after the class that it leads to.
+
+    No more than that, since sets have names of people too, who put elements in by them. Digits alone are a date rather than a hash.
+    """
+    stem = _NUMBER.sub("", name)
+    return frozenset({name, stem, _HASH.sub("-", stem)})
 
 
 def _names_in(text: str) -> Iterator[Part]:

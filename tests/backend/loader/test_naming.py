@@ -245,12 +245,17 @@ def test_names_that_people_gave_are_theirs() -> None:
 
 
 def test_sets_have_names_that_people_know() -> None:
-    """Scripts put elements into them by name; only the number at its end is ours."""
+    """Scripts put elements into them by name; only the number at its end is ours, and a hash of what it leads to."""
     text = LOADED.replace("names", "numbers")
     found, _ = planned(image(LOADED), image(text))
     assert found == image(text)
     numbered = LOADED.replace("names", "names-2")
     assert planned(image(LOADED), image(numbered))[0] == image(LOADED)
+    loaded, wanted = (image(LOADED.replace("names", f"entry-class-v4-{one}-ip")) for one in ("a68c7b", "ebedbd"))
+    assert planned(loaded, wanted)[0] == loaded
+    for one, other in (("202601-net", "202602-net"), ("a68c7b-x", "ebedbd-y"), ("a68c7b", "ebedbd0x")):
+        loaded, wanted = (image(LOADED.replace("names", f"block-{name}")) for name in (one, other))
+        assert planned(loaded, wanted)[0] == wanted
 
 
 def test_a_name_that_something_else_keeps_is_not_given_twice() -> None:
