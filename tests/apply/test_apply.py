@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from fwtrans.apply.request import Applied, Outcome
 from fwtrans.apply.run import apply
 from fwtrans.apply.tell import status_text, status_value
 from fwtrans.apply.wanted import Wanted, read_wanted
-from fwtrans.backend.loader.pending import Pending, guard_is_alive, is_locked, lock, read_pending, write_pending
+from fwtrans.backend.loader.pending import Pending, guard_is_alive, lock, read_pending, write_pending
 from fwtrans.backend.loader.programs import find
 from fwtrans.backend.loader.real import LibNft
 from fwtrans.backend.loader.state import read_state, this_host
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.netns
 
+PATIENCE = 120.0
+"""Seconds for what happens by itself; only a test that fails waits for so long."""
+
 
 class Run:
     """An apply that runs in a process of its own, since it waits."""
@@ -46,14 +50,16 @@ class Run:
     def __init__(self, host: Host, **options: object) -> None:
         self.host = host
         reader, writer = os.pipe()
+        self.steps, told = os.pipe()
         wanted: Wanted = options.pop("wanted", None) or host.wanted()  # type: ignore[assignment]
         self.child = os.fork()
         if self.child == 0:
             try:
-                self.go(wanted, options, writer)
+                self.go(wanted, {"step": lambda name: os.write(told, f"{name}\n".encode()), **options}, writer)
             finally:
                 os._exit(1)  # else an exception would go on as a second pytest
         os.close(writer)
+        os.close(told)
         self.reader = reader
 
     def go(self, wanted: Wanted, options: dict[str, object], writer: int) -> None:
@@ -64,12 +70,10 @@ class Run:
         os.write(writer, json.dumps({**found.value, **said}).encode())
 
     def wait_for_load(self) -> Run:
-        deadline = time.monotonic() + 20
-        while (pending := read_pending(self.host.state)) is None or not pending.loaded:
-            if os.waitpid(self.child, os.WNOHANG) != (0, 0):
+        """Return when it is loaded. It says so itself, for on a busy machine it may be undone before anybody looks."""
+        with os.fdopen(self.steps) as stream:
+            if "loaded\n" not in stream:
                 raise AssertionError(self.result())
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
         return self
 
     def result(self) -> dict[str, object]:
@@ -99,11 +103,19 @@ def confirmed(host: Host) -> Finished:
 
 def guard_of(host: Host) -> int:
     """Return the process that would go back."""
-    return int((host.state / "guard").read_text())
+    return int((host.state / "guard").read_text().split()[0])
+
+
+def time_is_over(host: Host) -> None:
+    """Leave no time for a confirmation: what has to happen before that need not be quick."""
+    with lock(host.state, wait=20.0):
+        pending = read_pending(host.state)
+        assert pending is not None
+        write_pending(host.state, replace(pending, deadline=0.0))
 
 
 def wait_until(test: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while not test():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -553,9 +565,10 @@ def _loaded(host: Host) -> Image:
 
 
 def test_a_snapshot_that_was_damaged_is_told_and_nothing_is_taken_away(host: Host) -> None:
-    going = Run(host, confirm_within=2.0).wait_for_load()
+    going = Run(host).wait_for_load()
     (folder,) = (host.state / "snapshots").iterdir()
     (folder / "iptables-legacy-save").write_text("*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n")
+    time_is_over(host)
     told = going.result()
     assert told["outcome"] == "restore failed"
     assert told["codes"] == ["FWT618", "FWT614"]
@@ -566,7 +579,6 @@ def test_a_snapshot_that_was_damaged_is_told_and_nothing_is_taken_away(host: Hos
 def test_an_interrupt_goes_back_at_once(host: Host) -> None:
     before = host.listing()
     going = Run(host).wait_for_load()
-    wait_until(lambda: not is_locked(host.state))
     os.kill(going.child, signal.SIGINT)
     told = going.result()
     assert told["outcome"] == "restored"
@@ -575,16 +587,15 @@ def test_an_interrupt_goes_back_at_once(host: Host) -> None:
 
 def test_the_child_that_goes_back_may_be_killed_too(host: Host) -> None:
     before = host.listing()
-    going = Run(host, confirm_within=0.5).wait_for_load()
+    going = Run(host).wait_for_load()
     guard = guard_of(host)
-    deadline = time.monotonic() + 20
-    killed = False
-    while not killed and read_pending(host.state) is not None:
-        assert time.monotonic() < deadline
-        children = Path(f"/proc/{guard}/task/{guard}/children").read_text().split()
-        for child in children:
+    children = Path(f"/proc/{guard}/task/{guard}/children")
+    time_is_over(host)
+    with suppress(FileNotFoundError, ProcessLookupError):  # it has gone back before it was seen at work
+        while not (found := children.read_text().split()) and read_pending(host.state) is not None:
+            pass
+        for child in found:
             os.kill(int(child), signal.SIGKILL)
-            killed = True
     assert going.result()["outcome"] == "restored"
     assert host.listing() == before
 
@@ -625,8 +636,10 @@ def test_an_apply_that_was_broken_off_before_its_way_back_was_ready_is_told(host
 def test_where_the_way_back_is_gone_apply_itself_goes_back(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fwtrans.apply.run._GRACE", 0.2)
     before = host.listing()
-    going = Run(host, confirm_within=1.0).wait_for_load()
+    going = Run(host).wait_for_load()
     os.kill(guard_of(host), signal.SIGKILL)
+    wait_until(lambda: not guard_is_alive(host.state))
+    time_is_over(host)
     told = going.result()
     assert (told["outcome"], told["codes"]) == ("restored", ["FWT618", "FWT610", "FWT613"])
     assert host.listing() == before
@@ -704,7 +717,7 @@ def test_a_script_that_only_nft_understands_is_read_by_nft(host: Host, kind: str
 
 
 def test_a_confirm_that_was_killed_is_taken_up_again(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    going = Run(host, persist=True, confirm_within=2.0).wait_for_load()
+    going = Run(host, persist=True).wait_for_load()
     child = os.fork()
     if child == 0:
         monkeypatch.setattr("fwtrans.apply.finish._tidy", lambda *_: os.kill(os.getpid(), signal.SIGKILL))

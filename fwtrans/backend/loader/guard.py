@@ -66,7 +66,7 @@ def arm(directory: Path, identity: str) -> None:
     else:
         _detach(words, {**os.environ, "PYTHONPATH": package_root})
     until = time.monotonic() + _READY_WITHIN
-    while not guard_is_alive(directory):
+    while not guard_is_alive(directory, identity):
         if time.monotonic() > until:
             raise NotArmed(f"the process that would go back is not there after {_READY_WITHIN:.0f} seconds")
         time.sleep(_POLL / 10)
@@ -108,12 +108,14 @@ def main(arguments: Sequence[str]) -> int:
 
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("-1000", encoding="ascii")  # the last to go where memory is short
-    hold_guard(directory)
-    pending: Pending | None = None
+    pending = _mine(directory, identity, None)
+    if pending is not None:  # ready is who has seen what to go back from
+        hold_guard(directory, identity)
     while (pending := _mine(directory, identity, pending)) is not None and not pending.confirmed:
-        if _is_due(directory, pending):
-            with lock(directory, wait=3600.0):
-                if (pending := _mine(directory, identity, pending)) is not None and _is_due_now(pending):
+        if not pending.loaded or pending.seconds_left <= 0:
+            # never waits for the lock: who has it may decide, and the next apply must not take this one for its own guard
+            with suppress(Locked), lock(directory):
+                if (pending := _mine(directory, identity, pending)) is not None and _is_due(pending):
                     return _go_back(directory, identity)
         time.sleep(_POLL)
     return 0
@@ -127,19 +129,8 @@ def _mine(directory: Path, identity: str, last: Pending | None) -> Pending | Non
     return found if found is not None and found.identity == identity else None
 
 
-def _is_due(directory: Path, pending: Pending) -> bool:
-    """Tell whether to go back: the time is over, or who was loading is gone."""
-    if pending.loaded:
-        return pending.seconds_left <= 0
-    try:
-        with lock(directory):
-            return True
-    except Locked:
-        return False
-
-
-def _is_due_now(pending: Pending) -> bool:
-    """Tell the same with the lock in hand: nobody is loading now."""
+def _is_due(pending: Pending) -> bool:
+    """Tell with the lock in hand whether to go back: the time is over, or who was loading is gone."""
     return not pending.confirmed and (not pending.loaded or pending.seconds_left <= 0)
 
 

@@ -14,7 +14,7 @@ import json
 import os
 import stat
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,8 +116,9 @@ def lock(directory: Path, *, wait: float = 0.0) -> Iterator[None]:
                     who = os.pread(handle, 32, 0).decode(errors="replace").strip()
                     raise Locked(f"process {who} is at work" if who else "another process is at work") from None
                 time.sleep(_POLL)
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        with suppress(OSError):  # who it is helps people; a full disk must not keep the way back from its work
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, str(os.getpid()).encode(), 0)
         yield
     finally:
         os.close(handle)
@@ -132,27 +133,33 @@ def is_locked(directory: Path) -> bool:
         return True
 
 
-def guard_is_alive(directory: Path) -> bool:
-    """Tell whether the process that will go back is there: it holds a lock for as long as it lives."""
+def guard_is_alive(directory: Path, identity: str = "") -> bool:
+    """Tell whether the process that will go back is there: it holds a lock for as long as it lives.
+
+    With an identity, whether it is the one of that apply: that of an earlier one may still be on its way out.
+    """
     try:
         handle = os.open(directory / GUARD_FILE, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return False
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: who only asks is not taken for the guard
     except BlockingIOError:
-        return True
+        return not identity or os.pread(handle, 256, 0).decode(errors="replace").split()[1:] == [identity]
     finally:
         os.close(handle)
     return False
 
 
-def hold_guard(directory: Path) -> int:
-    """Take the lock that says that the way back is ready; the handle keeps it."""
+def hold_guard(directory: Path, identity: str) -> int:
+    """Take the lock that says that the way back is ready; the handle keeps it.
+
+    Somebody may be asking for it just now, and an earlier guard may not have ended yet: neither is a reason to give up.
+    """
     handle = os.open(directory / GUARD_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(handle, fcntl.LOCK_EX)
     os.ftruncate(handle, 0)
-    os.pwrite(handle, str(os.getpid()).encode(), 0)
+    os.pwrite(handle, f"{os.getpid()} {identity}".encode(), 0)
     return handle
 
 
