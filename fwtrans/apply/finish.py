@@ -56,7 +56,30 @@ def confirm(directory: Path, sink: DiagnosticSink, files: boot.BootFiles) -> Fin
 
 def roll_back(directory: Path, identity: str, sink: DiagnosticSink, files: boot.BootFiles) -> Finished:
     """Go back to a snapshot: the one named, or that of the apply that is pending, or the newest that was confirmed."""
-    return _locked(directory, sink, lambda client: _roll_back(client, directory, identity, sink, files))
+    seen = None if identity else read_pending(directory)
+
+    def work(client: LibNft) -> Finished:
+        now = read_pending(directory)
+        if seen is not None and (now is None or now.identity != seen.identity):
+            # the way back fired, or somebody else decided, while this one waited for the lock
+            message = f"apply {seen.identity} does not wait any more ({_outcome(directory, seen.identity)}): nothing was touched"
+            sink.add(Diagnostic(code="FWT615", message=message, hints=("`fwtrans status` says what is loaded",)))
+            return Finished(done=False)
+        return _roll_back(client, directory, identity, sink, files)
+
+    return _locked(directory, sink, work)
+
+
+def undo(directory: Path, identity: str, sink: DiagnosticSink, files: boot.BootFiles) -> Finished:
+    """Go back from an apply that waits; where somebody else was quicker, that was decided and nothing is done."""
+
+    def work(client: LibNft) -> Finished:
+        pending = read_pending(directory)
+        if pending is None or pending.identity != identity or pending.confirmed:
+            return Finished(done=False)
+        return _roll_back(client, directory, identity, sink, files)
+
+    return _locked(directory, sink, work)
 
 
 def _locked(directory: Path, sink: DiagnosticSink, work: Callable[[LibNft], Finished]) -> Finished:
@@ -156,6 +179,10 @@ def _boot_back(directory: Path, identity: str, files: boot.BootFiles) -> None:
     boot.put_back(files, before.read_text(encoding="utf-8", errors="surrogateescape") if before.exists() else None)
 
 
+def _outcome(directory: Path, identity: str) -> str:
+    return str((snapshot.read_manifest(directory, identity) or {}).get("outcome", "")) or "it was decided"
+
+
 def _newest_confirmed(directory: Path) -> str:
     found = [manifest["id"] for manifest in snapshot.history(directory) if manifest.get("outcome") == CONFIRMED]
     return str(found[-1]) if found else ""
@@ -194,7 +221,7 @@ def status(directory: Path, sink: DiagnosticSink, files: boot.BootFiles) -> Stat
     finally:
         client.close()
     pending = read_pending(directory)
-    guarded = pending is not None and guard_is_alive(directory)
+    guarded = pending is not None and guard_is_alive(directory, pending.identity)
     for text in found.foreign:
         sink.add(Diagnostic(code="FWT616", message=text))
     if pending is not None and pending.confirmed:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fwtrans.apply import boot
-from fwtrans.apply.finish import roll_back
+from fwtrans.apply.finish import undo
 from fwtrans.apply.look import Looked, Looking, Stop, plan_text, stop, tell_faults
 from fwtrans.apply.request import BOOT_BEFORE, NEW_TABLES, Applied, Outcome, Request
 from fwtrans.apply.selftest import self_test
@@ -64,6 +64,7 @@ def apply(wanted: Wanted, request: Request, sink: DiagnosticSink, files: Files) 
         hints = (fault.hint,) if fault.hint else ()
         sink.add(Diagnostic(code=fault.code, message=fault.message, hints=hints))
         return Applied(Outcome.REFUSED)
+    work: _Work | None = None
     try:
         if why := state_folder_obstacle(request.directory):
             sink.add(Diagnostic(code="FWT611", message=f"the state cannot be kept: {why}"))
@@ -71,13 +72,20 @@ def apply(wanted: Wanted, request: Request, sink: DiagnosticSink, files: Files) 
         with lock(request.directory, wait=1.0):
             work = _Work(wanted, request, sink, client)
             answer = work.run(files)
+        if answer is not None:
+            return answer
+        _wait(work, request, sink)
     except Locked as who:
         hint = "wait until it is done, then look with `fwtrans status`"
         sink.add(Diagnostic(code="FWT605", message=f"another run is under way: {who}", hints=(hint,)))
         return Applied(Outcome.REFUSED)
+    except KeyboardInterrupt:  # who presses it is in trouble: what has begun goes back at once
+        if work is None or not work.begun:
+            raise
+        undo(request.directory, work.identity, sink, request.boot_files)
     finally:
         client.close()
-    return answer if answer is not None else _wait(work, request, sink)
+    return _decided(work, request, sink)
 
 
 class _Work:
@@ -91,6 +99,7 @@ class _Work:
         self.identity = snapshot.new_identity(request.directory)
         self.counts = Counts()
         self.sent = 0
+        self.begun = False
 
     def run(self, files: Files) -> Applied | None:
         """Return how it ended, None where it now waits for its confirmation."""
@@ -150,6 +159,7 @@ class _Work:
             asleep=looked.asleep,
             persist=self.request.persist,
         )
+        self.begun = True
         try:
             write_pending(self.request.directory, pending)
             self.request.step("pending")
@@ -228,23 +238,26 @@ class _Work:
         return Applied(outcome, self.identity, self.counts)
 
 
-def _wait(work: _Work, request: Request, sink: DiagnosticSink) -> Applied:
-    """Wait until it is decided. An interrupt goes back at once: who presses it is in trouble."""
-    try:
-        request.say(
-            f"loaded. Open a NEW connection to this host, look that all works, and run `fwtrans confirm` there within "
-            f"{request.confirm_within:.0f} seconds. Otherwise all is undone."
-        )
-        while (pending := read_pending(request.directory)) is not None and pending.identity == work.identity:
-            if pending.confirmed and not is_locked(request.directory):
-                break  # what was left to do was not done; whoever confirmed was told
-            if not pending.confirmed and pending.seconds_left < -_GRACE and not guard_is_alive(request.directory):
+def _wait(work: _Work, request: Request, sink: DiagnosticSink) -> None:
+    """Wait until it is decided."""
+    request.say(
+        f"loaded. Open a NEW connection to this host, look that all works, and run `fwtrans confirm` there within "
+        f"{request.confirm_within:.0f} seconds. Otherwise all is undone."
+    )
+    while (pending := read_pending(request.directory)) is not None and pending.identity == work.identity:
+        if pending.confirmed and not is_locked(request.directory):
+            return  # what was left to do was not done; whoever confirmed was told
+        is_late = not pending.confirmed and pending.seconds_left < -_GRACE
+        if is_late and not guard_is_alive(request.directory, work.identity):
+            found = undo(request.directory, work.identity, sink, request.boot_files)
+            if found.identity:  # else it had just ended, its work done
                 message = "the process that would go back is gone, so this one does it"
                 sink.add(Diagnostic(code="FWT610", message=message))
-                roll_back(request.directory, "", sink, request.boot_files)
-            time.sleep(_POLL)
-    except KeyboardInterrupt:
-        roll_back(request.directory, "", sink, request.boot_files)
+        time.sleep(_POLL)
+
+
+def _decided(work: _Work, request: Request, sink: DiagnosticSink) -> Applied:
+    """Tell what became of it."""
     outcome = str((snapshot.read_manifest(request.directory, work.identity) or {}).get("outcome", ""))
     with suppress(Locked, OSError), lock(request.directory, wait=1.0):
         snapshot.prune(request.directory, request.keep, spare=[work.identity])

@@ -76,7 +76,7 @@ def run(*words: str, given: str = "") -> str:
 def unmount(at: Path) -> None:
     """Take a file system away once nobody has it open: a guard ends some moments after what it has done is seen."""
     assert_inside()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while (done := subprocess.run(("umount", str(at)), capture_output=True, check=False)).returncode:
         assert b"busy" in done.stderr, done.stderr.decode()
         assert time.monotonic() < deadline, f"something has {at} open"

@@ -33,7 +33,7 @@ from fwtrans.backend.loader.state import STATE_FILE, read_state, this_host
 from fwtrans.cli.inputs import FileAccess
 from fwtrans.diagnostics import DiagnosticSink
 from tests.apply.conftest import run, unmount
-from tests.apply.test_apply import Run, confirmed
+from tests.apply.test_apply import PATIENCE, Run, confirmed, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,17 +159,13 @@ def test_a_snapshot_is_looked_for_in_its_folder_only(loaded: Host) -> None:
 
 def test_a_pending_file_that_is_damaged_while_it_waits_does_not_stop_the_way_back(host: Host) -> None:
     host.state.mkdir(mode=0o700)
-    pending = Pending(identity="damaged", host=this_host(), deadline=seconds_since_boot() + 60, wait=1.0)
+    pending = Pending(identity="damaged", host=this_host(), deadline=seconds_since_boot() + 60, wait=0.5)
     with lock(host.state):
         write_pending(host.state, pending)
         arm(host.state, pending.identity)
         mark_loaded(host.state, pending)
-        time.sleep(0.3)  # one look of the process that waits
         (host.state / PENDING_FILE).write_text("{")
-    deadline = time.monotonic() + 20
-    while guard_is_alive(host.state):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: not guard_is_alive(host.state))
     assert (host.state / "way-back.log").read_text() == "damaged: the snapshot cannot be read\n", "it has tried"
     assert not (host.state / PENDING_FILE).exists()
 
@@ -304,10 +300,7 @@ def test_a_disk_that_fills_up_on_the_way_leaves_the_old_firewall(host: Host, at:
         assert found.outcome in {Outcome.REFUSED, Outcome.RESTORED}, sink.found
         assert host.listing() == before
         assert read_pending(host.state) is None
-        deadline = time.monotonic() + 20
-        while guard_is_alive(host.state):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda: not guard_is_alive(host.state))
     finally:
         unmount(host.state)
     assert {item.code for item in sink.errors} <= {"FWT609", "FWT610", "FWT612"}
@@ -318,11 +311,16 @@ def test_a_disk_that_is_full_when_it_is_confirmed_is_told_and_goes_back(host: Ho
     run("mount", "-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs", str(host.state))
     try:
         before = host.listing()
-        going = Run(host, confirm_within=2.0).wait_for_load()
-        fill(host.state)
+        going = Run(host).wait_for_load()
+        over = host.state / "over"
+        with lock(host.state, wait=PATIENCE):  # nothing is written now, or given back by who could not write
+            pending = json.loads((host.state / PENDING_FILE).read_bytes())
+            over.write_text(json.dumps({**pending, "deadline": 0.0}))
+            fill(host.state)
         sink = DiagnosticSink()
         assert not confirm(host.state, sink, host.boot_files).done
         assert [item.code for item in sink.errors] == ["FWT611"]
+        over.rename(host.state / PENDING_FILE)
         going.result()
         assert host.listing() == before
     finally:
@@ -335,13 +333,11 @@ def test_a_disk_that_is_full_when_it_is_confirmed_is_told_and_goes_back(host: Ho
 def test_of_two_that_begin_at_once_one_is_refused(host: Host) -> None:
     wanted = host.wanted()
     pair = [Run(host, wanted=replace(wanted)) for _ in range(2)]
-    deadline = time.monotonic() + 20
-    while (pending := read_pending(host.state)) is None or not pending.loaded:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: (pending := read_pending(host.state)) is not None and pending.loaded)
     # the one that was not first gives up by itself; then the other is confirmed
     ended: list[Run] = []
-    while len(ended) < 1:
+    deadline = time.monotonic() + PATIENCE
+    while not ended:
         assert time.monotonic() < deadline
         ended = [one for one in pair if os.waitpid(one.child, os.WNOHANG) != (0, 0)]
         time.sleep(0.02)

@@ -18,6 +18,7 @@ from fwtrans.backend.loader.snapshot import read_snapshot
 from fwtrans.cli.inputs import FileAccess
 from fwtrans.diagnostics import DiagnosticSink
 from tests.apply.conftest import run
+from tests.apply.test_apply import PATIENCE, time_is_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,8 +48,8 @@ BEFORE_ARMED = frozenset(STEPS[: STEPS.index("armed")])
 BEFORE_SWITCHED = frozenset(STEPS[: STEPS.index("switched")])
 
 
-def wait_until(what: str, seconds: float, test: object) -> None:
-    deadline = time.monotonic() + seconds
+def wait_until(what: str, test: object) -> None:
+    deadline = time.monotonic() + PATIENCE
     while not test():  # type: ignore[operator]
         assert time.monotonic() < deadline, what
         time.sleep(0.02)
@@ -110,15 +111,15 @@ def test_killed_between_two_steps(host: Host, step: str) -> None:
         assert not is_new(host)
     if step in BEFORE_ARMED:
         assert host.listing() == before
-    wait_until("the way back did not fire", 20, lambda: read_pending(host.state) is None or step == "pending")
+    wait_until("the way back did not fire", lambda: read_pending(host.state) is None or step == "pending")
     assert host.listing() == before
     assert not (host.etc / "nftables.d").exists(), "a boot would come up with the new rules"
-    wait_until("the process that goes back is still there", 20, lambda: not guard_is_alive(host.state))
+    wait_until("the process that goes back is still there", lambda: not guard_is_alive(host.state))
 
 
 def test_all_steps_are_tried(host: Host) -> None:
     assert tuple(apply_and_die(host, "loaded", confirm_within=0.2)) == STEPS
-    wait_until("the way back did not fire", 20, lambda: read_pending(host.state) is None)
+    wait_until("the way back did not fire", lambda: read_pending(host.state) is None)
     assert len(STEPS) >= 12
 
 
@@ -130,7 +131,8 @@ RESTORED = ("sets", "old rules", "dormant tables", "bridge settings", "tables")
 def loaded_without_a_guard(host: Host, monkeypatch: pytest.MonkeyPatch) -> str:
     """Apply without the process that goes back, and without waiting; return the snapshot's name."""
     monkeypatch.setattr("fwtrans.apply.run.arm", lambda *_: None)
-    monkeypatch.setattr("fwtrans.apply.run._wait", lambda work, *_: work.identity)
+    monkeypatch.setattr("fwtrans.apply.run._wait", lambda *_: None)
+    monkeypatch.setattr("fwtrans.apply.run._decided", lambda work, *_: work.identity)
     identity: object = apply(host.wanted(), host.request(), DiagnosticSink(), FileAccess())
     assert isinstance(identity, str), identity
     return identity
@@ -183,9 +185,10 @@ def test_a_confirmation_may_be_killed_and_is_the_old_or_the_new(
     host: Host, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed just before each of its parts: before the first it is not confirmed, after it nothing goes back."""
-    monkeypatch.setattr("fwtrans.apply.run._wait", lambda work, *_: work.identity)
+    monkeypatch.setattr("fwtrans.apply.run._wait", lambda *_: None)
+    monkeypatch.setattr("fwtrans.apply.run._decided", lambda work, *_: work.identity)
     before = host.listing()
-    apply(host.wanted(), host.request(confirm_within=1.5, persist=True), DiagnosticSink(), FileAccess())
+    apply(host.wanted(), host.request(persist=True), DiagnosticSink(), FileAccess())
 
     def interrupted() -> None:
         monkeypatch.setattr(f"fwtrans.apply.finish.{place}", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
@@ -193,7 +196,9 @@ def test_a_confirmation_may_be_killed_and_is_the_old_or_the_new(
 
     killed_in_a_child(interrupted)
     assert is_new(host)
-    wait_until("the process that goes back is still there", 20, lambda: not guard_is_alive(host.state))
+    if place == "mark_confirmed":
+        time_is_over(host)
+    wait_until("the process that goes back is still there", lambda: not guard_is_alive(host.state))
     if place == "mark_confirmed":
         assert host.listing() == before
         assert not host.boot_files.rules.exists()
