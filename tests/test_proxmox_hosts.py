@@ -37,7 +37,7 @@ def test_node_becomes_this_ruleset(case: GoldenCase) -> None:
 def test_node_loads_and_lists(case: GoldenCase, bridge_kernel: Kernel) -> None:  # noqa: F811
     result, _ = translated(case.input, OPTIMISED)
     script = f"printf %s {shlex.quote(result.output)} | nft -f - && nft list ruleset"
-    found = run_script(bridge_kernel, script, seconds=60)
+    found = run_script(bridge_kernel, script, seconds=300)
     assert found.status == 0, found.output
     assert "table bridge fwtrans" in found.output
 

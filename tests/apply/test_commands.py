@@ -30,7 +30,7 @@ def start(*words: str) -> subprocess.Popen[bytes]:
 
 def fwtrans(*words: str) -> tuple[int, str, str]:
     process = start(*words)
-    output, error = process.communicate(timeout=120)
+    output, error = process.communicate(timeout=600)
     return process.returncode, output.decode(), error.decode()
 
 
@@ -48,8 +48,8 @@ def test_from_collecting_to_going_back(host: Host) -> None:
     assert "error[FWT620]: nobody is there to be asked" in error
     assert "take out of the way: iptables-legacy, ip6 filter" in error
 
-    going = start("apply", folder, *state, "--yes", "--confirm-within", "90")
-    deadline = time.monotonic() + 90
+    going = start("apply", folder, *state, "--yes", "--confirm-within", "600")
+    deadline = time.monotonic() + 600
     while (pending := read_pending(host.state)) is None or not pending.loaded:
         assert going.poll() is None
         assert time.monotonic() < deadline
@@ -59,7 +59,7 @@ def test_from_collecting_to_going_back(host: Host) -> None:
     assert (status, value["ok"], value["result"]["pending"]["loaded"]) == (1, False, True)
     status, output, _ = fwtrans("confirm", *state)
     assert (status, output) == (0, f"confirmed {pending.identity}\n")
-    output, error = (stream.decode() for stream in going.communicate(timeout=90))
+    output, error = (stream.decode() for stream in going.communicate(timeout=600))
     assert (going.returncode, output) == (0, "confirmed\n")
     assert "Open a NEW connection" in error
 

@@ -42,7 +42,7 @@ fwtrans verify /tmp/host /tmp/host.nft > /tmp/verified 2>&1; echo "verify: $?"
 iptables-legacy -A INPUT -p tcp --dport 8006 -j ACCEPT
 fwtrans apply /tmp/host --state-dir /tmp/state --yes 2> /tmp/said; echo "apply: $? $(grep -o 'FWT607.*' /tmp/said)"
 iptables-legacy -D INPUT -p tcp --dport 8006 -j ACCEPT
-fwtrans apply /tmp/host --state-dir /tmp/state --yes --confirm-within 400 > /tmp/said 2>&1 &
+fwtrans apply /tmp/host --state-dir /tmp/state --yes --confirm-within 800 > /tmp/said 2>&1 &
 for attempt in $(seq 6000); do
   grep -qs '"loaded": true' /tmp/state/pending.json && break
   kill -0 $! || { cat /tmp/said; exit 1; }
@@ -64,7 +64,7 @@ cmp /tmp/before /tmp/after && echo all is as it was
 @pytest.mark.kernel
 @pytest.mark.netns
 def test_a_node_moves_to_nft_and_back(shared: Path) -> None:
-    moves_and_comes_back(choose(environment={SETTING: str(shared / "lab" / "run-uml")}), shared, seconds=300)
+    moves_and_comes_back(choose(environment={SETTING: str(shared / "lab" / "run-uml")}), shared, seconds=900)
 
 
 @pytest.mark.lab_long

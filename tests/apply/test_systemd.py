@@ -71,7 +71,7 @@ in_a_session() { # as sshd starts a command: in a scope of its own
   (systemd-run --quiet --scope --unit=session bash -c '"$@" > /mnt/session 2>&1' fwtrans "$python" -m fwtrans "$@" &)
 }
 until_loaded() {
-  for attempt in $(seq 600); do
+  for attempt in $(seq 3000); do
     fwtrans status 2> /dev/null | grep -q 'waits for .* seconds left' && return
     sleep 0.1
   done
@@ -88,7 +88,7 @@ boot() {
   cat > /mnt/script
   container=lab unshare --pid --fork --kill-child --mount --mount-proc --net "$systemd" --system --unit=lab.service > /mnt/log 2>&1 &
   power=$!
-  for attempt in $(seq 900); do
+  for attempt in $(seq 4000); do
     grep -qs 'end of script' /mnt/said && break
     sleep 0.1
   done
@@ -117,7 +117,7 @@ boot 'the next boot' <<'END'
 now 'after the power cut'
 systemctl is-active fwtrans.service
 fwtrans status | head -2
-in_a_session apply /root/before --persist --yes --confirm-within 2
+in_a_session apply /root/before --persist --yes --confirm-within 10
 until_loaded
 end_session
 while systemctl --quiet is-active 'fwtrans-way-back-*'; do sleep 0.1; done
@@ -150,7 +150,7 @@ def test_the_way_back_is_a_unit_and_a_boot_comes_up_with_the_old_rules_until_the
     if not SYSTEMD.exists():
         pytest.skip("systemd is not installed")
     kernel = choose(environment={SETTING: str(shared / "lab" / "run-uml"), "PATH": os.environ["PATH"]})
-    answer = run_script(kernel, SCRIPT, (str(REPOSITORY), sys.executable), seconds=240)
+    answer = run_script(kernel, SCRIPT, (str(REPOSITORY), sys.executable), seconds=900)
     assert answer.status == 0, answer.output
     assert answer.output.splitlines() == [
         "-- the power is cut while it waits",

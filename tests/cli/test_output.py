@@ -37,7 +37,7 @@ def run_script(body: str, *, streams: str = "{}", cwd: Path, **environment: str)
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=600,
         env={**kept, "PYTHONPATH": str(REPOSITORY), **environment},
     )
 

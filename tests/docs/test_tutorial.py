@@ -71,7 +71,7 @@ def test_the_tutorial_is_true_word_by_word(shared: Path, request: pytest.Fixture
     assert len(steps) > 8
     kernel = choose(environment={SETTING: str(shared / "lab" / "run-uml")})
     corpus = shared / "pve-corpus" / "f-pol-drop-drop"
-    answer = run_script(kernel, script(steps), (str(REPOSITORY), str(corpus), sys.executable), seconds=400)
+    answer = run_script(kernel, script(steps), (str(REPOSITORY), str(corpus), sys.executable), seconds=1200)
     line = next((text for text in answer.output.splitlines() if text.startswith("OUTPUTS ")), None)
     assert line is not None, answer.output
     outputs: list[str] = json.loads(line.removeprefix("OUTPUTS "))

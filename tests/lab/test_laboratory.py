@@ -320,14 +320,14 @@ def check_interrupted(
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, "FWTRANS_TEST_MARKER": str(tmp_path), "TMPDIR": str(scratch), **more},
     )  # fmt: skip
-    end = time.monotonic() + 120
+    end = time.monotonic() + 600
     while not (namespaces := is_at_work(marker, begun)):
         assert time.monotonic() < end, "the agent never started"
         assert lab.poll() is None, lab.communicate()
     with ExitStack() as stack:
         hold(namespaces, of_run(marker), stack)
         lab.send_signal(how)
-        lab.communicate(timeout=60)
+        lab.communicate(timeout=300)
         while left := of_run(marker):
             assert time.monotonic() < end, [words_of(process) for process in left]
         assert not namespaces & namespaces_of(other for other in everywhere() if other.name != str(os.getpid()))

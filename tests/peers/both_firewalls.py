@@ -131,7 +131,7 @@ def _chain_of(rule: str, chains: Iterable[str]) -> tuple[int, str]:
 def _replay(order: dict[str, object]) -> dict[str, object]:
     done = subprocess.run(
         ["unshare", "-n", sys.executable, str(REPLAY)],
-        input=json.dumps(order), capture_output=True, text=True, check=False, timeout=120,
+        input=json.dumps(order), capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     answer: dict[str, object] = json.loads(done.stdout)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise, product
 
 import pytest
 
+from tests.clock import away_from_midnight
 from tests.lower.extensions import frames
 from tests.peers.both_firewalls import (
     FAR,
@@ -114,7 +115,7 @@ def test_time_does_not_depend_on_the_zone_of_whoever_loads_it(rule: str) -> None
 
 
 def test_time_is_read_in_utc() -> None:
-    now = datetime.now(UTC)
+    now = away_from_midnight()
     clock = [(now + timedelta(minutes=minutes)).strftime("%H:%M") for minutes in (-240, -120, 120, 240)]
     windows = [*pairwise(clock), (clock[3], clock[0])]
     rules = [f"-m time --timestart {start} --timestop {stop}" for start, stop in windows]

@@ -47,7 +47,9 @@ def test_deleting_and_defining_a_table_would_be_seen(kernel: LibNft) -> None:
     """What the loader does not do: the control that shows that this traffic finds a gap."""
     rulesets = big("a"), big("b")
     with Traffic(DENIED, ALLOWED) as traffic:
-        for number in range(30):
+        for number in range(1000):
+            if number >= 30 and number % 10 == 0 and traffic.denied_arrived():
+                break  # on a busy machine sender and loader may be on one CPU for a while, where there is no gap to be seen
             gone = make_plan([Present(rulesets[number % 2][0], None)] if number else [], ())
             new = make_plan([], rulesets[(number + 1) % 2])
             assert kernel.run(Transaction((*gone.switch.commands, *new.switch.commands))) == ()

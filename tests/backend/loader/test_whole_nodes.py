@@ -131,7 +131,7 @@ def uml(shared: Path) -> Kernel:
 def test_a_small_node(uml: Kernel, shared: Path, tmp_path: Path) -> None:
     before, after = with_one_more(tmp_path, shared / "pve-corpus" / "s10" / "input", "109")
     images = without_helpers(translated(before)), without_helpers(translated(after))
-    found = in_kernel(uml, tmp_path, *images, seconds=120)
+    found = in_kernel(uml, tmp_path, *images, seconds=600)
     assert_loads(found)
     assert_small(found)
 
@@ -142,7 +142,7 @@ def test_two_hundred_guests(uml: Kernel, shared: Path, tmp_path: Path, twin: str
     """The new guest changes names that chains of others were given; they keep those under which they are loaded."""
     before, after = with_one_more(tmp_path, shared / "pve-corpus" / "s200" / "input", twin)
     images = without_helpers(translated(before)), without_helpers(translated(after))
-    found = in_kernel(uml, tmp_path, *images, seconds=300)
+    found = in_kernel(uml, tmp_path, *images, seconds=900)
     assert found["size"] > 20_000
     assert_loads(found)
     assert_small(found)

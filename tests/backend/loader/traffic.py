@@ -105,6 +105,10 @@ class Traffic:
             self.sender.stdout.close()
             self.sender = None
 
+    def denied_arrived(self) -> bool:
+        """Tell whether a packet has slipped through yet."""
+        return "packets 0 " not in _in(self.sides[1], "nft", "list", "counter", "inet", "count", "denied")
+
     def result(self) -> Passed:
         """Stop sending and count."""
         self._stop_sender()

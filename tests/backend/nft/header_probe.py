@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 
-WAIT = 2.0
+WAIT = 30.0  # all are expected to arrive
 
 
 def checksum(data: bytes) -> int:

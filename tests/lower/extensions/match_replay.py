@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DEADLINE = 30.0
+DEADLINE = 120.0
 _COUNT = re.compile(r"\[\d+:\d+\]")
 # "wait 1.5" among the frames: what is asked is how much time has passed.
 WAIT = "wait "

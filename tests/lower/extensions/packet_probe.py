@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 
-WAIT = 0.5
+WAIT = 30.0  # all are expected to arrive
 MSS = b"\x02\x04\x05\xb4"
 TIMESTAMP = b"\x08\x0a\x00\x00\x00\x01\x00\x00\x00\x02"
 OPTIONS = (

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 MAC = {"v0": "02:00:00:00:00:02", "v1": "02:00:00:00:00:01"}
-DEADLINE = 20.0
+DEADLINE = 120.0
 SENTINEL_PORT = 9
 SENTINEL = f"""
 table netdev sentinel {{

@@ -44,7 +44,7 @@ def count(rules: list[str], family: str, chain: str, frames: list[str], *, more:
     order = {"iptables": {family: dump + more}, "nft": found.script, "frames": frames, "bind": [traffic.OPEN_PORT]}
     done = subprocess.run(
         ["unshare", "-n", sys.executable, str(REPLAY)],
-        input=json.dumps(order), capture_output=True, text=True, check=False, timeout=120,
+        input=json.dumps(order), capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)

@@ -12,12 +12,13 @@ import socket
 import struct
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.clock import away_from_midnight
 from tests.lower.extensions import frames
 from tests.lower.extensions.second_half import BUILT_IN, IPSETS, translate
 
@@ -207,7 +208,7 @@ def compare(
     order = {"iptables": dumps, "nft": "".join(scripts), "frames": packets, **more}
     done = subprocess.run(
         ["unshare", "-n", sys.executable, str(SCRIPT)],
-        input=json.dumps(order), capture_output=True, text=True, check=False, timeout=120,
+        input=json.dumps(order), capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
@@ -486,7 +487,7 @@ def test_owners_of_sockets() -> None:
 
 
 def test_time() -> None:
-    now = datetime.now(tz=UTC)
+    now = away_from_midnight()
     soon, before = now + timedelta(hours=2), now - timedelta(hours=2)
     clock = [f"{moment:%H:%M}" for moment in (before, soon)]
     day = f"{now:%a}"

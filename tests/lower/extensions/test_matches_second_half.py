@@ -52,7 +52,7 @@ def test_refusal_names_what_it_is_about(case: Case) -> None:
 
 def _in_namespace(script: str, folder: Path) -> str:
     done = subprocess.run(
-        ["unshare", "-n", "sh", "-c", script], cwd=folder, capture_output=True, text=True, check=False, timeout=300
+        ["unshare", "-n", "sh", "-c", script], cwd=folder, capture_output=True, text=True, check=False, timeout=600
     )
     return done.stdout
 
