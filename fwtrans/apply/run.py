@@ -260,7 +260,9 @@ def _decided(work: _Work, request: Request, sink: DiagnosticSink) -> Applied:
     """Tell what became of it."""
     outcome = str((snapshot.read_manifest(request.directory, work.identity) or {}).get("outcome", ""))
     with suppress(Locked, OSError), lock(request.directory, wait=1.0):
-        snapshot.prune(request.directory, request.keep, spare=[work.identity])
+        # the next apply may wait already, and its snapshot is not the newest by name where the clock was set back
+        waits = read_pending(request.directory)
+        snapshot.prune(request.directory, request.keep, spare=[work.identity, *([waits.identity] if waits else [])])
     if outcome == "confirmed":
         return Applied(Outcome.CONFIRMED, work.identity, work.counts, work.sent)
     failed = "fail" in outcome

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,11 +13,14 @@ from fwtrans.apply.request import Outcome
 from fwtrans.apply.run import apply
 from fwtrans.backend.loader.pending import (
     GUARD_FILE,
+    Pending,
     guard_is_alive,
     is_locked,
     lock,
     read_pending,
+    write_pending,
 )
+from fwtrans.backend.loader.state import this_host
 from fwtrans.cli.inputs import FileAccess
 from fwtrans.diagnostics import DiagnosticSink
 from tests.apply.conftest import run
@@ -139,3 +144,21 @@ def test_an_interrupt_before_anything_has_begun_is_one(host: Host) -> None:
         apply(host.wanted(), host.request(step=step), DiagnosticSink(), FileAccess())
     assert host.listing() == before
     assert not (host.state / GUARD_FILE).exists()
+
+
+def test_the_snapshot_of_the_next_apply_is_not_cleared_away_while_it_waits(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock was set back in between, so by its name it is the oldest."""
+    folder = host.state / "snapshots" / "20000101T000000Z"
+
+    def another_begins(*_: object) -> None:
+        identity = confirmed(host).identity
+        shutil.copytree(folder.parent / identity, folder)
+        (folder.parent / "20010101T000000Z").mkdir()
+        write_pending(host.state, Pending(identity=folder.name, host=this_host(), deadline=0.0, wait=60.0))
+
+    monkeypatch.setattr("fwtrans.apply.run._wait", another_begins)
+    found = apply(host.wanted(), replace(host.request(), keep=0), DiagnosticSink(), FileAccess())
+    assert found.outcome is Outcome.CONFIRMED
+    assert {path.name for path in folder.parent.iterdir()} == {folder.name, found.identity}
