@@ -97,7 +97,7 @@ def load_in_lab(texts: Iterable[tuple[str, bool]], launcher: Path, folder: Path)
         ]
     script = folder / "script"
     script.write_text("\n".join(lines), encoding="utf-8")
-    process = subprocess.run([launcher, "-t", "120", script], text=True, capture_output=True, check=False)
+    process = subprocess.run([launcher, "-t", "900", script], text=True, capture_output=True, check=False)
     found = re.findall(r"(.*?)== status (\d+)\n(.*?)== end\n", process.stdout, re.DOTALL)
     assert len(found) == len(loads), process.stdout + process.stderr
     return [Loaded(int(status), errors, listing) for errors, status, listing in found]

@@ -50,7 +50,7 @@ def listed(texts: Sequence[str], folder: Path, lab: Path | None = None) -> list[
         ]
     script = folder / "script"
     script.write_text("\n".join(lines), encoding="utf-8")
-    command = ["unshare", "-n", "bash", str(script)] if lab is None else [str(lab), "-t", "240", str(script)]
+    command = ["unshare", "-n", "bash", str(script)] if lab is None else [str(lab), "-t", "900", str(script)]
     done = subprocess.run(command, text=True, capture_output=True, check=False)
     found = _ONE.findall(done.stdout)
     assert len(found) == len(texts), done.stdout[-2000:] + done.stderr[-2000:]
