@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fwtrans.apply.finish import confirm
-from fwtrans.backend.loader.guard import NotArmed, arm
+from fwtrans.backend.loader.guard import NotArmed, _go_back, _restore, arm
 from fwtrans.backend.loader.pending import (
     GUARD_FILE,
     Pending,
@@ -25,10 +25,12 @@ from fwtrans.backend.loader.pending import (
 from fwtrans.backend.loader.state import this_host
 from fwtrans.diagnostics import DiagnosticSink
 from tests.apply.conftest import run, unmount
-from tests.apply.test_apply import Run, guard_of, wait_until
+from tests.apply.test_apply import Run, guard_of, rolled_back, wait_until
 from tests.apply.test_hostile_state import fill
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.apply.conftest import Host
 
 pytestmark = pytest.mark.netns
@@ -114,3 +116,40 @@ def test_the_lock_is_there_without_a_byte_left_and_the_way_back_fires(host: Host
         wait_until(lambda: not guard_is_alive(host.state))
     finally:
         unmount(host.state)
+
+
+# --- another program at work does not end the way back ---
+
+
+@pytest.mark.parametrize(("patience", "answers", "wanted"), [
+    (600.0, [75, 75, 75, 75, 75, 0], 0), (600.0, [75, 6, 75, 6, 6], 6), (0.0, [75, 75, 75], 75), (600.0, [6, 6, 6], 6),
+])  # fmt: skip
+def test_who_holds_the_lock_of_iptables_costs_no_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: float, answers: list[int], wanted: int
+) -> None:
+    asked = tmp_path / "asked"
+
+    def restore(*_: object) -> int:
+        with asked.open("a") as file:  # each is a process of its own
+            file.write("x")
+        return answers[asked.stat().st_size - 1]
+
+    monkeypatch.setattr("fwtrans.backend.loader.guard._WAITS_FOR_OTHERS", patience)
+    monkeypatch.setattr("fwtrans.backend.loader.guard._restore", restore)
+    assert _go_back(tmp_path, "held") == wanted
+    assert asked.stat().st_size == len(answers)
+
+
+def test_the_lock_of_iptables_is_told_from_other_trouble(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    going = Run(host).wait_for_load()
+    pending = read_pending(host.state)
+    assert pending is not None
+    monkeypatch.setattr("fwtrans.backend.loader.real.LibNft", object)
+    said = "Another app is currently holding the xtables lock. Perhaps you want to use the -w option?"
+    for message, status in ((f"iptables-legacy: `iptables-legacy-restore -w 10 -c`: {said}", 75), ("line 3 failed", 6)):
+        monkeypatch.setattr("fwtrans.backend.loader.restore.restore", lambda *_, text=message: (text,))
+        assert _restore(host.state, pending.identity) == status
+        assert message in (host.state / "way-back.log").read_text()
+    monkeypatch.undo()
+    rolled_back(host)
+    going.result()

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 RESTORED, FAILED = "not confirmed, restored", "not confirmed, restoring failed"
 _POLL = 0.1
 _TRIES = 3
+_BUSY = 75
+_HELD = "xtables lock"
+"""What iptables-legacy says where another program is at work: that passes, so it is no try that failed."""
+_WAITS_FOR_OTHERS = 600.0
 _READY_WITHIN = 60.0
 _SYSTEMD = Path("/run/systemd/system")
 
@@ -135,14 +139,15 @@ def _is_due(pending: Pending) -> bool:
 
 
 def _go_back(directory: Path, identity: str) -> int:
-    outcome = 1
-    for _ in range(_TRIES):
+    outcome, tries, until = 1, 0, time.monotonic() + _WAITS_FOR_OTHERS
+    while tries < _TRIES:
         child = os.fork()
         if child == 0:
             os._exit(_restore(directory, identity))
         outcome = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if outcome == 0:
             break
+        tries += outcome != _BUSY or time.monotonic() > until
     from fwtrans.backend.loader.snapshot import note_outcome  # noqa: PLC0415 -- imported long since
 
     with suppress(OSError):
@@ -167,6 +172,8 @@ def _restore(directory: Path, identity: str) -> int:
     if problems:
         with suppress(OSError):
             log.write_text("".join(f"{identity}: {problem}\n" for problem in problems))
+    if any(_HELD in problem for problem in problems):
+        return _BUSY
     return 6 if problems else 0
 
 
