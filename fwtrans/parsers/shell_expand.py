@@ -17,6 +17,7 @@ _WHICH = re.compile(
     r"(?:\$\(|`)\s*(?:which|command\s+-v|type\s+-p)\s+(?:/\S*/)?(ip6?tables\S*|ipset|ebtables\S*|arptables\S*)"
     r"(?:\s+2>\s*/dev/null)?\s*(?:\)|`)"
 )
+_BLANKS = " \t\n"
 _ODD = re.compile(r"[*?{]")
 _FILE_PATTERN = re.compile(r"[*?]")
 _BRACES = re.compile(r"\{[^{}]*(?:,|\.\.)[^{}]*\}")
@@ -37,7 +38,7 @@ class Variables:
     """The variables whose values are known, and why the others are not."""
 
     def __init__(self, values: Mapping[str, str] | None = None) -> None:
-        self.values: dict[str, str] = dict(values or {})
+        self.values: dict[str, str] = {"IFS": _BLANKS, **(values or {})}
         self.reasons: dict[str, str] = {}
         self.lost: dict[str, str] = {}
 
@@ -51,6 +52,11 @@ class Variables:
         if name in self.lost or (appended and name not in self.values):
             return
         self.values[name] = self.values.get(name, "") * appended + place.value
+        self.reasons.pop(name, None)
+
+    def set(self, name: str, value: str) -> None:
+        """Set a variable whose value is known, as a loop does at each turn."""
+        self.values[name] = value
         self.reasons.pop(name, None)
 
     def forget(self, name: str, reason: str, *, for_good: bool = False) -> None:
@@ -81,6 +87,7 @@ def expand(word: RawWord, variables: Variables, passage: Passage, *, split: bool
         if piece.kind is not Kind.VARIABLE or piece.quoted or not split:
             current = (current or "") + value
             continue
+        _refuse_other_separators(value, variables, passage.place(word.start, word.end, ""))
         parts = re.split(r"[ \t\n]+", value)
         for index, part in enumerate(parts):
             if index and current is not None:
@@ -93,6 +100,16 @@ def expand(word: RawWord, variables: Variables, passage: Passage, *, split: bool
     if split:
         _refuse_patterns(word, passage)
     return tuple(passage.place(word.start, word.end, text) for text in fields)
+
+
+def _refuse_other_separators(value: str, variables: Variables, place: ShellWord) -> None:
+    """Refuse to split a value where the shell would take other characters than blanks for what stands between words."""
+    separators = variables.values.get("IFS")
+    if separators is not None and set(separators) == set(_BLANKS):
+        return
+    if separators is None or set(value) & (set(separators) | set(_BLANKS)):
+        message = "the script changes `IFS`, and with it where the shell cuts this word"
+        raise Unreadable("FWT132", message, place, "write the words in place of the variable")
 
 
 def _value(piece: Piece, word: RawWord, variables: Variables, passage: Passage) -> str:

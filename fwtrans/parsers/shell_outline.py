@@ -39,7 +39,8 @@ class SimpleCommand:
     """One command. `before` is the operator that leads to it ("" for none that matters), `after` the one behind it.
 
     `inside` is the outermost construct around it, None at the top level. Without words it is the end of a construct
-    (`is_end`), or assigns a loop's variable (`loop_variable`).
+    (`is_end`), or assigns a loop's variable (`loop_variable`). `loop_words` are the words behind `in` that a `for` takes
+    one by one, None where it has none or something else stands among them.
     """
 
     words: list[RawWord] = field(default_factory=list)
@@ -50,6 +51,7 @@ class SimpleCommand:
     negated: bool = False
     is_end: bool = False
     loop_variable: str = ""
+    loop_words: tuple[RawWord, ...] | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -177,8 +179,10 @@ class _Reader:
             self._skip_brackets()
             self._function(word.start)
         elif bare in _OPENING:
+            before, negated = self.current.before, self.current.negated
             self._open(Opener(bare, word.start))
             if bare in {"for", "select"}:
+                self.current.before, self.current.negated = before, negated
                 self._loop_variable()
             elif bare == "case":
                 self._skip_to_in()
@@ -194,13 +198,16 @@ class _Reader:
         token = self._next()
         if isinstance(token, RawWord) and token.bare and _NAME.fullmatch(token.bare):
             self.current.loop_variable = token.bare
+        head: list[Token] = []
         while self.at < len(self.tokens):
             token = self.tokens[self.at]
             if isinstance(token, Operator) and token.text in {";", "\n"}:
+                self.current.loop_words = _words_of_loop(head)
                 return
             if isinstance(token, RawWord) and token.bare == "do":
                 self._finish(";")
                 return
+            head.append(token)
             self.at += 1
 
     def _skip_to_in(self) -> None:
@@ -218,3 +225,11 @@ class _Reader:
             self.at += 1
             if isinstance(token, Operator) and token.text == ")":
                 return
+
+
+def _words_of_loop(head: list[Token]) -> tuple[RawWord, ...] | None:
+    """Return the words of `NAME in WORDS`."""
+    words = tuple(token for token in head if isinstance(token, RawWord))
+    if len(words) < len(head) or len(words) < 2 or words[1].bare != "in":
+        return None
+    return words[2:]

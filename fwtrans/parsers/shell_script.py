@@ -3,8 +3,9 @@
     IPT=/sbin/iptables
     $IPT -A INPUT -p tcp --dport 22 -j ACCEPT    ->    ScriptCommand("iptables", (-A, INPUT, ...), ...)
 
-Commands at the top level are read in order, variables that were set from plain text put in. A firewall command whose
-words, or whose turn, only a running shell could know is an error at its place: in a loop, behind a test, with `$(...)`.
+Commands at the top level are read in order, variables that were set from plain text put in, and so are the commands of
+a `for` over words that are known, once for each. A firewall command whose words, or whose turn, only a running shell
+could know is an error at its place: in another loop, behind a test, with `$(...)`.
 All other commands are listed as what they are.
 """
 
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.diagnostics import Diagnostic
 from fwtrans.parsers.shell_expand import Unreadable, Variables, expand
+from fwtrans.parsers.shell_loops import MOST_COMMANDS, loop_at
 from fwtrans.parsers.shell_outline import FUNCTION, outline
 from fwtrans.parsers.shell_programs import (
     Call,
@@ -34,9 +36,10 @@ from fwtrans.parsers.shell_words import Operator, Passage, RawWord, ShellWord, t
 from fwtrans.source import SourceFile, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from fwtrans.diagnostics import DiagnosticSink
+    from fwtrans.parsers.shell_loops import Loop
     from fwtrans.parsers.shell_outline import SimpleCommand
     from fwtrans.parsers.shell_words import Token
 
@@ -110,6 +113,9 @@ class _Run:
     left_at: int | None = None
     may_have_left_at: int | None = None
     turn: str = _Turn.SURE
+    made: int = 0
+    reasons_of_loops: dict[int, str] = field(default_factory=dict)
+    told: set[tuple[str, int, int]] = field(default_factory=set)
 
     def commands(self) -> tuple[ScriptCommand, ...]:
         found = tuple(tokens(self.passage))
@@ -122,9 +128,35 @@ class _Run:
             name = opening if is_quote else read.unclosed.text.split("\n", 1)[0][:20]
             self._complain("FWT108" if is_quote else "FWT132", f"`{name}` is not closed", start, start + 1)
             return ()
-        for command in read.commands:
-            self._one(command)
+        self._all(read.commands)
         return tuple(self.found)
+
+    def _all(self, commands: Sequence[SimpleCommand]) -> None:
+        """Run commands in order, a loop over known words as often as it has words."""
+        at = 0
+        while at < len(commands):
+            loop = loop_at(commands, at)
+            values = self._values(loop, commands[at].inside[0].offset) if loop is not None else None
+            if loop is None or values is None:
+                self._one(commands[at])
+                at += 1
+                continue
+            for value in values:
+                self.variables.set(loop.variable, value)
+                self._all(loop.body)
+            at = loop.behind
+
+    def _values(self, loop: Loop, offset: int) -> tuple[str, ...] | None:
+        """Return what the variable of a loop is set to in turn; None if nobody can say, and then why."""
+        try:
+            words = [word for raw in loop.words for word in expand(raw, self.variables, self.passage)]
+        except Unreadable as problem:
+            self.reasons_of_loops[offset] = problem.message
+            return None
+        self.made += len(words) * len(loop.body)
+        if loop.variable in self.variables.lost or self.made > MOST_COMMANDS:
+            return None
+        return tuple(word.value for word in words)
 
     # --- turns ---
 
@@ -235,6 +267,8 @@ class _Run:
             word, offset = command.inside[0]
             around = "a function" if word == FUNCTION else "brackets" if word in "({" else f"`{word}`"
             reason = f"{name} is called inside of {around}, which begins in line {self._line(offset)}"
+            if offset in self.reasons_of_loops:
+                reason += f"; {self.reasons_of_loops[offset]}"
         elif self.left_at is not None:
             reason, hint = f"{name} is called behind the `exit` of line {self.left_at}", "take out what is never run"
         elif self.may_have_left_at is not None:
@@ -335,10 +369,13 @@ class _Run:
     def _complain(
         self, code: str, message: str, start: int, end: int, *, line: int | None = None, hint: str = ""
     ) -> None:
-        """Report at offsets of the passage, or at columns of a line."""
+        """Report at offsets of the passage, or at columns of a line; once, however often a loop comes by."""
         if line is None:
             place = self.passage.place(start, end, "")
             line, start, end = place.line, place.start, place.end
+        if (code, line, start) in self.told:
+            return
+        self.told.add((code, line, start))
         span = Span(self.passage.source, line, start, end)
         self.sink.add(Diagnostic(code=code, message=message, span=span, hints=(hint,) if hint else ()))
 

@@ -178,7 +178,7 @@ def test_where_a_program_is_found_is_not_asked() -> None:
         ("NET=x\nunset NET\niptables -s $NET\n", "`$NET` is not known: `unset` changes it"),
         ("f() { NET=y; }\nNET=x\nf\niptables -s $NET\n", "`$NET` is not known: it is set inside of a function, line 1"),
         ("NET=x\na && NET=y\niptables -s $NET\n", "`$NET` is not known: line 2 sets it only sometimes"),
-        ("for NET in a b; do :; done\niptables -s $NET\n", "`$NET` is not known: a loop sets it"),
+        ("for NET in $LIST; do :; done\niptables -s $NET\n", "`$NET` is not known: a loop sets it"),
     ],
 )
 def test_variables_that_are_not_known_say_why(script: str, reason: str) -> None:
@@ -308,7 +308,15 @@ def test_guards_are_taken_to_hold(guard: str) -> None:
 @pytest.mark.parametrize(
     ("script", "message"),
     [
-        ("for p in 22 80; do iptables -A x; done", "iptables is called inside of `for`, which begins in line 1"),
+        ("for p in $LIST; do iptables -A x; done", "iptables is called inside of `for`, which begins in line 1; `$LIST` is not known"),
+        ("for p in $(seq 3); do iptables -A x; done", "inside of `for`, which begins in line 1; only a shell could tell what `$(seq 3)` becomes"),
+        ("for p; do iptables -A x; done", "inside of `for`"),
+        ("for p in 1 2; do [ $p = 1 ] && break; iptables -A x; done", "inside of `for`"),
+        ("for p in 1 2; do iptables -A x; done &", "inside of `for`"),
+        ("echo | for p in 1 2; do iptables -A x; done", "inside of `for`"),
+        ("a && for p in 1 2; do iptables -A x; done", "inside of `for`"),
+        ("f() { for p in 1 2; do iptables -A x; done; }", "inside of a function"),
+        ("for p in 1 2; do if a; then iptables -A x; fi; done", "inside of `if`, which begins in line 1"),
         ("while read a; do\n iptables -A x\ndone < f", "inside of `while`, which begins in line 1"),
         ("until a; do iptables -A x; done", "inside of `until`"),
         ("if a; then\n iptables -A x\nfi", "inside of `if`, which begins in line 1"),
@@ -333,6 +341,47 @@ def test_what_hangs_on_a_condition_is_refused(script: str, message: str) -> None
     done = read(script + "\n")
     assert done.codes == ["FWT135"]
     assert message in done.found[0].message
+
+
+def test_a_loop_over_known_words_is_its_commands_once_for_each() -> None:
+    script = (
+        'PORTS="22 80"\nNET=192.0.2.0/24\nfor p in $PORTS 443; do\n  iptables -s $NET --dport $p\ndone\niptables -i $p\n'
+        'for a in x "y z"\ndo for p in 1 2; do T=$a$p; ip6tables "$T"; done; ipset destroy $p; done 2>/dev/null\n'
+        "EMPTY=\nfor p in $EMPTY; do iptables -F; done\nfor p in 5; do iptables -C x || iptables -A x; done || true\n"
+    )
+    assert firewall(script) == [
+        *(f"iptables -s 192.0.2.0/24 --dport {port}" for port in (22, 80, 443)),
+        "iptables -i 443",
+        *("ip6tables x1", "ip6tables x2", "ipset destroy 2", "ip6tables y z1", "ip6tables y z2", "ipset destroy 2"),
+        "iptables -A x",
+    ]
+
+
+def test_what_is_wrong_in_a_loop_is_told_once() -> None:
+    assert read("for p in 1 2 3; do iptables -s $NET --dport $p; done\n").codes == ["FWT133"]
+
+
+def test_loops_in_loops_end_somewhere() -> None:
+    words = " ".join(map(str, range(100)))
+    nested = "iptables -A x"
+    for name in "abcd":
+        nested = f"for {name} in {words}; do {nested}; done"
+    done = read(nested + "\n")
+    assert set(done.codes) == {"FWT135"}
+    assert len(done.firewall) <= 100_000
+
+
+@pytest.mark.parametrize("separators", [",", "', '", "$X", ""])
+def test_other_separators_of_words_are_refused(separators: str) -> None:
+    assert read(f"IFS={separators}\nP='22,80 443'\niptables --dport $P\n").codes == ["FWT132"]
+
+
+def test_separators_may_be_put_back() -> None:
+    assert firewall('OLD=$IFS\nIFS=,\nIFS=$OLD\nP="1 2"\nfor p in $P; do iptables $p; done\n') == [
+        "iptables 1",
+        "iptables 2",
+    ]
+    assert firewall("IFS=,\nP=22\niptables $P 'a,b'\n") == ["iptables 22 a,b"]
 
 
 def test_constructs_without_firewall_commands_are_no_fault() -> None:
@@ -435,6 +484,12 @@ class LineMaker:
         return "\n".join(self.one() for _ in range(self.random.randint(1, 8))) + "\n"
 
     def one(self) -> str:
+        if self.random.random() < 0.2:
+            name = self.random.choice("VWX")
+            words = " ".join(self.word() for _ in range(self.random.randint(0, 3)))
+            self.names.append(name)
+            between = self.random.choice(("; ", "\n"))
+            return f"for {name} in {words}{between}do {self.call()}{between}{self.call()}{between}done"
         if self.random.random() < 0.25:
             name = self.random.choice("VWX")
             self.names.append(name)

@@ -156,7 +156,10 @@ class _DumpReader:
             self.rule_line(line, number)
 
     def frame_line(self, text: str, number: int) -> None:
-        """Read `*filter`, `:INPUT ACCEPT [0:0]` or `COMMIT`. No quotes here, and iptables ignores words too many."""
+        """Read `*filter`, `:INPUT ACCEPT [0:0]` or `COMMIT`. No quotes here, and iptables ignores words too many.
+
+        It also reads nothing behind a `-`: `:LOGGING - DROP [0:0]` loads, and the chain has no policy.
+        """
         words = [word for word in text[1:].replace("\t", " ").split(" ") if word]
         if text[0] == "*":
             rule = frame_rule(("TABLE",) * bool(words))
@@ -168,7 +171,8 @@ class _DumpReader:
         if rule == "table_line":
             self.begin_table(words[0], number)
         elif rule == "chain_line" and self.table is not None:
-            counters = read_counters(words[2:3], 2) if len(words) > 2 else None
+            behind_policy = words[2:3] if policy == "POLICY" else [word for word in words[2:3] if word[0] == "["]
+            counters = read_counters(behind_policy, 2) if behind_policy else None
             self.table.declare(words[0], words[1], counters, number)
         elif rule == "commit_line" and self.table is not None:
             self.end_table(self.table, number)

@@ -55,6 +55,15 @@ def test_a_built_in_chain_that_is_not_declared_is_there() -> None:
     assert [(chain.name, chain.policy, len(chain.rules)) for chain in table.chains] == [("INPUT", "ACCEPT", 1)]
 
 
+def test_nothing_behind_a_missing_policy_is_read() -> None:
+    """iptables-restore 1.8.9 reads none of it, legacy or nft: people write `:LOGGING - DROP [0:0]`, and it loads."""
+    (table,) = read_well(in_table(":log - DROP [0:0]", ":INPUT - junk", ":web - [3:4] DROP")).tables
+    chains = {chain.name: chain for chain in table.chains}
+    assert (chains["log"].policy, chains["log"].counters) == ("", None)
+    assert chains["web"].counters == (3, 4)
+    assert chains["INPUT"].policy == "ACCEPT"
+
+
 def test_a_built_in_chain_without_policy_keeps_its_own() -> None:
     (table,) = read_well(in_table("-P INPUT DROP", ":INPUT - [0:0]")).tables
     assert table.chains[0].policy == "DROP"
