@@ -14,7 +14,7 @@ from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
 from fwtrans.ir.fields import Family
 from fwtrans.ir.host import Host
 from fwtrans.ir.ruleset import Ruleset, Table
-from fwtrans.lower.ebtables import lower_ebtables
+from fwtrans.lower.ebtables import bridge_assumptions, lower_ebtables
 from fwtrans.lower.extensions.registry import ExtensionOptions
 from fwtrans.lower.ipset import lower_ipsets
 from fwtrans.lower.iptables import lower_dump
@@ -285,6 +285,7 @@ class _Reader:
             assumptions.extend(text for text in lowered.assumptions if text not in assumptions)
         tables.extend(self._sets_without_rules(tables))
         tables.extend(_lowered(bridge, self.sink) for bridge in self.bridge_dumps)
+        assumptions.extend(text for bridge in self.bridge_dumps for text in bridge_assumptions(bridge))
         for ruleset in self.rulesets:
             tables.extend(ruleset.tables)
         return Reading(Ruleset(tuple(tables), tuple(assumptions)), tuple(self._read()), self.host)

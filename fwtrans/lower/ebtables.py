@@ -36,6 +36,11 @@ _WITHOUT_IN = {("filter", "OUTPUT"), ("nat", "OUTPUT"), ("nat", "POSTROUTING")}
 _WITHOUT_OUT = {("filter", "INPUT"), ("nat", "PREROUTING"), ("broute", "BROUTING")}
 _POLICIES: dict[str, Verdict] = {"ACCEPT": Accept(), "DROP": Drop()}
 
+_OWN_ADDRESS = (
+    "ebtables dnat: no address that it writes is a bridge's own or that of a group: ebtables changes what kind of packet"
+    " it is (`pkttype`) as well, without which the host does not take it"
+)
+
 
 def lower_ebtables(dump: BridgeDump, sink: DiagnosticSink, *, name: str = "fwtrans") -> Table:
     """Return the dump as one IR table; what cannot be said exactly goes to the sink."""
@@ -46,6 +51,20 @@ def lower_ebtables(dump: BridgeDump, sink: DiagnosticSink, *, name: str = "fwtra
             lowering = _ChainLowering(dump, table.name, chain, names, sink)
             chains.append(lowering.run())
     return Table(Family.BRIDGE, name, tuple(chains))
+
+
+def bridge_assumptions(dump: BridgeDump) -> tuple[str, ...]:
+    """Return what the translation of an ebtables dump rests on.
+
+    ebt_dnat.c compares the new address with the bridge's, except at OUTPUT. An nft rule cannot: that of every packet
+    that was for somebody else would have to be changed blindly.
+    """
+    arriving = (
+        chain for table in dump.tables if table.name == "nat" for chain in table.chains if chain.name != "OUTPUT"
+    )
+    if dump.program == "ebtables" and any(rule.target == "dnat" for chain in arriving for rule in chain.rules):
+        return (_OWN_ADDRESS,)
+    return ()
 
 
 def _chain_names(dump: BridgeDump) -> dict[tuple[str, str], str]:

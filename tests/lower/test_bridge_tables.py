@@ -9,7 +9,7 @@ from fwtrans.backend.nft.text import print_ruleset
 from fwtrans.diagnostics import DiagnosticSink
 from fwtrans.ir.ruleset import Ruleset
 from fwtrans.lower.arptables import lower_arptables
-from fwtrans.lower.ebtables import lower_ebtables
+from fwtrans.lower.ebtables import bridge_assumptions, lower_ebtables
 from fwtrans.parsers.ebtables_save.dialect import ARPTABLES, EBTABLES
 from fwtrans.parsers.ebtables_save.parse import parse_bridge_dump
 from fwtrans.source import SourceFile
@@ -167,6 +167,18 @@ def test_falling_off_a_user_chain_is_its_policy() -> None:
     assert "\tdrop" in chains["d"]
     assert "comment" not in chains["r"]
     assert 'drop comment "2 policy"' in chains["FORWARD"]
+
+
+@pytest.mark.parametrize(
+    ("table", "chain", "count"), [("nat", "PREROUTING", 1), ("nat", "own", 1), ("nat", "OUTPUT", 0)]
+)
+def test_an_address_that_is_written_is_taken_for_that_of_another_host(table: str, chain: str, count: int) -> None:
+    """Seen with packets: a frame whose address dnat makes the bridge's own is taken by the host, and after `ether daddr set` it is not."""
+    sink = DiagnosticSink()
+    text = f"*{table}\n:{chain} ACCEPT\n-A {chain} -j dnat --to-destination 2:0:0:0:0:1\n"
+    dump = parse_bridge_dump(SourceFile("dump", text), EBTABLES, sink)
+    assert dump is not None
+    assert len(bridge_assumptions(dump)) == count
 
 
 def test_broute_and_arp_forward_are_refused_by_name() -> None:

@@ -294,6 +294,11 @@ class _Reading:
                 if name is None or chain == name.text:
                     rules.clear()
             return
+        if name is None and command.kind == "DELETE_CHAIN":
+            self._delete_chains(
+                [chain for chain in chains if chain not in self.dialect.built_in[self.current]], command
+            )
+            return
         if name is None:
             raise BadLine("FWT102", f"`{command.text}` needs a chain", word=command.word)
         if command.kind == "NEW_CHAIN":
@@ -307,9 +312,21 @@ class _Reading:
             policy = next(token.text for token in tokens if token.kind == "POLICY")
             chains[name.text] = (policy, found[1], found[2])
         elif command.kind == "DELETE_CHAIN":
-            del chains[name.text]
+            self._delete_chains([name.text], name)
         else:
             self._rule_command(command, tokens, found[1], number)
+
+    def _delete_chains(self, names: list[str], place: _Token) -> None:
+        """Delete chains; one that rules go to stays, and then ebtables fails."""
+        chains = self.tables[self.current].chains
+        targets = {rule.target for _, rules, _ in chains.values() for rule in rules}
+        for name in names:
+            if name in self.dialect.built_in[self.current]:
+                raise BadLine("FWT114", f"`{name}` is a built-in chain and cannot be deleted", word=place.word)
+            if name in targets:
+                raise BadLine("FWT114", f"chain `{name}` cannot be deleted: rules go to it", word=place.word)
+        for name in names:
+            del chains[name]
 
     def _rule_command(self, command: _Token, tokens: list[_Token], rules: list[BridgeRule], number: int) -> None:
         rule = self._rule(tokens, number)

@@ -75,6 +75,32 @@ def test_commands_are_carried_out_in_order() -> None:
     assert (chain.name, chain.policy, [rule.target for rule in chain.rules]) == ("x", "DROP", ["CONTINUE"])
 
 
+def test_without_a_name_all_chains_of_users_are_deleted() -> None:
+    text = "ebtables -N x\nebtables -N y\nebtables -t nat -N z\nebtables -X\nebtables -A INPUT -j DROP\n"
+    sink = DiagnosticSink()
+    dump = parse_bridge_dump(SourceFile("script", text), EBTABLES, sink)
+    assert dump is not None, sink.found
+    names = {table.name: [chain.name for chain in table.chains] for table in dump.tables}
+    assert names["filter"] == ["INPUT", "FORWARD", "OUTPUT"]
+    assert "z" in names["nat"]
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("-X", "chain `x` cannot be deleted: rules go to it"),
+        ("-X x", "chain `x` cannot be deleted: rules go to it"),
+        ("-X INPUT", "`INPUT` is a built-in chain and cannot be deleted"),
+    ],
+)
+def test_chains_that_are_needed_cannot_be_deleted(command: str, message: str) -> None:
+    text = f"ebtables -N x\nebtables -A INPUT -j x\nebtables -A x -j DROP\nebtables {command}\n"
+    sink = DiagnosticSink()
+    assert parse_bridge_dump(SourceFile("script", text), EBTABLES, sink) is None
+    (found,) = sink.found
+    assert (found.code, found.message) == ("FWT114", message)
+
+
 @pytest.mark.parametrize(
     ("line", "code", "word"),
     [
