@@ -29,6 +29,7 @@ from fwtrans.lower.extensions.registry import find_match, find_target
 from fwtrans.lower.general_options import lower_option
 from fwtrans.lower.late_conntrack import with_tracked_chains
 from fwtrans.lower.own_times import mixed_times, told, with_own_times, without_time
+from fwtrans.lower.shifted_ports import ASSUMED, rules_for_ports
 from fwtrans.lower.subroutines import Call, Piece, Subroutine, cut
 from fwtrans.parsers.iptables_save.spans import word_span
 
@@ -255,7 +256,7 @@ class _ChainLowering:
         rules: list[Rule] = []
         for number, syntax in enumerate(self.chain.rules, 1):
             self.number = number
-            rules.extend(self._rule(syntax))
+            rules.extend(self._rules_of(syntax))
         base = None
         if self.chain.policy and self.chain.policy != "-":
             base = base_hook(self.table.name, self.chain.name, accepts=self.chain.policy == "ACCEPT")
@@ -266,6 +267,16 @@ class _ChainLowering:
             self.dump.source.origin(self.chain.line),
             self.chain.counters,
         )
+
+    def _rules_of(self, syntax: RuleSyntax) -> Iterator[Rule]:
+        parts = rules_for_ports(syntax)
+        if parts[0] is not syntax and ASSUMED not in self.assumed:
+            self.assumed.append(ASSUMED)
+        known = len(self.sink.errors)
+        for part in parts:
+            yield from self._rule(part)
+            if len(self.sink.errors) > known:
+                return  # what is wrong is wrong with each of them
 
     def _rule(self, syntax: RuleSyntax) -> Iterator[Rule]:
         try:

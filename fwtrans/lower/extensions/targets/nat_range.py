@@ -30,7 +30,10 @@ def read_flags(use: Use) -> tuple[str, ...]:
 
 
 def read_ports(text: str, use: Use, place: Place, option: str) -> Range:
-    """Return `PORT`, or the ends of `LOW-HIGH`. A shifted range (`LOW-HIGH/BASE`) is refused."""
+    """Return `PORT`, or the ends of `LOW-HIGH`. A shifted range (`LOW-HIGH/BASE`) is refused.
+
+    Where the rule itself says which ports it is for, shifted_ports.py has made one rule for each before.
+    """
     _need_protocol(use, place, option)
     found = _LEADING_NUMBER.match(text)
     if found is None:
