@@ -60,10 +60,11 @@ class SimpleCommand:
 
 
 class Outline(NamedTuple):
-    """The commands, and what is not closed: nothing behind that could be read."""
+    """The commands, what is not closed (nothing behind that could be read), and the functions' names and places."""
 
     commands: tuple[SimpleCommand, ...]
     unclosed: Unclosed | None
+    functions: tuple[tuple[str, int], ...]
 
 
 def outline(tokens: Iterable[Token]) -> Outline:
@@ -80,6 +81,7 @@ class _Reader:
         self.at = 0
         self.stack: list[Opener] = []
         self.done: list[SimpleCommand] = []
+        self.functions: list[tuple[str, int]] = []
         self.current = SimpleCommand()
 
     def read(self) -> Outline:
@@ -97,7 +99,7 @@ class _Reader:
         self._finish("")
         if unclosed is None and self.stack:
             unclosed = Unclosed(self.stack[-1].word, self.stack[-1].offset, self.stack[-1].offset + 1)
-        return Outline(tuple(self.done), unclosed)
+        return Outline(tuple(self.done), unclosed, tuple(self.functions))
 
     def _next(self) -> Token | None:
         return self.tokens[self.at] if self.at < len(self.tokens) else None
@@ -138,6 +140,7 @@ class _Reader:
         after = self._next()
         if len(self.current.words) == 1 and isinstance(after, Operator) and after.text == ")":
             self.at += 1
+            self.functions.append((self.current.words[0].bare or "", self.current.words[0].start))
             self.current = SimpleCommand()
             self._function(operator.start)
         else:
@@ -175,7 +178,10 @@ class _Reader:
         elif bare in _CLOSING:
             self._close(bare)
         elif bare == FUNCTION:
-            self.at += isinstance(self._next(), RawWord)
+            name = self._next()
+            if isinstance(name, RawWord):
+                self.at += 1
+                self.functions.append((name.bare or "", name.start))
             self._skip_brackets()
             self._function(word.start)
         elif bare in _OPENING:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.diagnostics import Diagnostic
+from fwtrans.parsers.shell_changes import changed_names
 from fwtrans.parsers.shell_expand import Unreadable, Variables, expand
 from fwtrans.parsers.shell_loops import MOST_COMMANDS, loop_at
 from fwtrans.parsers.shell_outline import FUNCTION, outline
@@ -128,6 +129,12 @@ class _Run:
             name = opening if is_quote else read.unclosed.text.split("\n", 1)[0][:20]
             self._complain("FWT108" if is_quote else "FWT132", f"`{name}` is not closed", start, start + 1)
             return ()
+        for name, start in changed_names(found, self.passage.text):
+            self.variables.forget(name, f"line {self._line(start)} changes it in a way that is not read", for_good=True)
+        for name, start in read.functions:
+            if firewall_program(name):
+                message = f"`{name}` is a function of this script, which may do anything"
+                self._complain("FWT132", message, start, start + len(name), hint=_RUN_IT)
         self._all(read.commands)
         return tuple(self.found)
 

@@ -150,7 +150,7 @@ class _Lexer:
         self.text = text
         self.at = 0
         self.pieces: list[Piece] = []
-        self.delimiters: list[tuple[str, bool]] = []
+        self.delimiters: list[tuple[str, bool, int]] = []
         self.wants_delimiter = ""
 
     def tokens(self) -> Iterator[Token]:
@@ -177,11 +177,12 @@ class _Lexer:
     def _after_operator(self, operator: str) -> None:
         self.wants_delimiter = operator.lstrip("0123456789") if "<<" in operator and "<<<" not in operator else ""
         if operator == "\n":
-            for delimiter, tabs in self.delimiters:
-                self._skip_document(delimiter, tabs=tabs)
+            for delimiter, tabs, start in self.delimiters:
+                self._skip_document(delimiter, start, tabs=tabs)
             self.delimiters.clear()
 
-    def _skip_document(self, delimiter: str, *, tabs: bool) -> None:
+    def _skip_document(self, delimiter: str, start: int, *, tabs: bool) -> None:
+        """Skip the lines of a here-document. One without an end is an error: `((A<<1))` looks like one and is none."""
         while self.at < len(self.text):
             end = self.text.find("\n", self.at)
             end = len(self.text) if end < 0 else end
@@ -189,6 +190,7 @@ class _Lexer:
             self.at = end + 1
             if (line.lstrip("\t") if tabs else line) == delimiter:
                 return
+        raise _Open(start)
 
     def _word(self) -> RawWord:
         start = self.at
@@ -202,7 +204,7 @@ class _Lexer:
             word = RawWord(tuple(self.pieces), start, self.at)
         if self.wants_delimiter:
             text = "".join(piece.text for piece in word.pieces)
-            self.delimiters.append((text, self.wants_delimiter == "<<-"))
+            self.delimiters.append((text, self.wants_delimiter == "<<-", start))
             self.wants_delimiter = ""
         return word
 

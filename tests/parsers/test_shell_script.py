@@ -187,6 +187,32 @@ def test_variables_that_are_not_known_say_why(script: str, reason: str) -> None:
     assert reason in done.found[0].message
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "((P++))", "((--P))", "((P = 23))", "((P*=2))", "X=$((P+=1))", 'echo "$((P=23))"', ": ${P:=23}", ": ${P=23}", "let P=23",
+        "if a; then let P++; fi", "printf -v P 23", "mapfile -t P < f", "readarray P < f", "P[0]=23", "P=(23 24)", "P+=(23)",
+        "declare -i P=23", "declare -a P=(23)", "declare -n Q=P", "for ((P=1; P<3; P++)); do :; done",
+    ],
+)  # fmt: skip
+def test_variables_that_change_in_other_ways_are_not_known(change: str) -> None:
+    done = read(f"P=22\n{change}\niptables --dport $P\n")
+    assert done.codes == ["FWT133"]
+    assert "`$P` is not known: line 2 changes it in a way that is not read" in done.message
+
+
+@pytest.mark.parametrize(
+    "other", ["echo $((P==23))", "((P<3))", "echo ${P/2/3}", "let Q=P", "printf %s P", "declare -r Q=1", "# ((P++))", "echo '((P++))'"]
+)  # fmt: skip
+def test_variables_that_are_only_read_are_known(other: str) -> None:
+    assert firewall(f"P=22\n{other}\niptables --dport $P\n") == ["iptables --dport 22"]
+
+
+@pytest.mark.parametrize("function", ["iptables() { :; }", "function iptables { :; }", "function iptables\n{\n:\n}"])
+def test_a_function_in_the_place_of_a_program_is_refused(function: str) -> None:
+    assert "FWT132" in read(f"{function}\niptables -F\n").codes
+
+
 def test_an_unknown_program_with_words_of_a_rule_is_an_error() -> None:
     assert read("$IPT -A INPUT -j DROP\n").codes == ["FWT133"]
     assert read("$(find_it) -t nat -F\n").codes == ["FWT132"]
@@ -437,6 +463,8 @@ def test_calls_that_are_hidden_are_refused(script: str) -> None:
         ('iptables "', "FWT108"),
         ("iptables $(x", "FWT132"),
         ("if iptables -F; then\n", "FWT132"),
+        ("A=1; ((A<<1))\niptables -F\n", "FWT132"),
+        ("cat <<END\niptables -F\n", "FWT132"),
     ],
 )
 def test_what_is_not_closed_is_said(script: str, code: str) -> None:
