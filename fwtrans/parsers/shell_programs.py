@@ -108,6 +108,12 @@ def mentions_firewall(text: str) -> bool:
     return _MENTION.search(text) is not None
 
 
+def runs_what_it_reads(call: Call) -> bool:
+    """Tell whether a call is of a shell without a script: behind a pipe it runs what comes from there."""
+    name = call.program.rpartition("/")[2]
+    return name in {"sh", "bash", "dash", "ash", "ksh", "zsh"} and all(word.value[:1] == "-" for word in call.words)
+
+
 def speaks_of_firewall(words: Sequence[RawWord]) -> bool:
     """Tell whether words look like those of iptables, whatever the program is."""
     return any(word.bare in _RULE_WORDS for word in words[1:])

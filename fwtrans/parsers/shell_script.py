@@ -31,6 +31,7 @@ from fwtrans.parsers.shell_programs import (
     is_always_true,
     mentions_firewall,
     restores_sets,
+    runs_what_it_reads,
     speaks_of_firewall,
 )
 from fwtrans.parsers.shell_words import Operator, Passage, RawWord, ShellWord, tokens, whole_file
@@ -293,7 +294,7 @@ class _Run:
             self._settle(succeeds=True)
             self._loader(call, command)
             return
-        if call.hides_firewall:
+        if call.hides_firewall or (command.before == "|" and runs_what_it_reads(call)):
             self._settle(succeeds=False)
             message = f"`{call.program}` calls a firewall program in a way that is not read"
             self._refuse(Unreadable("FWT132", message, call.place, "call it directly, or " + _RUN_IT))

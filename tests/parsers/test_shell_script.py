@@ -450,7 +450,7 @@ def test_the_lines_of_a_here_document_are_no_commands() -> None:
 
 @pytest.mark.parametrize(
     "script",
-    ["sh -c 'iptables -F'", "ip netns exec a iptables -F", "echo x | xargs iptables -A", 'eval "iptables -F"', "ssh h iptables -F", "X=1; echo $(iptables -A x)", 'I="iptables -w"; "$I" -F'],
+    ["sh -c 'iptables -F'", "ip netns exec a iptables -F", "echo x | xargs iptables -A", 'eval "iptables -F"', "ssh h iptables -F", "echo 'iptables -F' | sh", "cat rules | sudo bash -s", "X=1; echo $(iptables -A x)", 'I="iptables -w"; "$I" -F'],
 )  # fmt: skip
 def test_calls_that_are_hidden_are_refused(script: str) -> None:
     assert read(script + "\n").codes == ["FWT132"]
