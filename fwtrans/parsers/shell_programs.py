@@ -45,6 +45,8 @@ LOADERS = frozenset(
 )
 """Programs that load rules from somewhere else, or in another language."""
 
+_SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "zsh"})
+_FIREWALL_SCRIPT = re.compile(r".*(?:firewall|netfilter).*\.(?:sh|bash)", re.IGNORECASE)
 _LOADING_SERVICES = frozenset(
     {"iptables", "ip6tables", "ipset", "netfilter-persistent", "nftables", "ufw", "firewalld"}
 )
@@ -111,7 +113,7 @@ def mentions_firewall(text: str) -> bool:
 def runs_what_it_reads(call: Call) -> bool:
     """Tell whether a call is of a shell without a script: behind a pipe it runs what comes from there."""
     name = call.program.rpartition("/")[2]
-    return name in {"sh", "bash", "dash", "ash", "ksh", "zsh"} and all(word.value[:1] == "-" for word in call.words)
+    return name in _SHELLS and all(word.value[:1] == "-" for word in call.words)
 
 
 def speaks_of_firewall(words: Sequence[RawWord]) -> bool:
@@ -197,7 +199,18 @@ def _loads(name: str, path: str, behind: Sequence[ShellWord]) -> bool:
     services = {word.removesuffix(".service") for word in words}
     if name in _SERVICE_TOOLS:
         return bool(services & _LOADING_SERVICES) and bool(words & _LOADING_ACTIONS)
+    if _FIREWALL_SCRIPT.fullmatch(_script_of(name, path, behind)):
+        return not words & _NOT_LOADING
     return path.startswith("/etc/init.d/") and name in _LOADING_SERVICES and bool(words & _LOADING_ACTIONS)
+
+
+def _script_of(name: str, path: str, behind: Sequence[ShellWord]) -> str:
+    """Return the name of the script that a call runs, "" where it is none."""
+    if "/" in path:
+        return name
+    if name in {".", "source"} | _SHELLS:
+        return next((word.value.rpartition("/")[2] for word in behind if word.value[:1] not in {"-", "+"}), "")
+    return ""
 
 
 def _hides(name: str, behind: Sequence[ShellWord], words: Sequence[RawWord]) -> bool:

@@ -432,12 +432,26 @@ def test_constructs_without_firewall_commands_are_no_fault() -> None:
         ("netfilter-persistent reload", "`netfilter-persistent` loads rules"),
         ("systemctl restart nftables.service", "`systemctl` loads rules"),
         ("/etc/init.d/iptables start", "`iptables` loads rules"),
+        ("/root/my-firewall.sh eth0", "`my-firewall.sh` loads rules from elsewhere"),
+        ("[ -x /root/firewall.sh ] && sh /root/firewall.sh start", "`sh` loads rules from elsewhere"),
+        (". ./Firewall.sh", "`.` loads rules from elsewhere"),
     ],
 )  # fmt: skip
 def test_rules_from_elsewhere_are_named(script: str, message: str) -> None:
     done = read(script + "\n")
     assert done.codes == ["FWT134"]
     assert message in done.found[0].message
+
+
+def test_what_only_has_a_name_like_that_loads_nothing() -> None:
+    calls = (
+        ". /etc/default/firewall",
+        "/root/firewall.sh stop",
+        "/root/backup.sh",
+        "echo /root/firewall.sh",
+        "sh -e x.sh",
+    )
+    assert not read("\n".join(calls) + "\n").found
 
 
 def test_the_lines_of_a_here_document_are_no_commands() -> None:
