@@ -65,6 +65,7 @@ CODES: dict[str, Code] = {
     "FWT133": Code("shell variable is not known"),
     "FWT134": Code("rules are loaded from elsewhere"),
     "FWT135": Code("firewall command depends on a condition"),
+    "FWT136": Code("another script is not read", _WARNING),
     # 150-159 nft
     "FWT150": Code("nft statement not understood"),
     "FWT151": Code("word unknown to nft"),

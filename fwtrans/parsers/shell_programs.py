@@ -47,6 +47,12 @@ LOADERS = frozenset(
 
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "zsh"})
 _FIREWALL_SCRIPT = re.compile(r".*(?:firewall|netfilter).*\.(?:sh|bash)", re.IGNORECASE)
+_COMMAND = re.compile(r"-[a-z]*c")
+_SCRIPT_NAME = re.compile(r".*\.(?:sh|bash)")
+# Variables of the system's own, and functions for messages of init scripts.
+_WITHOUT_RULES = re.compile(
+    r"/etc/(?:default|sysconfig)/.*|/etc/(?:profile|rc\.status|os-release)|.*/(?:init-)?functions"
+)
 _LOADING_SERVICES = frozenset(
     {"iptables", "ip6tables", "ipset", "netfilter-persistent", "nftables", "ufw", "firewalld"}
 )
@@ -211,6 +217,18 @@ def _script_of(name: str, path: str, behind: Sequence[ShellWord]) -> str:
     if name in {".", "source"} | _SHELLS:
         return next((word.value.rpartition("/")[2] for word in behind if word.value[:1] not in {"-", "+"}), "")
     return ""
+
+
+def script_called(call: Call) -> str:
+    """Return the script that a call reads or runs, "" where it is none or one that has no rules on any system."""
+    name, path = call.program, call.place.value
+    if "/" in path and name not in _SHELLS:
+        found = path if path.startswith("./") or _SCRIPT_NAME.fullmatch(name) else ""
+    elif name in {".", "source"} or (name in _SHELLS and not any(_COMMAND.fullmatch(w.value) for w in call.words)):
+        found = next((word.value for word in call.words if word.value[:1] not in {"-", "+"}), "")
+    else:
+        found = ""
+    return "" if _WITHOUT_RULES.fullmatch(found) else found
 
 
 def _hides(name: str, behind: Sequence[ShellWord], words: Sequence[RawWord]) -> bool:

@@ -32,6 +32,7 @@ from fwtrans.parsers.shell_programs import (
     mentions_firewall,
     restores_sets,
     runs_what_it_reads,
+    script_called,
     speaks_of_firewall,
 )
 from fwtrans.parsers.shell_words import Operator, Passage, RawWord, ShellWord, tokens, whole_file
@@ -299,6 +300,10 @@ class _Run:
             message = f"`{call.program}` calls a firewall program in a way that is not read"
             self._refuse(Unreadable("FWT132", message, call.place, "call it directly, or " + _RUN_IT))
             return
+        if script := script_called(call):
+            message = f"the commands of `{script}` are not read with those of this script"
+            hint = "where it makes rules, put them into this script, or " + _RUN_IT
+            self._complain("FWT136", message, call.place.start, call.place.end, line=call.place.line, hint=hint)
         self._change_shell(call, words, command)
         self._settle(succeeds=is_always_true(call))
         if not command.inside and self.turn == _Turn.SURE and self.left_at is None:

@@ -451,7 +451,12 @@ def test_what_only_has_a_name_like_that_loads_nothing() -> None:
         "echo /root/firewall.sh",
         "sh -e x.sh",
     )
-    assert not read("\n".join(calls) + "\n").found
+    done = read("\n".join(calls) + "\n")
+    assert [(item.code, item.span.line) for item in done.found if item.span] == [
+        ("FWT136", 2),
+        ("FWT136", 3),
+        ("FWT136", 5),
+    ]
 
 
 def test_the_lines_of_a_here_document_are_no_commands() -> None:
@@ -606,3 +611,31 @@ def test_the_real_shell_calls_the_same_programs_with_the_same_words(seed: int, t
         assert calls.read_text(encoding="utf-8") == expected, text
         compared += 1
     assert compared >= 30, "nearly all scripts are refused: the comparison says little"
+
+
+@pytest.mark.parametrize(
+    ("line", "script"),
+    [
+        (". ./lib.sh", "./lib.sh"), ("source /opt/hosts.inc", "/opt/hosts.inc"), ("/opt/block.sh start", "/opt/block.sh"),
+        ("sudo ./block eth0", "./block"), ("bash -e /opt/block", "/opt/block"), ("if true; then sh x; fi", "x"),
+        ('. "$DIR/lib"', '"$DIR/lib"'), ("[ -f ./lib ] && . ./lib", "./lib"), ("/bin/sh /opt/block", "/opt/block"),
+    ],
+)  # fmt: skip
+def test_a_script_that_is_not_read_is_told(line: str, script: str) -> None:
+    done = read(f"{line}\niptables -A INPUT -j ACCEPT\n")
+    assert done.codes == ["FWT136"]
+    assert f"`{script}`" in done.message
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ". /lib/lsb/init-functions",
+        "[ -r /etc/default/x ] && . /etc/default/x",
+        "bash -c 'echo x'",
+        "/sbin/sysctl -p",
+        "sh",
+    ],
+)
+def test_what_has_no_rules_on_any_system_is_not(line: str) -> None:
+    assert firewall(f"{line}\niptables -A INPUT -j ACCEPT\n") == ["iptables -A INPUT -j ACCEPT"]
