@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fwtrans.optimizer import cuts
+from fwtrans.optimizer.as_read import with_protocols_named
 from fwtrans.optimizer.pipeline import Optimized, run_passes
 from fwtrans.optimizer.registry import PASSES
 from fwtrans.optimizer.size import size_of, values_in_rules
@@ -43,4 +44,4 @@ def optimize_ruleset(
     # what stands in a rule's own set may come to stand in a map, where each value counts
     most = settings.size_factor * (entries + values_in_rules(ruleset))
     passes = (sized if item is cuts.PASS else item for item in PASSES if item.name not in settings.skip)
-    return run_passes(ruleset, passes, prove=settings.verify, most=most, likely=likely)
+    return run_passes(with_protocols_named(ruleset), passes, prove=settings.verify, most=most, likely=likely)

@@ -16,32 +16,37 @@ nothing is used and nobody knows what it is there for.
 from __future__ import annotations
 
 from dataclasses import replace
-from operator import is_not
 from typing import TYPE_CHECKING
 
-from fwtrans.ir.fields import HAS_TRANSPORT
-from fwtrans.ir.match import FieldTest, present
-from fwtrans.ir.rule import Rule, pure_front
+from fwtrans.ir.fields import Family
+from fwtrans.ir.rule import Rule
 from fwtrans.ir.verdict import Dispatch, Drop, Goto, Return
-from fwtrans.optimizer.base import Pass, Passed, each_table, with_rules
-from fwtrans.optimizer.clauses import needs
+from fwtrans.optimizer.as_read import without_said
+from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.specialise import Entry, specialise_entries
 from fwtrans.optimizer.tracking import if_tracked
+from fwtrans.semantics.visits import arrives_whole, visits_of
 
 if TYPE_CHECKING:
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
 
 
 _POLICY = Rule((), Drop())
-_PORTS_ARE_THERE = present(HAS_TRANSPORT)
+_PATHS = {Family.INET: {Family.IP, Family.IP6}}
 
 
-def folded(table: Table) -> Table:
-    """Return the table as its base chains need it, with nothing known but what its own rules show."""
+def folded(table: Table, *, whole: bool = False) -> Table:
+    """Return the table as its base chains need it, with nothing known but what its own rules show.
+
+    `whole` says that fragments are put together before.
+    """
     entries = [Entry(chain.name, {}) for chain in table.chains if chain.base is not None]
     if not entries:
         return table
-    found = _without_said(specialise_entries(table, entries, learn=True).table)
+    found = specialise_entries(table, entries, learn=True).table
+    while (less := without_said(found, whole=whole)) is not found:
+        # a rule that says less may be for all packets, and what is behind it for none
+        found = specialise_entries(less, entries, learn=True).table
     dropping = [chain.name for chain in found.chains if _is_simple(chain)]
     if not dropping:
         return found
@@ -56,23 +61,6 @@ def folded(table: Table) -> Table:
         if idle
         else found
     )
-
-
-def _without_said(table: Table) -> Table:
-    """Return the table without tests that another one of their rule says as well."""
-    chains = tuple(with_rules(chain, tuple(map(_once, chain.rules))) for chain in table.chains)
-    return replace(table, chains=chains) if any(map(is_not, chains, table.chains)) else table
-
-
-def _once(rule: Rule) -> Rule:
-    if _PORTS_ARE_THERE not in rule.steps:
-        return rule
-    asked = pure_front(rule)
-    is_said = any(isinstance(step, FieldTest) and HAS_TRANSPORT in needs(step.field) for step in asked)
-    if _PORTS_ARE_THERE not in asked or not is_said:
-        return rule
-    front = tuple(step for step in asked if step != _PORTS_ARE_THERE)
-    return replace(rule, steps=(*front, *rule.steps[len(asked) :]))
 
 
 def _is_simple(chain: Chain) -> bool:
@@ -91,7 +79,12 @@ def _accepting(chain: Chain) -> Chain:
 
 
 def _run(ruleset: Ruleset) -> Passed:
-    return if_tracked(ruleset, each_table(ruleset, lambda table, _declined: folded(table)))
+    parted = {visit.family for visit in visits_of(ruleset) if not arrives_whole(ruleset, visit)}
+
+    def fold(table: Table, _declined: list[str]) -> Table:
+        return folded(table, whole=parted.isdisjoint(_PATHS.get(table.family, {table.family})))
+
+    return if_tracked(ruleset, each_table(ruleset, fold))
 
 
 PASS = Pass("fold", "leave out tests that are decided already, and rules and chains that no packet comes to", _run)

@@ -20,6 +20,7 @@ from fwtrans.ir.ending import always_goes_on
 from fwtrans.ir.fields import IP6_CLASS, IP_TOS, TCP_FLAGS
 from fwtrans.ir.rule import pure_front
 from fwtrans.ir.walk import fields_read
+from fwtrans.optimizer.as_read import as_asked
 from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.clauses import touches
 from fwtrans.optimizer.state import written_fields
@@ -53,6 +54,7 @@ def _both(first: Rule, second: Rule) -> Rule | None:
     if first.verdict is not None or any(map(_is_several, first.steps)):
         return None
     tests = pure_front(first)
+    second = as_asked(second)
     effects = (*first.steps[len(tests) :], *second.steps[len(tests) :])
     if second.steps[: len(tests)] != tests or not all(map(always_goes_on, effects)):
         return None

@@ -61,7 +61,7 @@ class _Walk:
     """Goes through the steps. `base` is what is known whether tests have held or not."""
 
     __slots__ = (
-        "_asked", "_decider", "_learn", "_names_protocol", "_only_test", "_start",
+        "_asked", "_decider", "_learn", "_names_protocol", "_start",
         "base", "ends", "held", "kept", "same", "skipped", "sure",
     )  # fmt: skip
 
@@ -75,8 +75,7 @@ class _Walk:
         self.held = self.base = state
         self.skipped: State | None = None
         self.sure = self.same = True
-        self._only_test: PureTest | None = None
-        self._asked = 0
+        self._asked: list[PureTest] = []
 
     def step(self, step: Step) -> bool:
         """Take a step in; tell whether packets come through it."""
@@ -119,8 +118,7 @@ class _Walk:
 
     def _keep(self, test: PureTest) -> None:
         self._may_end()
-        self._asked += 1
-        self._only_test = test
+        self._asked.append(test)
         self.kept.append(test)
         if self._learn and not self.ends:
             facts = self._decider.learn((test,), self.held.facts)
@@ -134,11 +132,23 @@ class _Walk:
     def failing(self) -> State | None:
         """Return what is known of packets that fail: more, where the rule does nothing but ask a single thing."""
         failed = self.skipped
-        if failed is None or not self._learn or failed is not self._start or self._asked != 1 or len(self.kept) != 1:
+        if failed is None or not self._learn or failed is not self._start or len(self.kept) != len(self._asked):
             return failed
-        assert self._only_test is not None  # noqa: S101 -- one was asked
-        facts = self._decider.unlearn(self._only_test, failed.facts)
+        asked = self._asked_alone()
+        if asked is None:
+            return failed
+        facts = self._decider.unlearn(asked, failed.facts)
         return failed if facts is failed.facts else State(facts, failed.given)
+
+    def _asked_alone(self) -> PureTest | None:
+        """Return the one test whose field is there only where all others hold: nftables need not be told these at all."""
+        if len(self._asked) == 1:
+            return self._asked[0]
+        for test in self._asked:
+            needs = (self._decider.needs(test.field) or ()) if isinstance(test, FieldTest) else ()
+            if needs and all(other is test or other in needs for other in self._asked):
+                return test
+        return None
 
 
 def _changes_nothing(step: does.Assign, state: State) -> bool:

@@ -20,14 +20,12 @@ from typing import TYPE_CHECKING
 
 from fwtrans.ir import effect as does
 from fwtrans.ir import verdict as verdicts
-from fwtrans.ir.fields import HAS_TRANSPORT
-from fwtrans.ir.match import present
 from fwtrans.ir.order import callees_last
 from fwtrans.ir.rule import joined_origins
 from fwtrans.ir.sets import example_of
 from fwtrans.ir.stateful import StatefulFromMap
+from fwtrans.optimizer.as_read import as_asked
 from fwtrans.optimizer.base import Pass, Passed, each_table
-from fwtrans.optimizer.clauses import needs
 from fwtrans.optimizer.names import name_order
 from fwtrans.optimizer.reached import renamed_chains
 
@@ -65,7 +63,7 @@ class _Sharing:
     def chain(self, chain: Chain) -> None:
         """Take in a chain whose callees are known."""
         rules = tuple(map(self._rule, chain.rules))
-        asked = tuple(map(_as_asked, rules))
+        asked = tuple(map(as_asked, rules))
         known = self._by_rules.get(asked) if chain.base is None else None
         if known is None:
             self._chain_names[chain.name] = chain.name
@@ -125,14 +123,6 @@ class _Sharing:
         found = renamed_chains(replace(self._table, chains=tuple(chains), maps=tuple(maps)), first)
         found = _renamed_maps(found, {kept: min(names, key=name_order) for kept, names in self._alike_maps.items()})
         return self._table if found == self._table else found
-
-
-def _as_asked(rule: Rule) -> Rule:
-    """Return the rule without the test for ports' being there, if it looks up ports: it is printed alike."""
-    if not isinstance(rule.verdict, verdicts.Dispatch) or rule.steps != (present(HAS_TRANSPORT),):
-        return rule
-    asks_ports = any(HAS_TRANSPORT in needs(part.field) for part in rule.verdict.key)
-    return replace(rule, steps=()) if asks_ports else rule
 
 
 def _asks_map(step: Step) -> bool:

@@ -1,7 +1,7 @@
 """The last rule that needs connection tracking does something beside matching: it makes the kernel track.
 
 Where connections are tracked, fragments are put together before any rule sees them. A rule that no packet matches may be
-the only one that sees to that, so leaving it out changes what other rules see.
+the only one that sees to that, so leaving it out changes what other rules see. Where no other rules are left, nobody sees it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fwtrans.optimizer.base import Passed
-from fwtrans.semantics.visits import arrives_whole, visits_of
+from fwtrans.semantics.visits import arrives_whole, base_chains, visits_of
 
 if TYPE_CHECKING:
     from fwtrans.ir.ruleset import Ruleset
@@ -19,8 +19,9 @@ _REASON = "what would be left does not make the kernel put fragments together"
 
 
 def tracks_alike(before: Ruleset, after: Ruleset) -> bool:
-    """Tell whether packets arrive whole in both rulesets, or in neither."""
-    return all(arrives_whole(before, visit) == arrives_whole(after, visit) for visit in visits_of(before))
+    """Tell whether packets arrive whole in both rulesets, or in neither, wherever there are rules that look at them."""
+    visits = (visit for visit in visits_of(before) if any(chain.rules for _, chain in base_chains(after, visit)))
+    return all(arrives_whole(before, visit) == arrives_whole(after, visit) for visit in visits)
 
 
 def if_tracked(before: Ruleset, passed: Passed) -> Passed:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fwtrans.ir import effect as does
 from fwtrans.ir import fields as known
 from fwtrans.ir.intervals import IntervalSet
-from fwtrans.ir.match import AnyOf, FieldTest, KeyPart, bits
+from fwtrans.ir.match import AnyOf, FieldTest, KeyPart, bits, present
 from fwtrans.ir.names import NamePattern
 from fwtrans.ir.pprint import print_table
 from fwtrans.ir.sets import MapElement, NamedMap
@@ -417,8 +417,38 @@ def test_one_table_that_has_to_track_does_not_hold_up_the_others() -> None:
     found, declined = FOLD.run(before)
     assert declined
     assert tracks_alike(before, found)
-    assert not tracks_alike(before, replace(before, tables=(before.tables[0],)))
+    udp_alone = bridge.replace("udp dport 1 ct state new drop;", "")
+    assert not tracks_alike(before, read(address + udp_alone))
     folded_table, kept = found.tables
     assert kept == before.tables[1]
     assert folded_table == FOLD.run(read(address)).ruleset.tables[0]
     assert folded_table != before.tables[0]
+
+
+def test_where_no_rule_is_left_nobody_sees_fragments() -> None:
+    """A node that lets all packets pass kept the chains of rules that no packet comes to: they were why it tracks."""
+    bridge = """table bridge b {
+        chain to { type filter hook forward priority 5; udp dport 1 meta l4proto tcp jump a; }
+        chain a { ct state new drop; }
+    }"""
+    other = "table ip a { chain in { type filter hook input priority 5; tcp dport 22 drop; } }"
+    before = read(bridge + other)
+    (found, kept), declined = FOLD.run(before).ruleset.tables, FOLD.run(before).declined
+    assert not declined
+    assert [chain.rules for chain in found.chains] == [()]
+    assert kept == before.tables[1]
+
+
+def test_folding_knows_what_is_not_there_behind_a_field_of_a_header() -> None:
+    """Whether the protocol is named in front of its header's field or not."""
+    icmp6 = FieldTest(known.L4PROTO, IntervalSet.single(8, 58))
+
+    def asked(*values: int) -> FieldTest:
+        return FieldTest(known.ICMP6_TYPE, IntervalSet.values(8, values))
+
+    for named in ((), (icmp6,), (present(known.HAS_TRANSPORT), icmp6)):
+        first = rule(*named, asked(133, 134), Return())
+        found = base(first, rule(icmp6, asked(134), log("x"), DROP), rule(icmp6, asked(134, 135), log("y"), DROP))
+        left = becomes(folded, found)
+        assert "Log(prefix='x')" not in left
+        assert "Log(prefix='y')" in left

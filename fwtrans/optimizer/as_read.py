@@ -1,0 +1,135 @@
+"""Rules as they are read back from nftables' text: what is said there by itself is no step of a rule.
+
+    a port needs a header:             has.transport, th.dport 22, accept            becomes   th.dport 22, accept
+    all ways here have asked for TCP:  l4proto tcp, reject with tcp reset            becomes   reject with tcp reset
+    fragments are put together:        l4proto icmp, has.transport, accept           becomes   l4proto icmp, accept
+
+nft tests by itself whom an answer is for, and whether ports are there, and whoever reads the text reads these tests. Where
+a pass had left them out, it would find another ruleset in its own output and go on changing it.
+
+Why it is safe: a test goes only where another one of its rule says the same, or all ways to its chain do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from operator import is_not
+from typing import TYPE_CHECKING, TypeGuard
+
+from fwtrans.ir.fields import DPORT, FIELDS, HAS_TRANSPORT, L4PROTO, NFPROTO, SPORT
+from fwtrans.ir.match import FieldTest, number, present
+from fwtrans.ir.rule import is_pure, pure_front
+from fwtrans.ir.verdict import Dispatch, Reject
+from fwtrans.optimizer.base import with_rules
+from fwtrans.optimizer.clauses import needs
+from fwtrans.optimizer.facts import decider_of
+from fwtrans.optimizer.known_kinds import known_kinds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from fwtrans.ir.rule import Rule, Step
+    from fwtrans.ir.ruleset import Chain, Ruleset, Table
+    from fwtrans.optimizer.facts import Decider, Facts
+    from fwtrans.optimizer.known_kinds import KnownKinds
+
+_PORTS_ARE_THERE = present(HAS_TRANSPORT)
+_NAMED_BEFORE = frozenset({L4PROTO, SPORT, DPORT})
+_PROTOCOLS = {
+    field: number(L4PROTO, value) for field in FIELDS.values() for name, value in field.requires if name == L4PROTO.name
+}
+
+
+def with_protocols_named(ruleset: Ruleset) -> Ruleset:
+    """Return the ruleset with the protocol named in front of its header's fields: passes that sort by protocol look for it.
+
+    A rule of iptables always names it, one of nftables need not.
+    """
+    return replace(ruleset, tables=tuple(_each_rule(table, _with_protocol) for table in ruleset.tables))
+
+
+def without_said(table: Table, *, whole: bool) -> Table:
+    """Return the table without tests that others say as well; `whole`: fragments are put together before."""
+    table = _each_rule(table, _once)
+    wanted = [chain for chain in table.chains if any(_says_too_much(rule, whole) for rule in chain.rules)]
+    if not wanted:
+        return table
+    decider, kinds = decider_of(table), known_kinds(table, whole=whole)
+    found = {chain.name: _with_less(chain, decider, kinds, whole=whole) for chain in wanted}
+    return _with_chains(table, (found.get(chain.name, chain) for chain in table.chains))
+
+
+def as_asked(rule: Rule) -> Rule:
+    """Return the rule without the test for ports' being there, if it looks up ports: it is printed alike."""
+    if not isinstance(rule.verdict, Dispatch) or rule.steps != (_PORTS_ARE_THERE,):
+        return rule
+    asks_ports = any(HAS_TRANSPORT in needs(part.field) for part in rule.verdict.key)
+    return replace(rule, steps=()) if asks_ports else rule
+
+
+def _each_rule(table: Table, change: Callable[[Rule], Rule]) -> Table:
+    return _with_chains(table, (with_rules(chain, tuple(map(change, chain.rules))) for chain in table.chains))
+
+
+def _with_chains(table: Table, chains: Iterable[Chain]) -> Table:
+    found = tuple(chains)
+    return replace(table, chains=found) if any(map(is_not, found, table.chains)) else table
+
+
+def _once(rule: Rule) -> Rule:
+    """Return the rule without tests for what is there wherever another thing is that it asks for: ports, a protocol."""
+    if not any(_is_for_presence(step) for step in rule.steps):
+        return rule
+    asked = pure_front(rule)
+    there = {need for step in asked if isinstance(step, FieldTest) for need in needs(step.field)}
+    if NFPROTO in there:  # both families' packets have a protocol
+        there.add(L4PROTO)
+    front = tuple(step for step in asked if not (_is_for_presence(step) and step.field in there))
+    return rule if len(front) == len(asked) else replace(rule, steps=(*front, *rule.steps[len(asked) :]))
+
+
+def _is_for_presence(step: Step) -> TypeGuard[FieldTest]:
+    return step == _PORTS_ARE_THERE or (isinstance(step, FieldTest) and step.field is L4PROTO and step.values.is_full)
+
+
+def _with_protocol(rule: Rule) -> Rule:
+    """Return the rule with the protocol in front of the first field of its header.
+
+    Who asks for ports without it knows it from the way, and says so by `th dport` in the place of `tcp dport`.
+    """
+    if any(isinstance(step, FieldTest) and step.field in _NAMED_BEFORE for step in rule.steps):
+        return rule
+    for place, step in enumerate(rule.steps):
+        if not is_pure(step):
+            break
+        if isinstance(step, FieldTest) and (protocol := _PROTOCOLS.get(step.field)) is not None:
+            return replace(rule, steps=(*rule.steps[:place], protocol, *rule.steps[place:]))
+    return rule
+
+
+def _says_too_much(rule: Rule, whole: bool) -> bool:
+    return any(_is_for_whom(rule, step) or (whole and step == _PORTS_ARE_THERE) for step in rule.steps)
+
+
+def _is_for_whom(rule: Rule, step: Step) -> bool:
+    return isinstance(rule.verdict, Reject) and isinstance(step, FieldTest) and step.field in {L4PROTO, NFPROTO}
+
+
+def _with_less(chain: Chain, decider: Decider, kinds: KnownKinds, *, whole: bool) -> Chain:
+    facts = kinds.of(chain.name)
+
+    def less(rule: Rule) -> Rule:
+        if not _says_too_much(rule, whole):
+            return rule
+        front = pure_front(rule)
+        left = [step for step in front if not (_is_for_whom(rule, step) and decider.decide(step, facts) == ())]
+        if whole and _PORTS_ARE_THERE in left:
+            others = [step for step in left if step != _PORTS_ARE_THERE]
+            left = others if _are_there(kinds.completed(decider.learn(others, facts))) else left
+        return rule if len(left) == len(front) else replace(rule, steps=(*left, *rule.steps[len(front) :]))
+
+    return with_rules(chain, tuple(map(less, chain.rules)))
+
+
+def _are_there(facts: Facts) -> bool:
+    return facts.get(HAS_TRANSPORT) == _PORTS_ARE_THERE.values
