@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from fwtrans.ir.fields import DPORT, FIELDS, HAS_TRANSPORT, L4PROTO, NFPROTO, SPORT
 from fwtrans.ir.match import FieldTest, number, present
+from fwtrans.ir.remembering import once
 from fwtrans.ir.rule import is_pure, pure_front
 from fwtrans.ir.verdict import Dispatch, Reject
 from fwtrans.optimizer.base import with_rules
@@ -50,8 +51,10 @@ def with_protocols_named(ruleset: Ruleset) -> Ruleset:
 
 def without_said(table: Table, *, whole: bool) -> Table:
     """Return the table without tests that others say as well; `whole`: fragments are put together before."""
-    table = _each_rule(table, _once)
-    wanted = [chain for chain in table.chains if any(_says_too_much(rule, whole) for rule in chain.rules)]
+    if not any(map(_may_say_too_much, table.chains)):
+        return table
+    table = _with_chains(table, map(_said_once, table.chains))
+    wanted = [chain for chain in table.chains if _may_say_too_much(chain) and _has_more(chain, whole)]
     if not wanted:
         return table
     decider, kinds = decider_of(table), known_kinds(table, whole=whole)
@@ -107,12 +110,29 @@ def _with_protocol(rule: Rule) -> Rule:
     return rule
 
 
+@once
+def _may_say_too_much(chain: Chain) -> bool:
+    """Tell whether a chain has tests of the kinds that may be said already; most chains have none."""
+    return any(_is_for_presence(step) or _is_for_whom(rule, step) for rule in chain.rules for step in rule.steps)
+
+
+def _said_once(chain: Chain) -> Chain:
+    return with_rules(chain, tuple(map(_once, chain.rules))) if _may_say_too_much(chain) else chain
+
+
+def _has_more(chain: Chain, whole: bool) -> bool:
+    return any(_says_too_much(rule, whole) for rule in chain.rules)
+
+
 def _says_too_much(rule: Rule, whole: bool) -> bool:
+    whole = whole and not isinstance(rule.verdict, Dispatch)  # which is printed alike, and passes know that
     return any(_is_for_whom(rule, step) or (whole and step == _PORTS_ARE_THERE) for step in rule.steps)
 
 
 def _is_for_whom(rule: Rule, step: Step) -> bool:
-    return isinstance(rule.verdict, Reject) and isinstance(step, FieldTest) and step.field in {L4PROTO, NFPROTO}
+    if not isinstance(rule.verdict, Reject) or not isinstance(step, FieldTest):
+        return False
+    return step.field is (L4PROTO if rule.verdict.protocol == "tcp reset" else NFPROTO)
 
 
 def _with_less(chain: Chain, decider: Decider, kinds: KnownKinds, *, whole: bool) -> Chain:
