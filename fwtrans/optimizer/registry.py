@@ -6,8 +6,7 @@ of rules. Translations and long runs come next, while rules still stand as they 
 are joined before verdict maps are made, so that a map's key finds whole sets. Maps come over what is left; only then it is
 known how few rules a second base chain at a hook has (without its idle end: with it, it may be a search), and which ports
 several rules ask. States that no packet has any more are known once rules that accept them stand first. What all this has
-left over goes as at the start, so that fewer rounds are needed, and rules of several kinds are parted as nftables will hold them,
-for passes that join what rules ask. Maps of one verdict and lists of hardware addresses become
+left over goes as at the start, so that fewer rounds are needed. Maps of one verdict and lists of hardware addresses become
 sets last, because what becomes of the rules behind them is seen more easily before; what asks such a set again goes then,
 and so do base chains that have become empty. What keys need not ask goes late too: states once all maps of guests are made,
 types of frames once rules ask the same map. The very last asks how long the kernel would follow what has become of it all.
@@ -19,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from fwtrans.optimizer import (
     address_lists,
-    alternatives,
     asked_again,
     common_ports,
     cuts,
@@ -92,7 +90,6 @@ PASSES: tuple[Pass, ...] = (
     key_states.PASS,
     known_states.PASS,
     *_LEFTOVERS,
-    alternatives.PASS,
     joint_keys.PASS,
     joint_tests.PASS,
     short_ways.PASS,
