@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -73,14 +74,18 @@ def run(*words: str, given: str = "") -> str:
     return done.stdout.decode()
 
 
-def unmount(at: Path) -> None:
-    """Take a file system away once nobody has it open: a guard ends some moments after what it has done is seen."""
-    assert_inside()
-    deadline = time.monotonic() + 120
-    while (done := subprocess.run(("umount", str(at)), capture_output=True, check=False)).returncode:
-        assert b"busy" in done.stderr, done.stderr.decode()
-        assert time.monotonic() < deadline, f"something has {at} open"
-        time.sleep(0.02)
+@contextmanager
+def mounted(at: Path, options: str) -> Iterator[None]:
+    """A tmpfs at a folder, taken away once nobody has it open: a guard ends some moments after what it has done is seen."""
+    run("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(at))
+    try:
+        yield
+    finally:
+        deadline = time.monotonic() + 120
+        while (done := subprocess.run(("umount", str(at)), capture_output=True, check=False)).returncode:
+            assert b"busy" in done.stderr, done.stderr.decode()
+            assert time.monotonic() < deadline, f"something has {at} open"
+            time.sleep(0.02)
 
 
 @dataclass(frozen=True, slots=True)

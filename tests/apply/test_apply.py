@@ -28,7 +28,7 @@ from fwtrans.backend.loader.state import read_state, this_host
 from fwtrans.cli.inputs import FileAccess, read_paths
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink
 from fwtrans.translate import Settings, translate
-from tests.apply.conftest import OTHERS, run, unmount
+from tests.apply.conftest import OTHERS, mounted, run
 from tests.namespaces import namespace
 
 if TYPE_CHECKING:
@@ -104,6 +104,17 @@ def confirmed(host: Host) -> Finished:
 def guard_of(host: Host) -> int:
     """Return the process that would go back."""
     return int((host.state / "guard").read_text().split()[0])
+
+
+def confirmed_and_another(host: Host, folder: Path) -> tuple[str, Path]:
+    """Apply and confirm; return the listing after that, and a file with another ruleset to apply over it."""
+    going = Run(host).wait_for_load()
+    confirmed(host)
+    going.result()
+    text = run("nft", "list", "table", "ip", "fwtrans") + run("nft", "list", "table", "ip6", "fwtrans")
+    new = folder / "new.nft"
+    new.write_text(text.replace("tcp dport 22", "tcp dport 2222").replace("udp dport 7", "udp dport 77"))
+    return host.listing(), new
 
 
 def time_is_over(host: Host) -> None:
@@ -193,13 +204,7 @@ def test_the_way_back_that_was_killed_is_told_and_rollback_does_its_work(host: H
 
 
 def test_a_second_ruleset_over_the_first_and_back(host: Host, tmp_path: Path) -> None:
-    going = Run(host).wait_for_load()
-    confirmed(host)
-    going.result()
-    before = host.listing()
-    text = run("nft", "list", "table", "ip", "fwtrans") + run("nft", "list", "table", "ip6", "fwtrans")
-    new = tmp_path / "new.nft"
-    new.write_text(text.replace("tcp dport 22", "tcp dport 2222").replace("udp dport 7", "udp dport 77"))
+    before, new = confirmed_and_another(host, tmp_path)
     told = Run(host, wanted=host.wanted(new), confirm_within=0.2).wait_for_load().result()
     assert told["outcome"] == "restored"
     assert host.listing() == before
@@ -413,11 +418,8 @@ def test_what_is_too_old_is_refused(host: Host, monkeypatch: pytest.MonkeyPatch,
 
 def test_a_full_disk_is_told_before_anything_changes(host: Host) -> None:
     host.state.mkdir(mode=0o700)
-    run("mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", str(host.state))
-    try:
+    with mounted(host.state, "size=64k,mode=0700"):
         ((code, message),) = refused(host)
-    finally:
-        unmount(host.state)
     assert code == "FWT611"
     assert "No space left on device" in message
 
@@ -430,11 +432,8 @@ def test_a_state_folder_that_others_may_write_is_refused(host: Host) -> None:
 
 def test_an_etc_that_cannot_be_written_is_told_before_anything_changes(host: Host) -> None:
     host.etc.mkdir()
-    run("mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(host.etc))
-    try:
+    with mounted(host.etc, "ro"):
         ((code, message),) = refused(host, persist=True)
-    finally:
-        unmount(host.etc)
     assert code == "FWT611"
     assert "Read-only file system" in message
 

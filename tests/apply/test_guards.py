@@ -24,7 +24,7 @@ from fwtrans.backend.loader.pending import (
 )
 from fwtrans.backend.loader.state import this_host
 from fwtrans.diagnostics import DiagnosticSink
-from tests.apply.conftest import run, unmount
+from tests.apply.conftest import mounted
 from tests.apply.test_apply import Run, guard_of, rolled_back, wait_until
 from tests.apply.test_hostile_state import fill
 
@@ -100,8 +100,7 @@ def test_a_guard_that_finds_nothing_to_go_back_from_is_not_ready(host: Host, mon
 
 def test_the_lock_is_there_without_a_byte_left_and_the_way_back_fires(host: Host) -> None:
     host.state.mkdir(mode=0o700)
-    run("mount", "-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs", str(host.state))
-    try:
+    with mounted(host.state, "size=2m,mode=0700"):
         before = host.listing()
         going = Run(host).wait_for_load()
         with lock(host.state, wait=60.0):
@@ -114,8 +113,6 @@ def test_the_lock_is_there_without_a_byte_left_and_the_way_back_fires(host: Host
         assert host.listing() == before
         assert not confirm(host.state, DiagnosticSink(), host.boot_files).done
         wait_until(lambda: not guard_is_alive(host.state))
-    finally:
-        unmount(host.state)
 
 
 # --- another program at work does not end the way back ---

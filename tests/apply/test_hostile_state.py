@@ -32,7 +32,7 @@ from fwtrans.backend.loader.snapshot import read_snapshot
 from fwtrans.backend.loader.state import STATE_FILE, read_state, this_host
 from fwtrans.cli.inputs import FileAccess
 from fwtrans.diagnostics import DiagnosticSink
-from tests.apply.conftest import run, unmount
+from tests.apply.conftest import mounted, run
 from tests.apply.test_apply import PATIENCE, Run, confirmed, wait_until
 
 if TYPE_CHECKING:
@@ -271,15 +271,12 @@ def test_without_the_binding_of_libnftables_it_says_so(host: Host, monkeypatch: 
 
 def test_a_disk_without_a_byte_left_is_told_before_anything_changes(host: Host) -> None:
     host.state.mkdir(mode=0o700)
-    run("mount", "-t", "tmpfs", "-o", "size=4k,mode=0700", "tmpfs", str(host.state))
-    try:
+    with mounted(host.state, "size=4k,mode=0700"):
         (host.state / "full").write_bytes(b"x" * 4096)
         before = host.listing()
         sink = DiagnosticSink()
         assert apply(host.wanted(), host.request(), sink, FileAccess()).outcome is Outcome.REFUSED
         assert host.listing() == before
-    finally:
-        unmount(host.state)
     assert [item.code for item in sink.errors] == ["FWT611"]
     assert "No space left on device" in sink.errors[0].message
 
@@ -287,13 +284,12 @@ def test_a_disk_without_a_byte_left_is_told_before_anything_changes(host: Host) 
 @pytest.mark.parametrize("at", ["agreed", "saved", "armed", "switched", "noted", "tested"])
 def test_a_disk_that_fills_up_on_the_way_leaves_the_old_firewall(host: Host, at: str) -> None:
     host.state.mkdir(mode=0o700)
-    run("mount", "-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs", str(host.state))
 
     def step(name: str) -> None:
         if name == at:
             fill(host.state)
 
-    try:
+    with mounted(host.state, "size=2m,mode=0700"):
         before = host.listing()
         sink = DiagnosticSink()
         found = apply(host.wanted(), host.request(step=step), sink, FileAccess())
@@ -301,15 +297,12 @@ def test_a_disk_that_fills_up_on_the_way_leaves_the_old_firewall(host: Host, at:
         assert host.listing() == before
         assert read_pending(host.state) is None
         wait_until(lambda: not guard_is_alive(host.state))
-    finally:
-        unmount(host.state)
     assert {item.code for item in sink.errors} <= {"FWT609", "FWT610", "FWT612"}
 
 
 def test_a_disk_that_is_full_when_it_is_confirmed_is_told_and_goes_back(host: Host) -> None:
     host.state.mkdir(mode=0o700)
-    run("mount", "-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs", str(host.state))
-    try:
+    with mounted(host.state, "size=2m,mode=0700"):
         before = host.listing()
         going = Run(host).wait_for_load()
         over = host.state / "over"
@@ -323,8 +316,6 @@ def test_a_disk_that_is_full_when_it_is_confirmed_is_told_and_goes_back(host: Ho
         over.rename(host.state / PENDING_FILE)
         going.result()
         assert host.listing() == before
-    finally:
-        unmount(host.state)
 
 
 # --- two at once ---

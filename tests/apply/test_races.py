@@ -23,8 +23,7 @@ from fwtrans.backend.loader.pending import (
 from fwtrans.backend.loader.state import this_host
 from fwtrans.cli.inputs import FileAccess
 from fwtrans.diagnostics import DiagnosticSink
-from tests.apply.conftest import run
-from tests.apply.test_apply import Run, confirmed, rolled_back, time_is_over, wait_until
+from tests.apply.test_apply import Run, confirmed, confirmed_and_another, rolled_back, time_is_over, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,13 +38,7 @@ pytestmark = pytest.mark.netns
 @pytest.fixture
 def twice(host: Host, tmp_path: Path) -> Iterator[tuple[Host, Run, str]]:
     """A host with a confirmed apply and a second one that waits, its process, and the listing between the two."""
-    going = Run(host).wait_for_load()
-    confirmed(host)
-    going.result()
-    between = host.listing()
-    text = run("nft", "list", "table", "ip", "fwtrans") + run("nft", "list", "table", "ip6", "fwtrans")
-    new = tmp_path / "new.nft"
-    new.write_text(text.replace("tcp dport 22", "tcp dport 2222"))
+    between, new = confirmed_and_another(host, tmp_path)
     second = Run(host, wanted=host.wanted(new)).wait_for_load()
     wait_until(lambda: not is_locked(host.state))
     yield host, second, between
@@ -94,19 +87,14 @@ def test_a_rollback_that_comes_too_late_does_not_undo_the_apply_before(
 def test_an_interrupt_that_comes_too_late_does_not_undo_the_apply_before(
     host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    going = Run(host).wait_for_load()
-    confirmed(host)
-    going.result()
-    between = host.listing()
-    text = run("nft", "list", "table", "ip", "fwtrans") + run("nft", "list", "table", "ip6", "fwtrans")
-    (tmp_path / "new.nft").write_text(text.replace("tcp dport 22", "tcp dport 2222"))
+    between, new = confirmed_and_another(host, tmp_path)
 
     def decided_and_interrupted(*_: object) -> None:
         rolled_back(host)
         raise KeyboardInterrupt
 
     monkeypatch.setattr("fwtrans.apply.run._wait", decided_and_interrupted)
-    found = apply(host.wanted(tmp_path / "new.nft"), host.request(), DiagnosticSink(), FileAccess())
+    found = apply(host.wanted(new), host.request(), DiagnosticSink(), FileAccess())
     assert found.outcome is Outcome.RESTORED
     assert host.listing() == between
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import select
-import shutil
 import socket
 import subprocess
 from typing import TYPE_CHECKING
@@ -83,12 +82,11 @@ def answers() -> dict[int, int]:
 
 
 @pytest.mark.netns
-@pytest.mark.skipif(shutil.which("iptables-legacy-restore") is None, reason="needs iptables-legacy-restore")
 def test_the_kernel_gives_the_same_ports(tmp_path: Path) -> None:
     place = tmp_path / "iptables-save"
     place.write_text(SHIFTED)
     done, _ = translated(place)
-    for command, text in ((("iptables-legacy-restore",), SHIFTED), (("nft", "-f", "-"), done.output)):
+    for command, text in ((("iptables-restore",), SHIFTED), (("nft", "-f", "-"), done.output)):
         with namespace():
             subprocess.run(("ip", "link", "set", "lo", "up"), check=True)
             subprocess.run(command, input=text, text=True, check=True)
