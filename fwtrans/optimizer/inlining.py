@@ -15,7 +15,8 @@ of that rule's own chain leads.
 
 It declines where a return would leave the wrong chain (in the middle of rules that take a call's place, or in an element
 of a map), where a rule that went to the chain could go on with the next one, where both rules have alternatives, because
-they would be multiplied in nftables, for a limit that several callers share, and for chains that maps lead to.
+they would be multiplied in nftables, for a limit that several callers share, for chains that maps lead to, and for those that ask a long
+map for all their callers (`log_calls.py`).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from fwtrans.ir.rule import has_memory, is_pure, joined_origins
 from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump, Return
 from fwtrans.ir.walk import map_names, targets_of
 from fwtrans.optimizer.base import Pass, Passed, each_table
+from fwtrans.optimizer.log_calls import log_calls
 from fwtrans.optimizer.reached import reached, rule_targets
 from fwtrans.optimizer.tracking import if_tracked
 
@@ -115,6 +117,7 @@ def _with_jumps(item: NamedMap) -> NamedMap:
 def _once(table: Table) -> Table:
     maps = {mapping.name: mapping for mapping in table.maps}
     callers = Counter(target for chain in table.chains for rule in chain.rules for target in rule_targets(rule, maps))
+    kept = log_calls(table)
     coming_back = {
         name for name, item in maps.items() if not any(isinstance(e.value, (Return, Goto)) for e in item.elements)
     }
@@ -123,7 +126,12 @@ def _once(table: Table) -> Table:
         rules: list[Rule] = []
         for number, rule in enumerate(chain.rules):
             is_last = number == len(chain.rules) - 1
-            rules.extend(_in_place(rule, found, callers, coming_back, is_last=is_last))
+            is_kept = (
+                isinstance(rule.verdict, (Jump, Goto))
+                and rule.verdict.chain in kept
+                and callers[rule.verdict.chain] > 1
+            )
+            rules.extend((rule,) if is_kept else _in_place(rule, found, callers, coming_back, is_last=is_last))
         found[chain.name] = chain if tuple(rules) == chain.rules else replace(chain, rules=tuple(rules))
     return _with(table, [found[chain.name] for chain in table.chains])
 

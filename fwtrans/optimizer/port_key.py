@@ -31,7 +31,7 @@ from fwtrans.ir import fields as known
 from fwtrans.ir.effect import Assign, AssignFromMap, AssignFromTable, NoTrack
 from fwtrans.ir.fields import Family
 from fwtrans.ir.intervals import IntervalSet
-from fwtrans.ir.match import FieldTest, KeyPart
+from fwtrans.ir.match import FieldTest, KeyPart, MemberTest
 from fwtrans.ir.names import NamePattern, NameSet
 from fwtrans.ir.order import callees_last
 from fwtrans.ir.pprint import print_rule
@@ -407,9 +407,13 @@ def _behind_states(rules: Sequence[Rule]) -> int:
 
 
 def _looks_up(rule: Rule, port: Field) -> bool:
-    """Tell whether the rule looks the port up together with something else, as this pass would make it."""
+    """Tell whether the rule looks the port up together with something else, as this pass makes it and `many_ways.py` leaves it."""
     verdict = rule.verdict
-    return isinstance(verdict, Dispatch) and len(verdict.key) > 1 and KeyPart(port) in verdict.key
+    if isinstance(verdict, (Goto, Jump)):
+        keys = [step.key for step in rule.steps if isinstance(step, MemberTest) and step.inside]
+    else:
+        keys = [verdict.key] if isinstance(verdict, Dispatch) else []
+    return any(len(key) > 1 and KeyPart(port) in key for key in keys)
 
 
 def _key(port: Field, rules: Sequence[Rule]) -> _Key:

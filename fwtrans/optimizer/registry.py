@@ -9,7 +9,8 @@ several rules ask. States that no packet has any more are known once rules that 
 left over goes as at the start, so that fewer rounds are needed. Maps of one verdict and lists of hardware addresses become
 sets last, because what becomes of the rules behind them is seen more easily before; what asks such a set again goes then,
 and so do base chains that have become empty. What keys need not ask goes late too: states once all maps of guests are made,
-types of frames once rules ask the same map. The very last asks how long the kernel would follow what has become of it all.
+types of frames once rules ask the same map. The last but one asks long maps of logs
+in one place; the very last asks how long the kernel would follow what has become of it all.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from fwtrans.optimizer import (
     key_states,
     known_states,
     last_calls,
+    log_calls,
     many_ways,
     merging,
     nat_maps,
@@ -102,5 +104,6 @@ PASSES: tuple[Pass, ...] = (
     tail_calls.PASS,
     address_lists.PASS,
     idle_hooks.PASS,
+    log_calls.PASS,
     many_ways.PASS,
 )

@@ -12,7 +12,8 @@ Behind a chain's last rule there is only its end, which is where the goto led as
 does comes back behind its call if its verdicts jump.
 
 It declines for a map that several rules ask or that passes did not make, for a second map that jumps, for chains of more
-than two rules, which are shared for their size, and for rules with a memory of their own.
+than two rules, which are shared for their size, for those that ask a long map for all (`log_calls.py`), and for rules with a
+memory of their own.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from fwtrans.ir.sets import MapElement
 from fwtrans.ir.verdict import Accept, Dispatch, Goto, Jump, Return
 from fwtrans.ir.walk import map_names
 from fwtrans.optimizer.base import Pass, Passed, each_table, with_rules
+from fwtrans.optimizer.log_calls import log_calls
 from fwtrans.optimizer.names import is_made
 from fwtrans.optimizer.port_key import is_entry
 from fwtrans.optimizer.reached import reached
@@ -123,6 +125,8 @@ def _with_calls_in_place(table: Table) -> Table:
         if chain.base is None and len(chain.rules) == 1 and isinstance(chain.rules[0].verdict, Dispatch)
         if not _remembers(chain.rules[0])
     }
+    for name in log_calls(table):
+        called.pop(name, None)
     wanted = {
         rule.verdict.chain
         for chain in table.chains

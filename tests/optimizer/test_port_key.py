@@ -112,6 +112,17 @@ class TestElements:
         table = keyed(only_table(GUESTS.replace("BEHIND", "").replace("iifname . ether saddr != @macs drop", "")))
         assert [field.name for field in entry(table).fields] == ["ct.state", "ether.type", "iifname"]
 
+    def test_sets_that_the_map_has_become_are_left(self) -> None:
+        """Where a kernel would follow the map for too long it becomes sets, each with a goto."""
+        sets = """set ways { type ether_type . ifname; elements = { ip . "tap1", ip . "tap2" }; }
+            chain prerouting"""
+        text = GUESTS.replace("BEHIND", "").replace("chain prerouting", sets)
+        text = text.replace(
+            "ct state invalid", "ct state new ether type . iifname @ways goto class\n        ct state invalid"
+        )
+        before = only_table(text)
+        assert port_keys(before) is before
+
     def test_behind_the_chain_of_a_family(self) -> None:
         text = (
             GUESTS.replace("BEHIND", "")
