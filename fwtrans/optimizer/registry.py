@@ -9,8 +9,9 @@ several rules ask. States that no packet has any more are known once rules that 
 left over goes as at the start, so that fewer rounds are needed. Maps of one verdict and lists of hardware addresses become
 sets last, because what becomes of the rules behind them is seen more easily before; what asks such a set again goes then,
 and so do base chains that have become empty. What keys need not ask goes late too: states once all maps of guests are made,
-types of frames once rules ask the same map. The last but one asks long maps of logs
-in one place; the very last asks how long the kernel would follow what has become of it all.
+types of frames once rules ask the same map. What rules that are asked together leave to nobody goes at once, for else
+another round would find it, and the proof that has begun by then would be of the wrong ruleset. The last but one asks long
+maps of logs in one place; the very last asks how long the kernel would follow what has become of it all.
 """
 
 from __future__ import annotations
@@ -94,6 +95,7 @@ PASSES: tuple[Pass, ...] = (
     *_LEFTOVERS,
     joint_keys.PASS,
     joint_tests.PASS,
+    dead.PASS,
     short_ways.PASS,
     *_SHORTENED,
     last_calls.PASS,
