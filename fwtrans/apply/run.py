@@ -253,19 +253,30 @@ def _wait(work: _Work, request: Request, sink: DiagnosticSink) -> None:
             if found.identity:  # else it had just ended, its work done
                 message = "the process that would go back is gone, so this one does it"
                 sink.add(Diagnostic(code="FWT610", message=message))
+            elif _waits(request, work) and not is_locked(request.directory):
+                return  # nobody can go back: why has been told
         time.sleep(_POLL)
+
+
+def _waits(request: Request, work: _Work) -> bool:
+    pending = read_pending(request.directory)
+    return pending is not None and pending.identity == work.identity
 
 
 def _decided(work: _Work, request: Request, sink: DiagnosticSink) -> Applied:
     """Tell what became of it."""
     outcome = str((snapshot.read_manifest(request.directory, work.identity) or {}).get("outcome", ""))
     with suppress(Locked, OSError), lock(request.directory, wait=1.0):
-        # the next apply may wait already, and its snapshot is not the newest by name where the clock was set back
+        # the next apply may wait already
         waits = read_pending(request.directory)
         snapshot.prune(request.directory, request.keep, spare=[work.identity, *([waits.identity] if waits else [])])
     if outcome == "confirmed":
         return Applied(Outcome.CONFIRMED, work.identity, work.counts, work.sent)
-    failed = "fail" in outcome
+    stays = _waits(request, work)
+    failed = stays or "fail" in outcome
     code = "FWT614" if failed else "FWT613"
-    sink.add(Diagnostic(code=code, message=f"apply {work.identity}: {outcome or 'it is not known what became of it'}"))
+    unknown = (
+        "nobody could go back, so the new rules are still loaded" if stays else "it is not known what became of it"
+    )
+    sink.add(Diagnostic(code=code, message=f"apply {work.identity}: {unknown if stays else outcome or unknown}"))
     return Applied(Outcome.RESTORE_FAILED if failed else Outcome.RESTORED, work.identity, work.counts, work.sent)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ from fwtrans.apply.run import apply
 from fwtrans.backend.loader.pending import (
     GUARD_FILE,
     Pending,
+    end_pending,
     guard_is_alive,
     is_locked,
     lock,
@@ -23,7 +26,15 @@ from fwtrans.backend.loader.pending import (
 from fwtrans.backend.loader.state import this_host
 from fwtrans.cli.inputs import FileAccess
 from fwtrans.diagnostics import DiagnosticSink
-from tests.apply.test_apply import Run, confirmed, confirmed_and_another, rolled_back, time_is_over, wait_until
+from tests.apply.test_apply import (
+    Run,
+    confirmed,
+    confirmed_and_another,
+    guard_of,
+    rolled_back,
+    time_is_over,
+    wait_until,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -150,3 +161,25 @@ def test_the_snapshot_of_the_next_apply_is_not_cleared_away_while_it_waits(
     found = apply(host.wanted(), replace(host.request(), keep=0), DiagnosticSink(), FileAccess())
     assert found.outcome is Outcome.CONFIRMED
     assert {path.name for path in folder.parent.iterdir()} == {folder.name, found.identity}
+
+
+# --- nobody can go back ---
+
+
+def test_nobody_waits_for_ever_where_the_way_back_and_the_snapshot_are_gone(twice: tuple[Host, Run, str]) -> None:
+    host, going, _ = twice
+    pending = read_pending(host.state)
+    assert pending is not None
+    guard = guard_of(host)
+    os.kill(guard, signal.SIGKILL)
+    wait_until(lambda: not guard_is_alive(host.state))
+    loaded = host.listing()
+    for file in (host.state / "snapshots" / pending.identity).glob("*-save"):
+        file.write_text(f"# changed\n{file.read_text()}")
+    time_is_over(host)
+    found = going.result()
+    assert found["outcome"] == Outcome.RESTORE_FAILED.value
+    assert any("that is whole" in text for text in found["said"])  # type: ignore[attr-defined] # JSON
+    assert any("the new rules are still loaded" in text for text in found["said"])  # type: ignore[attr-defined] # JSON
+    assert host.listing() == loaded
+    end_pending(host.state)

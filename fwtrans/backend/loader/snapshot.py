@@ -138,6 +138,7 @@ def save_snapshot(directory: Path, snapshot: Snapshot, about: dict[str, Any]) ->
     manifest = {
         "format": FORMAT,
         "id": snapshot.identity,
+        "number": 1 + max((_number(item) for item in history(directory)), default=0),
         "made": snapshot.made,
         "owners": [{"owner": rules.owner, "tables": rules.tables} for rules in snapshot.old],
         "settings": snapshot.settings,
@@ -200,16 +201,23 @@ def note_outcome(directory: Path, identity: str, outcome: str) -> None:
 
 
 def history(directory: Path) -> tuple[dict[str, Any], ...]:
-    """Return the manifests of all snapshots that are whole, the oldest first."""
-    return tuple(manifest for name in _names(directory) if (manifest := read_manifest(directory, name)) is not None)
+    """Return the manifests of all snapshots that are whole, the oldest first, whatever a clock said that was set back."""
+    found = (manifest for name in _names(directory) if (manifest := read_manifest(directory, name)) is not None)
+    return tuple(sorted(found, key=_number))
+
+
+def _number(manifest: dict[str, Any]) -> int:
+    """Return the how many-eth snapshot it was; earlier versions did not count them."""
+    number = manifest.get("number", 0)
+    return number if isinstance(number, int) else 0
 
 
 def prune(directory: Path, keep: int, spare: Iterable[str] = ()) -> tuple[str, ...]:
     """Remove the oldest snapshots until `keep` are left, and those that were never finished."""
     spared = set(spare)
-    names = [name for name in _names(directory) if name not in spared]
-    unfinished = [name for name in names if read_manifest(directory, name) is None]
-    whole = [name for name in names if name not in unfinished]
+    whole = [str(manifest["id"]) for manifest in history(directory)]
+    unfinished = [name for name in _names(directory) if name not in {*whole, *spared}]
+    whole = [name for name in whole if name not in spared]
     gone = (*unfinished, *whole[: max(len(whole) - keep, 0)])
     for name in gone:
         shutil.rmtree(directory / FOLDER / name, ignore_errors=True)
