@@ -66,6 +66,8 @@ CODES: dict[str, Code] = {
     "FWT134": Code("rules are loaded from elsewhere"),
     "FWT135": Code("firewall command depends on a condition"),
     "FWT136": Code("another script is not read", _WARNING),
+    # 140-149 iptables-save, more
+    "FWT140": Code("policy of a user chain is not read", _WARNING),
     # 150-159 nft
     "FWT150": Code("nft statement not understood"),
     "FWT151": Code("word unknown to nft"),
@@ -112,6 +114,7 @@ CODES: dict[str, Code] = {
     "FWT208": Code("extension from outside of Linux"),
     "FWT210": Code("guest's accept mark reaches the host's rules", _WARNING),
     "FWT211": Code("REJECT towards a guest is a drop", _NOTE),
+    "FWT212": Code("loop of jumps that no packet comes to", _NOTE),
     # 3xx
     "FWT300": Code("internal invariant broken"),
     # 4xx

@@ -14,6 +14,7 @@ from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import BaseHook, Chain, Hook, Table
 from fwtrans.ir.verdict import Accept, Drop, Jump, Return, Verdict
 from fwtrans.lower.bridge_options import mac_test, read_masked_mac
+from fwtrans.lower.unreached_loops import without_unreached_loops
 from fwtrans.lower.values import (
     bad_value,
     network_set,
@@ -50,7 +51,7 @@ def lower_arptables(dump: BridgeDump, sink: DiagnosticSink, *, name: str = "fwtr
                     _report(dump, chain, None, 0, refused, sink)
                 continue
             chains.append(_lower_chain(dump, chain, user, sink))
-    return Table(Family.ARP, name, tuple(chains))
+    return without_unreached_loops(Table(Family.ARP, name, tuple(chains)), sink)
 
 
 def _lower_chain(dump: BridgeDump, chain: BridgeChain, user: frozenset[str], sink: DiagnosticSink) -> Chain:

@@ -17,6 +17,7 @@ from fwtrans.ir.ruleset import BaseHook, Chain, Hook, Table
 from fwtrans.ir.verdict import Accept, Drop, Jump, Return, Verdict
 from fwtrans.lower.bridge_options import lower_bridge_matches
 from fwtrans.lower.bridge_targets import lower_bridge_target
+from fwtrans.lower.unreached_loops import without_unreached_loops
 from fwtrans.parsers.ebtables_save.parse import bridge_word_span
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def lower_ebtables(dump: BridgeDump, sink: DiagnosticSink, *, name: str = "fwtra
         for chain in table.chains:
             lowering = _ChainLowering(dump, table.name, chain, names, sink)
             chains.append(lowering.run())
-    return Table(Family.BRIDGE, name, tuple(chains))
+    return without_unreached_loops(Table(Family.BRIDGE, name, tuple(chains)), sink)
 
 
 def bridge_assumptions(dump: BridgeDump) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from fwtrans.ir.names import NamePattern
 from fwtrans.ir.sets import Element, NamedSet
 from fwtrans.lower.living_longest import living_longest
 from fwtrans.lower.longest_prefix import Entry, resolve, touching
+from fwtrans.parsers.ipset_save.elements import address_mask
 from fwtrans.parsers.ipset_save.syntax import (
     IPV6,
     AddressPart,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 _PORTS = (0, 0xFFFF)
 _WITH_PORTS = {1, 6, 17, 58, 132, 136}
 _LONGEST_COMMENT = 120
+_MOST_OF_HOLES = 65_536
+"""How many elements a set may have because its bitmask has holes: an element stands for each way to fill them."""
 
 
 class IpsetSets(Mapping[str, NamedSet]):
@@ -140,7 +143,8 @@ def _dimensions(item: IpsetSet, element: ElementCommand) -> list[tuple[Box, Elem
 
 def _part(item: IpsetSet, part: Part, *, wildcard: bool) -> Iterator[Box]:
     if isinstance(part, AddressPart):
-        yield (_masked_address(item, part),)
+        for addresses in _masked_addresses(item, part):
+            yield (addresses,)
     elif isinstance(part, PortPart):
         yield from _port(part)
     elif isinstance(part, MacPart):
@@ -157,19 +161,24 @@ def _part(item: IpsetSet, part: Part, *, wildcard: bool) -> Iterator[Box]:
         raise Refused("FWT300", f"set `{item.name}` has a member where an address was expected")
 
 
-def _masked_address(item: IpsetSet, part: AddressPart) -> Interval:
-    """Return the addresses that the kernel takes for this one: `netmask` and `bitmask` mask the packet's too."""
+def _masked_addresses(item: IpsetSet, part: AddressPart) -> Iterator[Interval]:
+    """Yield the addresses that the kernel takes for this one: `netmask` and `bitmask` mask the packet's too."""
+    mask = address_mask(item.header)
     width = 128 if item.header.family == IPV6 else 32
-    if item.header.bitmask is not None:
-        ones = (1 << width) - 1
-        host = ones & ~item.header.bitmask
-        if host & (host + 1):
-            raise Refused("FWT200", f"set `{item.name}` has a bitmask with holes")
-        return part.first & ~host, part.last | host
-    if item.header.netmask is not None:
-        host = (1 << (width - item.header.netmask)) - 1
-        return part.first & ~host, part.last | host
-    return part.first, part.last
+    free = ((1 << width) - 1) & ~mask
+    host = (free & (free + 1) ^ free) if free & 1 else 0  # the lowest bits, as far as none of them is asked for
+    holes = [1 << bit for bit in range(width) if (free & ~host) >> bit & 1]
+    if not holes:
+        yield part.first & ~host, part.last | host
+        return
+    if part.first != part.last:
+        raise Refused("FWT200", f"set `{item.name}` holds networks under a bitmask with holes")
+    if len(item.elements) << len(holes) > _MOST_OF_HOLES:
+        raise Refused("FWT200", f"set `{item.name}` has a bitmask with {len(holes)} holes")
+    first = part.first & mask
+    for chosen in range(1 << len(holes)):
+        start = first | sum(hole for number, hole in enumerate(holes) if chosen >> number & 1)
+        yield start, start | host
 
 
 def _port(part: PortPart) -> Iterator[Box]:

@@ -31,6 +31,7 @@ from fwtrans.lower.late_conntrack import with_tracked_chains
 from fwtrans.lower.own_times import mixed_times, told, with_own_times, without_time
 from fwtrans.lower.shifted_ports import ASSUMED, rules_for_ports
 from fwtrans.lower.subroutines import Call, Piece, Subroutine, cut
+from fwtrans.lower.unreached_loops import without_unreached_loops
 from fwtrans.parsers.iptables_save.spans import word_span
 
 if TYPE_CHECKING:
@@ -167,7 +168,8 @@ def lower_dump(
         used = tuple(without_time(item, times) for item in used)
         chains = [with_own_times(chain, times) for chain in chains]
         assumed.extend(told(times, chains))
-    return LoweredTable(Table(family, name, with_tracked_chains(tuple(chains), sink), used), tuple(assumed))
+    lowered = Table(family, name, with_tracked_chains(tuple(chains), sink), used)
+    return LoweredTable(without_unreached_loops(lowered, sink), tuple(assumed))
 
 
 def _chain_names(dump: IptablesDump) -> dict[tuple[str, str], str]:

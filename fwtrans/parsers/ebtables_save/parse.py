@@ -179,11 +179,15 @@ class _Reading:
         return "command_line", self._command_tokens(words)
 
     def _chain_tokens(self, words: list[str]) -> list[_Token]:
+        """Read `:INPUT ACCEPT`; ebtables-nft-restore takes `: INPUT ACCEPT` for the same."""
+        at = 1
+        if words[0] == ":" and len(words) > 2:
+            words, at = [f":{words[1]}", *words[2:]], 2
         policy = "NO_POLICY" if words[1] == "-" else "POLICY"
         if policy == "POLICY" and words[1] not in {"ACCEPT", "DROP", "RETURN"}:
-            raise BadLine("FWT112", f"`{words[1]}` is not a policy: ACCEPT, DROP or RETURN", word=1)
-        rest = [_Token("COUNTERS", word, index) for index, word in enumerate(words[2:], 2)]
-        return [_Token("CHAIN", words[0], 0), _Token(policy, words[1], 1), *rest]
+            raise BadLine("FWT112", f"`{words[1]}` is not a policy: ACCEPT, DROP or RETURN", word=at)
+        rest = [_Token("COUNTERS", word, index) for index, word in enumerate(words[2:], at + 1)]
+        return [_Token("CHAIN", words[0], 0), _Token(policy, words[1], at), *rest]
 
     def _command_tokens(self, words: list[str]) -> list[_Token]:
         tokens: list[_Token] = []

@@ -173,7 +173,7 @@ class _DumpReader:
         elif rule == "chain_line" and self.table is not None:
             behind_policy = words[2:3] if policy == "POLICY" else [word for word in words[2:3] if word[0] == "["]
             counters = read_counters(behind_policy, 2) if behind_policy else None
-            self.table.declare(words[0], words[1], counters, number)
+            self.declare(self.table, words, counters, number)
         elif rule == "commit_line" and self.table is not None:
             self.end_table(self.table, number)
         else:
@@ -183,6 +183,28 @@ class _DumpReader:
                 word=0,
                 hint=f"a user chain has `-` there: `:{words[0]} -`" if words else "",
             )
+
+    def declare(self, table: Table, words: list[str], counters: tuple[int, int] | None, number: int) -> None:
+        """Take over a chain. What a new one of the user's has for a policy iptables-nft does not read."""
+        name, policy = words[:2]
+        if policy != "-" and name not in table.chains:
+            message = f"`{name}` is no built-in chain of `{table.name}` and has no policy: `{policy}` does nothing"
+            self.sink.add(self.unread_policy(message, name, policy, number))
+            policy, counters = "-", None
+        table.declare(name, policy, counters, number)
+
+    def unread_policy(self, message: str, name: str, policy: str, number: int) -> Diagnostic:
+        """Return the finding at the policy behind a chain's name."""
+        line = self.source.line(number)
+        start = line.index(policy, line.index(name) + len(name))
+        note = "iptables-nft-restore passes over it; iptables-legacy-restore loads no such file"
+        return Diagnostic(
+            code="FWT140",
+            message=message,
+            span=Span(self.source, number, start, start + len(policy)),
+            notes=(note,),
+            hints=("write `-` there, and what is to happen at the chain's end as its last rule",),
+        )
 
     def begin_table(self, name: str, number: int) -> None:
         """Begin an empty table, whatever stood in it before."""

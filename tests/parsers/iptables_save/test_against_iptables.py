@@ -381,7 +381,6 @@ REFUSED = {
 """,
     "legacy refuses it; nft leaves out what it says": r"""
 :u - [0:0]
-:w DROP [0:0]
 """,
     "extensions say in fwtrans/lower what their values mean; here the spelling decides": r"""
 -A FORWARD -m limit --limit 5/s ;; -D FORWARD -m limit --limit 5/sec

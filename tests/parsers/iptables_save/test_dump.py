@@ -223,3 +223,13 @@ def test_the_garbage_collector_is_left_as_it_was() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("policy", ["DROP", "ACCEPT", "none"])
+def test_a_user_chain_has_no_policy_whatever_stands_there(policy: str) -> None:
+    dump, (finding,) = read(in_table(f":dDROP {policy} [7:8]", "-A dDROP -j ACCEPT"))
+    assert render(finding).startswith(
+        f"dump:2:8: warning[FWT140]: `dDROP` is no built-in chain of `filter` and has no policy: `{policy}` does nothing"
+    )
+    assert dump is not None
+    assert [(chain.name, chain.policy, len(chain.rules)) for chain in dump.tables[0].chains] == [("dDROP", "", 1)]
