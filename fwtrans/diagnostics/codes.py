@@ -66,6 +66,7 @@ CODES: dict[str, Code] = {
     "FWT134": Code("rules are loaded from elsewhere"),
     "FWT135": Code("firewall command depends on a condition"),
     "FWT136": Code("another script is not read", _WARNING),
+    "FWT137": Code("part of a script does not run", _WARNING),
     # 140-149 iptables-save, more
     "FWT140": Code("policy of a user chain is not read", _WARNING),
     # 150-159 nft

@@ -17,6 +17,8 @@ _WHICH = re.compile(
     r"(?:\$\(|`)\s*(?:which|command\s+-v|type\s+-p)\s+(?:/\S*/)?(ip6?tables\S*|ipset|ebtables\S*|arptables\S*)"
     r"(?:\s+2>\s*/dev/null)?\s*(?:\)|`)"
 )
+_ALL_PARAMETERS = re.compile(r"\$\{?([@*])\}?")
+_PARAMETER = re.compile(r"\$([0-9#])|\$\{([0-9]{1,4}|#|[A-Za-z_][A-Za-z0-9_]*)(?::-([^$`\"'\\{}*?\[ \t\n]*))?\}")
 _BLANKS = " \t\n"
 _ODD = re.compile(r"[*?{]")
 _FILE_PATTERN = re.compile(r"[*?]")
@@ -35,12 +37,16 @@ class Unreadable(Exception):  # noqa: N818 -- an answer like Refused, with a pla
 
 
 class Variables:
-    """The variables whose values are known, and why the others are not."""
+    """The variables whose values are known, and why the others are not.
+
+    `parameters` are $1, $2 ..., None where they are not known: what a script is called with.
+    """
 
     def __init__(self, values: Mapping[str, str] | None = None) -> None:
         self.values: dict[str, str] = {"IFS": _BLANKS, **(values or {})}
         self.reasons: dict[str, str] = {}
         self.lost: dict[str, str] = {}
+        self.parameters: tuple[str, ...] | None = None
 
     def assign(self, name: str, word: RawWord, passage: Passage, *, appended: bool = False) -> None:
         """Set a variable from the word behind its `=`, if that can be read."""
@@ -80,11 +86,14 @@ def expand(word: RawWord, variables: Variables, passage: Passage, *, split: bool
     bare = word.bare
     if bare is not None and (not split or not _ODD.search(bare)):
         return (passage.place(word.start, word.end, bare),)
+    parameters = _all_parameters(word, variables, passage, split=split)
+    if parameters is not None:
+        return tuple(passage.place(word.start, word.end, text) for text in parameters)
     fields: list[str] = []
     current: str | None = None
     for piece in word.pieces:
         value = _value(piece, word, variables, passage)
-        if piece.kind is not Kind.VARIABLE or piece.quoted or not split:
+        if piece.kind is Kind.TEXT or piece.quoted or not split or _WHICH.fullmatch(piece.text):
             current = (current or "") + value
             continue
         _refuse_other_separators(value, variables, passage.place(word.start, word.end, ""))
@@ -100,6 +109,41 @@ def expand(word: RawWord, variables: Variables, passage: Passage, *, split: bool
     if split:
         _refuse_patterns(word, passage)
     return tuple(passage.place(word.start, word.end, text) for text in fields)
+
+
+def _all_parameters(word: RawWord, variables: Variables, passage: Passage, *, split: bool) -> tuple[str, ...] | None:
+    """Return what `$@` or `$*` becomes where it is the whole word and known; else None."""
+    pieces = [piece for piece in word.pieces if piece.text or not piece.quoted]
+    if len(pieces) != 1 or pieces[0].kind is not Kind.COMPUTED or variables.parameters is None:
+        return None
+    found = _ALL_PARAMETERS.fullmatch(pieces[0].text)
+    if found is None:
+        return None
+    place = passage.place(word.start, word.end, "")
+    if pieces[0].quoted and found[1] == "@" and split:
+        return variables.parameters
+    _refuse_other_separators(" ", variables, place)
+    if pieces[0].quoted or not split:
+        return (" ".join(variables.parameters),)
+    return tuple(part for value in variables.parameters for part in value.split())
+
+
+def _parameter(text: str, variables: Variables) -> str | None:
+    """Return what `$1`, `$#`, or a default like `${1:-x}` becomes, None where nobody can say."""
+    parameters = variables.parameters
+    found = _PARAMETER.fullmatch(text)
+    if found is None:
+        return None
+    name, default = found[1] or found[2], found[3]
+    value: str | None
+    if name == "#":
+        value = None if parameters is None else str(len(parameters))
+    elif name.isdigit():
+        number = int(name)
+        value = None if parameters is None or not number else (*parameters, *[""] * number)[number - 1]
+    else:
+        value = variables.values.get(name)
+    return value or default if value is not None and default is not None else value
 
 
 def _refuse_other_separators(value: str, variables: Variables, place: ShellWord) -> None:
@@ -127,6 +171,9 @@ def _value(piece: Piece, word: RawWord, variables: Variables, passage: Passage) 
         )
     if found := _WHICH.fullmatch(piece.text):
         return found[1]
+    value = _parameter(piece.text, variables)
+    if value is not None:
+        return value
     raise Unreadable(
         "FWT132",
         f"only a shell could tell what `{piece.text}` becomes, and fwtrans runs none",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fwtrans.parsers.shell_words import Token
 
 _OPENING = {"if": "fi", "while": "done", "until": "done", "for": "done", "select": "done", "case": "esac", "{": "}"}
+_PARTS = frozenset({"then", "elif", "else"})
 _BETWEEN = frozenset({"then", "else", "elif", "do", "time"})
 _CLOSING = frozenset({"fi", "done", "esac", "}"})
 _CASE_ENDS = frozenset({";;", ";&", ";;&"})
@@ -28,10 +29,23 @@ FUNCTION = "function"
 
 
 class Opener(NamedTuple):
-    """A construct that is open: the word that began it, and where that stands."""
+    """A construct that is open: the word that began it, and where that stands.
+
+    `before` and `negated` are what stands in front of it. `part` counts the parts of an `if` or `case` that have begun, 0
+    is what an `if` asks; `kinds` are the words that begin the others, `patterns` those of a case's parts, `subject` what
+    a case asks. `falls` tells of `;&` and `;;&`, behind which another part is run. A function has a `name`.
+    """
 
     word: str
     offset: int
+    before: str = ""
+    negated: bool = False
+    part: int = 0
+    kinds: tuple[str, ...] = ()
+    subject: tuple[RawWord, ...] = ()
+    patterns: tuple[tuple[RawWord, ...], ...] = ()
+    falls: bool = False
+    name: str = ""
 
 
 @dataclass(slots=True)
@@ -39,7 +53,7 @@ class SimpleCommand:
     """One command. `before` is the operator that leads to it ("" for none that matters), `after` the one behind it.
 
     `inside` is the outermost construct around it, None at the top level. Without words it is the end of a construct
-    (`is_end`), or assigns a loop's variable (`loop_variable`). `loop_words` are the words behind `in` that a `for` takes
+    (`is_end`, and `closed` is the construct), or assigns a loop's variable (`loop_variable`). `loop_words` are the words behind `in` that a `for` takes
     one by one, None where it has none or something else stands among them.
     """
 
@@ -50,6 +64,7 @@ class SimpleCommand:
     after: str = ""
     negated: bool = False
     is_end: bool = False
+    closed: Opener | None = None
     loop_variable: str = ""
     loop_words: tuple[RawWord, ...] | None = None
 
@@ -133,7 +148,8 @@ class _Reader:
         else:
             self._finish(operator.text)
             if operator.text in _CASE_ENDS and self.stack and self.stack[-1].word == "case":
-                self._skip_pattern()
+                self._change(falls=self.stack[-1].falls or operator.text != ";;")
+                self._pattern()
 
     def _bracket(self, operator: Operator) -> None:
         """Tell `name ()`, which begins a function, from `(`, which begins a subshell."""
@@ -142,17 +158,17 @@ class _Reader:
             self.at += 1
             self.functions.append((self.current.words[0].bare or "", self.current.words[0].start))
             self.current = SimpleCommand()
-            self._function(operator.start)
+            self._function(operator.start, self.functions[-1][0])
         else:
             self._open(Opener("(", operator.start))
 
-    def _function(self, offset: int) -> None:
+    def _function(self, offset: int, name: str) -> None:
         """Take the body of a function for a construct of its own, whatever brackets it has."""
         while isinstance(token := self._next(), Operator) and token.text == "\n":
             self.at += 1
         if isinstance(token, RawWord) and token.bare == "{":
             self.at += 1
-            self.stack.append(Opener(FUNCTION, offset))
+            self.stack.append(Opener(FUNCTION, offset, name=name))
 
     def _open(self, opener: Opener) -> None:
         self.stack.append(opener)
@@ -163,6 +179,7 @@ class _Reader:
         for depth in range(len(self.stack) - 1, -1, -1):
             opener = self.stack[depth].word
             if opener == word or _OPENING.get(opener) == word or (opener == FUNCTION and word == "}"):
+                self.current.closed = self.stack[depth]
                 del self.stack[depth:]
                 break
         self.current.is_end = True
@@ -175,6 +192,8 @@ class _Reader:
             self.current.negated = True
         elif bare in _BETWEEN:
             self.current = SimpleCommand()
+            if bare in _PARTS and self.stack and self.stack[-1].word == "if":
+                self._change(part=self.stack[-1].part + 1, kinds=(*self.stack[-1].kinds, bare))
         elif bare in _CLOSING:
             self._close(bare)
         elif bare == FUNCTION:
@@ -183,15 +202,15 @@ class _Reader:
                 self.at += 1
                 self.functions.append((name.bare or "", name.start))
             self._skip_brackets()
-            self._function(word.start)
+            self._function(word.start, (name.bare or "") if isinstance(name, RawWord) else "")
         elif bare in _OPENING:
             before, negated = self.current.before, self.current.negated
-            self._open(Opener(bare, word.start))
+            self._open(Opener(bare, word.start, before, negated))
             if bare in {"for", "select"}:
                 self.current.before, self.current.negated = before, negated
                 self._loop_variable()
             elif bare == "case":
-                self._skip_to_in()
+                self._subject()
         else:
             self.current.words.append(word)
 
@@ -216,20 +235,34 @@ class _Reader:
             head.append(token)
             self.at += 1
 
-    def _skip_to_in(self) -> None:
-        while isinstance(token := self._next(), RawWord | Operator):
-            self.at += 1
-            if isinstance(token, RawWord) and token.bare == "in":
-                self._skip_pattern()
-                return
+    def _change(self, **fields: object) -> None:
+        """Change what is known of the innermost construct."""
+        self.stack[-1] = self.stack[-1]._replace(**fields)  # type: ignore[arg-type] # each call names fields of its own
 
-    def _skip_pattern(self) -> None:
-        """Skip `start|stop)` of a case; `esac` in place of a pattern is left to be read."""
+    def _subject(self) -> None:
+        """Read what a case asks, up to `in`, and the first pattern."""
+        subject: list[RawWord] = []
         while isinstance(token := self._next(), RawWord | Operator):
-            if isinstance(token, RawWord) and token.bare == "esac":
+            self.at += 1
+            if isinstance(token, RawWord) and token.bare == "in" and subject:
+                self._change(subject=tuple(subject))
+                self._pattern()
+                return
+            if isinstance(token, RawWord):
+                subject.append(token)
+
+    def _pattern(self) -> None:
+        """Read `start|stop)` of a case; `esac` in place of a pattern is left to be read."""
+        words: list[RawWord] = []
+        while isinstance(token := self._next(), RawWord | Operator):
+            if isinstance(token, RawWord) and token.bare == "esac" and not words:
                 return
             self.at += 1
-            if isinstance(token, Operator) and token.text == ")":
+            if isinstance(token, RawWord):
+                words.append(token)
+            elif token.text == ")":
+                opener = self.stack[-1]
+                self._change(part=opener.part + 1, patterns=(*opener.patterns, tuple(words)))
                 return
 
 

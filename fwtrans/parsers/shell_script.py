@@ -16,10 +16,9 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from fwtrans.diagnostics import Diagnostic
 from fwtrans.parsers.shell_changes import changed_names
 from fwtrans.parsers.shell_expand import Unreadable, Variables, expand
-from fwtrans.parsers.shell_loops import MOST_COMMANDS, loop_at
+from fwtrans.parsers.shell_flow import Flow, Turn
 from fwtrans.parsers.shell_outline import FUNCTION, outline
 from fwtrans.parsers.shell_programs import (
     Call,
@@ -28,26 +27,29 @@ from fwtrans.parsers.shell_programs import (
     find_call,
     firewall_program,
     idiom,
-    is_always_true,
     mentions_firewall,
     restores_sets,
     runs_what_it_reads,
     script_called,
     speaks_of_firewall,
 )
+from fwtrans.parsers.shell_tests import status_of
 from fwtrans.parsers.shell_words import Operator, Passage, RawWord, ShellWord, tokens, whole_file
-from fwtrans.source import SourceFile, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from fwtrans.diagnostics import DiagnosticSink
-    from fwtrans.parsers.shell_loops import Loop
     from fwtrans.parsers.shell_outline import SimpleCommand
     from fwtrans.parsers.shell_words import Token
+    from fwtrans.source import SourceFile
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?)=")
 _DECLARING = frozenset({"export", "readonly", "local", "declare", "typeset"})
+_LOCAL = frozenset({"local", "declare", "typeset"})
+_DECLARED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?=)?")
+# Programs that only show their words, or compare them: a function's name among them is no call of it.
+_SPEAKING = frozenset({"echo", "printf", "logger", "test", "[", "[[", ":", "exit", "return", "unset", "set", "shift"})
 _LEAVING = frozenset({"exit", "return"})
 _RUN_IT = "run the script where it belongs and give fwtrans what `iptables-save` and `ipset save` print there"
 
@@ -91,34 +93,13 @@ def read_commands(
     return _Run(passage, sink, variables, option).commands()
 
 
-class _Turn:
-    """Whether a command has its turn: surely, surely not, or nobody knows."""
-
-    SURE = "sure"
-    NEVER = "never"
-    UNKNOWN = "unknown"
-
-
 @dataclass(slots=True)
-class _Run:
-    """One text, command after command."""
+class _Run(Flow):
+    """One text: what its simple commands come to."""
 
-    passage: Passage
-    sink: DiagnosticSink
-    variables: Variables
-    option: ShellWord | None
     starts: tuple[int, ...] = ()
     line_starts: tuple[int, ...] = ()
     found: list[ScriptCommand] = field(default_factory=list)
-    succeeded: bool = True
-    previous: Call | None = None
-    previous_negated: bool = False
-    left_at: int | None = None
-    may_have_left_at: int | None = None
-    turn: str = _Turn.SURE
-    made: int = 0
-    reasons_of_loops: dict[int, str] = field(default_factory=dict)
-    told: set[tuple[str, int, int]] = field(default_factory=set)
 
     def commands(self) -> tuple[ScriptCommand, ...]:
         found = tuple(tokens(self.passage))
@@ -129,71 +110,30 @@ class _Run:
             opening, start = read.unclosed.text[:1], read.unclosed.start
             is_quote = opening in {'"', "'", "`"}
             name = opening if is_quote else read.unclosed.text.split("\n", 1)[0][:20]
-            self._complain("FWT108" if is_quote else "FWT132", f"`{name}` is not closed", start, start + 1)
+            self.complain("FWT108" if is_quote else "FWT132", f"`{name}` is not closed", start, start + 1)
             return ()
         for name, start in changed_names(found, self.passage.text):
-            self.variables.forget(name, f"line {self._line(start)} changes it in a way that is not read", for_good=True)
+            self.variables.forget(name, f"line {self.line(start)} changes it in a way that is not read", for_good=True)
         for name, start in read.functions:
             if firewall_program(name):
                 message = f"`{name}` is a function of this script, which may do anything"
-                self._complain("FWT132", message, start, start + len(name), hint=_RUN_IT)
-        self._all(read.commands)
+                self.complain("FWT132", message, start, start + len(name), hint=_RUN_IT)
+        names = "|".join(re.escape(name) for name, _ in read.functions if name)
+        self.names = re.compile(rf"(?<![\w-])(?:{names})(?![\w-])") if names else None
+        self.take_for_started(read.commands)
+        self.all(read.commands)
+        self.finish()
         return tuple(self.found)
 
-    def _all(self, commands: Sequence[SimpleCommand]) -> None:
-        """Run commands in order, a loop over known words as often as it has words."""
-        at = 0
-        while at < len(commands):
-            loop = loop_at(commands, at)
-            values = self._values(loop, commands[at].inside[0].offset) if loop is not None else None
-            if loop is None or values is None:
-                self._one(commands[at])
-                at += 1
-                continue
-            for value in values:
-                self.variables.set(loop.variable, value)
-                self._all(loop.body)
-            at = loop.behind
-
-    def _values(self, loop: Loop, offset: int) -> tuple[str, ...] | None:
-        """Return what the variable of a loop is set to in turn; None if nobody can say, and then why."""
-        try:
-            words = [word for raw in loop.words for word in expand(raw, self.variables, self.passage)]
-        except Unreadable as problem:
-            self.reasons_of_loops[offset] = problem.message
-            return None
-        self.made += len(words) * len(loop.body)
-        if loop.variable in self.variables.lost or self.made > MOST_COMMANDS:
-            return None
-        return tuple(word.value for word in words)
-
-    # --- turns ---
-
-    def _one(self, command: SimpleCommand) -> None:
-        self.turn = self._turn_of(command)
+    def one(self, command: SimpleCommand) -> None:
+        """Run one simple command, or, inside of brackets, look at one of which nobody knows whether it runs."""
+        self.turn = self.turn_of(command.before)
         if command.loop_variable:
             self.variables.forget(command.loop_variable, "a loop sets it")
         elif command.is_end or not command.words:
-            self.succeeded = False
+            self.status = None
         else:
             self._words(command)
-
-    def _turn_of(self, command: SimpleCommand) -> str:
-        if command.before == "|":
-            return self.turn
-        if command.before == "&&":
-            return _Turn.SURE if self.succeeded else _Turn.UNKNOWN
-        if command.before == "||":
-            return _Turn.NEVER if self.succeeded else _Turn.UNKNOWN
-        self.previous = None
-        return _Turn.SURE
-
-    def _settle(self, *, succeeds: bool) -> None:
-        """Keep what is known of the status of the list so far."""
-        if self.turn == _Turn.SURE:
-            self.succeeded = succeeds
-        elif self.turn == _Turn.UNKNOWN:
-            self.succeeded = False
 
     # --- one command ---
 
@@ -203,17 +143,22 @@ class _Run:
         while words and self._is_assignment(words[0]):
             assignments.append(words.pop(0))
         if not words:
+            self.mention(assignments, everything=False)
             for word in assignments:
                 self._assign(word, command)
-            self._settle(succeeds=True)
+            self.settle(succeeds=not command.negated)
             return
         call = find_call(words, self.variables, self.passage)
         if call is None:
             self._unreadable_program(words)
+        elif call.place.value in self.functions and call.offset == words[0].start:
+            self.mention(words[1:], everything=False)
+            self.call_function(self.functions[call.place.value], call, command)
         elif call.program in _DECLARING:
+            self.mention(words[1:], everything=False)
             for word in words[1:]:
-                self._assign(word, command)
-            self._settle(succeeds=True)
+                self._declare(call.program, word, command)
+            self.settle(succeeds=not command.negated)
         elif call.is_firewall:
             self._firewall(call, command)
         else:
@@ -221,7 +166,8 @@ class _Run:
 
     def _unreadable_program(self, words: list[RawWord]) -> None:
         """A program that only the shell knows: an error where the words behind it look like a firewall's."""
-        self._settle(succeeds=False)
+        self.settle(succeeds=None)
+        self.mentioned.update(self.functions)
         if not speaks_of_firewall(words):
             return
         try:
@@ -236,17 +182,20 @@ class _Run:
         together = idiom(self.previous, self.previous_negated, command.before, call)
         self.previous, self.previous_negated = call, command.negated
         if asks(call):
-            self._settle(succeeds=False)
+            self.settle(succeeds=None)
+            return
+        if self.turn == Turn.NEVER and not (command.inside or together or self.assumed):
+            self.skip((command,), f"what stands before `{command.before}` is known")
             return
         problem = None if together else self._not_its_turn(call, command)
         problem = problem or self._wrong_place(call, command) or call.problem
         if problem is not None:
-            self._settle(succeeds=True)
+            self.settle(succeeds=True, assumed=True)
             self._refuse(problem)
             return
         if together:
-            self.turn = _Turn.SURE
-        self._settle(succeeds=True)
+            self.turn = Turn.SURE
+        self.settle(succeeds=True, assumed=True)
         if restores_sets(call):
             self._loader(call, command)
             return
@@ -264,7 +213,7 @@ class _Run:
 
     def _not_its_turn(self, call: Call, command: SimpleCommand) -> Unreadable | None:
         """Return why nobody can say whether a firewall command is run, for what stands before it on its line."""
-        if self.turn != _Turn.SURE:
+        if self.turn != Turn.SURE:
             reason = f"{call.program} is called only if what stands before `{command.before}` says so"
             return Unreadable("FWT135", reason, call.place, _RUN_IT)
         return None
@@ -273,15 +222,17 @@ class _Run:
         """Return why nobody can say whether, or when, a firewall command is run, for what stands around it."""
         name, hint = call.program, _RUN_IT
         if command.inside:
-            word, offset = command.inside[0]
+            word, offset = command.inside[0][:2]
             around = "a function" if word == FUNCTION else "brackets" if word in "({" else f"`{word}`"
-            reason = f"{name} is called inside of {around}, which begins in line {self._line(offset)}"
+            reason = f"{name} is called inside of {around}, which begins in line {self.line(offset)}"
             if offset in self.reasons_of_loops:
                 reason += f"; {self.reasons_of_loops[offset]}"
         elif self.left_at is not None:
             reason, hint = f"{name} is called behind the `exit` of line {self.left_at}", "take out what is never run"
         elif self.may_have_left_at is not None:
             reason = f"{name} is called only if the script has not ended in line {self.may_have_left_at}"
+        elif self.may_have_returned_at is not None:
+            reason = f"{name} is called only if its function has not returned in line {self.may_have_returned_at}"
         elif command.after == "&":
             reason, hint = f"{name} is called in the background, at a time that is not known", "take the `&` out"
         elif command.negated:
@@ -292,21 +243,24 @@ class _Run:
 
     def _other(self, call: Call, words: list[RawWord], command: SimpleCommand) -> None:
         if call.loads:
-            self._settle(succeeds=True)
+            self.settle(succeeds=True)
             self._loader(call, command)
             return
         if call.hides_firewall or (command.before == "|" and runs_what_it_reads(call)):
-            self._settle(succeeds=False)
+            self.settle(succeeds=None)
             message = f"`{call.program}` calls a firewall program in a way that is not read"
             self._refuse(Unreadable("FWT132", message, call.place, "call it directly, or " + _RUN_IT))
             return
         if script := script_called(call):
             message = f"the commands of `{script}` are not read with those of this script"
             hint = "where it makes rules, put them into this script, or " + _RUN_IT
-            self._complain("FWT136", message, call.place.start, call.place.end, line=call.place.line, hint=hint)
+            self.complain("FWT136", message, call.place.start, call.place.end, line=call.place.line, hint=hint)
+        self.mention(words, everything=call.program not in _SPEAKING)
         self._change_shell(call, words, command)
-        self._settle(succeeds=is_always_true(call))
-        if not command.inside and self.turn == _Turn.SURE and self.left_at is None:
+        status = status_of(command, self.variables, self.passage) if call.offset == words[0].start else None
+        if not self.returned:
+            self.settle(succeeds=None if status is None else status is not command.negated)
+        if not command.inside and self.turn == Turn.SURE and self.left_at is None:
             self.found.append(self._made(call))
 
     def _loader(self, call: Call, command: SimpleCommand) -> None:
@@ -325,28 +279,65 @@ class _Run:
         elif call.words and not call.words[-1].value.startswith("-") and call.program.endswith("-restore"):
             what = f"from `{call.words[-1].value}`"
         message = f"`{call.program}` loads rules {what}"
-        self._complain("FWT134", message, call.place.start, call.place.end, line=call.place.line, hint=hint)
+        self.complain("FWT134", message, call.place.start, call.place.end, line=call.place.line, hint=hint)
 
     # --- what changes the shell itself ---
 
     def _change_shell(self, call: Call, words: list[RawWord], command: SimpleCommand) -> None:
         if call.program in _LEAVING:
             self._leave(call, command)
+        elif call.program in {"shift", "set"}:
+            self._change_parameters(call, command)
         elif call.program in {"unset", "read", "getopts"}:
             for word in call.words:
                 self.variables.forget(word.value, f"`{call.program}` changes it")
         elif call.program in {".", "source", "eval"}:
-            self.variables.forget_all(f"`{call.program}` in line {self._line(words[0].start)} may have changed it")
+            self.variables.forget_all(f"`{call.program}` in line {self.line(words[0].start)} may have changed it")
+
+    def _change_parameters(self, call: Call, command: SimpleCommand) -> None:
+        """Carry out `shift` and `set -- a b`."""
+        parameters, values = self.variables.parameters, [word.value for word in call.words]
+        self.variables.parameters = None
+        if call.problem or command.inside or self.turn != Turn.SURE:
+            if call.program == "set" and "--" not in values and all(value[:1] in {"-", "+"} for value in values):
+                self.variables.parameters = parameters
+        elif call.program == "set":
+            behind = values.index("--") + 1 if "--" in values else None
+            only_options = all(value[:1] in {"-", "+"} or value == "pipefail" for value in values)
+            self.variables.parameters = (
+                tuple(values[behind:]) if behind is not None else parameters if only_options else None
+            )
+        elif parameters is not None and (not values or values[0].isdigit()):
+            count = int(values[0]) if values else 1
+            if count <= len(parameters):
+                self.variables.parameters = parameters[count:]
+            else:  # dash ends there, bash goes on
+                self.may_have_left_at = self.may_have_left_at or call.place.line
+
+    def _declare(self, program: str, word: RawWord, command: SimpleCommand) -> None:
+        """Set what `local X=1` or `export X=1` sets; a function's own variables are put back at its end."""
+        found = _DECLARED.match(word.bare or word.pieces[0].text)
+        if found is not None and self.frames and program in _LOCAL:
+            self.keep_for_caller(found[1])
+            if not found[2]:
+                self.variables.forget(found[1], "it is declared without a value")
+        self._assign(word, command)
 
     def _leave(self, call: Call, command: SimpleCommand) -> None:
         """Take note of `exit`. Where it says failure and a test leads to it, the script is taken not to have failed."""
         line = call.place.line
         inside_function = any(opener.word == FUNCTION for opener in command.inside)
-        if command.inside or self.turn == _Turn.UNKNOWN:
+        if command.inside or self.turn == Turn.UNKNOWN:
             failure = bool(call.words) and call.words[0].value not in {"", "0"}
-            if not failure and not inside_function and self.may_have_left_at is None:
-                self.may_have_left_at = line
-        elif self.turn == _Turn.SURE and self.left_at is None:
+            if call.program == "return" and self.frames and not inside_function:
+                self.may_have_returned_at = self.may_have_returned_at or line
+            elif not failure and (not inside_function or (self.counts_exits and call.program == "exit")):
+                self.may_have_left_at = self.may_have_left_at or line
+        elif self.turn == Turn.SURE and call.program == "return" and self.frames:
+            self.returned = True
+            if call.words:
+                self.status = None if call.problem else call.words[0].value == "0"
+        elif self.turn == Turn.SURE and self.left_at is None:
             self.left_at = line
 
     def _is_assignment(self, word: RawWord) -> bool:
@@ -362,10 +353,10 @@ class _Run:
         if command.inside:
             inner = command.inside[0]
             within = "a function" if inner.word == FUNCTION else f"`{inner.word}`"
-            reason = f"it is set inside of {within}, line {self._line(word.start)}"
+            reason = f"it is set inside of {within}, line {self.line(word.start)}"
             self.variables.forget(name, reason, for_good=inner.word == FUNCTION)
-        elif self.turn != _Turn.SURE:
-            self.variables.forget(name, f"line {self._line(word.start)} sets it only sometimes")
+        elif self.turn != Turn.SURE or self.may_have_returned_at is not None:
+            self.variables.forget(name, f"line {self.line(word.start)} sets it only sometimes")
         else:
             rest = first._replace(text=first.text[found.end() :])
             value_word = word._replace(pieces=(rest, *word.pieces[1:]))
@@ -373,28 +364,12 @@ class _Run:
 
     # --- places and messages ---
 
-    def _line(self, offset: int) -> int:
-        return self.passage.place(offset, offset + 1, "").line
-
     def _place(self, word: RawWord) -> ShellWord:
         return self.passage.place(word.start, word.end, self.passage.text[word.start : word.end])
 
-    def _complain(
-        self, code: str, message: str, start: int, end: int, *, line: int | None = None, hint: str = ""
-    ) -> None:
-        """Report at offsets of the passage, or at columns of a line; once, however often a loop comes by."""
-        if line is None:
-            place = self.passage.place(start, end, "")
-            line, start, end = place.line, place.start, place.end
-        if (code, line, start) in self.told:
-            return
-        self.told.add((code, line, start))
-        span = Span(self.passage.source, line, start, end)
-        self.sink.add(Diagnostic(code=code, message=message, span=span, hints=(hint,) if hint else ()))
-
     def _refuse(self, problem: Unreadable) -> None:
         place = problem.place
-        self._complain(problem.code, problem.message, place.start, place.end, line=place.line, hint=problem.hint)
+        self.complain(problem.code, problem.message, place.start, place.end, line=place.line, hint=problem.hint)
 
 
 def _line_starts(found: tuple[Token, ...]) -> Iterator[int]:
