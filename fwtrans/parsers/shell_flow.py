@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 _MOST_CALLS = 20
 _ONLY_SPEAKS = frozenset({"echo", "printf", "logger", ":"})
-_FIRST_PARAMETER = re.compile(r"\$(?:1|\{1(?:[:}].*)?)", re.DOTALL)
+_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?)=")
+_VARIABLE = re.compile(r"\$([A-Za-z0-9_]+)|\$\{([A-Za-z0-9_]+)(?::-[^{}]*)?\}")
+_HANDED_ON = re.compile(r"\$[@*1]|\$\{[@*1]\}")
 
 
 class Turn:
@@ -275,7 +277,8 @@ class Flow(ABC):
         if self.turn == Turn.NEVER and not self.assumed:
             self.skip((command,), f"what stands before `{command.before}` is known")
             return
-        is_sure = self.turn == Turn.SURE and not (command.inside or command.negated or call.problem)
+        sets_first = call.offset != command.words[0].start  # `X=1 f`: whether X stays set, shells do not agree
+        is_sure = self.turn == Turn.SURE and not (command.inside or command.negated or call.problem or sets_first)
         is_alone = command.before != "|" and command.after not in {"&", "|", "|&"} and not self._reads(command)
         self.made += len(function.body)
         if not (is_sure and is_alone) or len(self.frames) >= _MOST_CALLS or self.made > MOST_COMMANDS:
@@ -346,51 +349,42 @@ class Flow(ABC):
         """Tell of the first of these commands that has to do with firewall rules that it does not run."""
         for command in commands:
             call = self._call_of(command)
-            touches = speaks_of_firewall(command.words) if call is None else self._touches(call, frozenset())
-            if touches and command.words:
+            if self._touches(command, frozenset()):
                 word = command.words[0]
                 name = call.program if call is not None else self.passage.text[word.start : word.end]
                 self.complain("FWT137", f"`{name}` is not called: {why}", word.start, word.end)
                 return
 
-    def _touches(self, call: Call, seen: frozenset[str]) -> bool:
+    def _touches(self, command: SimpleCommand, seen: frozenset[str]) -> bool:
         """Tell whether a command has to do with firewall rules, a function's commands with it."""
+        call = self._call_of(command)
+        if call is None:
+            return speaks_of_firewall(command.words)
         if (call.is_firewall and not asks(call)) or call.loads or call.hides_firewall or script_called(call):
             return True
         function = self.functions.get(call.program)
         if function is None or function.name in seen:
             return False
-        calls = (self._call_of(command) for command in function.body)
-        return any(found is not None and self._touches(found, seen | {function.name}) for found in calls)
+        return any(self._touches(each, seen | {function.name}) for each in function.body)
 
     def _call_of(self, command: SimpleCommand) -> Call | None:
-        words = command.words
+        words = [word for number, word in enumerate(command.words) if number or not assigns(word)]
         return find_call(words, self.variables, self.passage) if words else None
 
     # --- how the script is called ---
 
     def take_for_started(self, commands: Sequence[SimpleCommand]) -> None:
         """Take a script that asks whether it is called with `start` for one that is, and say so."""
-        word = next(filter(None, map(self._asks_for_start, commands)), None)
+        outside = [command for command in commands if not any(opener.word == FUNCTION for opener in command.inside)]
+        hands_on = any(_HANDED_ON.fullmatch(_text(word)) for command in outside for word in command.words[1:])
+        names = {"1", *(name for command in outside for word in command.words if (name := _of_first(word)))}
+        asking = (_asks_for_start(command, names) for command in (commands if hands_on else outside))
+        word = next(filter(None, asking), None)
         if word is None:
             return
         self.variables.parameters = ("start",)
         message = "this script is read as it runs with `start`; what it does when it is called otherwise is left out"
         self.complain("FWT137", message, word.start, word.end)
-
-    def _asks_for_start(self, command: SimpleCommand) -> RawWord | None:
-        """Return the `$1` that a command outside of functions compares with `start`."""
-        if any(opener.word == FUNCTION for opener in command.inside):
-            return None
-        closed = command.closed
-        if closed is not None and closed.word == "case":
-            words, others = closed.subject, [word for part in closed.patterns for word in part]
-        else:
-            words = tuple(command.words) if command.words and command.words[0].bare in {"[", "[[", "test"} else ()
-            others = list(words)
-        if not any(_text(word) == "start" for word in others):
-            return None
-        return next((word for word in words if _FIRST_PARAMETER.fullmatch(_text(word))), None)
 
     # --- places and messages ---
 
@@ -412,6 +406,12 @@ class Flow(ABC):
         self.sink.add(Diagnostic(code=code, message=message, span=span, hints=(hint,) if hint else ()))
 
 
+def assigns(word: RawWord) -> re.Match[str] | None:
+    """Return `NAME=` or `NAME+=` where a word begins with it."""
+    first = word.pieces[0]
+    return _ASSIGNMENT.match(first.text) if first.kind is Kind.TEXT and not first.quoted else None
+
+
 def _text(word: RawWord) -> str:
     return "".join(piece.text for piece in word.pieces)
 
@@ -419,3 +419,29 @@ def _text(word: RawWord) -> str:
 def _commands(construct: Construct) -> Iterator[SimpleCommand]:
     for body in construct.parts.values():
         yield from body
+
+
+def _of_first(word: RawWord) -> str:
+    """Return NAME of `NAME=$1`."""
+    found = assigns(word)
+    is_first = found is not None and _VARIABLE.fullmatch(_text(word)[found.end() :])
+    return found[1] if found is not None and is_first and (is_first[1] or is_first[2]) == "1" else ""
+
+
+def _asks_for_start(command: SimpleCommand, names: set[str]) -> RawWord | None:
+    """Return the word of a `case` or test that is compared with `start` and is what the script is called with."""
+    closed = command.closed
+    if closed is not None and closed.word == "case":
+        words, others = closed.subject, [word for part in closed.patterns for word in part]
+    else:
+        words = tuple(command.words) if command.words and command.words[0].bare in {"[", "[[", "test"} else ()
+        others = list(words)
+    if not any(_text(word) == "start" for word in others):
+        return None
+    for word in words:
+        kinds = {piece.kind for piece in word.pieces if piece.text}
+        found = _VARIABLE.fullmatch(_text(word)) if kinds == {Kind.COMPUTED} else None
+        name = (found[1] or found[2]) if found else _text(word) if kinds == {Kind.VARIABLE} else ""
+        if name in names:
+            return word
+    return None

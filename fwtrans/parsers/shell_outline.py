@@ -166,9 +166,11 @@ class _Reader:
         """Take the body of a function for a construct of its own, whatever brackets it has."""
         while isinstance(token := self._next(), Operator) and token.text == "\n":
             self.at += 1
-        if isinstance(token, RawWord) and token.bare == "{":
-            self.at += 1
-            self.stack.append(Opener(FUNCTION, offset, name=name))
+        if isinstance(token, Operator):  # a subshell, which is one wherever it stands
+            return
+        # a body of another kind, `f() for ...`, is left open: nobody writes it, and it is no command at this place
+        self.stack.append(Opener(FUNCTION, offset, name=name))
+        self.at += isinstance(token, RawWord) and token.bare == "{"
 
     def _open(self, opener: Opener) -> None:
         self.stack.append(opener)

@@ -238,6 +238,9 @@ def _hides(name: str, behind: Sequence[ShellWord], words: Sequence[RawWord]) -> 
         return True
     if name == "ip" and "exec" in {word.value for word in behind}:
         return any(mentions_firewall(word.value) for word in behind)
+    values = {word.value for word in behind}
+    if values & {"-A", "-I", "--append", "--insert"} and values & {"-j", "--jump"} and not _HARMLESS.fullmatch(name):
+        return True  # a rule, whatever it is called with
     if mentions_firewall(name):  # "iptables -w" in one word: no shell finds such a program
         return True
     return not _HARMLESS.fullmatch(name) and any(mentions_firewall(word.value) for word in behind)

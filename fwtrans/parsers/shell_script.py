@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.parsers.shell_changes import changed_names
 from fwtrans.parsers.shell_expand import Unreadable, Variables, expand
-from fwtrans.parsers.shell_flow import Flow, Turn
+from fwtrans.parsers.shell_flow import Flow, Turn, assigns
 from fwtrans.parsers.shell_outline import FUNCTION, outline
 from fwtrans.parsers.shell_programs import (
     Call,
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from fwtrans.parsers.shell_words import Token
     from fwtrans.source import SourceFile
 
-_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?)=")
 _DECLARING = frozenset({"export", "readonly", "local", "declare", "typeset"})
 _LOCAL = frozenset({"local", "declare", "typeset"})
 _DECLARED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?=)?")
@@ -140,7 +139,7 @@ class _Run(Flow):
     def _words(self, command: SimpleCommand) -> None:
         words = list(command.words)
         assignments: list[RawWord] = []
-        while words and self._is_assignment(words[0]):
+        while words and assigns(words[0]):
             assignments.append(words.pop(0))
         if not words:
             self.mention(assignments, everything=False)
@@ -340,13 +339,9 @@ class _Run(Flow):
         elif self.turn == Turn.SURE and self.left_at is None:
             self.left_at = line
 
-    def _is_assignment(self, word: RawWord) -> bool:
-        first = word.pieces[0]
-        return first.kind.value == "text" and not first.quoted and bool(_ASSIGNMENT.match(first.text))
-
     def _assign(self, word: RawWord, command: SimpleCommand) -> None:
         first = word.pieces[0]
-        found = _ASSIGNMENT.match(first.text) if first.kind.value == "text" else None
+        found = assigns(word)
         if found is None:
             return
         name = found[1]

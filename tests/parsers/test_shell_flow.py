@@ -118,6 +118,26 @@ def test_what_a_script_is_called_with_is_not_known_otherwise() -> None:
     assert read('if [ "$1" = start ]; then iptables 1; else iptables 2; fi\n').firewall == ["iptables 1"]
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        'ACTION="$1"\ncase $ACTION in start) iptables 1;; *) iptables 2;; esac\n',
+        'case "${1:-start}" in\nstart|restart) iptables 1;;\nesac\n',
+        'main() {\n case "$1" in\n start) iptables 1;;\n stop) iptables 2;;\n esac\n}\nmain "$@"\n',
+        'start() { iptables 1; }\nif [ "$1" = start ]; then "$1"; fi\n',
+    ],
+)
+def test_ways_to_ask_for_start(script: str) -> None:
+    assert firewall(script) == ["iptables 1"]
+
+
+def test_a_function_whose_call_sets_a_variable_is_refused() -> None:
+    assert "FWT135" in read("f() { iptables $X; }\nX=1 f\n").codes
+    assert "FWT132" in read("f() for p in 1 2; do iptables $p; done\n").codes
+    assert read("myfilter -A INPUT -j DROP\n").codes == ["FWT132"]
+    assert read('ipt() { iptables -w "$@"; }\nipt -A INPUT -j DROP\n').firewall == ["iptables -w -A INPUT -j DROP"]
+
+
 # --- functions ---
 
 
