@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from fwtrans.parsers.shell_lists import unfolded
 from fwtrans.parsers.shell_words import Kind, Passage, RawWord, ShellWord
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ _WHICH = re.compile(
     r"(?:\$\(|`)\s*(?:which|command\s+-v|type\s+-p)\s+(?:/\S*/)?(ip6?tables\S*|ipset|ebtables\S*|arptables\S*)"
     r"(?:\s+2>\s*/dev/null)?\s*(?:\)|`)"
 )
-_ALL_PARAMETERS = re.compile(r"\$\{?([@*])\}?")
+_ALL_PARAMETERS = re.compile(r"\$\{?([@*])\}?|\$\{([A-Za-z_][A-Za-z0-9_]*)\[([@*])\]\}")
 _PARAMETER = re.compile(r"\$([0-9#])|\$\{([0-9]{1,4}|#|[A-Za-z_][A-Za-z0-9_]*)(?::-([^$`\"'\\{}*?\[ \t\n]*))?\}")
 _BLANKS = " \t\n"
 _ODD = re.compile(r"[*?{]")
@@ -47,6 +48,7 @@ class Variables:
         self.reasons: dict[str, str] = {}
         self.lost: dict[str, str] = {}
         self.parameters: tuple[str, ...] | None = None
+        self.arrays: dict[str, tuple[str, ...]] = {}
 
     def assign(self, name: str, word: RawWord, passage: Passage, *, appended: bool = False) -> None:
         """Set a variable from the word behind its `=`, if that can be read."""
@@ -55,26 +57,49 @@ class Variables:
         except Unreadable as problem:
             self.forget(name, problem.message)
             return
+        if name in self.arrays:  # it sets the first element
+            self.forget(name, "it is an array of which one element is set")
+            return
         if name in self.lost or (appended and name not in self.values):
             return
         self.values[name] = self.values.get(name, "") * appended + place.value
         self.reasons.pop(name, None)
 
+    def assign_array(
+        self, name: str, elements: tuple[RawWord, ...], passage: Passage, *, appended: bool = False
+    ) -> None:
+        """Set an array from the words between its brackets, if they can be read."""
+        if name in self.lost:
+            return
+        if (appended and name not in self.arrays) or any(word.pieces[0].text[:1] == "[" for word in elements):
+            self.forget(name, "it is an array whose elements are not known")
+            return
+        try:
+            words = tuple(place.value for word in elements for place in expand(word, self, passage))
+        except Unreadable as problem:
+            self.forget(name, problem.message)
+            return
+        self.values.pop(name, None)
+        self.arrays[name] = self.arrays.get(name, ()) * appended + words
+        self.reasons[name] = "it is an array"
+
     def set(self, name: str, value: str) -> None:
         """Set a variable whose value is known, as a loop does at each turn."""
+        self.arrays.pop(name, None)
         self.values[name] = value
         self.reasons.pop(name, None)
 
     def forget(self, name: str, reason: str, *, for_good: bool = False) -> None:
         """Take a variable as unknown from here on; `for_good` is for those that a function sets, whenever it is called."""
         self.values.pop(name, None)
+        self.arrays.pop(name, None)
         self.reasons[name] = reason
         if for_good:
             self.lost[name] = reason
 
     def forget_all(self, reason: str) -> None:
         """Take all variables as unknown."""
-        for name in list(self.values):
+        for name in [*self.values, *self.arrays]:
             self.forget(name, reason)
 
 
@@ -86,6 +111,9 @@ def expand(word: RawWord, variables: Variables, passage: Passage, *, split: bool
     bare = word.bare
     if bare is not None and (not split or not _ODD.search(bare)):
         return (passage.place(word.start, word.end, bare),)
+    words = unfolded(word, passage) if split else None
+    if words is not None:
+        return tuple(place for each in words for place in expand(each, variables, passage))
     parameters = _all_parameters(word, variables, passage, split=split)
     if parameters is not None:
         return tuple(passage.place(word.start, word.end, text) for text in parameters)
@@ -112,20 +140,25 @@ def expand(word: RawWord, variables: Variables, passage: Passage, *, split: bool
 
 
 def _all_parameters(word: RawWord, variables: Variables, passage: Passage, *, split: bool) -> tuple[str, ...] | None:
-    """Return what `$@` or `$*` becomes where it is the whole word and known; else None."""
+    """Return what `$@`, `$*` or `${ARRAY[@]}` becomes where it is the whole word and known; else None."""
     pieces = [piece for piece in word.pieces if piece.text or not piece.quoted]
-    if len(pieces) != 1 or pieces[0].kind is not Kind.COMPUTED or variables.parameters is None:
+    if len(pieces) != 1 or pieces[0].kind is not Kind.COMPUTED:
         return None
     found = _ALL_PARAMETERS.fullmatch(pieces[0].text)
     if found is None:
         return None
+    values = variables.arrays.get(found[2]) if found[2] else variables.parameters
+    if values is None:
+        return None
     place = passage.place(word.start, word.end, "")
-    if pieces[0].quoted and found[1] == "@" and split:
-        return variables.parameters
+    if pieces[0].quoted and (found[1] or found[3]) == "@" and split:
+        return values
     _refuse_other_separators(" ", variables, place)
     if pieces[0].quoted or not split:
-        return (" ".join(variables.parameters),)
-    return tuple(part for value in variables.parameters for part in value.split())
+        return (" ".join(values),)
+    if any(_FILE_PATTERN.search(value) for value in values):
+        raise Unreadable("FWT132", "the shell makes names of files of what this becomes", place)
+    return tuple(part for value in values for part in re.split(r"[ \t\n]+", value) if part)
 
 
 def _parameter(text: str, variables: Variables) -> str | None:

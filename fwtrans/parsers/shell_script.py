@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fwtrans.parsers.shell_changes import changed_names
 from fwtrans.parsers.shell_expand import Unreadable, Variables, expand
 from fwtrans.parsers.shell_flow import Flow, Turn, assigns
+from fwtrans.parsers.shell_lists import with_arrays
 from fwtrans.parsers.shell_outline import FUNCTION, outline
 from fwtrans.parsers.shell_programs import (
     Call,
@@ -101,7 +102,7 @@ class _Run(Flow):
     found: list[ScriptCommand] = field(default_factory=list)
 
     def commands(self) -> tuple[ScriptCommand, ...]:
-        found = tuple(tokens(self.passage))
+        found = with_arrays(tuple(tokens(self.passage)))
         self.starts = tuple(token.start for token in found)
         self.line_starts = tuple(_line_starts(found))
         read = outline(found)
@@ -317,6 +318,9 @@ class _Run(Flow):
         """Set what `local X=1` or `export X=1` sets; a function's own variables are put back at its end."""
         found = _DECLARED.match(word.bare or word.pieces[0].text)
         if found is not None and self.frames and program in _LOCAL:
+            if word.elements is not None or found[1] in self.variables.arrays:
+                self.variables.forget(found[1], "it is an array of a function's own", for_good=True)
+                return
             self.keep_for_caller(found[1])
             if not found[2]:
                 self.variables.forget(found[1], "it is declared without a value")
@@ -353,6 +357,9 @@ class _Run(Flow):
         elif self.turn != Turn.SURE or self.may_have_returned_at is not None:
             self.variables.forget(name, f"line {self.line(word.start)} sets it only sometimes")
         else:
+            if word.elements is not None:
+                self.variables.assign_array(name, word.elements, self.passage, appended=bool(found[2]))
+                return
             rest = first._replace(text=first.text[found.end() :])
             value_word = word._replace(pieces=(rest, *word.pieces[1:]))
             self.variables.assign(name, value_word, self.passage, appended=bool(found[2]))

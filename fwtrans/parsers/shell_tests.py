@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from fwtrans.parsers.shell_expand import Unreadable, expand
+from fwtrans.parsers.shell_lists import is_bash
 from fwtrans.parsers.shell_programs import find_call, firewall_program, is_always_true
 
 if TYPE_CHECKING:
@@ -20,14 +21,8 @@ _COMPARES = {
     "-eq": int.__eq__, "-ne": int.__ne__, "-lt": int.__lt__, "-le": int.__le__, "-gt": int.__gt__, "-ge": int.__ge__,
 }  # fmt: skip
 _BINARY = {"=", "!=", "==", *_COMPARES}
-_BASH = re.compile(r"#!\s*(?:/\S*/)?(?:env\s+(?:-S\s+)?)?(?:/\S*/)?bash(?:\s|\Z)")
 _PATTERN = re.compile(r"[*?\[\\]")
 _TWO, _THREE, _FOUR = 2, 3, 4
-
-
-def is_bash(passage: Passage) -> bool:
-    """Tell whether the file's first line names bash."""
-    return _BASH.match(passage.source.line(1)) is not None
 
 
 def truth(commands: Sequence[SimpleCommand], variables: Variables, passage: Passage) -> bool | None:

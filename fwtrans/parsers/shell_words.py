@@ -82,11 +82,12 @@ class Piece(NamedTuple):
 
 
 class RawWord(NamedTuple):
-    """A word before any expansion."""
+    """A word before any expansion. `NAME=(a b)` has `elements`, see shell_lists.py."""
 
     pieces: tuple[Piece, ...]
     start: int
     end: int
+    elements: tuple[RawWord, ...] | None = None
 
     @property
     def bare(self) -> str | None:

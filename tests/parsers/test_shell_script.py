@@ -194,7 +194,7 @@ def test_variables_that_are_not_known_say_why(script: str, reason: str) -> None:
     "change",
     [
         "((P++))", "((--P))", "((P = 23))", "((P*=2))", "X=$((P+=1))", 'echo "$((P=23))"', ": ${P:=23}", ": ${P=23}", "let P=23",
-        "if a; then let P++; fi", "printf -v P 23", "mapfile -t P < f", "readarray P < f", "P[0]=23", "P=(23 24)", "P+=(23)",
+        "if a; then let P++; fi", "printf -v P 23", "mapfile -t P < f", "readarray P < f", "P[0]=23",
         "declare -i P=23", "declare -a P=(23)", "declare -n Q=P", "for ((P=1; P<3; P++)); do :; done",
     ],
 )  # fmt: skip
