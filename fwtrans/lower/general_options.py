@@ -19,7 +19,7 @@ from fwtrans.ir.fields import (
 )
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, bits, negated_if
-from fwtrans.lower.values import network_set, read_interface, read_network, read_protocol, too_many_holes
+from fwtrans.lower.values import network_set, read_interface, read_protocol, read_source, too_many_holes
 
 if TYPE_CHECKING:
     from fwtrans.ir.fields import Field
@@ -58,7 +58,7 @@ def _addresses(field_name: str, text: str, option: OptionUse, family: Family) ->
         )
     tests = []
     for part in parts:
-        address, mask = read_network(part, option.name, family)
+        address, mask = read_source(part, option.name, family)
         if mask == 0 and not option.negated and len(parts) == 1:
             continue
         tests.append(negated_if(_address_test(FIELDS[field_name], address, mask), option.negated))

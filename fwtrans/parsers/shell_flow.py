@@ -360,12 +360,12 @@ class Flow(ABC):
         call = self._call_of(command)
         if call is None:
             return speaks_of_firewall(command.words)
-        if (call.is_firewall and not asks(call)) or call.loads or call.hides_firewall or script_called(call):
-            return True
-        function = self.functions.get(call.program)
-        if function is None or function.name in seen:
-            return False
-        return any(self._touches(each, seen | {function.name}) for each in function.body)
+        function = self.functions.get(call.place.value)
+        if function is None:
+            return (
+                (call.is_firewall and not asks(call)) or call.loads or call.hides_firewall or bool(script_called(call))
+            )
+        return function.name not in seen and any(self._touches(each, seen | {function.name}) for each in function.body)
 
     def _call_of(self, command: SimpleCommand) -> Call | None:
         words = [word for number, word in enumerate(command.words) if number or not assigns(word)]

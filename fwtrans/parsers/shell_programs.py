@@ -53,6 +53,7 @@ _SCRIPT_NAME = re.compile(r".*\.(?:sh|bash)")
 _WITHOUT_RULES = re.compile(
     r"/etc/(?:default|sysconfig)/.*|/etc/(?:profile|rc\.status|os-release)|.*/(?:init-)?functions"
 )
+_FUNCTIONS = re.compile(r"/lib/lsb/init-functions|/etc/(?:rc\.d/)?init\.d/functions")
 _LOADING_SERVICES = frozenset(
     {"iptables", "ip6tables", "ipset", "netfilter-persistent", "nftables", "ufw", "firewalld"}
 )
@@ -229,6 +230,11 @@ def script_called(call: Call) -> str:
     else:
         found = ""
     return "" if _WITHOUT_RULES.fullmatch(found) else found
+
+
+def only_makes_functions(call: Call) -> bool:
+    """Tell whether a call reads the system's functions for init scripts, which change none of a script's variables."""
+    return len(call.words) == 1 and call.problem is None and _FUNCTIONS.fullmatch(call.words[0].value) is not None
 
 
 def _hides(name: str, behind: Sequence[ShellWord], words: Sequence[RawWord]) -> bool:

@@ -29,6 +29,7 @@ from fwtrans.parsers.shell_programs import (
     firewall_program,
     idiom,
     mentions_firewall,
+    only_makes_functions,
     restores_sets,
     runs_what_it_reads,
     script_called,
@@ -291,7 +292,7 @@ class _Run(Flow):
         elif call.program in {"unset", "read", "getopts"}:
             for word in call.words:
                 self.variables.forget(word.value, f"`{call.program}` changes it")
-        elif call.program in {".", "source", "eval"}:
+        elif call.program in {".", "source", "eval"} and not only_makes_functions(call):
             self.variables.forget_all(f"`{call.program}` in line {self.line(words[0].start)} may have changed it")
 
     def _change_parameters(self, call: Call, command: SimpleCommand) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from fwtrans.semantics.concrete import Decision
 from fwtrans.semantics.equivalence import compare
 from fwtrans.simulate import read_probe, simulate
 from tests.hosts import translated
+from tests.namespaces import assert_inside, namespace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,3 +81,53 @@ def test_a_packet_is_simulated_by_the_bits_of_its_address(name: str, tmp_path: P
         assert probe is not None
         ends[source] = simulate(ruleset, probe).last.decision
     assert ends == {same: Decision.DROP, other: Decision.ACCEPT}
+
+
+SHORT = {
+    "iptables": {
+        "0/0": "", "any/0": "", "/00": "", "host.invalid/0.0.0.0": "", "10/8": "10.0.0.0/8", "192.168/16": "192.168.0.0/16",
+        "10.1": "10.1.0.0/32", "0": "0.0.0.0/32", "010.1.1.1": "8.1.1.1/32", "10.0x10.010/24": "10.16.8.0/24",
+        "10.1.2.3/024": "10.1.0.0/20", "10.1.2.3/0x18": "10.1.2.0/24", "1.2/32": "1.2.0.0/32",
+    },
+    "ip6tables": {"0/0": "", "x/::": "", "fe80::1/0x0a": "fe80::/10", "::1/0": ""},
+}  # fmt: skip
+REFUSED = ["10./8", "/8", "10/255", "10/", "1.2.3.4.5", "10.1.2.3/08", "10.1.2.3/33", "10.1/24/8", "x/8"]
+
+
+def dump_of(address: str) -> str:
+    return f"*filter\n:INPUT ACCEPT [0:0]\n-A INPUT {address} -j DROP\nCOMMIT\n"
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("program", SHORT)
+def test_iptables_reads_short_addresses_and_masks_in_other_bases(program: str) -> None:
+    def loaded(address: str) -> str | None:
+        with namespace():
+            assert_inside()
+            text = dump_of(f"-s {address}")
+            done = subprocess.run([f"{program}-restore"], input=text, text=True, capture_output=True, check=False)
+            saved = subprocess.run([f"{program}-save"], text=True, capture_output=True, check=True).stdout
+        rules = [line for line in saved.splitlines() if line.startswith("-A")]
+        return None if done.returncode else rules[0].removeprefix("-A INPUT ").removesuffix("-j DROP")
+
+    assert {address: loaded(address) for address in SHORT[program]} == {
+        address: f"-s {network} " if network else "" for address, network in SHORT[program].items()
+    }
+    if program == "iptables":
+        assert [loaded(address) for address in REFUSED] == [None] * len(REFUSED)
+
+
+@pytest.mark.parametrize("program", SHORT)
+def test_short_addresses_and_masks_in_other_bases_are_what_iptables_reads(program: str, tmp_path: Path) -> None:
+    for address, network in SHORT[program].items():
+        short = read(tmp_path / f"{program}-save", dump_of(f"-s {address}"))
+        long = read(tmp_path / f"{program}-save", dump_of(f"-s {network}" if network else ""))
+        assert compare(short, long).equal, address
+
+
+@pytest.mark.parametrize("address", REFUSED)
+def test_what_is_no_address_is_refused(address: str, tmp_path: Path) -> None:
+    dump = tmp_path / "iptables-save"
+    dump.write_text(dump_of(f"-s {address}"))
+    _, found = translated(dump)
+    assert [item.code for item in found] == ["FWT112"]

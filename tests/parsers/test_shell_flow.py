@@ -194,6 +194,18 @@ def test_an_exit_in_a_function_ends_the_script() -> None:
     assert "only if the script has not ended" in read("f() { exit 0; }\nx || f\niptables 1\n").message
 
 
+def test_the_systems_functions_for_init_scripts_change_no_variable() -> None:
+    assert firewall(". /lib/lsb/init-functions\nP=1\n. /etc/init.d/functions\niptables $P\n") == ["iptables 1"]
+    assert read("P=1\n. /root/functions\niptables $P\n").codes == ["FWT133"]
+
+
+def test_words_for_a_function_say_nothing_of_what_it_does() -> None:
+    assert firewall('die() { echo "$1"; exit 1; }\ncommand -v iptables || die "no iptables"\niptables -F\n') == [
+        "iptables -F"
+    ]
+    assert not read('die() { echo "$1"; }\ncommand -v iptables || die "no iptables -F"\n').found
+
+
 # --- lists of bash's ---
 
 LISTS = """\

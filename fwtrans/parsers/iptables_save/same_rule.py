@@ -50,6 +50,10 @@ def _use_key(use: ExtensionUse) -> Key:
 def _network(text: str) -> str:
     """Return an address or network in one spelling, or the text where it is neither."""
     address, _, mask = text.partition("/")
+    if mask.isdigit():
+        mask = str(int(mask, 8)) if mask[0] == "0" and not set(mask) & {"8", "9"} else mask
+        if mask == "0":
+            return "0.0.0.0/0"
     parts = address.split(".")
     if ":" not in address and len(parts) < 4 and all(part.isdigit() for part in parts):
         address = ".".join([*parts, *["0"] * (4 - len(parts))])
