@@ -21,8 +21,8 @@ from fwtrans.lower.values import (
     read_address,
     read_interface,
     read_mac,
-    read_network,
     read_number,
+    read_source,
 )
 from fwtrans.parsers.ebtables_save.parse import bridge_word_span
 
@@ -111,7 +111,7 @@ def _report(
 
 def _ip(field: Field) -> Callable[[OptionUse], tuple[PureTest, ...]]:
     def lower(use: OptionUse) -> tuple[PureTest, ...]:
-        address, mask = read_network(use.values[0], use.name, Family.IP)
+        address, mask = read_source(use.values[0], use.name, Family.IP)
         if mask == 0 and not use.negated:
             return ()
         return (negated_if(FieldTest(field, network_set(address, mask, 32)), use.negated),)

@@ -5,6 +5,7 @@ Each raises `Refused` FWT112 quoting what was read and saying what was expected;
 
 from __future__ import annotations
 
+import re
 import socket
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_LEADING_ZEROS = re.compile(r"\b0+(?=\d)", re.ASCII)
 _MOST_HOLES = 12
 """A mask with more free bits than this, those at its end left aside, is not listed as intervals: 4,096 are the most."""
 
@@ -58,6 +60,11 @@ def read_loose_range(text: str, option: str, *, high: int = 0xFFFFFFFF) -> tuple
     if not found:
         return low, low
     return low, read_number(last, option, high=high) if last else high
+
+
+def read_decimal_ports(text: str, option: str) -> tuple[int, int]:
+    """Return the same of ports that libxtables has the C library look up, for which no number is octal (XTTYPE_PORTRC)."""
+    return read_loose_port_range(_LEADING_ZEROS.sub("", text), option)
 
 
 def read_loose_port_range(text: str, option: str) -> tuple[int, int]:
@@ -145,10 +152,10 @@ def _looks_like_name(text: str) -> bool:
 
 
 def read_mask(text: str, option: str, family: Family) -> int:
-    """Return the mask of `/24`, `/255.255.255.0` or `/ffff::` as a number."""
+    """Return the mask of `/24`, `/255.255.255.0` or `/ffff::` as a number. A length may be octal: `/024` is /20."""
     width = address_width(family)
-    if text.isascii() and text.isdigit():
-        length = read_number(text.lstrip("0") or "0", option, high=width)
+    if text[:1].isdigit() and not set(text) & set(".:"):
+        length = read_number(text, option, high=width)
         return ((1 << length) - 1) << (width - length)
     return read_address(text, option, family)
 
@@ -169,11 +176,7 @@ def read_source(text: str, option: str, family: Family) -> tuple[int, int]:
     """
     address, found, mask_text = text.partition("/")
     width = address_width(family)
-    if found and mask_text[:1].isdigit() and not set(mask_text) & set(".:"):
-        length = read_number(mask_text, option, high=width)
-        mask = ((1 << length) - 1) << (width - length)
-    else:
-        mask = read_address(mask_text, option, family) if found else (1 << width) - 1
+    mask = read_mask(mask_text, option, family) if found else (1 << width) - 1
     if found and not mask:
         return 0, 0
     short = _short_address(address, option) if family is Family.IP else None

@@ -38,9 +38,10 @@ from fwtrans.lower.values import (
     network_set,
     range_set,
     read_address,
-    read_loose_port_range,
+    read_decimal_ports,
     read_loose_range,
     read_mask,
+    read_number,
     read_protocol,
 )
 from fwtrans.parsers.iptables_save.options import Option
@@ -188,7 +189,7 @@ def _is_protocol(protocol: int) -> tuple[PureTest, ...]:
 
 def _port(option: OptionUse) -> FieldTest:
     direction, end = _PORTS[option.name]
-    low, high = read_loose_port_range(option.values[0], option.name)
+    low, high = read_decimal_ports(option.values[0], option.name)
     return negated_if(FieldTest(conntrack_port(direction, end), range_set(16, low, high)), option.negated)
 
 
@@ -203,7 +204,7 @@ def read_length_mask(text: str, option: str, family: Family) -> int:
     `/33`, which it takes for the mask 0.0.0.33.
     """
     ones = (1 << address_width(family)) - 1
-    if family is Family.IP and text.isascii() and text.isdigit() and int(text) > 32:
+    if family is Family.IP and text.isascii() and text.isdigit() and read_number(text, option) > 32:
         return ones
     mask = read_mask(text, option, family)
     return ones if (ones & ~mask) & ((ones & ~mask) + 1) else mask

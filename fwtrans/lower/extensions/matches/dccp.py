@@ -8,7 +8,7 @@ from fwtrans.ir.fields import DCCP_TYPE, DPORT, HAS_TRANSPORT, SPORT
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, negated_if, present
 from fwtrans.lower.extensions.base import BOTH, Match, Place, Use, no_exact_form
-from fwtrans.lower.values import range_set, read_loose_port_range, read_number, read_word
+from fwtrans.lower.values import range_set, read_decimal_ports, read_number, read_word
 from fwtrans.parsers.iptables_save.options import Option
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def _lower(use: Use, place: Place) -> tuple[Step, ...]:
         if option.name == "--dccp-types":
             test = FieldTest(DCCP_TYPE, _types(option))
         else:
-            values = range_set(16, *read_loose_port_range(option.values[0], option.name))
+            values = range_set(16, *read_decimal_ports(option.values[0], option.name))
             test = FieldTest(SPORT if option.name == "--sport" else DPORT, values)
         steps.append(negated_if(test, option.negated))
     return tuple(steps)

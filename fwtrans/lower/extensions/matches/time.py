@@ -102,7 +102,11 @@ def _read_monthdays(use: Use) -> frozenset[int]:
     option = use.find("--monthdays")
     if option is None:
         return _MONTH
-    days = {read_number(word, option.name, high=31) for word in option.values[0].split(",") if word}
+    words = [word for word in option.values[0].split(",") if word]
+    for word in words:  # it reads two digits, and then goes on behind them
+        if len(word) > 2 or not word.isdigit():
+            raise bad_value(word, "a day of the month", option.name)
+    days = {read_number(word, option.name, high=31) for word in words}
     return _MONTH - days if option.negated else _MONTH & days
 
 

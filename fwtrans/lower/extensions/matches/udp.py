@@ -6,20 +6,16 @@ takes a reversed range here (nothing is in it), and reads all ports as decimal n
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from fwtrans.ir.fields import DPORT, HAS_TRANSPORT, SPORT
 from fwtrans.ir.match import FieldTest, negated_if, present
 from fwtrans.lower.extensions.base import BOTH, Match, Place, Use
-from fwtrans.lower.values import range_set, read_loose_port_range
+from fwtrans.lower.values import range_set, read_decimal_ports
 from fwtrans.parsers.iptables_save.options import Option
 
 if TYPE_CHECKING:
     from fwtrans.ir.rule import Step
-
-
-_LEADING_ZEROS = re.compile(r"\b0+(?=\d)", re.ASCII)
 
 
 def _lower(use: Use, place: Place) -> tuple[Step, ...]:
@@ -27,7 +23,7 @@ def _lower(use: Use, place: Place) -> tuple[Step, ...]:
     steps: list[Step] = [present(HAS_TRANSPORT)]
     for option in use.options:
         field = SPORT if option.name == "--sport" else DPORT
-        ports = range_set(16, *read_loose_port_range(_LEADING_ZEROS.sub("", option.values[0]), option.name))
+        ports = range_set(16, *read_decimal_ports(option.values[0], option.name))
         steps.append(negated_if(FieldTest(field, ports), option.negated))
     return tuple(steps)
 
