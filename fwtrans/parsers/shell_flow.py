@@ -68,6 +68,7 @@ class Flow(ABC):
     previous: Call | None = None
     previous_negated: bool = False
     left_at: int | None = None
+    left_by: str = "exit"
     may_have_left_at: int | None = None
     turn: str = Turn.SURE
     made: int = 0

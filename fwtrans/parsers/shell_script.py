@@ -135,6 +135,14 @@ class _Run(Flow):
             self.status = None
         else:
             self._words(command)
+            words = [word for word in command.words if not assigns(word)]
+            if (
+                len(words) > 1
+                and words[0].bare == "exec"
+                and command.before != "|"
+                and command.after not in {"&", "|", "|&"}
+            ):
+                self._end("exec", self.line(words[0].start), command, failure=False)
 
     # --- one command ---
 
@@ -229,7 +237,10 @@ class _Run(Flow):
             if offset in self.reasons_of_loops:
                 reason += f"; {self.reasons_of_loops[offset]}"
         elif self.left_at is not None:
-            reason, hint = f"{name} is called behind the `exit` of line {self.left_at}", "take out what is never run"
+            reason, hint = (
+                f"{name} is called behind the `{self.left_by}` of line {self.left_at}",
+                "take out what is never run",
+            )
         elif self.may_have_left_at is not None:
             reason = f"{name} is called only if the script has not ended in line {self.may_have_left_at}"
         elif self.may_have_returned_at is not None:
@@ -328,21 +339,26 @@ class _Run(Flow):
         self._assign(word, command)
 
     def _leave(self, call: Call, command: SimpleCommand) -> None:
-        """Take note of `exit`. Where it says failure and a test leads to it, the script is taken not to have failed."""
-        line = call.place.line
-        inside_function = any(opener.word == FUNCTION for opener in command.inside)
-        if command.inside or self.turn == Turn.UNKNOWN:
-            failure = bool(call.words) and call.words[0].value not in {"", "0"}
-            if call.program == "return" and self.frames and not inside_function:
-                self.may_have_returned_at = self.may_have_returned_at or line
-            elif not failure and (not inside_function or (self.counts_exits and call.program == "exit")):
-                self.may_have_left_at = self.may_have_left_at or line
-        elif self.turn == Turn.SURE and call.program == "return" and self.frames:
+        """Carry out `return`, or take note of `exit`."""
+        failure = bool(call.words) and call.words[0].value not in {"", "0"}
+        if call.program == "exit" or not self.frames:
+            self._end(call.program, call.place.line, command, failure=failure)
+        elif command.inside or self.turn == Turn.UNKNOWN:
+            if not any(opener.word == FUNCTION for opener in command.inside):
+                self.may_have_returned_at = self.may_have_returned_at or call.place.line
+        elif self.turn == Turn.SURE:
             self.returned = True
             if call.words:
-                self.status = None if call.problem else call.words[0].value == "0"
+                self.status = None if call.problem else not failure
+
+    def _end(self, word: str, line: int, command: SimpleCommand, *, failure: bool) -> None:
+        """Take note of the script's end. Where it says failure and a test leads to it, it is taken not to have failed."""
+        inside_function = any(opener.word == FUNCTION for opener in command.inside)
+        if command.inside or self.turn == Turn.UNKNOWN:
+            if not failure and (not inside_function or (self.counts_exits and word != "return")):
+                self.may_have_left_at = self.may_have_left_at or line
         elif self.turn == Turn.SURE and self.left_at is None:
-            self.left_at = line
+            self.left_at, self.left_by = line, word
 
     def _assign(self, word: RawWord, command: SimpleCommand) -> None:
         first = word.pieces[0]

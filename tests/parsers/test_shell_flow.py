@@ -246,6 +246,23 @@ def test_lists_that_are_not_known_are_refused(line: str) -> None:
     assert set(read(f"#!/bin/bash\n{line}\n").codes) & {"FWT132", "FWT133"}
 
 
+def test_exec_ends_a_script() -> None:
+    assert firewall("iptables 1\nexec 3>&1 >/dev/null\nexec 2>/x\niptables 2\nexec sleep 1\n") == [
+        "iptables 1",
+        "iptables 2",
+    ]
+    assert firewall('iptables 1\nexec "$@"\n') == ["iptables 1"]
+    assert "behind the `exec` of line 1" in read("exec sleep 1\niptables 1\n").message
+    assert "only if the script has not ended in line 1" in read("[ -f /x ] && exec sleep 1\niptables 1\n").message
+    assert firewall("exec iptables 1\n") == ["iptables 1"]
+    assert firewall("f() { iptables $1; exec sleep 1; }\nf 1\n") == ["iptables 1"]
+
+
+def test_harmless_ends_are_no_fault() -> None:
+    ends = "iptables-save > /etc/iptables/rules.v4\nip6tables-save -c >/x\nnetfilter-persistent save\nservice iptables save\nipset save > /x\n"
+    assert not read("iptables 1\n" + ends + "systemctl enable netfilter-persistent\nexit 0\n").found
+
+
 # --- the real shells ---
 
 
