@@ -18,6 +18,7 @@ from fwtrans.parsers.shell_expand import Unreadable, Variables, expand
 from fwtrans.parsers.shell_loops import MOST_COMMANDS, loop_at
 from fwtrans.parsers.shell_outline import FUNCTION, Opener
 from fwtrans.parsers.shell_programs import asks, find_call, idiom, script_called, speaks_of_firewall
+from fwtrans.parsers.shell_start import asks_for_start, assigns
 from fwtrans.parsers.shell_tests import truth
 from fwtrans.parsers.shell_words import Kind, Passage
 from fwtrans.source import Span
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 
 _MOST_CALLS = 20
 _ONLY_SPEAKS = frozenset({"echo", "printf", "logger", ":"})
-_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?)=")
-_VARIABLE = re.compile(r"\$([A-Za-z0-9_]+)|\$\{([A-Za-z0-9_]+)(?::-[^{}]*)?\}")
-_HANDED_ON = re.compile(r"\$[@*1]|\$\{[@*1]\}")
 
 
 class Turn:
@@ -376,16 +374,13 @@ class Flow(ABC):
 
     def take_for_started(self, commands: Sequence[SimpleCommand]) -> None:
         """Take a script that asks whether it is called with `start` for one that is, and say so."""
-        outside = [command for command in commands if not any(opener.word == FUNCTION for opener in command.inside)]
-        hands_on = any(_HANDED_ON.fullmatch(_text(word)) for command in outside for word in command.words[1:])
-        names = {"1", *(name for command in outside for word in command.words if (name := _of_first(word)))}
-        asking = (_asks_for_start(command, names) for command in (commands if hands_on else outside))
-        word = next(filter(None, asking), None)
-        if word is None:
-            return
-        self.variables.parameters = ("start",)
-        message = "this script is read as it runs with `start`; what it does when it is called otherwise is left out"
-        self.complain("FWT137", message, word.start, word.end)
+        word = asks_for_start(commands)
+        if word is not None:
+            self.variables.parameters = ("start",)
+            message = (
+                "this script is read as it runs with `start`; what it does when it is called otherwise is left out"
+            )
+            self.complain("FWT137", message, word.start, word.end)
 
     # --- places and messages ---
 
@@ -407,42 +402,6 @@ class Flow(ABC):
         self.sink.add(Diagnostic(code=code, message=message, span=span, hints=(hint,) if hint else ()))
 
 
-def assigns(word: RawWord) -> re.Match[str] | None:
-    """Return `NAME=` or `NAME+=` where a word begins with it."""
-    first = word.pieces[0]
-    return _ASSIGNMENT.match(first.text) if first.kind is Kind.TEXT and not first.quoted else None
-
-
-def _text(word: RawWord) -> str:
-    return "".join(piece.text for piece in word.pieces)
-
-
 def _commands(construct: Construct) -> Iterator[SimpleCommand]:
     for body in construct.parts.values():
         yield from body
-
-
-def _of_first(word: RawWord) -> str:
-    """Return NAME of `NAME=$1`."""
-    found = assigns(word)
-    is_first = found is not None and _VARIABLE.fullmatch(_text(word)[found.end() :])
-    return found[1] if found is not None and is_first and (is_first[1] or is_first[2]) == "1" else ""
-
-
-def _asks_for_start(command: SimpleCommand, names: set[str]) -> RawWord | None:
-    """Return the word of a `case` or test that is compared with `start` and is what the script is called with."""
-    closed = command.closed
-    if closed is not None and closed.word == "case":
-        words, others = closed.subject, [word for part in closed.patterns for word in part]
-    else:
-        words = tuple(command.words) if command.words and command.words[0].bare in {"[", "[[", "test"} else ()
-        others = list(words)
-    if not any(_text(word) == "start" for word in others):
-        return None
-    for word in words:
-        kinds = {piece.kind for piece in word.pieces if piece.text}
-        found = _VARIABLE.fullmatch(_text(word)) if kinds == {Kind.COMPUTED} else None
-        name = (found[1] or found[2]) if found else _text(word) if kinds == {Kind.VARIABLE} else ""
-        if name in names:
-            return word
-    return None

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.parsers.shell_changes import changed_names
 from fwtrans.parsers.shell_expand import Unreadable, Variables, expand
-from fwtrans.parsers.shell_flow import Flow, Turn, assigns
+from fwtrans.parsers.shell_flow import Flow, Turn
 from fwtrans.parsers.shell_lists import with_arrays
 from fwtrans.parsers.shell_outline import FUNCTION, outline
 from fwtrans.parsers.shell_programs import (
@@ -35,6 +35,7 @@ from fwtrans.parsers.shell_programs import (
     script_called,
     speaks_of_firewall,
 )
+from fwtrans.parsers.shell_start import assigns
 from fwtrans.parsers.shell_tests import status_of
 from fwtrans.parsers.shell_words import Operator, Passage, RawWord, ShellWord, tokens, whole_file
 
