@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from fwtrans.diagnostics import Refused
@@ -18,6 +19,7 @@ from fwtrans.lower.values import (
     address_width,
     bad_value,
     network_set,
+    read_decimal,
     read_interface,
     read_mac,
     read_network,
@@ -25,6 +27,7 @@ from fwtrans.lower.values import (
     read_number_range,
     read_port_range,
     read_protocol,
+    read_source,
     read_word,
 )
 
@@ -60,6 +63,7 @@ _ARP_OPERATIONS = {
     "Request": 1, "Reply": 2, "Request_Reverse": 3, "Reply_Reverse": 4, "DRARP_Request": 5, "DRARP_Reply": 6,
     "DRARP_Error": 7, "InARP_Request": 8, "ARP_NAK": 9,
 }  # fmt: skip
+_HEX_BYTE = re.compile(r"0[xX][0-9A-Fa-f]{1,8}|[0-7]")
 _PACKET_TYPES = {"host": 0, "broadcast": 1, "multicast": 2, "otherhost": 3, "outgoing": 4, "loopback": 5}
 _LEVELS = ("emerg", "alert", "crit", "err", "warn", "notice", "info", "debug")
 _LEVEL_WORDS = {"emergency": 0, "emerg": 0, "panic": 0, "alert": 1, "critical": 2, "crit": 2, "error": 3, "err": 3, "warning": 4, "warn": 4, "notice": 5, "info": 6, "debug": 7}  # fmt: skip
@@ -189,7 +193,8 @@ def _among(field: Field, ip: Field, arp: Field) -> Callable[[OptionUse], tuple[P
 
 def _address(field: Field, family: Family) -> Callable[[OptionUse], tuple[PureTest, ...]]:
     def lower(use: OptionUse) -> tuple[PureTest, ...]:
-        address, mask = read_network(use.values[0], use.name, family)
+        reader = read_source if family is Family.IP else read_network
+        address, mask = reader(use.values[0], use.name, family)
         return _either(FieldTest(field, network_set(address, mask, address_width(family))), use)
 
     return lower
@@ -209,10 +214,10 @@ def _byte(field: Field, shift: int = 0) -> Callable[[OptionUse], tuple[PureTest,
     """Compare one byte that lies `shift` bits from the end of a raw field: a bridge table sees headers of any protocol."""
 
     def lower(use: OptionUse) -> tuple[PureTest, ...]:
-        try:
-            value = int(use.values[0], 16)
-        except ValueError:
-            raise bad_value(use.values[0], "a hexadecimal byte", use.name) from None
+        text = use.values[0]
+        if not _HEX_BYTE.fullmatch(text):  # without 0x, ebtables-legacy takes 10 for 0x10 and ebtables-nft for ten
+            raise bad_value(text, "a hexadecimal byte such as 0x10", use.name)
+        value = int(text, 16)
         return _either(FieldTest(field, BitSet.cube(field.width, 0xFF << shift, (value & 0xFF) << shift)), use)
 
     return lower
@@ -243,7 +248,8 @@ def _icmp(kind: Field, code: Field, names: dict[str, Kind]) -> Callable[[OptionU
 def _arp_number(field: Field, words: dict[str, int]) -> Callable[[OptionUse], tuple[PureTest, ...]]:
     def lower(use: OptionUse) -> tuple[PureTest, ...]:
         text = use.values[0]
-        value = words[text] if text in words else read_number(text, use.name, high=0xFFFF)
+        known = {word.lower(): value for word, value in words.items()}.get(text.lower())
+        value = read_decimal(text, use.name, high=0xFFFF) if known is None else known
         return _either(FieldTest(field, IntervalSet.single(16, value)), use)
 
     return lower
@@ -262,13 +268,13 @@ def _mark(use: OptionUse) -> tuple[PureTest, ...]:
 
 
 def _packet_type(use: OptionUse) -> tuple[PureTest, ...]:
-    value = read_word(use.values[0], use.name, _PACKET_TYPES, "a packet type")
+    value = read_word(use.values[0].lower(), use.name, _PACKET_TYPES, "a packet type")
     return _either(FieldTest(f.PACKET_TYPE, IntervalSet.single(3, value)), use)
 
 
 def _vlan(field: Field, high: int) -> Callable[[OptionUse], tuple[PureTest, ...]]:
     def lower(use: OptionUse) -> tuple[PureTest, ...]:
-        value = read_number(use.values[0], use.name, high=high)
+        value = read_decimal(use.values[0], use.name, high=high)
         return _either(FieldTest(field, IntervalSet.single(field.width, value)), use)
 
     return lower
@@ -358,7 +364,7 @@ def _limit(options: list[OptionUse], identity: str) -> StatefulTest:
     name = next((word for word in _UNITS if unit and (word.startswith(unit) or unit.startswith(word))), "sec")
     if found and not unit:
         raise bad_value(text, "a rate", "--limit")
-    kind = Limit(read_number(rate, "--limit", low=1), _UNITS[name], burst)
+    kind = Limit(read_decimal(rate, "--limit", low=1), _UNITS[name], burst)
     return StatefulTest(StatefulObject(f"limit/{identity}", kind))
 
 

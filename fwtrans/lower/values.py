@@ -41,6 +41,13 @@ def read_number(text: str, option: str, *, low: int = 0, high: int = 0xFFFFFFFF)
     return value
 
 
+def read_decimal(text: str, option: str, *, low: int = 0, high: int = 0xFFFFFFFF) -> int:
+    """Return a number that is decimal whatever it begins with."""
+    if not (text.isascii() and text.isdigit()):
+        raise bad_value(text, f"a decimal number from {low} to {high}", option)
+    return read_number(text.lstrip("0") or "0", option, low=low, high=high)
+
+
 def read_number_range(text: str, option: str, *, high: int = 0xFFFFFFFF, separator: str = ":") -> tuple[int, int]:
     """Return `N` or `A:B`, where a missing end is the smallest or largest value. A > B is refused."""
     first, found, last = text.partition(separator)

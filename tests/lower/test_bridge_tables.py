@@ -40,6 +40,13 @@ EBTABLES_RULES = [
         "ether type ip @th,0,24 >= 0 udp dport 53-60 drop",
     ),
     ("-p IPv4 --ip-tos 0x10 -j DROP", "ether type ip @nh,8,8 == 0x10 drop"),
+    ("-p IPv4 --ip-src 10/8 -j DROP", "ether type ip ip saddr 10.0.0.0/8 drop"),
+    ("-p IPv4 --ip-src 10.1.2.3/024 -j DROP", "ether type ip ip saddr 10.1.0.0/20 drop"),
+    ("-p 802_1Q --vlan-id 010 -j DROP", "ether type 8021q vlan id 10 drop"),
+    ("-p ARP --arp-op request -j DROP", "ether type arp arp operation request drop"),
+    ("-p ARP --arp-op 010 -j DROP", "ether type arp arp operation nak drop"),
+    ("--pkttype-type Broadcast -j DROP", "meta pkttype broadcast drop"),
+    ("--limit 010/sec -j DROP", "limit rate 10/second burst 5 packets drop"),
     (
         "-p IPv6 --ip6-proto ipv6-icmp --ip6-icmp-type 133:134/0:255 -j DROP",
         "ether type ip6 @th,0,24 >= 0 icmpv6 type 133-134 drop",

@@ -37,7 +37,7 @@ _MONTH = frozenset(range(1, 32))
 _WEEKDAYS = {"Mo": 1, "Tu": 2, "We": 3, "Th": 4, "Fr": 5, "Sa": 6, "Su": 7}
 # Days of the month are listed from here on; a clock that is older has not been set.
 _FIRST_YEAR = 2020
-_CLOCK = re.compile(r"(\d{1,2}):(\d{1,2})(?::(\d{1,2}))?", re.ASCII)
+_CLOCK = re.compile(r"0*(\d{1,2}):0*(\d{1,2})(?::0*(\d{1,2}))?", re.ASCII)
 _DATE = re.compile(
     r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2})(?:T(\d{1,2})?(?::(\d{1,2})(?::(\d{1,2}))?)?)?)?)?", re.ASCII
 )  # fmt: skip
