@@ -75,6 +75,7 @@ class Flow(ABC):
     functions: dict[str, Function] = field(default_factory=dict)
     defined: list[Function] = field(default_factory=list)
     called: set[int] = field(default_factory=set)
+    looked_at: set[int] = field(default_factory=set)
     names: re.Pattern[str] | None = None
     mentioned: set[str] = field(default_factory=set)
     frames: list[dict[str, str | None]] = field(default_factory=list)
@@ -281,9 +282,9 @@ class Flow(ABC):
         is_alone = command.before != "|" and command.after not in {"&", "|", "|&"} and not self._reads(command)
         self.made += len(function.body)
         if not (is_sure and is_alone) or len(self.frames) >= _MOST_CALLS or self.made > MOST_COMMANDS:
-            self.counts_exits = True
+            counted, self.counts_exits = self.counts_exits, True
             self._look_at(function)
-            self.counts_exits = False
+            self.counts_exits = counted
             self.settle(succeeds=None)
             return
         self.called.add(function.opener.offset)
@@ -306,14 +307,17 @@ class Flow(ABC):
     def _look_at(self, function: Function) -> None:
         """Look at the commands of a function of which nobody knows whether they run."""
         self.called.add(function.opener.offset)
-        kept = self.functions.pop(function.name, None)  # it may call itself
+        if function.opener.offset in self.looked_at:  # it calls itself, or another one has called it: that says no more
+            return
+        outermost = not self.looked_at
+        self.looked_at.add(function.opener.offset)
         turn, status, returned = self.turn, self.status, self.returned
         self.returned = False
         for command in function.body:
             self.one(replace(command, inside=(function.opener, *command.inside)))
         self.turn, self.status, self.returned = turn, status, returned
-        if kept is not None:
-            self.functions[function.name] = kept
+        if outermost:
+            self.looked_at.clear()
 
     def keep_for_caller(self, name: str) -> None:
         """Keep what a variable is outside of the function that makes it its own."""
@@ -348,13 +352,13 @@ class Flow(ABC):
         """Tell of the first of these commands that has to do with firewall rules that it does not run."""
         for command in commands:
             call = self._call_of(command)
-            if self._touches(command, frozenset()):
+            if self._touches(command, set()):
                 word = command.words[0]
                 name = call.program if call is not None else self.passage.text[word.start : word.end]
                 self.complain("FWT137", f"`{name}` is not called: {why}", word.start, word.end)
                 return
 
-    def _touches(self, command: SimpleCommand, seen: frozenset[str]) -> bool:
+    def _touches(self, command: SimpleCommand, seen: set[str]) -> bool:
         """Tell whether a command has to do with firewall rules, a function's commands with it."""
         call = self._call_of(command)
         if call is None:
@@ -364,7 +368,10 @@ class Flow(ABC):
             return (
                 (call.is_firewall and not asks(call)) or call.loads or call.hides_firewall or bool(script_called(call))
             )
-        return function.name not in seen and any(self._touches(each, seen | {function.name}) for each in function.body)
+        if function.name in seen:
+            return False
+        seen.add(function.name)
+        return any(self._touches(each, seen) for each in function.body)
 
     def _call_of(self, command: SimpleCommand) -> Call | None:
         words = [word for number, word in enumerate(command.words) if number or not assigns(word)]

@@ -181,6 +181,16 @@ def test_a_function_that_calls_itself_ends() -> None:
     assert "FWT135" in read("f() { iptables -A x; g; g; }\ng() { f; f; }\nf\n").codes
 
 
+@pytest.mark.parametrize("call", ["f0", "x && f0", "", "[ -n a ] || f0"])
+def test_functions_that_call_each_other_twice_are_followed_once(call: str) -> None:
+    """Two to the power of 60 calls: it ends, or the test never does."""
+    chain = "".join(f"f{number}() {{ f{number + 1}; f{number + 1}; }}\n" for number in range(60))
+    done = read(f"{chain}f60() {{ iptables -A x; }}\n{call}\n")
+    assert set(done.codes) <= {"FWT135", "FWT137"}
+    assert done.codes
+    assert not done.firewall
+
+
 def test_a_function_that_nothing_calls_is_told() -> None:
     done = read('f() {\n echo\n iptables -F\n}\ng() { f; }\nh() { echo; }\necho "f or g"\niptables -A x\n')
     assert done.firewall == ["iptables -A x"]
@@ -192,6 +202,7 @@ def test_an_exit_in_a_function_ends_the_script() -> None:
     assert "behind the `exit` of line 1" in read("f() { exit 0; }\nf\niptables 1\n").message
     assert firewall("die() { echo $1; exit 1; }\nM=a\n[ $M = a ] || die x\nx || die y\niptables 1\n") == ["iptables 1"]
     assert "only if the script has not ended" in read("f() { exit 0; }\nx || f\niptables 1\n").message
+    assert "only if the script has not ended" in read("g() { :; }\nf() { g; exit 0; }\nx || f\niptables 1\n").message
 
 
 def test_the_systems_functions_for_init_scripts_change_no_variable() -> None:
