@@ -37,7 +37,7 @@ from fwtrans.optimizer.base import Addition, Pass, Passed, each_table, with_addi
 from fwtrans.optimizer.clauses import Clause, Clauses, clauses_of, may_swap, touches, without
 from fwtrans.optimizer.cuts import is_list, is_long
 from fwtrans.optimizer.depth import room_below
-from fwtrans.optimizer.keys import exact_values, guard, in_order, part_text, values_of
+from fwtrans.optimizer.keys import GUESTS, exact_values, guard, in_order, part_text, values_of
 from fwtrans.optimizer.names import Names, is_cut
 from fwtrans.optimizer.steps import is_set
 
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 MOST_SKIPPED = 64
 MANY_RULES = 500
 FEW_SKIPPED = 8
-# A rule with more combinations of values than this has no exact key.
+# A rule with more combinations of values than this for one guest has no exact key.
 MOST_KEYS = 64
 _ESTABLISHED = IntervalSet.values(3, (1, 2))
 _MAP_VALUES = (Accept, Drop, Jump, Goto, Return)
@@ -268,7 +268,7 @@ def _has_key(item: _Keyed, key: Key) -> bool:
         parts = item.exact.get(field)
         if parts is None:
             return False
-        keys *= len(parts)
+        keys *= 1 if field in GUESTS else len(parts)
     return keys <= MOST_KEYS
 
 

@@ -35,6 +35,10 @@ _WHOLE_MARKS = frozenset({known.MARK, known.CT_MARK})
 
 # A test for more values than this is no test of exact values: 1024-65535 would make a map of 64,512 elements.
 MOST_VALUES = 16
+# Guests have their numbers one after the other: how many there are in a row says nothing of what a test asks for.
+_MOST_GUESTS = 0xFFFF
+GUESTS = frozenset({known.IIFNAME, known.OIFNAME, known.ETHER_SADDR, known.ETHER_DADDR})
+"""By what guests are told apart: how many of their values there are is how many guests, and nothing to decide by."""
 
 
 def in_order(fields: Iterable[Field]) -> tuple[Field, ...]:
@@ -48,7 +52,8 @@ def exact_values(field: Field, values: ValueSet) -> tuple[Part, ...] | None:
         return None
     if isinstance(values, IntervalSet):
         values = values.intersection(POSSIBLE.get(field, values))
-        if values.is_empty or (values.size > MOST_VALUES and any(low != high for low, high in values.ranges)):
+        most = _MOST_GUESTS if field in GUESTS else MOST_VALUES
+        if values.is_empty or (values.size > most and any(low != high for low, high in values.ranges)):
             return None
         return tuple((value, value) for low, high in values.ranges for value in range(low, high + 1))
     if isinstance(values, NameSet):

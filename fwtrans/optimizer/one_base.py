@@ -12,7 +12,8 @@ frame's type is followed: where neither the second chain nor one that it leads t
 base chains use as well are copied.
 
 It declines where a packet may be handed to a program (which gives it back to the next base chain), where a chain is both
-jumped and gone to, and for base chains that do not accept what comes to their end.
+jumped and gone to, for base chains that do not accept what comes to their end, and where the kernel would follow all that is
+asked of the one guest behind all that is asked of the other for too long, if each guest that has a twin had many (`twins.py`).
 """
 
 from __future__ import annotations
@@ -32,8 +33,10 @@ from fwtrans.ir.ruleset import Chain, Hook
 from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Reject, Return
 from fwtrans.ir.walk import map_names
 from fwtrans.optimizer.base import Pass, Passed, each_table
+from fwtrans.optimizer.followed import MOST_FOLLOWED, Ways
 from fwtrans.optimizer.names import Names
 from fwtrans.optimizer.reached import reached
+from fwtrans.optimizer.twins import counted_with_twins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +48,9 @@ if TYPE_CHECKING:
 _MOST_RULES = 24
 # So many stand at the base chain's end themselves, more in the chain that the others go to as well.
 _MOST_COPIED = 3
+# So many are guests taken to be that have the same rules, wherever there are two, as in a thousand guests of twelve kinds; and
+# how much longer than the limit the kernel may follow them then: later passes leave a hundredth of what is followed here.
+_TWINS, _TWINS_LONGER = 84, 100
 _OTHER = -1
 _TYPES = (0x0800, 0x86DD, _OTHER)
 # A state of a connection and the type of a frame, as far as they are told apart.
@@ -66,9 +72,11 @@ def joined(table: Table) -> Table:
         return table
     for first, second in _pairs(table):
         try:
-            return _Joining(table, first, second).run()
+            found = _Joining(table, first, second).run()
         except _DeclinedError:
             continue
+        if Ways(found, counted=counted_with_twins(found, _TWINS)).all <= _TWINS_LONGER * MOST_FOLLOWED:
+            return found
     return table
 
 

@@ -143,3 +143,17 @@ def test_a_translation_of_ports_keeps_its_protocol() -> None:
     found = after(dispatch.PASS, text)
     assert_loads(found)
     assert len(rules_of(found)) == 1
+
+
+@pytest.mark.parametrize("guests", [2, 40])
+def test_guests_in_a_row_are_keys_however_many_they_are(guests: int) -> None:
+    """A tool numbers guests one after the other: how long a range of hardware addresses is says how many there are."""
+    rules = "; ".join(
+        f"ether daddr {{ bc:24:11:00:0{kind}:00-bc:24:11:00:0{kind}:{guests - 1:02x}, bc:24:11:00:0{kind}:ff }} goto c{kind}"
+        for kind in range(6)
+    )
+    targets = "".join(f"chain c{kind} {{ ip daddr 10.0.0.{kind} drop; }} " for kind in range(6))
+    text = f"table bridge t {{ {targets} chain c {{ type filter hook forward priority 0; {rules}; }} }}"
+    found = after(dispatch.PASS, text)
+    assert "ether daddr vmap @" in found, found
+    assert found.count(": goto c1") == guests + 1

@@ -67,6 +67,15 @@ def test_a_second_base_chain_stays_where_it_cannot_be_told_what_leads_to_it(old:
     assert one_base.joined(before) == before
 
 
+def test_it_stays_where_guests_with_twins_would_be_followed_for_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not how many there are decides, but whether there are two of a kind: then there may be any number."""
+    monkeypatch.setattr(one_base, "MOST_FOLLOWED", 5)
+    alone, twins = only_table(TWO), only_table(TWO.replace('"tap2" : drop', '"tap2" : goto v4'))
+    assert twins != alone
+    assert one_base.joined(alone) != alone
+    assert one_base.joined(twins) == twins
+
+
 def test_only_packets_go_on_to_which_the_second_base_chain_does_something_in_the_end() -> None:
     asked = "ether type ip6 ct state new ether daddr 02:00:00:00:00:01 tcp dport 43 reject with tcp reset"
     assert asked in TWO

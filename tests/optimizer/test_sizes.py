@@ -162,6 +162,15 @@ def test_whatever_the_rules_are(tmp_path: Path, seed: int) -> None:
     assert few == printed(node(tmp_path / "many", [*before, *more]))
 
 
+@pytest.mark.lab_long
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_three_hundred_guests_whatever_their_rules_are(tmp_path: Path, seed: int) -> None:
+    draw = random.Random(seed)  # noqa: S311 -- nothing is secret here
+    texts = [drawn_rules(draw) for _ in range(SETS)]
+    few, many = texts * 2, draw.choices(texts, k=270)
+    assert printed(node(tmp_path / "few", few)) == printed(node(tmp_path / "many", [*few, *many]))
+
+
 def test_twins_of_all_guests_of_a_node(tmp_path: Path, shared: Path) -> None:
     source = shared / "pve-corpus" / "s10" / "input"
     assert printed(with_twins(tmp_path / "two", source, 2)) == printed(with_twins(tmp_path / "three", source, 3))
