@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fwtrans.backend.nft.json_form import print_json
-from fwtrans.backend.nft.lower import Printing, lower_ruleset
+from fwtrans.backend.nft.lower import Printing, lower_ruleset, tracks_early
 from fwtrans.backend.nft.target import DEBIAN_12, Target
 from fwtrans.backend.nft.text import print_ruleset
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
 from fwtrans.optimize import Settings, optimize_ruleset
 from fwtrans.optimizer import idle_hooks
+from fwtrans.optimizer.guards import guards_ports, without_guards
 from fwtrans.optimizer.live_sets import held, live_sets, released, with_all_sets
 from fwtrans.proving import prove
 from fwtrans.read import read_inputs
@@ -49,12 +50,14 @@ def optimize_texts(
     live = live_sets(reading.ruleset)
     # an empty base chain of somebody's own file may be where a program adds its rules
     settings = replace(settings, skip=settings.skip | {idle_hooks.PASS.name})
-    found = optimize_ruleset(held(reading.ruleset, live), settings)
+    guards = all(tracks_early(table) or guards_ports(table) for table in reading.ruleset.tables)
+    ruleset = without_guards(reading.ruleset) if guards else reading.ruleset
+    found = optimize_ruleset(held(ruleset, live), settings)
     for stage in found.refused:
         message = f"pass `{stage.name}` was left out: its result was not proved equal"
         sink.add(Diagnostic(code="FWT403", message=message, notes=stage.faults[:5]))
     whole = with_all_sets(released(found.ruleset), reading.ruleset)
-    printing, trial = Printing(guard_ports=False), DiagnosticSink()
+    printing, trial = Printing(guard_ports=guards), DiagnosticSink()
     lowered = lower_ruleset(_with_own_comments(whole), trial, printing)
     if trial.errors:
         lower_ruleset(whole, sink, printing)  # which still knows the lines

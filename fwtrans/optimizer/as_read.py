@@ -1,6 +1,6 @@
 """Rules as they are read back from nftables' text: what is said there by itself is no step of a rule.
 
-    a port needs a header:             has.transport, th.dport 22, accept            becomes   th.dport 22, accept
+    ports are there in whole packets:  has.transport, th.dport 22, accept            becomes   th.dport 22, accept
     all ways here have asked for TCP:  l4proto tcp, reject with tcp reset            becomes   reject with tcp reset
     fragments are put together:        l4proto icmp, has.transport, accept           becomes   l4proto icmp, accept
 
@@ -53,7 +53,7 @@ def without_said(table: Table, *, whole: bool) -> Table:
     """Return the table without tests that others say as well; `whole`: fragments are put together before."""
     if not any(map(_may_say_too_much, table.chains)):
         return table
-    table = _with_chains(table, map(_said_once, table.chains))
+    table = _with_chains(table, (_said_once(chain, whole=whole) for chain in table.chains))
     wanted = [chain for chain in table.chains if _may_say_too_much(chain) and _has_more(chain, whole)]
     if not wanted:
         return table
@@ -79,14 +79,19 @@ def _with_chains(table: Table, chains: Iterable[Chain]) -> Table:
     return replace(table, chains=found) if any(map(is_not, found, table.chains)) else table
 
 
-def _once(rule: Rule) -> Rule:
-    """Return the rule without tests for what is there wherever another thing is that it asks for: ports, a protocol."""
+def without_presence(rule: Rule, *, whole: bool) -> Rule:
+    """Return the rule without tests for what is there wherever another thing is that it asks for: ports, a protocol.
+
+    Where fragments are not put together, `th dport` alone compares the bytes that a later one has in the port's place.
+    """
     if not any(_is_for_presence(step) for step in rule.steps):
         return rule
     asked = pure_front(rule)
     there = {need for step in asked if isinstance(step, FieldTest) for need in needs(step.field)}
     if NFPROTO in there:  # both families' packets have a protocol
         there.add(L4PROTO)
+    if not whole:
+        there.discard(HAS_TRANSPORT)
     front = tuple(step for step in asked if not (_is_for_presence(step) and step.field in there))
     return rule if len(front) == len(asked) else replace(rule, steps=(*front, *rule.steps[len(asked) :]))
 
@@ -116,8 +121,12 @@ def _may_say_too_much(chain: Chain) -> bool:
     return any(_is_for_presence(step) or _is_for_whom(rule, step) for rule in chain.rules for step in rule.steps)
 
 
-def _said_once(chain: Chain) -> Chain:
-    return with_rules(chain, tuple(map(_once, chain.rules))) if _may_say_too_much(chain) else chain
+def _said_once(chain: Chain, *, whole: bool) -> Chain:
+    return (
+        with_rules(chain, tuple(without_presence(rule, whole=whole) for rule in chain.rules))
+        if _may_say_too_much(chain)
+        else chain
+    )
 
 
 def _has_more(chain: Chain, whole: bool) -> bool:

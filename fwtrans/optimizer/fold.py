@@ -23,6 +23,7 @@ from fwtrans.ir.rule import Rule
 from fwtrans.ir.verdict import Dispatch, Drop, Goto, Return
 from fwtrans.optimizer.as_read import without_said
 from fwtrans.optimizer.base import Pass, Passed, each_table
+from fwtrans.optimizer.known_answers import without_known_answers
 from fwtrans.optimizer.specialise import Entry, specialise_entries
 from fwtrans.optimizer.tracking import if_tracked
 from fwtrans.semantics.visits import arrives_whole, visits_of
@@ -43,7 +44,7 @@ def folded(table: Table, *, whole: bool = False) -> Table:
     entries = [Entry(chain.name, {}) for chain in table.chains if chain.base is not None]
     if not entries:
         return table
-    found = specialise_entries(table, entries, learn=True).table
+    found = specialise_entries(without_known_answers(table), entries, learn=True).table
     while (less := without_said(found, whole=whole)) is not found:
         # a rule that says less may be for all packets, and what is behind it for none
         found = specialise_entries(less, entries, learn=True).table

@@ -62,6 +62,13 @@ class Printing:
     origin_id: Callable[[Origin], str] = lambda origin: str(origin.line)
 
 
+def tracks_early(table: Table) -> bool:
+    """Tell whether the table makes the kernel put fragments together before any of its rules sees them."""
+    tracked = any(uses_conntrack(rule) for chain in table.chains for rule in chain.rules)
+    early = any(chain.base.priority <= _BRIDGE_CONNTRACK for chain in table.chains if chain.base is not None)
+    return tracked and not (table.family is Family.BRIDGE and early)
+
+
 class Renaming(NamedTuple):
     """A name that nftables does not take, and the one that stands for it."""
 
@@ -118,10 +125,7 @@ class _TableLowering:
         self.family = self.table.family
         self.proof_only = self.printing.proof_only
         self.guard_ports = self.printing.guard_ports
-        tracked = any(uses_conntrack(rule) for chain in self.table.chains for rule in chain.rules)
-        early = any(chain.base.priority <= _BRIDGE_CONNTRACK for chain in self.table.chains if chain.base is not None)
-        whole = tracked and not (self.family is Family.BRIDGE and early)
-        self.settled = settled_by(self.family, conntrack=whole)
+        self.settled = settled_by(self.family, conntrack=tracks_early(self.table))
         self.table = leaving_without(self.table, self.settled)
         self._ending = ending_chains(self.table)
 
