@@ -181,14 +181,12 @@ def test_behind_a_packet_that_is_sent_elsewhere_stands_no_verdict(tmp_path: Path
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("meta l4proto tcp flow add @fast", "names `fast`"),
         ("numgen random mod 2 vmap { 0 : drop, 1 : accept }", "what it comes to is not modelled"),
     ],
 )
 def test_what_cannot_be_printed_is_told_at_its_line(line: str, reason: str) -> None:
     sink = DiagnosticSink()
-    flowtable = "table inet t { flowtable fast { hook ingress priority 0; devices = { lo }; } }\n"
-    text = flowtable + RULESET.format(kind=HOOKS["input"], rule=line)
+    text = RULESET.format(kind=HOOKS["input"], rule=line)
     assert not optimize_texts([SourceFile("host.nft", text)], Settings(), sink, Nothing()).output
     (found,) = sink.errors
     assert found.code == "FWT200"

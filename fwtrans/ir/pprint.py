@@ -33,6 +33,7 @@ def print_table(table: Table) -> str:
         lines.extend(_set_lines(named))
     for mapping in table.maps:
         lines.extend(_map_lines(mapping))
+    lines.extend(f"  {item.kind} {item.name}: {item.content}" for item in table.kept)
     for chain in table.chains:
         lines.extend(_chain_lines(chain))
     return "\n".join(lines) + "\n"

@@ -53,6 +53,15 @@ class Chain(Remembering):
 
 
 @dataclass(frozen=True, slots=True)
+class KeptObject:
+    """An nft object that has no model (a flow table, a map that rules fill): `content` is its JSON, printed as it was read."""
+
+    kind: str
+    name: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class Table(Remembering):
     """A table with all that rules in it can name."""
 
@@ -61,6 +70,7 @@ class Table(Remembering):
     chains: tuple[Chain, ...]
     sets: tuple[NamedSet, ...] = ()
     maps: tuple[NamedMap, ...] = ()
+    kept: tuple[KeptObject, ...] = ()
 
     @property
     def keyed(self) -> tuple[NamedSet | NamedMap, ...]:

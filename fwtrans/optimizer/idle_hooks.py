@@ -28,7 +28,7 @@ def run(ruleset: Ruleset) -> Passed:
     tables = tuple(
         replace(table, chains=tuple(chain for chain in table.chains if not _is_idle(chain))) for table in ruleset.tables
     )
-    kept = tuple(table for table in tables if table.chains or table.keyed)
+    kept = tuple(table for table in tables if table.chains or table.keyed or table.kept)
     return Passed(replace(ruleset, tables=kept) if kept != ruleset.tables else ruleset)
 
 

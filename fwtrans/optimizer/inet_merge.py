@@ -88,7 +88,7 @@ def _merged(ruleset: Ruleset, name: str) -> Ruleset:
         halves.both: (),
     }
     tables = (new for table in ruleset.tables for new in forms.get(table, (table,)))
-    return replace(ruleset, tables=tuple(table for table in tables if table.chains or table.keyed))
+    return replace(ruleset, tables=tuple(table for table in tables if table.chains or table.keyed or table.kept))
 
 
 def _alike(ruleset: Ruleset, halves: _Halves) -> Table | None:

@@ -11,6 +11,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Protocol
 
 from fwtrans.backend.nft import model as nft
+from fwtrans.backend.nft.asked_families import asked_by_messages, message_protocol, settles_family
 from fwtrans.backend.nft.effects import assignment, effect_statement, stateful_statement, verdict_statement
 from fwtrans.backend.nft.foreign import ENDING, kind_of, named_sets, negated_match
 from fwtrans.backend.nft.header_writes import header_write, is_header_write
@@ -67,7 +68,7 @@ class Shared(Protocol):
         """Return the printed name of a set of the IR."""
 
     def keeps_set(self, name: str) -> bool:
-        """Tell whether there is a set or map of that name, and it is printed under it."""
+        """Tell whether there is a set, map or flow table of that name, and it is printed under it."""
 
     def map_value(self, name: str) -> str:
         """Return what a map of the IR holds."""
@@ -135,11 +136,15 @@ def _settled_protocol(steps: tuple[Step, ...]) -> int | None:
     return None
 
 
-def _is_implied(steps: tuple[Step, ...], protocol: int | None) -> bool:
-    """Tell whether nft will test the protocol by itself, before the first stateful step."""
+def _is_implied(steps: tuple[Step, ...], protocol: int | None, family: Family) -> bool:
+    """Tell whether nft will test the protocol by itself, and nothing more, before the first stateful step."""
+    settled = False
     for step in steps:
         if not is_pure(step):
             return False
+        if isinstance(step, FieldTest) and message_protocol(step.field, family) == protocol:
+            return settled
+        settled = settled or (settles_family(step, family) and step != number(L4PROTO, protocol or 0))
         if isinstance(step, FieldTest) and step.field.spelling[0] == "payload":
             header = step.field.spelling[1]
             if header == "th":
@@ -171,12 +176,13 @@ def _is_said_by(step: Step, after: Step | None) -> bool:
 
 
 class _Writer:
-    __slots__ = ("guarded", "is_ip6", "out", "protocol", "shared", "skip_protocol")
+    __slots__ = ("guarded", "has_family", "is_ip6", "out", "protocol", "shared", "skip_protocol")
 
     def __init__(self, shared: Shared, steps: tuple[Step, ...]) -> None:
         self.shared = shared
         self.protocol = _settled_protocol(steps)
-        self.skip_protocol = self.protocol is not None and _is_implied(steps, self.protocol)
+        self.skip_protocol = self.protocol is not None and _is_implied(steps, self.protocol, shared.family)
+        self.has_family = False
         self.guarded = HAS_TRANSPORT in shared.settled or not shared.guard_ports
         self.is_ip6 = any(isinstance(step, FieldTest) and step == _IP6 for step in steps)
         self.out: list[nft.Statement] = []
@@ -185,6 +191,9 @@ class _Writer:
         self, steps: tuple[Step, ...], verdict: Verdict | None, counter: nft.Counter | None
     ) -> tuple[nft.Statement, ...]:
         counted = counter is None
+        if said := asked_by_messages(steps, self.shared.family):
+            steps = tuple(step for step in steps if step not in said)
+            self.has_family, self.skip_protocol = True, False
         steps = tuple(step for step, after in zip_longest(steps, steps[1:]) if not _is_said_by(step, after))
         for index, step in enumerate(steps):
             if is_missing(step):
@@ -211,6 +220,13 @@ class _Writer:
         )
 
     def _step(self, step: Step, *, is_last: bool) -> None:
+        skipped = self.skip_protocol
+        self._write_step(step, is_last=is_last)
+        self.has_family = self.has_family or (
+            skipped == self.skip_protocol and settles_family(step, self.shared.family)
+        )
+
+    def _write_step(self, step: Step, *, is_last: bool) -> None:
         if isinstance(step, FieldTest):
             self._field_test(step)
         elif isinstance(step, MemberTest):
@@ -274,9 +290,17 @@ class _Writer:
                 "FWT201", "bridge port matches (physdev) can be printed in the bridge family only", option="physdev"
             )
 
+    def _ask_protocol(self, field: Field) -> None:
+        """Ask for the protocol of a message, where nft would ask for its family as well."""
+        protocol = message_protocol(field, self.shared.family)
+        if protocol is not None and not self.has_family:
+            self.out.extend(match_of(number(L4PROTO, protocol), self.shared.family, protocol))
+            self.has_family = True
+
     def _guard_key(self, key: tuple[KeyPart, ...]) -> None:
         for part in key:
             self._refuse_elsewhere(part.field)
+            self._ask_protocol(part.field)
         if any(_needs_transport(part.field) for part in key):
             self._guard()
 
@@ -291,6 +315,7 @@ class _Writer:
                 return
         elif _needs_transport(test.field):
             self._guard()
+        self._ask_protocol(test.field)
         self.out.extend(match_of(test, self.shared.family, self.protocol))
 
     def _member_test(self, test: MemberTest) -> None:

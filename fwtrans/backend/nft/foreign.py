@@ -12,7 +12,7 @@ import json
 import re
 from typing import TYPE_CHECKING, TypeAlias
 
-from fwtrans.backend.nft import literals
+from fwtrans.backend.nft import literals, names
 from fwtrans.diagnostics import Refused
 
 if TYPE_CHECKING:
@@ -89,6 +89,8 @@ def _match(_kind: str, content: Json) -> str:
 
 def _assignment(_kind: str, content: Json) -> str:
     found = _object(content, "key", "value")
+    if found.get("key") == {"meta": {"key": "secmark"}}:
+        return _of_object("secmark", found.get("value"))
     return f"{expression(found.get('key'))} set {expression(found.get('value'))}"
 
 
@@ -116,8 +118,59 @@ def _translation(kind: str, content: Json) -> str:
 
 def _map_update(_kind: str, content: Json) -> str:
     found = _object(content, "op", "elem", "data", "map")
-    key, value = expression(found.get("elem")), expression(found.get("data"))
+    key, value = _changed(found.get("elem")), expression(found.get("data"))
     return f"{_word(found.get('op'))} {_reference(found.get('map'))} {{ {key} : {value} }}"
+
+
+def _changed(content: Json) -> str:
+    """Return an element that a rule puts into a set or map, with its time."""
+    if not isinstance(content, dict) or set(content) != {"elem"}:
+        return expression(content)
+    found = _object(content["elem"], "val", "timeout")
+    time = f" timeout {_number(found['timeout'])}s" if "timeout" in found else ""
+    return f"{expression(found.get('val'))}{time}"
+
+
+def _flow(_kind: str, content: Json) -> str:
+    found = _object(content, "op", "flowtable")
+    return f"flow {_word(found.get('op'))} {_reference(found.get('flowtable'))}"
+
+
+def _of_object(kind: str, content: Json) -> str:
+    """Return `limit name tcp dport map { 80 : "slow" }` and the like: the object of that name, or that a map has for a packet."""
+    if isinstance(content, str):
+        return f"{_BY_NAME[kind]} {object_name(content)}"
+    found = _object(_object(content, "map").get("map"), "key", "data")
+    data = found.get("data")
+    entries = data.get("set") if isinstance(data, dict) and set(data) == {"set"} else None
+    if not isinstance(entries, list):
+        return f"{_BY_NAME[kind]} {expression(content)}"
+    words = []
+    for item in entries:
+        if not isinstance(item, list) or len(item) != 2:
+            raise _no_form(content)
+        words.append(f"{expression(item[0])} : {object_name(item[1])}")
+    return f"{_BY_NAME[kind]} {expression(found.get('key'))} map {{ {', '.join(words)} }}"
+
+
+def object_name(content: Json) -> str:
+    """Return the name of a limit, a helper or the like between quotation marks."""
+    if not isinstance(content, str):
+        raise _no_form(content)
+    return f'"{names.checked(content, names.NameKind.OBJECT)}"'
+
+
+# how a statement begins that takes an object by its name
+_BY_NAME = {
+    "counter": "counter name",
+    "limit": "limit name",
+    "quota": "quota name",
+    "synproxy": "synproxy name",
+    "secmark": "meta secmark set",
+    "ct helper": "ct helper set",
+    "ct timeout": "ct timeout set",
+    "ct expectation": "ct expectation set",
+}
 
 
 def _duplicate(_kind: str, content: Json) -> str:
@@ -138,6 +191,8 @@ _STATEMENTS: dict[str, Callable[[str, Json], str]] = {
     "map": _map_update,
     "dup": _duplicate,
     "tproxy": _translation,
+    "flow": _flow,
+    **dict.fromkeys(_BY_NAME, _of_object),
     **dict.fromkeys(_TRANSLATIONS, _translation),
 }
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fwtrans.backend.nft import literals, names
 from fwtrans.backend.nft import objects as ob
 from fwtrans.backend.nft import statements as st
+from fwtrans.backend.nft.foreign_objects import foreign_block
 from fwtrans.backend.nft.json_expressions import Json, data_json, expression_json
 from fwtrans.backend.nft.json_statements import flag_list, rate_json, statements_json
 from fwtrans.backend.nft.names import NameKind
@@ -68,6 +69,7 @@ def _contents(table: ob.Table, target: Target, updated: frozenset[str]) -> Itera
     yield from (("set", _set(item, target, updated)) for item in table.sets)
     yield from (("map", _map(item, target, updated)) for item in table.maps)
     yield from (("flowtable", _flowtable(item)) for item in table.flowtables)
+    yield from ((item.kind, _foreign(item, target)) for item in table.foreign)
     for chain in table.chains:
         for position, rule in enumerate(chain.rules):
             try:
@@ -210,6 +212,19 @@ def _flowtable(item: ob.Flowtable) -> dict[str, Json]:
         raise Refused("FWT502", "nft has no JSON for `flags offload`", hint="print the ruleset as nft text instead")
     name = names.checked(item.name, NameKind.FLOWTABLE)
     return {"name": name, "hook": "ingress", "prio": item.priority, "dev": devices}
+
+
+def _foreign(item: ob.ForeignObject, target: Target) -> dict[str, Json]:
+    """Return an object in the JSON in which it was read; what JSON has no words for is refused."""
+    foreign_block(item)  # refuses what is in no form that is known
+    words: dict[str, Json] = json.loads(item.json)
+    if item.kind not in {"flowtable", "counter", "quota", "limit", "ct helper"}:
+        _need(target, f"a {item.kind} that is kept as it was read")
+    if "holds ranges" in words or (item.kind == "flowtable" and {"flags", "counter"} & set(words)):
+        raise Refused(
+            "FWT502", f"nft has no JSON for all of {item.kind} {item.name}", hint="print it as nft text instead"
+        )
+    return {"name": item.name, **words}
 
 
 # --- named objects ---

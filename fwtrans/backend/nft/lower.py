@@ -140,6 +140,7 @@ class _TableLowering:
             objects=tuple(self._objects.values()),
             sets=(*(named_set(item, self.set_name(item.name)) for item in self.table.sets), *self._dynamic.values()),
             maps=maps,
+            foreign=tuple(nft.ForeignObject(item.kind, item.name, item.content) for item in self.table.kept),
             chains=(*chains, *self._helpers),
         )
 
@@ -148,8 +149,11 @@ class _TableLowering:
     def _name_all(self) -> None:
         for chain in self.table.chains:
             self._chains[chain.name] = self._name(NameKind.CHAIN, chain.name, self._taken_chains)
+        # these keep their names, since nobody knows all who say them
+        self._taken |= {item.name for item in self.table.kept if item.kind in {"set", "map"}}
         for name in [*[item.name for item in self.table.sets], *[item.name for item in self.table.maps]]:
             self._sets[name] = self._name(NameKind.SET, name, self._taken)
+        self._taken |= {item.name for item in self.table.kept}
 
     def _name(self, kind: NameKind, wanted: str, taken: set[str]) -> str:
         given = legal_name(wanted, taken, kind)
@@ -165,7 +169,7 @@ class _TableLowering:
         return self._sets[name]
 
     def keeps_set(self, name: str) -> bool:
-        return self._sets.get(name) == name
+        return self._sets.get(name) == name or any(item.name == name for item in self.table.kept)
 
     # --- objects that rules share ---
 

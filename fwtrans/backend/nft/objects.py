@@ -277,9 +277,18 @@ class Flowtable:
     offload: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ForeignObject:
+    """A set, map, flowtable or named object in the words in which it was read: its JSON, without its place."""
+
+    kind: str
+    name: str
+    json: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """`table family name { ... }`, printed in the order objects, sets, maps, flowtables, chains."""
+    """`table family name { ... }`, printed in the order objects, sets, maps, flowtables, foreign objects, chains."""
 
     family: Family
     name: str
@@ -287,6 +296,7 @@ class Table:
     sets: tuple[Set, ...] = ()
     maps: tuple[Map, ...] = ()
     flowtables: tuple[Flowtable, ...] = ()
+    foreign: tuple[ForeignObject, ...] = ()
     chains: tuple[Chain, ...] = ()
     comment: str = ""
     dormant: bool = False

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fwtrans.backend.nft import literals, names
 from fwtrans.backend.nft import objects as ob
+from fwtrans.backend.nft.foreign_objects import foreign_block
 from fwtrans.backend.nft.names import NameKind
 from fwtrans.backend.nft.priorities import priority_text
 from fwtrans.backend.nft.restrictions import check_map_types, check_set_key
@@ -137,6 +138,7 @@ def _table(table: ob.Table, lines: list[str], places: list[RulePlace]) -> None:
     blocks.extend(_set_lines(item) for item in table.sets)
     blocks.extend(_map_lines(item) for item in table.maps)
     blocks.extend(_flowtable_lines(item) for item in table.flowtables)
+    blocks.extend(_block(*foreign_block(item)) for item in table.foreign)
     for position, block in enumerate(blocks):
         if position:
             lines.append("")

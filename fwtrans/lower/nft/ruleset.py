@@ -17,9 +17,19 @@ from fwtrans.ir.fields import NFPROTO, Family
 from fwtrans.ir.match import number as one_value
 from fwtrans.ir.rule import Rule, is_pure
 from fwtrans.ir.ruleset import Chain, Ruleset, Table
+from fwtrans.ir.walk import map_names
 from fwtrans.lower.nft.hooks import base_hook, on_devices
-from fwtrans.lower.nft.implied import implied_type
+from fwtrans.lower.nft.implied import asked_by_nft, asked_family, implied_type
 from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list, as_object, as_text
+from fwtrans.lower.nft.kept import (
+    OBJECTS,
+    is_asked_by_map,
+    is_filled,
+    kept_objects,
+    leads_away,
+    objects_held,
+    objects_named,
+)
 from fwtrans.lower.nft.one_by_one import tests_and_verdicts
 from fwtrans.lower.nft.references import dangling
 from fwtrans.lower.nft.scope import Scope
@@ -33,8 +43,6 @@ if TYPE_CHECKING:
     from fwtrans.ir.rule import Step
     from fwtrans.ir.sets import NamedMap, NamedSet
     from fwtrans.ir.verdict import Verdict
-
-_OBJECTS = {"counter", "quota", "limit", "ct helper", "ct timeout", "ct expectation", "synproxy", "secmark"}
 
 
 @dataclass(slots=True)
@@ -163,9 +171,9 @@ def _add(tables: _Tables, what: str, content: JsonObject, number: int, *, at_fro
         _add_set(table.maps if what == "map" else table.sets, name, content)
     elif what == "element":
         _add_elements(table, name, content)
-    elif what in _OBJECTS:
+    elif what in OBJECTS:
         table.objects[what, name] = content
-    elif what != "flowtable":
+    else:
         raise Refused("FWT102", f"`{what}` is not known")
 
 
@@ -274,6 +282,7 @@ class _TableReading:
             _changed_by_rules(self.raw),
             self.raw.objects,
             self.raw.sets,
+            foreign=_asked_by_maps(self.raw),
         )
         sets, maps = self._sets(scope), self._maps(scope)
         self.proxies = find_proxies(
@@ -284,12 +293,17 @@ class _TableReading:
             for name, chain in self.raw.chains.items()
             for made in on_devices(self._chain(name, chain, scope), chain.content)
         )
+        # a map that only statements without a model ask is no matter for passes, and stays in its words
+        asked = {name for chain in chains for rule in chain.rules for name in map_names(rule)}
+        maps = [item for item in maps if item.name in asked or item.name not in scope.named]
+        scope.unmodelled |= (scope.named & set(self.raw.maps)) - {item.name for item in maps}
         return Table(
             self.family,
             self.name,
             with_proxies(chains, self.proxies, (*maps, *scope.anonymous_maps)),
             (*sets, *scope.anonymous_sets),
             (*maps, *scope.anonymous_maps),
+            kept_objects(scope, self.raw.maps),
         )
 
     def _sets(self, scope: Scope) -> list[NamedSet]:
@@ -307,6 +321,8 @@ class _TableReading:
         found: list[NamedMap] = []
         for name, content in self.raw.maps.items():
             try:
+                if is_filled(content, by_rules=scope.is_dynamic(name)) and not leads_away(content):
+                    raise NotModelled("a map that is filled while packets pass")  # noqa: TRY301 -- as lower_map does
                 found.append(with_objects(lower_map(content, self.family), scope))
             except NotModelled:
                 scope.unmodelled.add(name)
@@ -345,17 +361,19 @@ class _TableReading:
         statements = as_list(content.get("expr"))
         for index, statement in enumerate(statements):
             kind, inner = _kind_and_content(statement)
+            steps.extend(_without_repeats(asked_family(statement, steps, self.family), [*self._always, *steps]))
             steps.extend(implied_type(statement, steps))
             try:
                 self._only_modelled_sets(statement, scope)
                 more, verdict = lower_statement(kind, inner, scope)
             except NotModelled:
+                implied = asked_by_nft(statement, self.family)
                 if kind == "vmap" and all(map(is_pure, steps)):
                     apart = tests_and_verdicts(inner, statements[index + 1 :])
                     if apart is not None:
                         return self._one_by_one(content, statements[:index], apart, line, scope)
-                known = {**self.raw.sets, **self.raw.maps}
-                ways = endings(kind, inner, identity(statement, known, self.family), self.raw.maps)
+                ways = endings(kind, inner, self._identity(statement, scope), self.raw.maps)
+                steps.extend(_without_repeats(implied, [*self._always, *steps]))
                 if len(ways) > 1:
                     before = [tuple(steps), *[tuple(step for step in steps if is_pure(step))] * (len(ways) - 1)]
                     return [
@@ -380,6 +398,21 @@ class _TableReading:
             rules.extend(self._rules({**content, "expr": statements}, line, scope))
         return rules
 
+    def _identity(self, statement: Json, scope: Scope) -> str:
+        """Return what an unknown is told by; what it names has to be there, for it is printed again."""
+        known = {**self.raw.sets, **self.raw.maps}
+        scope.named |= set(named_sets(statement))
+        objects = {f"{kind} {name}": self.raw.objects.get((kind, name)) for kind, name in objects_named(statement)}
+        lost = [name for name, found in objects.items() if found is None]
+        lost += [
+            f"set or map {name}"
+            for name in named_sets(statement)
+            if name not in known and f"flowtable {name}" not in objects
+        ]
+        if lost:
+            raise Refused("FWT112", f"there is no {lost[0]} in table {self.family.value} {self.name}")
+        return identity(statement, {**known, **{name: found for name, found in objects.items() if found}}, self.family)
+
     def _only_modelled_sets(self, statement: Json, scope: Scope) -> None:
         if scope.unmodelled:
             for name in named_sets(statement):
@@ -397,6 +430,18 @@ def _kind_and_content(statement: Json) -> tuple[str, Json]:
 def _without_repeats(more: tuple[Step, ...], before: list[Step]) -> list[Step]:
     """Leave out implied tests that the rule has made already (nft makes each dependency once)."""
     return [step for step in more if step not in before or not is_pure(step)]
+
+
+def _asked_by_maps(raw: _RawTable) -> frozenset[tuple[str, str]]:
+    """Return the objects that statements take from maps of which we have no model."""
+    statements = (
+        statement
+        for chain in raw.chains.values()
+        for content, _ in chain.rules
+        for statement in as_list(content.get("expr"))
+    )
+    inside = (named for item in statements if is_asked_by_map(item) for named in objects_named(item))
+    return frozenset((*inside, *(named for content in raw.maps.values() for named in objects_held(content))))
 
 
 def _changed_by_rules(raw: _RawTable) -> frozenset[str]:

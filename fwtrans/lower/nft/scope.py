@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fwtrans.ir.sets import NamedMap, NamedSet
+from fwtrans.lower.nft.json_types import NotModelled
 
 if TYPE_CHECKING:
     from fwtrans.ir.fields import Family, Field
@@ -29,6 +30,9 @@ class Scope:
     anonymous_sets: list[NamedSet] = field(default_factory=list)
     anonymous_maps: list[NamedMap] = field(default_factory=list)
     unmodelled: set[str] = field(default_factory=set)
+    understood: set[tuple[str, str]] = field(default_factory=set)
+    named: set[str] = field(default_factory=set)
+    foreign: frozenset[tuple[str, str]] = frozenset()
     map_values: dict[str, str] = field(default_factory=dict)
     place: str = ""
     counter: int = 0
@@ -36,6 +40,18 @@ class Scope:
     def is_dynamic(self, name: str) -> bool:
         """Tell whether rules change the set while packets pass."""
         return name in self.dynamic_sets
+
+    def object(self, kind: str, name: str) -> JsonObject | None:
+        """Return a declared object that a rule asks in a way that we understand, None where there is none.
+
+        One that some statement asks in a way that we do not is unknown to all, for it is one object.
+        """
+        found = self.objects.get((kind, name))
+        if found is not None:
+            if (kind, name) in self.foreign:
+                raise NotModelled(f"the {kind} {name}")
+            self.understood.add((kind, name))
+        return found
 
     def identity(self, what: str) -> str:
         """Return the identity of a bucket that belongs to the rule being read, stable from run to run."""

@@ -169,7 +169,7 @@ def map_value(found: Json, family: Family) -> str:
             return _example(part_of(selector, family)).name
     if not isinstance(found, str):
         raise NotModelled("a map to a concatenation")
-    if found in {"verdict", "counter", "limit", "quota", "ct helper", "ct timeout", "synproxy"}:
+    if found in {"verdict", "limit", "quota"}:
         return found
     field = _TYPES.get(found)
     if field is None:

@@ -120,7 +120,7 @@ def limit_of(content: JsonObject) -> tuple[Limit, bool]:
 
 
 def _named(name: str, kind: str, scope: Scope) -> StatefulTest:
-    found = scope.objects.get((kind, name))
+    found = scope.object(kind, name)
     if found is None:
         raise Refused("FWT112", f"there is no {kind} `{name}` in table {scope.table}")
     what: StatefulKind
@@ -140,6 +140,19 @@ def _quota(content: Json, scope: Scope) -> Lowered:
     amount = as_number(found.get("val"), "quota") * _BYTES.get(as_text(found.get("val_unit", "bytes"), "unit"), 1)
     made = StatefulObject(scope.identity("quota"), Quota(amount))
     return (StatefulTest(made, (), bool(found.get("inv"))),), None
+
+
+def _counter(content: Json, scope: Scope) -> Lowered:
+    """Read a named counter, which somebody reads by its name; one without is left out."""
+    if isinstance(content, dict) and "map" in content:
+        raise NotModelled("a counter by a map")
+    if not isinstance(content, str):
+        return (), None
+    found = scope.object("counter", content)
+    if found is None:
+        raise Refused("FWT112", f"there is no counter `{content}` in table {scope.table}")
+    packets, octets = (as_number(found.get(unit, 0), unit) for unit in ("packets", "bytes"))
+    return (does.Count(packets, octets, content),), None
 
 
 def _ct_count(content: Json, scope: Scope) -> Lowered:
@@ -348,7 +361,7 @@ def _ports(value: Json) -> tuple[int, int]:
 
 
 def _helper(content: Json, scope: Scope) -> Lowered:
-    found = scope.objects.get(("ct helper", content)) if isinstance(content, str) else None
+    found = scope.object("ct helper", content) if isinstance(content, str) else None
     if found is None:
         raise NotModelled("ct helper by a map")
     layer = as_text(found.get("l3proto", scope.family.value), "l3proto")
@@ -358,9 +371,9 @@ def _helper(content: Json, scope: Scope) -> Lowered:
 
 
 def _timeout(content: Json, scope: Scope) -> Lowered:
-    if not isinstance(content, str) or ("ct timeout", content) not in scope.objects:
+    found = scope.object("ct timeout", content) if isinstance(content, str) else None
+    if not isinstance(content, str) or found is None:
         raise NotModelled("ct timeout by a map")
-    found = scope.objects["ct timeout", content]
     # printed policies have their protocol behind their name; it is the same policy
     name = content.removesuffix(f"-{found.get('protocol')}")
     policy = tuple(
@@ -381,7 +394,7 @@ def _duplicate(content: Json, scope: Scope) -> Lowered:
 
 def _synproxy(content: Json, scope: Scope) -> Lowered:
     if isinstance(content, str):
-        content = scope.objects.get(("synproxy", content))
+        content = scope.object("synproxy", content)
         if content is None:
             raise NotModelled("a synproxy that is not declared")
     found = as_object(content or {}, "synproxy")
@@ -404,7 +417,7 @@ def _forward(content: Json, _scope: Scope) -> Lowered:
 
 
 def _security_mark(content: Json, scope: Scope) -> Lowered:
-    found = scope.objects.get(("secmark", content)) if isinstance(content, str) else None
+    found = scope.object("secmark", content) if isinstance(content, str) else None
     if found is None:
         raise NotModelled("a security mark by a map")
     return (does.SetSecmark(as_text(found.get("context"), "context")),), None
@@ -430,7 +443,7 @@ _STATEMENTS: dict[str, Callable[[Json, Scope], Lowered]] = {
     "jump": lambda content, _scope: ((), verdicts.Jump(_target(content, "jump"))),
     "goto": lambda content, _scope: ((), verdicts.Goto(_target(content, "goto"))),
     "vmap": _vmap,
-    "counter": _nothing,
+    "counter": _counter,
     "last": _nothing,
     "limit": _limit,
     "quota": _quota,

@@ -15,6 +15,7 @@ from fwtrans.ir import verdict as verdicts
 from fwtrans.ir.effect import OpaqueEffect
 from fwtrans.ir.match import OpaqueTest
 from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list, asking
+from fwtrans.lower.nft.kept import objects_named
 from fwtrans.lower.nft.sets import lower_verdict
 
 if TYPE_CHECKING:
@@ -27,13 +28,21 @@ Ending = tuple[tuple["Step", ...], "verdicts.Verdict | None"]
 
 # Statements that always go on, whatever the packet is.
 _NEVER_BREAK = {"log", "counter", "last", "ct helper", "ct timeout", "ct expectation", "notrack", "secmark"}
+# What of a set or map, and what of an object, tells it from another: no count of what has passed, no place.
+_TELLING = {"type", "map", "elem", "flags", "timeout", "size"}
+_OBJECTS_TELLING = {
+    "type", "hook", "prio", "dev", "protocol", "l3proto", "dport", "timeout", "size", "policy", "context", "rate", "per",
+    "rate_unit", "burst", "burst_unit", "inv", "mss", "wscale", "flags", "bytes",
+}  # fmt: skip
 _TRANSLATIONS = {"snat", "dnat", "masquerade", "redirect"}
 _ANYTHING: tuple[verdicts.Verdict, ...] = (verdicts.Accept(), verdicts.Drop())
 
 
 def identity(statement: Json, sets: Mapping[str, JsonObject], family: Family) -> str:
     """Return what makes two unknowns the same: the statement, and what is in the sets that it names."""
-    named = {name: _contents(sets[name]) for name in sorted(named_sets(statement)) if name in sets}
+    objects = {f"{kind} {name}" for kind, name in objects_named(statement)}
+    named: JsonObject = {name: _contents(sets[name]) for name in sorted(named_sets(statement)) if name in sets}
+    named |= {name: _object(name, sets[name], family) for name in sorted(objects) if name in sets}
     plain = _as_listed(statement)
     kind = next(iter(plain)) if isinstance(plain, dict) else ""
     inner = plain.get(kind) if isinstance(plain, dict) else None
@@ -70,9 +79,20 @@ def _words_of(value: Json) -> Iterator[str]:
 
 
 def _contents(found: JsonObject) -> JsonObject:
-    kept = {key: value for key, value in found.items() if key in {"type", "map", "elem", "flags", "timeout", "size"}}
+    kept = {key: value for key, value in found.items() if key in _TELLING}
     questions = asking(found.get("stmt"))
     return {**kept, "stmt": questions} if questions else kept
+
+
+def _object(name: str, found: JsonObject, family: Family) -> JsonObject:
+    """Return what tells an object from another; a listing says for which family a helper is, a file may not."""
+    kept: JsonObject = {key: value for key, value in found.items() if key in _OBJECTS_TELLING}
+    if name.startswith("ct "):
+        kept.setdefault("l3proto", family.value)
+    if name.startswith(("counter ", "flowtable ")):
+        # the bytes of a counter are what it has counted; JSON has no flags of flow tables
+        kept = {key: value for key, value in kept.items() if key not in {"bytes", "flags"}}
+    return kept
 
 
 def named_sets(value: Json) -> Iterator[str]:
@@ -90,8 +110,8 @@ def endings(kind: str, content: Json, text: str, maps: Mapping[str, JsonObject])
     question, effect = OpaqueTest(text), OpaqueEffect(text, words)
     if kind == "match":
         return (((OpaqueTest(text, words),), None),)
-    if kind in _NEVER_BREAK:
-        return (((effect,), None),)
+    if kind in _NEVER_BREAK and not (isinstance(content, dict) and "map" in content):
+        return (((effect,), None),)  # a map that holds nothing for the packet ends the rule
     if kind in _TRANSLATIONS:
         return (((question, effect), verdicts.Accept()),)
     if kind == "queue":

@@ -6,6 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink
+from fwtrans.parsers.nft_text.faults import BadStatement
+from fwtrans.parsers.nft_text.shapes import ShapeReader
 from fwtrans.source import Span
 
 if TYPE_CHECKING:
@@ -28,4 +30,24 @@ def parse_nft_json(source: SourceFile, sink: DiagnosticSink) -> list[Any] | None
         message = 'no list under "nftables": this is not what `nft -j list ruleset` prints'
         sink.add(Diagnostic(code="FWT102", message=message, span=Span(source, 1, 0, 1)))
         return None
+    reader = ShapeReader()
+    for item in items:
+        _read_words(item, reader)
     return items
+
+
+def _read_words(item: Any, reader: ShapeReader) -> None:
+    """Read the statements of a rule that stand there as text: nft lists those so for which it has no JSON.
+
+    nft 1.0.6 does so with `update @places { ip saddr : tcp dport }`.
+    """
+    rule = item.get("rule") if isinstance(item, dict) else None
+    expressions = rule.get("expr") if isinstance(rule, dict) else None
+    for index, statement in enumerate(expressions if isinstance(expressions, list) else []):
+        if isinstance(statement, str) and "@" in statement:
+            try:
+                found = reader.rule(statement)["expr"]
+            except BadStatement:
+                continue  # an unknown, in the words in which it stands there
+            if len(found) == 1:
+                expressions[index] = found[0]  # type: ignore[index] # it is a list

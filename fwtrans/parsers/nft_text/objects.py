@@ -66,15 +66,24 @@ def _type(text: str, _end: int, content: Content, _reader: ShapeReader) -> None:
         content["type"] = names[0] if len(names) == 1 else names
         for part in trees(tree.children):
             if part.data == "map_type":
-                held = [str(item) for item in part.children if str(item) != "interval"]
+                held = [str(item) for item in part.children if not _is_interval(item)]
                 content["map"] = held[0] if len(held) == 1 else held
+                if any(map(_is_interval, part.children)):
+                    content["holds ranges"] = True
         return
     for part in trees(tree.children):
         values = [settled(build(item)) for item in trees(part.children)]
         found = {"typeof": {"concat": values} if len(values) > 1 else values[0]}
         content["type" if part.data == "typeof_key" else "map"] = found
+        if any(map(_is_interval, part.children)):
+            content["holds ranges"] = True
     if isinstance(content.get("map"), dict) and isinstance(content["map"]["typeof"], str):
         content["map"] = content["map"]["typeof"]  # `typeof ip saddr : verdict`
+
+
+def _is_interval(item: Tree[Token] | Token) -> bool:
+    """Tell whether it is the word for ranges as values of a map, which libnftables' JSON does not have."""
+    return isinstance(item, Token) and item.type == "INTERVAL"
 
 
 def _map_type(text: str, end: int, content: Content, _reader: ShapeReader) -> None:
@@ -100,6 +109,12 @@ def _time(key: str) -> Callable[[str, int, Content, ShapeReader], None]:
         content[key] = seconds(value)
 
     return read
+
+
+def _time_in_json(text: str, end: int, content: Content, reader: ShapeReader) -> None:
+    """Read the time of an expectation, which libnftables' JSON has in milliseconds."""
+    _time("timeout")(text, end, content, reader)
+    content["timeout"] = round(content["timeout"] * 1000)
 
 
 def _count(key: str) -> Callable[[str, int, Content, ShapeReader], None]:
@@ -207,8 +222,34 @@ def _context(text: str, _end: int, content: Content, _reader: ShapeReader) -> No
     content["context"] = _quoted(text, text)
 
 
-def _ignored(_text: str, _end: int, _content: Content, _reader: ShapeReader) -> None:
-    """Flowtables are not modelled: their rules are opaque, whatever stands here."""
+_FLOW_HOOK = re.compile(r"\s*hook\s+(ingress)\s+priority\s+(?:(filter)(?:\s*([-+])\s*(\d+))?|(-?\s*\d+))\s*;?\s*$")
+_DEVICES = re.compile(r'\s*devices\s*=\s*(?:\{([^;]*)\}|("[^"\n]*"|[\w.:@*-]+))\s*;?\s*$')
+_DEVICE = re.compile(r'"([^"\n]*)"|([^\s,{}"]+)')
+
+
+def _flow_hook(text: str, end: int, content: Content, _reader: ShapeReader) -> None:
+    """Read where a flow table looks at packets; of priorities that have names there is `filter` alone, which is 0."""
+    found = _FLOW_HOOK.match(text)
+    if found is None:
+        hint = "`hook ingress priority filter`"
+        raise BadStatement(
+            "FWT150", "this is no hook of a flow table", end, max(len(text.rstrip()), end + 1), hint=hint
+        )
+    content["hook"] = found[1]
+    content["prio"] = int((found[5] or f"{found[3] or ''}{found[4] or 0}").replace(" ", ""))
+
+
+def _devices(text: str, end: int, content: Content, _reader: ShapeReader) -> None:
+    found = _DEVICES.match(text)
+    if found is None:
+        hint = "`devices = { eth0, eth1 }`"
+        raise BadStatement("FWT150", "devices are a list of names", end, max(len(text.rstrip()), end + 1), hint=hint)
+    named = found[1] if found[1] is not None else found[2]
+    content["dev"] = [quoted or plain for quoted, plain in _DEVICE.findall(named)]
+
+
+def _counting(_text: str, _end: int, content: Content, _reader: ShapeReader) -> None:
+    content["counter"] = True
 
 
 _SET_PARTS = {
@@ -229,9 +270,9 @@ _PARTS: dict[str, dict[str, Callable[[str, int, Content, ShapeReader], None]]] =
     "ct timeout": {"protocol": _word("protocol"), "l3proto": _word("l3proto"), "policy": _policy},
     "ct expectation": {
         "protocol": _word("protocol"), "l3proto": _word("l3proto"), "dport": _count("dport"),
-        "timeout": _time("timeout"), "size": _count("size"),
+        "timeout": _time_in_json, "size": _count("size"),
     },
-    "flowtable": dict.fromkeys(("hook", "devices", "flags", "counter"), _ignored),
+    "flowtable": {"hook": _flow_hook, "devices": _devices, "flags": _flags, "counter": _counting},
 }  # fmt: skip
 
 

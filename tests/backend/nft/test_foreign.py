@@ -35,6 +35,13 @@ STATEMENTS = [
     "tcp option timestamp tsval == 1",
     "rt ip nexthop == 10.0.0.1",
     "add @places { ip saddr : 1 }",
+    "update @places { ip saddr timeout 90s : tcp dport }",
+    "flow add @fast",
+    'limit name tcp dport map { 80 : "slow", 81 : "fast" }',
+    'counter name ip saddr map { 10.0.0.0/8 : "inner" }',
+    "counter name tcp dport map @counters",
+    'ct helper set tcp dport map { 21 : "ftp" }',
+    'ct expectation set "later"',
 ]  # fmt: skip
 
 
@@ -67,6 +74,10 @@ HOSTILE = [
     {"dnat": {"addr": "10.0.0.1\naccept"}},
     {"dup": {"addr": "10.0.0.1", "dev": 'eth0" accept'}},
     {"map": {"op": "add", "elem": 1, "data": 1, "map": "@m; flush ruleset"}},
+    {"map": {"op": "add", "elem": {"elem": {"val": 1, "timeout": "1s : 2 }"}}, "data": 1, "map": "@m"}},
+    {"flow": {"op": "add", "flowtable": "@f accept"}},
+    {"ct expectation": 'e" accept'},
+    {"limit": {"map": {"key": 1, "data": {"set": [[1, 'x" } accept']]}}}},
     {"drop": None, "accept": None},
     [],
     "accept",

@@ -339,7 +339,9 @@ def test_an_address_may_leave_out_one_group() -> None:
 def test_objects_by_a_map_are_unknowns() -> None:
     declared = 'ct helper h {\ntype "ftp" protocol tcp\nl3proto ip\n}\n'
     (rule,) = rules('ct helper set tcp dport map { 21 : "h" }', declared=declared)
-    assert isinstance(rule.steps[0], OpaqueEffect)
+    # the map's key asks for TCP, and where it holds nothing the rule ends
+    assert rule.steps[0] == number(L4PROTO, 6)
+    assert [type(step) for step in rule.steps[1:]] == [OpaqueTest, OpaqueEffect]
 
 
 def test_the_order_of_flags_says_nothing() -> None:

@@ -1,0 +1,125 @@
+"""`fwtrans optimize` and what tables declare: flow tables, maps that are filled, objects that no rule of ours understands.
+
+All of it stands in the result as it stood in the input, the command proves the result, and the result does not change.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fwtrans.diagnostics import DiagnosticSink
+from fwtrans.optimize import Settings
+from fwtrans.optimizing import optimize_texts
+from fwtrans.source import SourceFile
+from tests.test_optimize_any_statement import Nothing, loads, optimized
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILTER = "type filter hook input priority 0; policy accept;\n\t\ttcp dport { 25, 110 } drop\n\t\ttcp dport 143 drop"
+NAT = "type nat hook prerouting priority -100; policy accept;"
+# what is declared, the hook with rules in front, the rule; and what of it has to be in the result
+KEPT = {
+    "dynamic map": (
+        "map seen {\n\t\ttype ipv4_addr : inet_service\n\t\tsize 1000\n\t\tflags dynamic,timeout\n\t\ttimeout 1h\n\t}",
+        FILTER,
+        "update @seen { ip saddr timeout 5m : tcp dport }",
+        ("size 1000", "flags dynamic,timeout", "timeout 1h", "update @seen { ip saddr timeout 300s : tcp dport }"),
+    ),
+    "a map that is asked and filled": (
+        "map marks {\n\t\ttype ipv4_addr : mark\n\t\tsize 9\n\t\tflags dynamic\n\t}",
+        FILTER,
+        "add @marks { ip saddr : meta mark } meta mark set ip saddr map @marks",
+        ("type ipv4_addr : mark", "add @marks { ip saddr : meta mark } meta mark set ip saddr map @marks"),
+    ),
+    "address and port": (
+        "map services {\n\t\ttype inet_service : ipv4_addr . inet_service\n\t\telements = { 80 : 10.0.0.1 . 8080 }\n\t}",
+        NAT,
+        "dnat ip to tcp dport map @services",
+        ("80 : 10.0.0.1 . 8080", "dnat ip to tcp dport map @services"),
+    ),
+    "ranges": (
+        "map services {\n\t\ttype ipv4_addr . inet_service : interval ipv4_addr . inet_service\n\t\tflags interval\n\t\telements = { 192.0.2.1 . 80-90 : 10.0.0.1-10.0.0.4 . 8080-8085 }\n\t}",
+        NAT,
+        "meta l4proto tcp dnat ip to ip daddr . tcp dport map @services",
+        (": interval ipv4_addr . inet_service", "192.0.2.1 . 80-90 : 10.0.0.1-10.0.0.4 . 8080-8085"),
+    ),
+    "a map of ports": (
+        "map ports {\n\t\ttype inet_service : inet_service\n\t\telements = { 80 : 8080 }\n\t}",
+        NAT,
+        "meta l4proto tcp redirect to :tcp dport map @ports",
+        ("80 : 8080", "redirect to :tcp dport map @ports"),
+    ),
+    "counters by map": (
+        'counter web {\n\t\tcomment "pages"\n\t\tpackets 4 bytes 400\n\t}\n\tmap counters {\n\t\ttype inet_service : counter\n\t\telements = { 80 : "web" }\n\t}',
+        FILTER,
+        'counter name tcp dport map @counters counter name tcp sport map { 80 : "web" }',
+        ('80 : "web",', "packets 4 bytes 400", "counter name tcp dport map @counters", 'map { 80 : "web" }'),
+    ),
+    "limit by map": (
+        "limit slow {\n\t\trate 10/second burst 5 packets\n\t}",
+        FILTER,
+        'limit name tcp dport map { 80 : "slow", 81 : "slow" } accept\n\t\tlimit name "slow" drop',
+        ("rate 10/second burst 5 packets", 'map { 80 : "slow", 81 : "slow" } accept', 'limit name "slow" drop'),
+    ),
+    "expectation": (
+        "ct expectation later {\n\t\tprotocol udp\n\t\tdport 9876\n\t\ttimeout 2m\n\t\tsize 8\n\t\tl3proto ip\n\t}",
+        FILTER,
+        'ct expectation set "later"',
+        ("dport 9876", "timeout 2m", 'ct expectation set "later"'),
+    ),
+    "what no rule names": (
+        'counter spare {\n\t\tpackets 1 bytes 2\n\t}\n\tct helper f {\n\t\ttype "ftp" protocol tcp\n\t\tl3proto ip\n\t}\n\tquota q {\n\t\tover 100 bytes\n\t}',
+        FILTER,
+        "tcp dport 22 accept",
+        ("counter spare {", "ct helper f {", "over 100 bytes"),
+    ),
+}  # fmt: skip
+FLOWS = "flowtable fast {\n\t\thook ingress priority 10\n\t\tdevices = { eth0, eth1 }\n\t\tflags offload\n\t}"
+
+
+def ruleset(declared: str, head: str, rule: str, family: str = "ip") -> str:
+    return f"table {family} t {{\n\t{declared}\n\n\tchain c {{\n\t\t{head}\n\t\t{rule}\n\t}}\n}}\n"
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("name", KEPT)
+def test_what_has_no_model_stays_as_it_is(name: str, tmp_path: Path) -> None:
+    assert shutil.which("nft")
+    *parts, wanted = KEPT[name]
+    before = ruleset(*parts)
+    after = optimized(before)
+    assert [words for words in wanted if words not in after] == [], after
+    assert optimized(after) == after
+    assert loads(before, tmp_path)
+    assert loads(after, tmp_path), after
+
+
+def test_flow_tables_stay() -> None:
+    before = ruleset(FLOWS, FILTER.replace("input", "forward"), "ct state established flow add @fast", "inet")
+    after = optimized(before)
+    assert 'hook ingress priority 10\n\t\tdevices = { "eth0", "eth1" }\n\t\tflags offload\n' in after
+    assert "ct state established flow add @fast\n" in after
+    assert optimized(after) == after
+
+
+@pytest.mark.parametrize(
+    ("declared", "rule", "name"),
+    [
+        ("", "flow add @fast", "flowtable fast"),
+        ("", 'ct expectation set "later"', "ct expectation later"),
+        ("", "dnat ip to ip daddr . tcp dport map @nowhere", "map nowhere"),
+        ("", 'counter name "spare"', "counter `spare`"),
+    ],
+)
+def test_what_is_not_there_is_told_at_the_rule(declared: str, rule: str, name: str) -> None:
+    sink = DiagnosticSink()
+    source = SourceFile("host.nft", ruleset(declared, FILTER, rule))
+    assert not optimize_texts([source], Settings(), sink, Nothing()).output
+    (found,) = sink.errors
+    assert name in found.message
+    assert found.span is not None
+    assert source.line(found.span.line).strip() == rule
