@@ -80,7 +80,8 @@ def _with_own_comments(ruleset: Ruleset) -> Ruleset:
     def bare(chain: Chain) -> Chain:
         return replace(chain, rules=tuple(replace(rule, origins=()) for rule in chain.rules))
 
-    return replace(
-        ruleset,
-        tables=tuple(replace(table, chains=tuple(map(bare, table.chains))) for table in ruleset.tables),
+    tables, asleep = (
+        tuple(replace(table, chains=tuple(map(bare, table.chains))) for table in found)
+        for found in (ruleset.tables, ruleset.asleep)
     )
+    return replace(ruleset, tables=tables, asleep=asleep)

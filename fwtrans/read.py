@@ -288,7 +288,8 @@ class _Reader:
         assumptions.extend(text for bridge in self.bridge_dumps for text in bridge_assumptions(bridge))
         for ruleset in self.rulesets:
             tables.extend(ruleset.tables)
-        return Reading(Ruleset(tuple(tables), tuple(assumptions)), tuple(self._read()), self.host)
+        asleep = tuple(table for ruleset in self.rulesets for table in ruleset.asleep)
+        return Reading(Ruleset(tuple(tables), tuple(assumptions), asleep), tuple(self._read()), self.host)
 
     def _sets_without_rules(self, tables: Sequence[Table]) -> Iterator[Table]:
         """Say which sets no rule uses; where there are no rules at all, the sets are what is wanted."""

@@ -44,6 +44,10 @@ input|rt nexthop 10.0.0.1 accept
 input|iif "lo" accept
 input|iif != "lo" drop
 input|iif vmap { "lo" : accept, "eth0" : jump other, "eth1" : drop }
+input|ip dscp 10-12 drop
+input|ip6 dscp != 10-12 drop
+input|ip dscp { 1, 3-7 } ip ecn 1 drop
+input|ip6 dscp >= 33 drop
 input|ip dscp vmap { cs1 : drop, 0 : jump other }
 input|exthdr hbh vmap { exists : drop, missing : accept }
 input|icmp id 5 drop
@@ -66,6 +70,8 @@ input|tcp dport vmap { 22 : accept, 80 : jump other, 443 : drop }
 input|quota over 10 mbytes drop
 input|limit rate over 1 mbytes/second burst 5 kbytes drop
 pre|numgen inc mod 2 == 0 accept
+input|tcp dport 80 numgen inc mod 2 vmap { 0 : drop, 1 : accept }
+input|numgen random mod 8 offset 2 vmap { 2-6 : jump other, 7 : goto other, 8-9 : return }
 pre|meta mark set jhash ip saddr . ip daddr mod 16 seed 0xff
 pre|meta mark set symhash mod 4 offset 1
 pre|meta mark set numgen random mod 8 offset 2
@@ -181,7 +187,7 @@ def test_behind_a_packet_that_is_sent_elsewhere_stands_no_verdict(tmp_path: Path
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("numgen random mod 2 vmap { 0 : drop, 1 : accept }", "what it comes to is not modelled"),
+        ("limit rate 1/second numgen random mod 2 vmap { 0 : drop, 1 : accept }", "what it comes to is not modelled"),
     ],
 )
 def test_what_cannot_be_printed_is_told_at_its_line(line: str, reason: str) -> None:

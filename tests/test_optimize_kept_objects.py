@@ -106,6 +106,39 @@ def test_flow_tables_stay() -> None:
     assert optimized(after) == after
 
 
+def test_a_table_that_is_asleep_stays_asleep(tmp_path: Path) -> None:
+    asleep = ruleset("flags dormant", FILTER.replace("accept", "drop"), "ip saddr . tcp dport { 10.0.0.1 . 22 } accept")
+    awake = ruleset("", FILTER, "tcp dport 22 accept", "inet")
+    for before in (asleep, awake + asleep):
+        after = optimized(before)
+        assert "table ip t {\n\tflags dormant\n" in after
+        assert "meta l4proto tcp ip saddr . th dport @__set0 accept\n" in after
+        assert "th dport { 25, 110, 143 }" not in after.partition("flags dormant")[2]  # no pass has seen it
+        assert optimized(after) == after
+        assert loads(after, tmp_path), after
+
+
+def test_a_table_that_is_asleep_and_wrong_is_left_out() -> None:
+    sink = DiagnosticSink()
+    asleep = ruleset("flags dormant", FILTER, "jump nowhere")
+    found = optimize_texts(
+        [SourceFile("host.nft", asleep + ruleset("", FILTER, "accept", "inet"))], Settings(), sink, Nothing()
+    )
+    assert "dormant" not in found.output
+    assert [(item.code, "cannot be read" in item.message) for item in sink.found] == [("FWT155", True)]
+
+
+def test_ways_of_a_drawn_number_hold_verdicts_only(tmp_path: Path) -> None:
+    """What stands in a chain behind the map stays there, where it would stand in the caller otherwise."""
+    chains = "\tchain one {\n\t\ttcp dport 80 dnat to 10.0.0.1:80\n\t}\n\tchain two {\n\t\taccept\n\t}\n"
+    head = "table ip t {\n" + chains + f"\tchain c {{\n\t\t{NAT}\n"
+    before = head + "\t\tnumgen inc mod 3 vmap { 0 : goto one, 1 : goto two, 2 : jump one }\n\t}\n}\n"
+    after = optimized(before)
+    assert "numgen inc mod 3 vmap { 0 : goto one, 1 : accept, 2 : jump one }\n" in after
+    assert optimized(after) == after
+    assert loads(after, tmp_path), after
+
+
 @pytest.mark.parametrize(
     ("declared", "rule", "name"),
     [

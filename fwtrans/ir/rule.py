@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeGuard
 from fwtrans.ir.effect import Effect
 from fwtrans.ir.match import AnyOf, FieldTest, MemberTest, OpaqueTest, PureTest
 from fwtrans.ir.remembering import Remembering, remembers_hash
-from fwtrans.ir.stateful import ConnectionCount, EveryNth, Random, StatefulFromMap, StatefulTest
+from fwtrans.ir.stateful import ConnectionCount, Drawn, EveryNth, Random, StatefulFromMap, StatefulTest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fwtrans.source import Origin
 
 Step = PureTest | StatefulTest | StatefulFromMap | Effect
-_NAMELESS = (ConnectionCount, EveryNth, Random)
+_NAMELESS = (ConnectionCount, Drawn, EveryNth, Random)
 
 
 @remembers_hash

@@ -84,7 +84,11 @@ class Table(Remembering):
 
 @dataclass(frozen=True, slots=True)
 class Ruleset:
-    """Everything. `assumptions` are told with the result: what a proof or a translation rests on."""
+    """Everything. `assumptions` are told with the result: what a proof or a translation rests on.
+
+    Tables that are `asleep` judge no packet: they are printed, and no pass or proof looks at them.
+    """
 
     tables: tuple[Table, ...]
     assumptions: tuple[str, ...] = ()
+    asleep: tuple[Table, ...] = ()

@@ -63,7 +63,20 @@ class Random:
     threshold: int
 
 
-StatefulKind = Limit | Quota | ConnectionCount | EveryNth | Random
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One way of a look-up by a number that is drawn for each packet (`numgen inc mod 2 vmap { 0 : goto a, 1 : goto b }`).
+
+    Its rules stand behind each other, the `way`-th of `ways` holds for `value`, a number or range; both texts are JSON, as they were read.
+    """
+
+    generator: str
+    value: str
+    way: int
+    ways: int
+
+
+StatefulKind = Limit | Quota | ConnectionCount | EveryNth | Random | Drawn
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ of that rule's own chain leads.
 
 It declines where a return would leave the wrong chain (in the middle of rules that take a call's place, or in an element
 of a map), where a rule that went to the chain could go on with the next one, where both rules have alternatives, because
-they would be multiplied in nftables, for a limit that several callers share, for chains that maps lead to, and for those that ask a long
-map for all their callers (`log_calls.py`).
+they would be multiplied in nftables, for a limit that several callers share, for chains that maps lead to, for those that
+ask a long map for all their callers (`log_calls.py`), and for tests and effects behind a number that is drawn.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from fwtrans.ir.ending import always_goes_on
 from fwtrans.ir.match import AnyOf
 from fwtrans.ir.order import callees_last
 from fwtrans.ir.rule import has_memory, is_pure, joined_origins
-from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump, Return
+from fwtrans.ir.stateful import Drawn, StatefulTest
+from fwtrans.ir.verdict import TERMINAL, Accept, Dispatch, Drop, Goto, Jump, Return
 from fwtrans.ir.walk import map_names, targets_of
 from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.log_calls import log_calls
@@ -61,6 +62,8 @@ def inlined_verdicts(table: Table) -> Table:
 
 def _said(rule: Rule, ends: dict[str, Rule]) -> Rule:
     end = ends.get(rule.verdict.chain) if isinstance(rule.verdict, (Jump, Goto)) else None
+    if end is not None and not _holds_all(rule, end):
+        return rule
     return rule if end is None else replace(rule, verdict=end.verdict, origins=joined_origins((rule, end)))
 
 
@@ -164,6 +167,8 @@ def _both(rule: Rule, only: Rule, coming_back: set[str], *, is_last: bool) -> Ru
     """Return a rule and the only one of the chain that it leads to as one rule."""
     if any(isinstance(step, AnyOf) for step in rule.steps) and any(isinstance(step, AnyOf) for step in only.steps):
         return None
+    if not _holds_all(rule, only):
+        return None
     verdict = only.verdict
     goes = isinstance(rule.verdict, Goto)
     if isinstance(verdict, Dispatch) and not is_last and (goes or verdict.map_name not in coming_back):
@@ -175,6 +180,14 @@ def _both(rule: Rule, only: Rule, coming_back: set[str], *, is_last: bool) -> Ru
         verdict = verdict or Return()
     return replace(
         rule, steps=(*rule.steps, *only.steps), verdict=_called(verdict, goes), origins=joined_origins((rule, only))
+    )
+
+
+def _holds_all(rule: Rule, only: Rule) -> bool:
+    """Tell whether a rule can do what a chain does: the way of a drawn number is an element of a map, which holds a verdict."""
+    plain = not only.steps and (only.verdict is None or isinstance(only.verdict, (Accept, Drop, Jump, Goto)))
+    return plain or not any(
+        isinstance(step, StatefulTest) and isinstance(step.object.kind, Drawn) for step in rule.steps
     )
 
 

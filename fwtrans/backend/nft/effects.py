@@ -16,6 +16,7 @@ from fwtrans.ir import verdict as verdicts
 from fwtrans.ir.fields import CT_LABEL, Family
 from fwtrans.ir.stateful import (
     ConnectionCount,
+    Drawn,
     EveryNth,
     Limit,
     LimitUnit,
@@ -71,6 +72,8 @@ def stateful_statement(test: StatefulTest) -> nft.Statement:
     if isinstance(kind, EveryNth):
         operator = nft.Operator.NOT_EQUAL if test.over else nft.Operator.IMPLICIT
         return nft.Match(nft.NumberGenerator("inc", kind.every), nft.Number(kind.packet), operator)
+    if isinstance(kind, Drawn):
+        raise Refused("FWT200", "a look-up by a number that is drawn can be printed as a whole only")
     assert isinstance(kind, Random)  # noqa: S101 -- the last kind there is
     operator = nft.Operator.GREATER_OR_EQUAL if test.over else nft.Operator.LESS
     return nft.Match(nft.NumberGenerator("random", 1 << 31), nft.Number(kind.threshold), operator)

@@ -42,7 +42,7 @@ from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, MemberTest, OpaqueTest, number, present
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.stateful import EveryNth, Limit, Quota, Random, StatefulFromMap, StatefulTest
-from fwtrans.ir.verdict import Goto, Reject, Return, SynProxy, TransparentProxy
+from fwtrans.ir.verdict import Dispatch, Goto, Reject, Return, SynProxy, TransparentProxy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -209,6 +209,9 @@ class _Writer:
         if isinstance(verdict, TransparentProxy):
             self._transparent_proxy(verdict)
         elif verdict is not None and not self._ends_by_itself():
+            if isinstance(verdict, Dispatch):
+                for part in verdict.key:
+                    self._ask_protocol(part.field)
             self.out.append(verdict_statement(verdict, self.shared.chain_name))
         return tuple(self.out)
 

@@ -131,6 +131,30 @@ def _changed(content: Json) -> str:
     return f"{expression(found.get('val'))}{time}"
 
 
+def _verdict_map(_kind: str, content: Json) -> str:
+    found = _object(content, "key", "data")
+    data = _object(found.get("data"), "set").get("set")
+    words = []
+    for item in data if isinstance(data, list) else [None]:
+        if not isinstance(item, list) or len(item) != 2:
+            raise _no_form(content)
+        words.append(f"{expression(item[0])} : {_verdict(item[1])}")
+    return f"{expression(found.get('key'))} vmap {{ {', '.join(words)} }}"
+
+
+def _verdict(content: Json) -> str:
+    found = _object(content, "accept", "drop", "return", "continue", "jump", "goto")
+    if len(found) != 1:
+        raise _no_form(content)
+    ((kind, inner),) = found.items()
+    if kind not in {"jump", "goto"}:
+        return kind
+    target = _object(inner, "target").get("target")
+    if not isinstance(target, str):
+        raise _no_form(content)
+    return f"{kind} {names.checked(target, names.NameKind.CHAIN)}"
+
+
 def _flow(_kind: str, content: Json) -> str:
     found = _object(content, "op", "flowtable")
     return f"flow {_word(found.get('op'))} {_reference(found.get('flowtable'))}"
@@ -192,6 +216,7 @@ _STATEMENTS: dict[str, Callable[[str, Json], str]] = {
     "dup": _duplicate,
     "tproxy": _translation,
     "flow": _flow,
+    "vmap": _verdict_map,
     **dict.fromkeys(_BY_NAME, _of_object),
     **dict.fromkeys(_TRANSLATIONS, _translation),
 }

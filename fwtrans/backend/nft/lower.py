@@ -8,10 +8,11 @@ what it means there.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.backend.nft import model as nft
+from fwtrans.backend.nft.drawn import DrawnWays, look_up, ways_from
 from fwtrans.backend.nft.effects import rate
 from fwtrans.backend.nft.expand import FlatRule, TooManyCopies, expand, settled_by
 from fwtrans.backend.nft.flat_rule import statements_of
@@ -89,9 +90,10 @@ def lower_ruleset(ruleset: Ruleset, sink: DiagnosticSink, printing: Printing) ->
     """Return the nft objects of a ruleset. What cannot be printed goes to the sink at the rule that asked for it."""
     tables: list[nft.Table] = []
     renamings: list[Renaming] = []
-    for table in ruleset.tables:
+    awake = len(ruleset.tables)
+    for number, table in enumerate((*ruleset.tables, *ruleset.asleep)):
         lowering = _TableLowering(coming_back(table), sink, printing)
-        tables.append(lowering.run())
+        tables.append(replace(lowering.run(), dormant=number >= awake))
         renamings.extend(lowering.renamings)
     return Lowered(nft.Ruleset(tuple(tables)), tuple(renamings))
 
@@ -274,7 +276,16 @@ class _TableLowering:
         rules: list[nft.Rule] = []
         apart: list[nft.Rule] = []
         slips = False
-        for rule, copies in flat:
+        skipped = 0
+        for place, (rule, copies) in enumerate(flat):
+            if skipped:
+                skipped -= 1
+                continue
+            if (ways := ways_from(flat, place)) is not None:
+                skipped = len(ways.ways) - 1
+                whole = self._look_up(rule, copies[0], ways, drops=drops and not slips)
+                (apart if slips else rules).extend(whole)
+                continue
             slips = slips or (drops and self._may_slip_out(rule.verdict))
             for number, (steps, verdict) in enumerate(copies):
                 try:
@@ -306,6 +317,19 @@ class _TableLowering:
                 devices=(chain.base.device,) if chain.base.device else (),
             )
         return nft.Chain(name=self._chains[chain.name], base=base, rules=tuple(rules))
+
+    def _look_up(self, rule: Rule, flat: FlatRule, ways: DrawnWays, *, drops: bool) -> list[nft.Rule]:
+        """Return the one rule that a look-up by a drawn number is."""
+        if drops:
+            ways = ways._replace(ways=tuple((values, self._explicit(verdict)) for values, verdict in ways.ways))
+        try:
+            before = statements_of(flat[0][:-1], None, self, self._counter(rule, first=True))
+            made = nft.Rule((*before, nft.Foreign(look_up(ways, self.chain_name))), self._comment(rule))
+            rule_text(made)  # refuses what nft cannot read here, where the rule is known
+        except Refused as refused:
+            self._report(refused, rule)
+            return []
+        return [made]
 
     def _may_slip_out(self, verdict: Verdict | None) -> bool:
         """Tell whether a look-up may end in a `return` or `goto`, which would pass by the drop at a base chain's end."""

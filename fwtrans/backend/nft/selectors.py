@@ -313,6 +313,8 @@ def _bits(found: nft.Expression, field: Field, values: BitSet) -> nft.Match:
     others = values.complement()
     if len(others.cubes) == 1:
         return _cube(found, field, others, nft.Operator.NOT_EQUAL)
+    if field in {IP_TOS, IP6_CLASS} and not any(mask & ~_DSCP for mask, _ in values.cubes):
+        return _code_points(field, values)
     listed, spans = values.listed, values.intervals
     if spans is not None and (listed is None or len(spans) < len(listed[1])):
         return _spans(found, field, spans)
@@ -328,6 +330,24 @@ def _bits(found: nft.Expression, field: Field, values: BitSet) -> nft.Match:
     return nft.Match(
         _masked(found, field, mask), nft.AnonymousSet(tuple(_bit_number(field, value) for value in numbers))
     )
+
+
+_DSCP = 0xFC
+
+
+def _code_points(field: Field, values: BitSet) -> nft.Match:
+    """Ask for DSCP by its name, which asks for the family too where a table has several; the raw byte asks for none."""
+    points = [value for value in range(64) if any(not (value << 2 ^ bits) & mask for mask, bits in values.cubes)]
+    inside = IntervalSet.values(6, points)
+    others = inside.complement()
+    wanted, operator = (
+        (others, nft.Operator.NOT_EQUAL) if len(others.ranges) < len(inside.ranges) else (inside, nft.Operator.IMPLICIT)
+    )
+    part = nft.Payload("ip" if field is IP_TOS else "ip6", "dscp")
+    parts = tuple(
+        nft.Number(low) if low == high else nft.Range(nft.Number(low), nft.Number(high)) for low, high in wanted.ranges
+    )
+    return nft.Match(part, parts[0] if len(parts) == 1 else nft.AnonymousSet(parts), operator)
 
 
 # Where the traffic class lies in the first word of IPv6's header.

@@ -9,6 +9,7 @@ What is nftables' but not modelled becomes an opaque unknown in its rule: proofs
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from fwtrans.ir.match import number as one_value
 from fwtrans.ir.rule import Rule, is_pure
 from fwtrans.ir.ruleset import Chain, Ruleset, Table
 from fwtrans.ir.walk import map_names
+from fwtrans.lower.nft.drawn import drawn_ways
 from fwtrans.lower.nft.hooks import base_hook, on_devices
 from fwtrans.lower.nft.implied import asked_by_nft, asked_family, implied_type
 from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list, as_object, as_text
@@ -71,10 +73,10 @@ def lower_nft(source: SourceFile, items: list[Json], sink: DiagnosticSink) -> Ru
             _carry_out(tables, as_object(item, "item"), number)
         except Refused as refused:
             _report(_source(item, source), _line(item, number), refused, sink)
-    lowered = []
+    lowered, asleep = [], []
     for (family, name), raw in tables.items():
         if raw.switched_off is not None:
-            sink.add(_told_off(family, name, raw.switched_off, source))
+            asleep.extend(_switched_off(family, name, raw, source, sink))
             continue
         try:
             table = _TableReading(source, Family(family), name, raw, sink).run()
@@ -85,14 +87,25 @@ def lower_nft(source: SourceFile, items: list[Json], sink: DiagnosticSink) -> Ru
             _report(source, 1, Refused("FWT112", f"`{family}` is not a family"), sink)
         except Refused as refused:
             _report(source, 1, refused, sink)
-    return None if sink.has_errors("1") else Ruleset(tuple(lowered))
+    return None if sink.has_errors("1") else Ruleset(tuple(lowered), asleep=tuple(asleep))
 
 
-def _told_off(family: str, name: str, content: JsonObject, source: SourceFile) -> Diagnostic:
+def _switched_off(family: str, name: str, raw: _RawTable, source: SourceFile, sink: DiagnosticSink) -> list[Table]:
+    """Return a dormant table, none where it cannot be read: what is wrong in it is no matter for what judges packets."""
+    content = raw.switched_off or {}
+    own = DiagnosticSink()
+    read: list[Table] = []
+    with suppress(ValueError, Refused):
+        read.append(_TableReading(source, Family(family), name, raw, own).run())
+        own.found.extend(dangling(read[0]))
+    if own.errors:
+        read.clear()
     found, line = _source({"": content}, source), content.get("line")
     place = Span(found, line, 0, max(len(found.line(line)), 1)) if isinstance(line, int) else None
-    message = f"table {family} {name} is dormant: no packet meets its rules, and they are left out"
-    return Diagnostic(code="FWT155", message=message, span=place)
+    fate = "stays asleep" if read else "is left out, for it cannot be read"
+    message = f"table {family} {name} is dormant: no packet meets its rules, and it {fate}"
+    sink.add(Diagnostic(code="FWT155", message=message, span=place))
+    return read
 
 
 def _line(item: Json, number: int) -> int:
@@ -372,6 +385,9 @@ class _TableReading:
                     apart = tests_and_verdicts(inner, statements[index + 1 :])
                     if apart is not None:
                         return self._one_by_one(content, statements[:index], apart, line, scope)
+                    drawn = drawn_ways(inner, scope)
+                    if drawn:
+                        return [Rule((*steps, test), way, origins, None, comment) for test, way in drawn]
                 ways = endings(kind, inner, self._identity(statement, scope), self.raw.maps)
                 steps.extend(_without_repeats(implied, [*self._always, *steps]))
                 if len(ways) > 1:

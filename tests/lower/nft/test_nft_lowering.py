@@ -12,7 +12,7 @@ from fwtrans.ir.fields import FIELDS, ICMP_TYPE, L4PROTO, MARK, NFPROTO
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, OpaqueTest, number
 from fwtrans.ir.rule import Rule
-from fwtrans.ir.stateful import Limit, LimitUnit, StatefulTest
+from fwtrans.ir.stateful import Drawn, Limit, LimitUnit, StatefulTest
 from fwtrans.ir.verdict import Accept, Drop, Goto, Jump, Queue, Reject, TransparentProxy
 from fwtrans.lower.nft.ruleset import lower_nft
 from fwtrans.parsers.nft_text.parse import parse_nft_text
@@ -394,7 +394,7 @@ def test_a_map_over_part_of_a_field_is_known() -> None:
 @pytest.mark.parametrize(
     "rule",
     [
-        "numgen random mod 2 vmap { 0 : accept, 1 : drop }",  # drawn anew each time
+        "numgen random mod 2 vmap { 0 : accept, * : drop }",  # drawn anew each time, and `*` is no number
         "limit rate 1/second iif vmap { lo : accept, eth0 : drop }",  # asked once
         "iif vmap { lo : continue, eth0 : drop, * : accept }",
         "iif vmap { lo : continue, eth0 : drop } meta mark set 5",
@@ -404,6 +404,19 @@ def test_a_map_over_part_of_a_field_is_known() -> None:
 )
 def test_other_maps_stay_unknown(rule: str) -> None:
     assert any(" => " in text for found in rules(rule) for text in opaque_texts(found))
+
+
+def test_a_number_that_is_drawn_has_a_way_for_each_element() -> None:
+    found = rules("tcp dport 80 numgen inc mod 4 vmap { 2-3 : goto z, 0 : accept, 1 : jump z }")
+    assert [rule.verdict for rule in found] == [Accept(), Jump("z"), Goto("z")]
+    draws = [rule.steps[-1].object for rule in found if isinstance(rule.steps[-1], StatefulTest)]
+    assert [(draw.kind.value, draw.kind.way) for draw in draws if isinstance(draw.kind, Drawn)] == [
+        ("0", 0),
+        ("1", 1),
+        ('{"range": [2, 3]}', 2),
+    ]
+    assert len({draw.identity for draw in draws}) == 3
+    assert {rule.steps[:-1] for rule in found} == {rules("tcp dport 80")[0].steps}
 
 
 def test_a_field_of_few_message_types_asks_for_them() -> None:
