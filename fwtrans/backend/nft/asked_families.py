@@ -5,8 +5,8 @@
             meta l4proto ipv6-icmp icmpv6 type 1    meta l4proto 58, the type
 
 That is what `nft --debug=netlink` shows (1.0.6). Where a rule has asked for the protocol or for one network protocol before,
-nft asks for no family; tables of one family have no such question. In a bridge table it is no harmless one: the frame of a
-guest behind a VLAN has another type there. So where the family is not meant, the protocol is printed.
+nft asks for no family; tables of one family have no such question. In a bridge table it asks more than the family, for a
+frame with a VLAN tag has another type. So where that is not meant, the protocol is printed.
 """
 
 from __future__ import annotations
