@@ -103,6 +103,10 @@ def example_of(field: Field) -> Field:
         return known.DPORT
     if field in {known.MARK, known.CT_MARK, known.SOCKET_MARK}:
         return known.MARK
+    if field in {known.ETHER_PROTOCOL, known.ETHER_TYPE}:
+        return known.ETHER_TYPE
+    if field.kind is FieldKind.NAME and field.spelling[0] != "meta":
+        return field  # a helper, an operating system: no name of an interface
     return _EXAMPLES.get(field.kind, field)
 
 

@@ -83,13 +83,15 @@ StatefulKind = Limit | Quota | ConnectionCount | EveryNth | Random | Drawn
 class StatefulObject:
     """One object, or one for each value of a key where the step that uses it gives a key.
 
-    `timeout` (seconds) is how long an entry of a keyed object is kept unused, `size` how many entries there may be.
+    `timeout` (seconds) is how long an entry of a keyed object is kept unused, or, where it is not `refreshed`, kept at all;
+    `size` is how many entries there may be.
     """
 
     identity: str
     kind: StatefulKind
     timeout: float = 0
     size: int = 0
+    refreshed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,7 +193,9 @@ class Compiler:
 
     def _charge(self, step: StatefulTest) -> Charge:
         thing = step.object
-        return Charge(self._object(thing.identity, (thing.kind, thing.timeout, thing.size)), step.key, step.over)
+        return Charge(
+            self._object(thing.identity, (thing.kind, thing.timeout, thing.size, thing.refreshed)), step.key, step.over
+        )
 
     def _presence(self, key: tuple[KeyPart, ...]) -> tuple[int, ...]:
         return (self._program.tests.number(Present(tuple(part.field for part in key))),) if key else ()

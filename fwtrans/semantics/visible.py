@@ -78,7 +78,7 @@ def _stream(effect: object, names: Mapping[str, str]) -> tuple[tuple[str, str], 
     if isinstance(effect, tuple) and effect[0] == "touch":
         touched, key = effect[1:]
         name = names.get(touched.identity, touched.identity)
-        return ("touch", name), (key, touched.kind, touched.timeout, touched.size)
+        return ("touch", name), (key, touched.kind, touched.timeout, touched.size, touched.refreshed)
     if isinstance(effect, does.SetUpdate):
         name = names.get(effect.set_name, effect.set_name)
         return ("set", name), replace(effect, set_name=name)

@@ -330,7 +330,8 @@ class _Writer:
     def _stateful(self, test: StatefulTest) -> None:
         if test.key:
             self._guard_key(test.key)
-            kind = nft.UpdateKind.UPDATE if test.object.timeout else nft.UpdateKind.ADD
+            again = bool(test.object.timeout) and test.object.refreshed
+            kind = nft.UpdateKind.UPDATE if again else nft.UpdateKind.ADD
             inner = (stateful_statement(test),)
             self.out.append(nft.SetUpdate(kind, self.shared.keyed_set(test), key_expression(test.key), None, inner))
             return

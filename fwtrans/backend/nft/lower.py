@@ -27,7 +27,7 @@ from fwtrans.ir.effect import Count, SetHelper, SetSecmark, SetTimeoutPolicy
 from fwtrans.ir.ending import ending_chains
 from fwtrans.ir.fields import Family
 from fwtrans.ir.rule import is_pure
-from fwtrans.ir.stateful import ConnectionCount, Limit, Quota, StatefulTest
+from fwtrans.ir.stateful import Limit, Quota, StatefulTest
 from fwtrans.ir.verdict import TERMINAL, Dispatch, Drop, Goto, Return, Verdict
 from fwtrans.ir.walk import uses_conntrack
 from fwtrans.source import Span
@@ -182,7 +182,13 @@ class _TableLowering:
         return named_map(item, self.set_name(item.name), self.chain_name, self.named_object)
 
     def is_shared(self, test: StatefulTest) -> bool:
-        return self._uses[test.object.identity] > 1 or test.object.identity in self._object_names
+        identity = test.object.identity
+        return self._uses[identity] > 1 or identity in self._object_names or self._has_name(identity)
+
+    def _has_name(self, identity: str) -> bool:
+        """Tell whether an object was read under a name, by which others may ask for it."""
+        own = f"{self.family.value}/{self.table.name}"
+        return identity.startswith((f"{own}/limit/", f"{own}/quota/"))
 
     def named_object(self, test: StatefulTest) -> str:
         identity = test.object.identity
@@ -211,11 +217,14 @@ class _TableLowering:
 
     def keyed_set(self, test: StatefulTest) -> str:
         identity = test.object.identity
+        wanted = self._wanted_name(identity)
+        if identity not in self._object_names and identity.endswith(f"/set/{wanted}") and wanted in self._sets:
+            self._object_names[identity] = self._sets[wanted]  # which other rules ask or fill as a set
         if identity not in self._object_names:
-            name = self._object_names[identity] = self._own_name(self._wanted_name(identity), NameKind.SET)
+            name = self._object_names[identity] = self._own_name(wanted, NameKind.SET)
             flags = [nft.SetFlag.DYNAMIC]
             timeout = test.object.timeout
-            if timeout and not isinstance(test.object.kind, ConnectionCount):
+            if timeout:
                 flags.insert(0, nft.SetFlag.TIMEOUT)
             self._dynamic[name] = nft.Set(
                 name=name,

@@ -100,8 +100,10 @@ def asked_by_nft(statement: Json, family: Family) -> tuple[FieldTest, ...]:
     found: dict[FieldTest, None] = {}
     for payload in _payloads(statement):
         layer = {"ip": 2, "ip6": 10}.get(str(payload.get("protocol")))
-        if layer is not None and family in {Family.INET, Family.BRIDGE, Family.NETDEV}:
+        if layer is not None and family is Family.INET:
             found[number(NFPROTO, layer)] = None
+        elif layer is not None and family in _SEVERAL:
+            found[number(ETHER_PROTOCOL, _FRAMES[layer])] = None
         try:
             found.update(dict.fromkeys(part_of({"payload": payload}, family, inner=True).before))
         except (NotModelled, Refused):

@@ -62,6 +62,7 @@ class _RawTable:
     switched_off: JsonObject | None = None
 
 
+_SIZE_OF_CHANGED = 65535
 _Tables = dict[tuple[str, str], _RawTable]
 
 
@@ -289,10 +290,16 @@ class _TableReading:
         return [] if protocol is None else [one_value(NFPROTO, protocol)]
 
     def run(self) -> Table:
+        changed = _changed_by_rules(self.raw)
+        for name in changed:
+            # nft gives a size to what rules change and what has none
+            for content in (self.raw.sets.get(name), self.raw.maps.get(name)):
+                if content is not None:
+                    content.setdefault("size", _SIZE_OF_CHANGED)
         scope = Scope(
             self.family,
             f"{self.family.value}/{self.name}",
-            _changed_by_rules(self.raw),
+            changed | _declared_dynamic(self.raw),
             self.raw.objects,
             self.raw.sets,
             foreign=_asked_by_maps(self.raw),
@@ -461,7 +468,7 @@ def _asked_by_maps(raw: _RawTable) -> frozenset[tuple[str, str]]:
 
 
 def _changed_by_rules(raw: _RawTable) -> frozenset[str]:
-    """Return the sets that rules add to or delete from, and those that are declared dynamic."""
+    """Return the sets and maps that rules add to or delete from."""
     found: set[str] = set()
     for chain in raw.chains.values():
         for content, _ in chain.rules:
@@ -471,7 +478,8 @@ def _changed_by_rules(raw: _RawTable) -> frozenset[str]:
                         inner = statement.get(kind)
                         if isinstance(inner, dict) and isinstance(inner.get(kind), str):
                             found.add(str(inner[kind]).removeprefix("@"))
-    for name, content in raw.sets.items():
-        if "dynamic" in as_list(content.get("flags")):
-            found.add(name)
     return frozenset(found)
+
+
+def _declared_dynamic(raw: _RawTable) -> frozenset[str]:
+    return frozenset(name for name, content in raw.sets.items() if "dynamic" in as_list(content.get("flags")))

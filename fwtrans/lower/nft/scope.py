@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fwtrans.ir.sets import NamedMap, NamedSet
+from fwtrans.ir.sets import NamedMap, NamedSet, example_of
 from fwtrans.lower.nft.json_types import NotModelled
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Scope:
         from fwtrans.lower.nft.sets import set_element  # noqa: PLC0415 -- same
 
         key, _ = lower_key(left, self)
-        fields = tuple(part.field for part in key)
+        fields = tuple(example_of(part.field) for part in key)
         name = f"__set{len(self.anonymous_sets)}"
         self.anonymous_sets.append(NamedSet(name, fields, tuple(set_element(fields, item, {}) for item in elements)))
         return name
@@ -74,5 +74,6 @@ class Scope:
         from fwtrans.lower.nft.sets import map_elements  # noqa: PLC0415 -- same
 
         name = f"__map{len(self.anonymous_maps)}"
-        self.anonymous_maps.append(NamedMap(name, fields, value, map_elements(fields, value, entries)))
+        elements = map_elements(fields, value, entries)
+        self.anonymous_maps.append(NamedMap(name, tuple(map(example_of, fields)), value, elements))
         return name

@@ -175,7 +175,7 @@ def _set_statement(content: Json, scope: Scope) -> Lowered:
     # where the rule gives none, the set's own statements are asked for the element, as in a rule
     statements = asking(found.get("stmt")) or asking(scope.sets.get(name, {}).get("stmt"))
     if statements:
-        return (*before, _keyed(name, key, statements, scope)), None
+        return (*before, _keyed(name, key, statements, scope, timeout, str(found.get("op", "add")))), None
     operation = does.SetOperation(as_text(found.get("op", "add"), "op"))
     return (*before, does.SetUpdate(name, key, operation, timeout)), None
 
@@ -194,7 +194,15 @@ def _meter(content: Json, scope: Scope) -> Lowered:
     return (*before, _keyed(name, pieces, as_list(found.get("stmt")), scope)), None
 
 
-def _keyed(name: str, key: tuple[KeyPart, ...], statements: list[Json], scope: Scope) -> StatefulTest:
+def _keyed(
+    name: str,
+    key: tuple[KeyPart, ...],
+    statements: list[Json],
+    scope: Scope,
+    own_timeout: int | None = None,
+    operation: str = "update",
+) -> StatefulTest:
+    """Return the test of the object that a set keeps for a key; `add` leaves the time of an element that is there."""
     if len(statements) != 1:
         raise NotModelled("several statements on a set's element")
     kind, content = next(iter(as_object(statements[0], "statement").items()))
@@ -202,16 +210,20 @@ def _keyed(name: str, key: tuple[KeyPart, ...], statements: list[Json], scope: S
         raise NotModelled(f"{kind} on a set's element")
     ((test,), _) = _STATEMENTS[kind](content, scope)
     assert isinstance(test, StatefulTest)  # noqa: S101 -- these three kinds make one
-    if name not in scope.keyed:
-        declared = scope.sets.get(name, {})
-        timeout, size = declared.get("timeout", 0), declared.get("size", 65535)
-        scope.keyed[name] = StatefulObject(
-            f"{scope.table}/set/{name}",
-            test.object.kind,
-            timeout if isinstance(timeout, float) else as_number(timeout, "timeout"),
-            as_number(size, "size"),
-        )
-    return StatefulTest(scope.keyed[name], key, test.over)
+    declared = scope.sets.get(name, {})
+    timeout, size = declared.get("timeout", 0), declared.get("size", 65535)
+    if operation == "delete" or (own_timeout is not None and timeout not in {0, own_timeout}):
+        raise NotModelled("a time of its own, or none, for an element that keeps a limit")
+    made = StatefulObject(
+        f"{scope.table}/set/{name}",
+        test.object.kind,
+        own_timeout or (timeout if isinstance(timeout, float) else as_number(timeout, "timeout")),
+        as_number(size, "size"),
+        operation == "update" or not (own_timeout or timeout),
+    )
+    if scope.keyed.setdefault(name, made) != made:
+        raise NotModelled("elements of one set that keep different limits")
+    return StatefulTest(made, key, test.over)
 
 
 # --- effects ---

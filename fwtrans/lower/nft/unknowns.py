@@ -58,6 +58,8 @@ def _as_listed(value: Json) -> Json:
     if not isinstance(value, dict):
         return value
     found: JsonObject = {key: _as_listed(item) for key, item in value.items()}
+    if set(found) == {"set"}:
+        return {"set": _sorted(found["set"])}
     if "mod" in found and found.get("offset") == 0:
         del found["offset"]
     event = found.get("mangle")
@@ -79,14 +81,32 @@ def _words_of(value: Json) -> Iterator[str]:
 
 
 def _contents(found: JsonObject) -> JsonObject:
-    kept = {key: value for key, value in found.items() if key in _TELLING}
+    # JSON does not say `dynamic`, and a listing sorts flags and elements
+    flags = [flag for flag in as_list(found.get("flags")) if flag != "dynamic"]
+    kept: JsonObject = {key: value for key, value in found.items() if key in _TELLING}
+    kept |= {"flags": _sorted(flags), "elem": _sorted([_bare(item) for item in as_list(found.get("elem"))])}
     questions = asking(found.get("stmt"))
     return {**kept, "stmt": questions} if questions else kept
 
 
+def _sorted(items: Json) -> list[Json]:
+    return sorted(as_list(items), key=lambda item: json.dumps(item, sort_keys=True))
+
+
+def _bare(item: Json) -> Json:
+    """Return an element without what is left of its time, and without what it has counted."""
+    if isinstance(item, list):
+        return [_bare(part) for part in item]
+    extras = item.get("elem") if isinstance(item, dict) else None
+    if not isinstance(extras, dict):
+        return item
+    kept: JsonObject = {key: value for key, value in extras.items() if key in {"val", "timeout"}}
+    return {"elem": kept} if set(kept) > {"val"} else kept.get("val")
+
+
 def _object(name: str, found: JsonObject, family: Family) -> JsonObject:
     """Return what tells an object from another; a listing says for which family a helper is, a file may not."""
-    kept: JsonObject = {key: value for key, value in found.items() if key in _OBJECTS_TELLING}
+    kept: JsonObject = {key: value for key, value in found.items() if key in _OBJECTS_TELLING and value is not False}
     if name.startswith("ct "):
         kept.setdefault("l3proto", family.value)
     if name.startswith(("counter ", "flowtable ")):
