@@ -98,6 +98,16 @@ def test_what_has_no_model_stays_as_it_is(name: str, tmp_path: Path) -> None:
     assert loads(after, tmp_path), after
 
 
+def test_a_set_that_is_charged_and_asked_is_one_set(tmp_path: Path) -> None:
+    declared = "set seen {\n\t\ttype ipv4_addr\n\t\tsize 100\n\t\tflags dynamic,timeout\n\t\ttimeout 10s\n\t}"
+    charge = "tcp dport 22 add @seen { ip saddr limit rate over 10/second } drop"
+    after = optimized(ruleset(declared, FILTER, f"{charge}\n\t\tip saddr @seen tcp dport 7 drop"))
+    assert after.count("\tset ") == 1
+    assert "add @seen { ip saddr limit rate over 10/second burst 5 packets } drop\n" in after
+    assert "ip saddr @seen" in after
+    assert loads(after, tmp_path), after
+
+
 def test_flow_tables_stay() -> None:
     before = ruleset(FLOWS, FILTER.replace("input", "forward"), "ct state established flow add @fast", "inet")
     after = optimized(before)

@@ -33,7 +33,7 @@ def kept_objects(scope: Scope, maps: Mapping[str, JsonObject]) -> tuple[KeptObje
     objects = (
         kept_object(kind, name, content)
         for (kind, name), content in scope.objects.items()
-        if (kind, name) not in scope.understood
+        if (kind, name) not in scope.understood or kind == "synproxy"  # rules that name one are printed without it
     )
     keyed = {**scope.sets, **maps}
     named = (

@@ -17,6 +17,7 @@ from fwtrans.ir.match import OpaqueTest
 from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list, asking
 from fwtrans.lower.nft.kept import objects_named
 from fwtrans.lower.nft.sets import lower_verdict
+from fwtrans.lower.nft.statements import limit_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -109,6 +110,9 @@ def _object(name: str, found: JsonObject, family: Family) -> JsonObject:
     kept: JsonObject = {key: value for key, value in found.items() if key in _OBJECTS_TELLING and value is not False}
     if name.startswith("ct "):
         kept.setdefault("l3proto", family.value)
+    if name.startswith("limit "):
+        rate, over = limit_of(found)
+        return {"limit": repr(rate), "over": over}  # in one unit, whichever it is written in
     if name.startswith(("counter ", "flowtable ")):
         # the bytes of a counter are what it has counted; JSON has no flags of flow tables
         kept = {key: value for key, value in kept.items() if key not in {"bytes", "flags"}}

@@ -406,6 +406,39 @@ def test_other_maps_stay_unknown(rule: str) -> None:
     assert any(" => " in text for found in rules(rule) for text in opaque_texts(found))
 
 
+def test_add_leaves_the_time_of_a_limited_element_and_update_does_not() -> None:
+    declared = "set s {\ntype ipv4_addr\nflags dynamic,timeout\n%s}\n"
+    own, set_s = declared % "", declared % "timeout 60s\n"
+    charged = "{ ip saddr %slimit rate over 3/second }"
+    found = [
+        rules(f"{operation} @s {charged % time}", declared=sets)[0].steps[-1]
+        for operation, time, sets in (
+            ("add", "", set_s),
+            ("update", "", set_s),
+            ("add", "timeout 1m ", own),
+            ("add", "", own),
+        )
+    ]
+    kept = [(step.object.timeout, step.object.refreshed) for step in found if isinstance(step, StatefulTest)]
+    assert kept == [(60, False), (60, True), (60, False), (0, True)]
+
+
+@pytest.mark.parametrize(
+    "second",
+    ["add @s { ip saddr limit rate over 9/second }", "add @s { ip saddr timeout 5m limit rate over 3/second }"],
+)
+def test_other_limits_of_the_same_elements_are_unknown(second: str) -> None:
+    declared = "set s {\ntype ipv4_addr\nflags dynamic,timeout\ntimeout 1m\n}\n"
+    found = rules(f"add @s {{ ip saddr limit rate over 3/second }}\n{second}", declared=declared)
+    assert [bool(opaque_texts(rule)) for rule in found] == [False, True]
+
+
+def test_what_rules_change_has_the_size_that_nft_gives_it() -> None:
+    declared = "set s {\ntype ipv4_addr\n}\nset d {\ntype ipv4_addr\nflags dynamic\n}\n"
+    table = read(f"table ip t {{\n{declared}chain c {{\nadd @s {{ ip saddr }}\n}}\n}}\n").tables[0]
+    assert [(item.name, item.size) for item in table.sets] == [("s", 65535), ("d", None)]
+
+
 def test_a_number_that_is_drawn_has_a_way_for_each_element() -> None:
     found = rules("tcp dport 80 numgen inc mod 4 vmap { 2-3 : goto z, 0 : accept, 1 : jump z }")
     assert [rule.verdict for rule in found] == [Accept(), Jump("z"), Goto("z")]
