@@ -6,7 +6,7 @@ one of many: two steps speak of the same bucket exactly when their objects have 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -91,7 +91,9 @@ class StatefulObject:
     kind: StatefulKind
     timeout: float = 0
     size: int = 0
-    refreshed: bool = True
+    refreshed: bool = field(
+        default=True, repr=False
+    )  # chains are called by what their rules look like; only nft's own differ in it
 
 
 @dataclass(frozen=True, slots=True)
