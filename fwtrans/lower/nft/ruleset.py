@@ -19,17 +19,23 @@ from fwtrans.ir.match import number as one_value
 from fwtrans.ir.rule import Rule, is_pure
 from fwtrans.ir.ruleset import Chain, Ruleset, Table
 from fwtrans.ir.walk import map_names
+from fwtrans.lower.nft.commands import (
+    RawChain,
+    RawTable,
+    Tables,
+    asked_by_maps,
+    carry_out,
+    changed_by_rules,
+    declared_dynamic,
+)
 from fwtrans.lower.nft.drawn import drawn_ways
 from fwtrans.lower.nft.hooks import base_hook, on_devices
 from fwtrans.lower.nft.implied import asked_by_nft, asked_family, implied_type
 from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list, as_object, as_text
 from fwtrans.lower.nft.kept import (
-    OBJECTS,
-    is_asked_by_map,
     is_filled,
     kept_objects,
     leads_away,
-    objects_held,
     objects_named,
 )
 from fwtrans.lower.nft.one_by_one import tests_and_verdicts
@@ -47,31 +53,15 @@ if TYPE_CHECKING:
     from fwtrans.ir.verdict import Verdict
 
 
-@dataclass(slots=True)
-class _RawChain:
-    content: JsonObject
-    rules: list[tuple[JsonObject, int]] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _RawTable:
-    chains: dict[str, _RawChain] = field(default_factory=dict)
-    sets: dict[str, JsonObject] = field(default_factory=dict)
-    maps: dict[str, JsonObject] = field(default_factory=dict)
-    objects: dict[tuple[str, str], JsonObject] = field(default_factory=dict)
-    switched_off: JsonObject | None = None
-
-
 _SIZE_OF_CHANGED = 65535
-_Tables = dict[tuple[str, str], _RawTable]
 
 
 def lower_nft(source: SourceFile, items: list[Json], sink: DiagnosticSink) -> Ruleset | None:
     """Return the ruleset, None where it cannot be read (the sink says why)."""
-    tables: _Tables = {}
+    tables: Tables = {}
     for number, item in enumerate(items, 1):
         try:
-            _carry_out(tables, as_object(item, "item"), number)
+            carry_out(tables, as_object(item, "item"), number)
         except Refused as refused:
             _report(_source(item, source), _line(item, number), refused, sink)
     lowered, asleep = [], []
@@ -91,7 +81,7 @@ def lower_nft(source: SourceFile, items: list[Json], sink: DiagnosticSink) -> Ru
     return None if sink.has_errors("1") else Ruleset(tuple(lowered), asleep=tuple(asleep))
 
 
-def _switched_off(family: str, name: str, raw: _RawTable, source: SourceFile, sink: DiagnosticSink) -> list[Table]:
+def _switched_off(family: str, name: str, raw: RawTable, source: SourceFile, sink: DiagnosticSink) -> list[Table]:
     """Return a dormant table, none where it cannot be read: what is wrong in it is no matter for what judges packets."""
     content = raw.switched_off or {}
     own = DiagnosticSink()
@@ -139,138 +129,6 @@ def _report(source: SourceFile, line: int, refused: Refused, sink: DiagnosticSin
     sink.add(Diagnostic(code=refused.code, message=refused.message, span=Span(source, line, 0, width)))
 
 
-# --- carrying out commands ---
-
-
-def _carry_out(tables: _Tables, item: JsonObject, number: int) -> None:
-    for kind, content in item.items():
-        if kind == "metainfo":
-            continue
-        if kind in {"add", "create", "insert"}:
-            inner = as_object(content, kind)
-            for what, value in inner.items():
-                _add(tables, what, as_object(value, what), number, at_front=kind == "insert")
-        elif kind in {"delete", "destroy", "flush"}:
-            for what, value in as_object(content, kind).items():
-                _remove(tables, kind, what, value)
-        elif kind in {"reset", "list", "rename", "replace"}:
-            raise Refused("FWT102", f"`{kind}` has no place in a ruleset to read")
-        else:
-            _add(tables, kind, as_object(content, kind), number, at_front=False)
-
-
-def _table(tables: _Tables, content: JsonObject) -> _RawTable:
-    key = (as_text(content.get("family", "ip"), "family"), as_text(content.get("table", content.get("name")), "table"))
-    return tables.setdefault(key, _RawTable())
-
-
-def _add(tables: _Tables, what: str, content: JsonObject, number: int, *, at_front: bool) -> None:
-    if what == "table":
-        found = _table(tables, {"family": content.get("family", "ip"), "table": content.get("name")})
-        if _is_switched_off(content):
-            found.switched_off = content
-        return
-    table = _table(tables, content)
-    name = as_text(content.get("name", ""), "name")
-    if what == "chain":
-        known = table.chains.get(name)
-        if known is None:
-            table.chains[name] = _RawChain(content)
-        elif "hook" in content:
-            known.content = content
-    elif what == "rule":
-        chain = table.chains.setdefault(as_text(content.get("chain"), "chain"), _RawChain({}))
-        chain.rules.insert(_rule_place(content, len(chain.rules), at_front=at_front), (content, number))
-    elif what in {"set", "map", "meter"}:
-        _add_set(table.maps if what == "map" else table.sets, name, content)
-    elif what == "element":
-        _add_elements(table, name, content)
-    elif what in OBJECTS:
-        table.objects[what, name] = content
-    else:
-        raise Refused("FWT102", f"`{what}` is not known")
-
-
-def _is_switched_off(content: JsonObject) -> bool:
-    flags = as_list(content.get("flags"))
-    for flag in flags:
-        if flag not in {"dormant", "owner", "persist"}:
-            hint = "nft 1.0.6 writes table flags wrongly into JSON: read its listing as text"
-            raise Refused("FWT112", f"`{flag}` is no flag of a table", hint=hint)
-    return "dormant" in flags
-
-
-def _rule_place(content: JsonObject, length: int, *, at_front: bool) -> int:
-    if "position" in content:
-        message = "a place behind a rule's handle is known to the running kernel alone"
-        raise Refused("FWT102", message, hint="read `nft list ruleset` instead")
-    index = content.get("index")
-    if isinstance(index, int):
-        if not 0 <= index < length:
-            raise Refused("FWT112", f"there is no rule number {index} in this chain")
-        return index if at_front else index + 1
-    return 0 if at_front else length
-
-
-def _add_set(known: dict[str, JsonObject], name: str, content: JsonObject) -> None:
-    before = known.get(name)
-    if before is None:
-        known[name] = dict(content)
-    else:
-        before["elem"] = [*as_list(before.get("elem")), *as_list(content.get("elem"))]
-
-
-def _add_elements(table: _RawTable, name: str, content: JsonObject) -> None:
-    owner = table.sets.get(name) or table.maps.get(name)
-    if owner is None:
-        raise Refused("FWT102", f"elements are added to `{name}`, which is not declared")
-    owner["elem"] = [*as_list(owner.get("elem")), *as_list(content.get("elem"))]
-
-
-def _remove(tables: _Tables, command: str, what: str, value: Json) -> None:
-    if what == "ruleset":
-        tables.clear()
-        return
-    content = as_object(value, what)
-    key = (
-        as_text(content.get("family", "ip"), "family"),
-        as_text(content.get("table", content.get("name", "")), "table"),
-    )
-    table = tables.get(key)
-    if table is None:
-        return
-    name = as_text(content.get("name", ""), "name")
-    if what == "table":
-        if command == "flush":
-            for chain in table.chains.values():
-                chain.rules.clear()
-        else:
-            del tables[key]
-    elif what == "chain":
-        if command == "flush" and name in table.chains:
-            table.chains[name].rules.clear()
-        elif command != "flush":
-            table.chains.pop(name, None)
-    elif what in {"set", "map"}:
-        owner = table.sets if what == "set" else table.maps
-        if command == "flush" and name in owner:
-            owner[name]["elem"] = []
-        elif command != "flush":
-            owner.pop(name, None)
-    elif what == "element" and (name in table.sets or name in table.maps):
-        owned = table.sets.get(name) or table.maps[name]
-        gone = [_bare_key(item) for item in as_list(content.get("elem"))]
-        owned["elem"] = [item for item in as_list(owned.get("elem")) if _bare_key(item) not in gone]
-    else:
-        raise Refused("FWT102", f"`{command} {what}` cannot be carried out on a ruleset that is only read")
-
-
-def _bare_key(item: Json) -> Json:
-    """Return an element's key: without its value in a map, its timeout, its comment."""
-    key = item[0] if isinstance(item, list) and item else item
-    return key["elem"].get("val") if isinstance(key, dict) and isinstance(key.get("elem"), dict) else key  # type: ignore[union-attr]
-
-
 # --- one table ---
 
 
@@ -279,7 +137,7 @@ class _TableReading:
     source: SourceFile
     family: Family
     name: str
-    raw: _RawTable
+    raw: RawTable
     sink: DiagnosticSink
     proxies: dict[str, Proxy] = field(default_factory=dict)
 
@@ -290,7 +148,7 @@ class _TableReading:
         return [] if protocol is None else [one_value(NFPROTO, protocol)]
 
     def run(self) -> Table:
-        changed = _changed_by_rules(self.raw)
+        changed = changed_by_rules(self.raw)
         for name in changed:
             # nft gives a size to what rules change and what has none
             for content in (self.raw.sets.get(name), self.raw.maps.get(name)):
@@ -299,10 +157,10 @@ class _TableReading:
         scope = Scope(
             self.family,
             f"{self.family.value}/{self.name}",
-            changed | _declared_dynamic(self.raw),
+            changed | declared_dynamic(self.raw),
             self.raw.objects,
             self.raw.sets,
-            foreign=_asked_by_maps(self.raw),
+            foreign=asked_by_maps(self.raw),
         )
         sets, maps = self._sets(scope), self._maps(scope)
         self.proxies = find_proxies(
@@ -355,7 +213,7 @@ class _TableReading:
         line = content.get("line")
         _report(_source({"": content}, self.source), line if isinstance(line, int) else 1, refused, self.sink)
 
-    def _chain(self, name: str, raw: _RawChain, scope: Scope) -> Chain:
+    def _chain(self, name: str, raw: RawChain, scope: Scope) -> Chain:
         rules: list[Rule] = []
         for index, (content, number) in enumerate(raw.rules):
             scope.place = f"{name}/{index}"
@@ -453,33 +311,3 @@ def _kind_and_content(statement: Json) -> tuple[str, Json]:
 def _without_repeats(more: tuple[Step, ...], before: list[Step]) -> list[Step]:
     """Leave out implied tests that the rule has made already (nft makes each dependency once)."""
     return [step for step in more if step not in before or not is_pure(step)]
-
-
-def _asked_by_maps(raw: _RawTable) -> frozenset[tuple[str, str]]:
-    """Return the objects that statements take from maps of which we have no model."""
-    statements = (
-        statement
-        for chain in raw.chains.values()
-        for content, _ in chain.rules
-        for statement in as_list(content.get("expr"))
-    )
-    inside = (named for item in statements if is_asked_by_map(item) for named in objects_named(item))
-    return frozenset((*inside, *(named for content in raw.maps.values() for named in objects_held(content))))
-
-
-def _changed_by_rules(raw: _RawTable) -> frozenset[str]:
-    """Return the sets and maps that rules add to or delete from."""
-    found: set[str] = set()
-    for chain in raw.chains.values():
-        for content, _ in chain.rules:
-            for statement in as_list(content.get("expr")):
-                if isinstance(statement, dict):
-                    for kind in ("set", "map"):
-                        inner = statement.get(kind)
-                        if isinstance(inner, dict) and isinstance(inner.get(kind), str):
-                            found.add(str(inner[kind]).removeprefix("@"))
-    return frozenset(found)
-
-
-def _declared_dynamic(raw: _RawTable) -> frozenset[str]:
-    return frozenset(name for name, content in raw.sets.items() if "dynamic" in as_list(content.get("flags")))
