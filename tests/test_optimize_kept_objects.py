@@ -26,7 +26,7 @@ KEPT = {
     "dynamic map": (
         "map seen {\n\t\ttype ipv4_addr : inet_service\n\t\tsize 1000\n\t\tflags dynamic,timeout\n\t\ttimeout 1h\n\t}",
         FILTER,
-        "update @seen { ip saddr timeout 5m : tcp dport }",
+        "tcp dport 22 ip saddr 10.0.0.1 drop\n\t\tupdate @seen { ip saddr timeout 5m : tcp dport }",
         ("size 1000", "flags dynamic,timeout", "timeout 1h", "update @seen { ip saddr timeout 300s : tcp dport }"),
     ),
     "a map that is asked and filled": (

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from fwtrans.backend.nft import model as nft
 from fwtrans.backend.nft.asked_families import asked_by_messages, message_protocol, settles_family
 from fwtrans.backend.nft.effects import assignment, effect_statement, stateful_statement, verdict_statement
-from fwtrans.backend.nft.foreign import ENDING, kind_of, named_sets, negated_match
+from fwtrans.backend.nft.foreign import ENDING, headers_asked, kind_of, named_sets, negated_match
 from fwtrans.backend.nft.header_writes import header_write, is_header_write
 from fwtrans.backend.nft.missing_things import is_missing
 from fwtrans.backend.nft.selectors import (
@@ -175,6 +175,20 @@ def _is_said_by(step: Step, after: Step | None) -> bool:
     )
 
 
+def _is_asked_by(step: Step, after: Step | None) -> bool:
+    """Tell whether a step only asks for the protocol of a header that the statement behind it looks into: nft asks itself.
+
+    Not so for translations, which nft takes to a port only where the rule says the protocol.
+    """
+    if not isinstance(step, FieldTest) or step.field is not L4PROTO or not isinstance(after, OpaqueEffect):
+        return False
+    if not after.expression or kind_of(after.expression) in {*ENDING, "tproxy"}:
+        return False
+    # of messages nft would ask for the family as well
+    headers = headers_asked(after.expression) - {"icmp", "icmpv6"}
+    return any(step == number(L4PROTO, HEADER_PROTOCOLS.get(name, 0)) for name in headers)
+
+
 class _Writer:
     __slots__ = ("guarded", "has_family", "is_ip6", "out", "protocol", "shared", "skip_protocol")
 
@@ -195,6 +209,7 @@ class _Writer:
             steps = tuple(step for step in steps if step not in said)
             self.has_family, self.skip_protocol = True, False
         steps = tuple(step for step, after in zip_longest(steps, steps[1:]) if not _is_said_by(step, after))
+        steps = tuple(step for step, after in zip_longest(steps, steps[1:]) if not _is_asked_by(step, after))
         for index, step in enumerate(steps):
             if is_missing(step):
                 rest = (*_named_again(steps[:index], steps[index + 1 :], verdict), *steps[index + 1 :])

@@ -386,6 +386,21 @@ def named_sets(text: str) -> frozenset[str]:
     return frozenset(found)
 
 
+def headers_asked(text: str) -> frozenset[str]:
+    """Return the headers that the statement looks into."""
+    found: set[str] = set()
+    left: list[Json] = [json.loads(text)]
+    while left:
+        item = left.pop()
+        if isinstance(item, dict):
+            payload = item.get("payload")
+            if isinstance(payload, dict) and isinstance(payload.get("protocol"), str):
+                found.add(str(payload["protocol"]))
+        if isinstance(item, (dict, list)):
+            left.extend(item.values() if isinstance(item, dict) else item)
+    return frozenset(found)
+
+
 def negated_match(text: str) -> str:
     """Return the opposite question. Only of an interface's index: of all else a packet may have nothing to compare."""
     content = json.loads(text)
