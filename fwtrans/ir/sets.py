@@ -34,7 +34,7 @@ class Element(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class NamedSet:
+class NamedSet(Remembering):
     """A set. `fields` say what the dimensions are, by an example field of the right kind and width.
 
     `dynamic` sets are changed by rules while packets pass. Elements do not overlap: what iptables decides by longest

@@ -7,37 +7,66 @@ Guests are twins where all verdict maps, and all sets of nothing but ports, trea
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import fields as known
+from fwtrans.ir.remembering import once
+from fwtrans.ir.sets import MapElement
 from fwtrans.ir.verdict import Goto, Jump
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from fwtrans.ir.fields import Field
     from fwtrans.ir.ruleset import Table
-    from fwtrans.ir.sets import NamedMap, NamedSet, Part
+    from fwtrans.ir.sets import Element, MapValue, NamedMap, NamedSet, Part
 
 _PORTS = frozenset({known.IIFNAME, known.OIFNAME})
 _GUESTS = _PORTS | {known.ETHER_SADDR, known.ETHER_DADDR}
-_Key = tuple["Part", ...]
 
 
 def counted_with_twins(table: Table, times: int) -> dict[str, dict[Jump | Goto, int]]:
     """Return for each map that asks for guests what it leads to, and how often, where twins are taken to be so many."""
     maps = [item for item in table.maps if item.value == "verdict" and not _GUESTS.isdisjoint(item.fields)]
     sets = [item for item in table.sets if not _GUESTS.isdisjoint(item.fields) and _tells_guests_only(item)]
-    treated: defaultdict[Part, set[Hashable]] = defaultdict(set)
-    for mapping in maps:
-        for element in mapping.elements:
-            guest, rest = _split(mapping, element.key)
-            treated[guest].add((mapping.name, rest, element.value))
-    for item in sets:
-        for one in item.elements:
-            guest, rest = _split(item, one.key)
-            treated[guest].add((item.name, rest))
-    kinds = {guest: frozenset(found) for guest, found in treated.items()}
-    return {item.name: _counted(item, kinds, times) for item in maps}
+    treated: defaultdict[Part, set[tuple[int, int]]] = defaultdict(set)
+    for number, told in enumerate((*map(_of_map, maps), *map(_of_set, sets))):
+        for guest, treatment in told.by_guest:
+            treated[guest].add((number, treatment))
+    numbers: dict[frozenset[tuple[int, int]], int] = {}
+    kinds = {guest: numbers.setdefault(frozenset(found), len(numbers)) for guest, found in treated.items()}
+    return {item.name: _counted(_of_map(item), kinds, times) for item in maps}
+
+
+class _Treatments(NamedTuple):
+    """What each element says of a guest, by a number; and what an element of that number leads to."""
+
+    by_guest: tuple[tuple[Part, int], ...]
+    leads_to: tuple[Jump | Goto | None, ...]
+
+
+@once
+def _of_map(item: NamedMap) -> _Treatments:
+    return _treatments(item.fields, item.elements)
+
+
+@once
+def _of_set(item: NamedSet) -> _Treatments:
+    return _treatments(item.fields, item.elements)
+
+
+def _treatments(fields: Sequence[Field], elements: Iterable[Element | MapElement]) -> _Treatments:
+    own = [at for at, field in enumerate(fields) if field in _GUESTS]
+    guest = next((at for at in own if fields[at] in _PORTS), own[0])
+    rest = [at for at in range(len(fields)) if at not in own]
+    numbers: dict[tuple[tuple[Part, ...], MapValue | None], int] = {}
+    by_guest = []
+    for element in elements:
+        value = element.value if isinstance(element, MapElement) else None
+        said = (tuple(element.key[at] for at in rest), value)
+        by_guest.append((element.key[guest], numbers.setdefault(said, len(numbers))))
+    ways = (value if isinstance(value, (Jump, Goto)) else None for _, value in numbers)
+    return _Treatments(tuple(by_guest), tuple(ways))
 
 
 def _tells_guests_only(item: NamedSet) -> bool:
@@ -45,22 +74,11 @@ def _tells_guests_only(item: NamedSet) -> bool:
     return _GUESTS.union({known.ETHER_TYPE, known.CT_STATE}).issuperset(item.fields)
 
 
-def _split(item: NamedMap | NamedSet, key: _Key) -> tuple[Part, _Key]:
-    """Return which guest an element is for, its port where that is asked, and what else it asks."""
-    asked = list(zip(item.fields, key, strict=True))
-    guest = next((part for field, part in asked if field in _PORTS), None)
-    if guest is None:
-        guest = next(part for field, part in asked if field in _GUESTS)
-    return guest, tuple(part for field, part in asked if field not in _GUESTS)
-
-
-def _counted(item: NamedMap, kinds: Mapping[Part, Hashable], times: int) -> dict[Jump | Goto, int]:
-    alike: Counter[tuple[Jump | Goto, _Key, Hashable]] = Counter()
-    for element in item.elements:
-        if isinstance(element.value, (Jump, Goto)):
-            guest, rest = _split(item, element.key)
-            alike[element.value, rest, kinds[guest]] += 1
+def _counted(item: _Treatments, kinds: Mapping[Part, int], times: int) -> dict[Jump | Goto, int]:
+    alike = Counter((treatment, kinds[guest]) for guest, treatment in item.by_guest)
     found: Counter[Jump | Goto] = Counter()
-    for (verdict, _, _), count in alike.items():
-        found[verdict] += times if count > 1 else 1
+    for (treatment, _), count in alike.items():
+        verdict = item.leads_to[treatment]
+        if verdict is not None:
+            found[verdict] += times if count > 1 else 1
     return dict(found)
