@@ -50,7 +50,8 @@ def optimize_texts(
     live = live_sets(reading.ruleset)
     # an empty base chain of somebody's own file may be where a program adds its rules
     settings = replace(settings, skip=settings.skip | {idle_hooks.PASS.name})
-    guards = all(tracks_early(table) or guards_ports(table) for table in reading.ruleset.tables)
+    tables = (*reading.ruleset.tables, *reading.ruleset.asleep)
+    guards = all(tracks_early(table) or guards_ports(table) for table in tables)
     ruleset = without_guards(reading.ruleset) if guards else reading.ruleset
     found = optimize_ruleset(held(ruleset, live), settings)
     for stage in found.refused:

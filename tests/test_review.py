@@ -270,7 +270,7 @@ KNOWN = {
     "arp-sender-checked", "arp-without-address", "corosync-open", "dhcp-behind-filters", "dhcp-first", "dhcp-unmarked",
     "drop-of-windows-noise", "icmp-errors-first", "invalid-passes", "log-lines", "mac-filter-established", "mark-leak",
     "neighbour-discovery-first", "no-flag-check", "no-link-local", "no-smurf-check", "other-protocols-dropped",
-    "ping-opens-both", "reject-is-drop", "router-advertisements", "tagged-judged",
+    "reject-is-drop", "router-advertisements", "tagged-judged",
 }  # fmt: skip
 
 
@@ -297,6 +297,21 @@ def test_a_longer_prefix_inside_an_exception_of_a_set(node: Path) -> None:
         for entry in found.entries
         if entry.explained == "nomatch"
     ] == [("newly denied", "to guest 100", "9000")]
+
+
+def test_ping_from_addresses_of_one_family_opens_that_of_the_other(node: Path) -> None:
+    """proxmox-firewall leaves the addresses out of the rule of the other family, and not the rule."""
+    rules, printed = node / "input" / "101.fw", node / "ruleset.nft"
+    rules.write_text(rules.read_text().replace("IN Ping(ACCEPT)", "IN Ping(ACCEPT) -source 10.0.0.0/8"))
+    before, chain, rest = printed.read_text().partition("chain guest-101-in {")
+    printed.write_text(
+        f"{before}{chain}{rest.replace('icmp type echo-request', 'icmp type echo-request ip saddr 10.0.0.0/8', 1)}"
+    )
+    found = compared(node)
+    assert {entry.explained for entry in found.entries} == KNOWN | {"ping-opens-both"}
+    (ping,) = (entry for entry in found.entries if entry.explained == "ping-opens-both")
+    assert (ping.category.value, ping.where) == ("newly allowed", "to guest 101")
+    assert ping.witnesses[0].values["icmp-type"] == "128"
 
 
 def test_verify_names_what_is_known_between_the_two_firewalls(node: Path) -> None:

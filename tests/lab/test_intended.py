@@ -255,7 +255,7 @@ def test_a_rate_that_runs_dry_sooner_on_several_bridges_is_no_difference(
 
     monkeypatch.setattr("fwtrans.laboratory.judge_all", counted)
     output = translate(texts_of(flooded), Settings(), DiagnosticSink(), FileAccess()).output
-    found = in_kernel(flooded, output, bridge_kernel, 300, monkeypatch)
+    found = in_kernel(flooded, output, bridge_kernel, 900, monkeypatch)
     assert found.same, found.disagreements[:3]
     first, again = sent
     assert first == 300
@@ -299,5 +299,5 @@ def test_the_kernel_tells_by_which_bridge_the_host_heard_a_group(
 def test_a_fault_that_looks_like_an_intended_difference_is_found(
     kind: str, node: Path, translated: str, bridge_kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = in_kernel(node, translated + WRONG[kind], bridge_kernel, 300, monkeypatch)
+    found = in_kernel(node, translated + WRONG[kind], bridge_kernel, 900, monkeypatch)
     assert found.disagreements, found.intended

@@ -58,13 +58,14 @@ def _forward(chains: str, ways: str) -> str:
     return f"table bridge t {{ {chains} chain forward {{ {head} {TRACKED}; {ways}; }} }}\n"
 
 
-@pytest.mark.parametrize("family", ["ip6", "inet", "bridge"])
-def test_the_protocol_of_a_header_is_named(family: str) -> None:
+@pytest.mark.parametrize(("family", "asked_by_nft"), [("ip6", []), ("inet", ["nfproto"]), ("bridge", ["ether.type"])])
+def test_the_protocol_of_a_header_is_named(family: str, asked_by_nft: list[str]) -> None:
     text = f"table {family} t {{ chain forward {{ type filter hook forward priority 5; icmpv6 type 133 drop; }} }}\n"
     before = read(text)
     after = with_protocols_named(before)
     ((rule,),) = ([chain.rules[0] for chain in table.chains] for table in after.tables)
-    assert [step.field.name for step in rule.steps if isinstance(step, FieldTest)] == ["l4proto", "icmp6.type"]
+    asked = [step.field.name for step in rule.steps if isinstance(step, FieldTest)]
+    assert asked == [*asked_by_nft, "l4proto", "icmp6.type"]
     assert compare(before, after).equal
     assert printed(after) == printed(before)
     assert with_protocols_named(after) == after

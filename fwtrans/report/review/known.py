@@ -43,12 +43,6 @@ def _value(item: Difference, field: known.Field) -> object:
     return item.packet.values.get(field)
 
 
-def _is_other_family(item: Difference) -> bool:
-    """Tell whether an ICMP packet is in packets of the other family than its own."""
-    protocol, family = _value(item, known.L4PROTO), _value(item, known.NFPROTO)
-    return (protocol, family) in {(1, 10), (58, 2)}
-
-
 def _is_dhcp(item: Difference) -> bool:
     ports = _value(item, known.SPORT), _value(item, known.DPORT)
     return ports in {(68, 67), (546, 547), (67, 68), (547, 546)}
@@ -117,8 +111,8 @@ _SIGNS = (
         new=r"^accept allow-icmp",
     ),
     _Sign(
-        Known("ping-opens-both", "a rule for ping (Ping, or ICMP echo) opens ICMP and ICMPv6 in packets of either family"),
-        new=r"^accept .*echo-request accept", also=_is_other_family,
+        Known("ping-opens-both", "a rule for ping (Ping, or ICMP echo) with addresses of one family opens ping of the other family for all addresses"),
+        old=r"^(drop|reject) (?!PVEFW-smurf)", new=r"^accept .*: icmp(v6)? type echo-request accept$",
     ),
     _Sign(
         Known("neighbour-discovery-first", "neighbour discovery passes by its type alone, before the rules, and in packets of either family"),
