@@ -255,7 +255,7 @@ def test_a_rate_that_runs_dry_sooner_on_several_bridges_is_no_difference(
 
     monkeypatch.setattr("fwtrans.laboratory.judge_all", counted)
     output = translate(texts_of(flooded), Settings(), DiagnosticSink(), FileAccess()).output
-    found = in_kernel(flooded, output, bridge_kernel, 900, monkeypatch)
+    found = in_kernel(flooded, output, bridge_kernel, 300, monkeypatch)
     assert found.same, found.disagreements[:3]
     first, again = sent
     assert first == 300
