@@ -128,6 +128,21 @@ def test_a_table_that_is_asleep_stays_asleep(tmp_path: Path) -> None:
         assert loads(after, tmp_path), after
 
 
+@pytest.mark.parametrize(
+    ("behind", "sleeps"),
+    [
+        ("table ip t {\n\tchain d {\n\t\tdrop\n\t}\n}\n", False),
+        ("add table ip t\n", False),
+        ("add rule ip t c tcp dport 9 drop\n", True),
+        ("", True),
+    ],
+)
+def test_who_names_a_table_without_the_flag_wakes_it(behind: str, sleeps: bool) -> None:
+    """Seen with nft 1.0.6: it lists no flag then."""
+    asleep = ruleset("flags dormant", FILTER, "tcp dport 7 drop")
+    assert ("flags dormant" in optimized(asleep + behind)) is sleeps
+
+
 def test_a_table_that_is_asleep_and_wrong_is_left_out() -> None:
     sink = DiagnosticSink()
     asleep = ruleset("flags dormant", FILTER, "jump nowhere")

@@ -47,9 +47,11 @@ def with_log_calls(table: Table) -> Table:
     made: dict[str, list[Chain]] = {}
     for look_up, places in asking.items():
         called_already = next((chain.name for chain, _ in places if _only_asks(chain)), None)
+        if any(room[chain.name] <= 0 for chain, _ in places if chain.name != called_already):
+            continue
         if called_already is not None:
             called[look_up] = called_already
-        elif all(room[chain.name] > 0 for chain, _ in places):
+        else:
             chain = Chain(names.new(look_up.map_name, "asked"), (_for_all(look_up, places),))
             called[look_up] = chain.name
             made.setdefault(places[0][0].name, []).append(chain)

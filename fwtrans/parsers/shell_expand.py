@@ -49,6 +49,7 @@ class Variables:
         self.lost: dict[str, str] = {}
         self.parameters: tuple[str, ...] | None = None
         self.arrays: dict[str, tuple[str, ...]] = {}
+        self.caseless = False  # patterns may be compared without regard to capitals (`shopt -s nocasematch`)
 
     def assign(self, name: str, word: RawWord, passage: Passage, *, appended: bool = False) -> None:
         """Set a variable from the word behind its `=`, if that can be read."""

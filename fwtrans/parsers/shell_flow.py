@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fwtrans.parsers.shell_words import RawWord, ShellWord
 
 _MOST_CALLS = 20
+_SUBSTITUTION = re.compile(r"\$\([^)\n]*|`[^`\n]*")
 _ONLY_SPEAKS = frozenset({"echo", "printf", "logger", ":"})
 
 
@@ -216,7 +217,7 @@ class Flow(ABC):
 
     def _case(self, construct: Construct) -> bool:
         opener = construct.opener
-        if opener.falls or len(opener.subject) != 1:
+        if opener.falls or len(opener.subject) != 1 or self.variables.caseless:
             return False
         try:
             asked = "".join(
@@ -249,7 +250,7 @@ class Flow(ABC):
                         "FWT132", "a pattern that is not read", self.passage.place(word.start, word.end, "")
                     )
                 found += text
-            elif not piece.quoted and re.search(r"[*?\[\\]", text):
+            elif (not piece.quoted and re.search(r"[*?\[\\]", text)) or found.rfind("[") > found.rfind("]"):
                 raise Unreadable("FWT132", "a pattern that is not read", self.passage.place(word.start, word.end, ""))
             else:
                 found += re.sub(r"([*?\[])", r"[\1]", text)
@@ -335,15 +336,16 @@ class Flow(ABC):
 
     def finish(self) -> None:
         """Tell of functions with firewall commands that nothing calls; look at those that something may call."""
+        if self.names is not None:
+            for substitution in _SUBSTITUTION.finditer(self.passage.text):  # in here-documents, too
+                self.mentioned.update(self.names.findall(substitution[0]))
         at = 0
         while at < len(self.defined):
             function = self.defined[at]
             at += 1
-            if function.opener.offset in self.called:
-                continue
-            if function.name in self.mentioned:
+            if function.name in self.mentioned:  # also one that was called: this may be another time
                 self._look_at(function)
-            else:
+            elif function.opener.offset not in self.called:
                 self.skip(function.body, f"nothing calls the function `{function.name}`")
 
     # --- what does not run ---

@@ -11,6 +11,7 @@ All other commands are listed as what they are.
 
 from __future__ import annotations
 
+import itertools
 import re
 from bisect import bisect_left
 from dataclasses import dataclass, field
@@ -37,10 +38,10 @@ from fwtrans.parsers.shell_programs import (
 )
 from fwtrans.parsers.shell_start import assigns
 from fwtrans.parsers.shell_tests import status_of
-from fwtrans.parsers.shell_words import Operator, Passage, RawWord, ShellWord, tokens, whole_file
+from fwtrans.parsers.shell_words import Kind, Operator, Passage, RawWord, ShellWord, tokens, whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from fwtrans.diagnostics import DiagnosticSink
     from fwtrans.parsers.shell_outline import SimpleCommand
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 
 _DECLARING = frozenset({"export", "readonly", "local", "declare", "typeset"})
 _LOCAL = frozenset({"local", "declare", "typeset"})
+_ENDS_ON_FAILURE = re.compile(r"#![^\n]*sh[ \t]+-[A-Za-z]*e")
+_USED = re.compile(r"\$\{?#?([A-Za-z_][A-Za-z0-9_]*)")
 _DECLARED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?=)?")
 # Programs that only show their words, or compare them: a function's name among them is no call of it.
 _SPEAKING = frozenset({"echo", "printf", "logger", "test", "[", "[[", ":", "exit", "return", "unset", "set", "shift"})
@@ -99,6 +102,7 @@ def read_commands(
 class _Run(Flow):
     """One text: what its simple commands come to."""
 
+    ends_on_failure: bool = False
     starts: tuple[int, ...] = ()
     line_starts: tuple[int, ...] = ()
     found: list[ScriptCommand] = field(default_factory=list)
@@ -122,6 +126,7 @@ class _Run(Flow):
                 self.complain("FWT132", message, start, start + len(name), hint=_RUN_IT)
         names = "|".join(re.escape(name) for name, _ in read.functions if name)
         self.names = re.compile(rf"(?<![\w-])(?:{names})(?![\w-])") if names else None
+        self.ends_on_failure = _ENDS_ON_FAILURE.match(self.passage.text) is not None
         self.take_for_started(read.commands)
         self.all(read.commands)
         self.finish()
@@ -136,6 +141,7 @@ class _Run(Flow):
             self.status = None
         else:
             self._words(command)
+            self._end_of_failure(command)
             words = [word for word in command.words if not assigns(word)]
             if (
                 len(words) > 1
@@ -144,6 +150,12 @@ class _Run(Flow):
                 and command.after not in {"&", "|", "|&"}
             ):
                 self._end("exec", self.line(words[0].start), command, failure=False)
+
+    def _end_of_failure(self, command: SimpleCommand) -> None:
+        """Take note of a command that fails where `set -e` ends the script for it."""
+        fails = self.status is False and self.turn == Turn.SURE and not command.negated
+        if self.ends_on_failure and fails and command.after not in {"&&", "||"}:
+            self.may_have_left_at = self.may_have_left_at or self.line(command.words[0].start)
 
     # --- one command ---
 
@@ -166,8 +178,7 @@ class _Run(Flow):
             self.call_function(self.functions[call.place.value], call, command)
         elif call.program in _DECLARING:
             self.mention(words[1:], everything=False)
-            for word in words[1:]:
-                self._declare(call.program, word, command)
+            self._declare_all(call.program, words[1:], command)
             self.settle(succeeds=not command.negated)
         elif call.is_firewall:
             self._firewall(call, command)
@@ -304,11 +315,30 @@ class _Run(Flow):
         elif call.program in {"unset", "read", "getopts"}:
             for word in call.words:
                 self.variables.forget(word.value, f"`{call.program}` changes it")
+                if call.program == "unset" and word.value in self.functions:
+                    self._unset_function(word.value, command)
+        elif call.program == "shopt" and any("nocasematch" in word.value for word in call.words):
+            self.variables.caseless = True
+        elif call.program == "eval" and any(piece.kind is not Kind.TEXT for word in words for piece in word.pieces):
+            self.mentioned.update(self.functions)
+            self.variables.forget_all(f"`eval` in line {self.line(words[0].start)} may have changed it")
         elif call.program in {".", "source", "eval"} and not only_makes_functions(call):
             self.variables.forget_all(f"`{call.program}` in line {self.line(words[0].start)} may have changed it")
 
+    def _unset_function(self, name: str, command: SimpleCommand) -> None:
+        """Forget a function; where nobody knows whether it is gone, its calls are not carried out."""
+        self.mentioned.add(name)
+        if not command.inside and self.turn == Turn.SURE:
+            del self.functions[name]
+
     def _change_parameters(self, call: Call, command: SimpleCommand) -> None:
-        """Carry out `shift` and `set -- a b`."""
+        """Carry out `shift`, `set -e` and `set -- a b`."""
+        if call.program == "set":
+            options = list(itertools.takewhile("--".__ne__, (word.value for word in call.words)))
+            if any(value[:1] == "-" and "e" in value[1:] for value in options) or "errexit" in options:
+                self.ends_on_failure = True
+            elif "+e" in options and not command.inside and self.turn == Turn.SURE:
+                self.ends_on_failure = False
         parameters, values = self.variables.parameters, [word.value for word in call.words]
         self.variables.parameters = None
         if call.problem or command.inside or self.turn != Turn.SURE:
@@ -326,6 +356,18 @@ class _Run(Flow):
                 self.variables.parameters = parameters[count:]
             else:  # dash ends there, bash goes on
                 self.may_have_left_at = self.may_have_left_at or call.place.line
+
+    def _declare_all(self, program: str, words: Sequence[RawWord], command: SimpleCommand) -> None:
+        """Set what several words of a declaration say. The shell has read all of them before it sets the first."""
+        is_global = any(word.bare is not None and word.bare[:1] == "-" and "g" in word.bare for word in words)
+        before: set[str] = set()
+        for word in words:
+            text = self.passage.text[word.start : word.end]
+            self._declare("export" if is_global else program, word, command)
+            name = text.partition("=")[0].removesuffix("+")
+            if before.intersection(_USED.findall(text)):
+                self.variables.forget(name, "it is set from a variable that the same command sets")
+            before.add(name)
 
     def _declare(self, program: str, word: RawWord, command: SimpleCommand) -> None:
         """Set what `local X=1` or `export X=1` sets; a function's own variables are put back at its end."""

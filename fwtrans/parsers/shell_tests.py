@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from fwtrans.parsers.shell_words import Passage, RawWord
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
+_OCTAL = re.compile(r"\b0[0-9]")
 _COMPARES = {
     "-eq": int.__eq__, "-ne": int.__ne__, "-lt": int.__lt__, "-le": int.__le__, "-gt": int.__gt__, "-ge": int.__ge__,
 }  # fmt: skip
 _BINARY = {"=", "!=", "==", *_COMPARES}
 _PATTERN = re.compile(r"[*?\[\\]")
+_CHANGES = frozenset({"export", "readonly", "declare", "typeset", "local", "set", "unset", "cd", "shift", "trap"})
 _TWO, _THREE, _FOUR = 2, 3, 4
 
 
@@ -35,6 +37,8 @@ def truth(commands: Sequence[SimpleCommand], variables: Variables, passage: Pass
             continue
         found = None if command.inside or command.after in {"|", "|&", "&"} else status_of(command, variables, passage)
         if found is None:
+            return None
+        if command.words[0].bare in _CHANGES:  # it is not carried out here
             return None
         status = found is not command.negated
     return status
@@ -91,12 +95,14 @@ def _binary(left: str, operator: str, right: str, *, bash: bool) -> bool | None:
     compare = _COMPARES.get(operator)
     if compare is None or not (_NUMBER.fullmatch(left) and _NUMBER.fullmatch(right)):
         return None
+    if bash and _OCTAL.search(f"{left} {right}"):  # `[[` reads them as arithmetic does, `[` as decimal numbers
+        return None
     return bool(compare(int(left), int(right)))
 
 
 def _double_brackets(words: Sequence[RawWord], variables: Variables, passage: Passage) -> bool | None:
     """Read what stands in [[ ]], where no variable is cut into words and the right side may be a pattern."""
-    if not words or words[-1].bare != "]]":
+    if not words or words[-1].bare != "]]" or variables.caseless:
         return None
     try:
         values = [

@@ -60,8 +60,8 @@ def _table(tables: Tables, content: JsonObject) -> RawTable:
 def _add(tables: Tables, what: str, content: JsonObject, number: int, *, at_front: bool) -> None:
     if what == "table":
         found = _table(tables, {"family": content.get("family", "ip"), "table": content.get("name")})
-        if _is_switched_off(content):
-            found.switched_off = content
+        # who names a table without the flag wakes it
+        found.switched_off = content if _is_switched_off(content) else None
         return
     table = _table(tables, content)
     name = as_text(content.get("name", ""), "name")

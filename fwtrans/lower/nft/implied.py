@@ -13,6 +13,9 @@ from fwtrans.ir.fields import (
     ICMP_TYPE,
     L4PROTO,
     NFPROTO,
+    VLAN_ID,
+    VLAN_PRIORITY,
+    VLAN_TYPE,
     Family,
 )
 from fwtrans.ir.intervals import IntervalSet
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 _SEVERAL = {Family.INET, Family.BRIDGE, Family.NETDEV}
 _MESSAGES = {"icmp": 2, "icmpv6": 10, "igmp": 2}
 _FRAMES = {2: 0x0800, 10: 0x86DD}
+_OF_TAGS = {VLAN_ID, VLAN_PRIORITY}
 _HEADERS = {"payload", "exthdr", "ip option"}
 _ECHO, _ECHO6 = number(ICMP_TYPE, 0, 8), number(ICMP6_TYPE, 128, 129)
 _TESTS = {
@@ -60,7 +64,8 @@ def asked_family(statement: Json, before: Iterable[Step], family: Family) -> tup
     """Return the test of the network protocol that nft makes where a field of ICMP's messages is asked without more.
 
     In tables of several families only, and not where the rule has asked for one transport or network protocol before.
-    A bridge asks the frame's header, which of a frame with a tag says 8021q, and netdev what the frame carries.
+    A bridge asks the frame's header, which of a frame with a tag says 8021q, and netdev what the frame carries; behind a
+    question for the tag both ask what stands behind the tag.
     """
     if family not in _SEVERAL:
         return ()
@@ -72,6 +77,8 @@ def asked_family(statement: Json, before: Iterable[Step], family: Family) -> tup
         if answered is not None:
             if any(_settles_family(step, family) for step in before):
                 return ()
+            if any(isinstance(step, FieldTest) and step.field in _OF_TAGS for step in before):
+                return (number(VLAN_TYPE, _FRAMES[answered]),)
             if family is Family.INET:
                 return (number(NFPROTO, answered),)
             return (number(ETHER_TYPE if family is Family.BRIDGE else ETHER_PROTOCOL, _FRAMES[answered]),)
@@ -83,7 +90,7 @@ def _settles_family(step: Step, family: Family) -> bool:
         return any(_is_of_network(part.field) for part in step.key)
     if not isinstance(step, FieldTest):
         return False
-    asking = {L4PROTO, ETHER_TYPE, CT_L3PROTO, NFPROTO if family is Family.INET else ETHER_PROTOCOL}
+    asking = {L4PROTO, ETHER_TYPE, VLAN_TYPE, CT_L3PROTO, NFPROTO if family is Family.INET else ETHER_PROTOCOL}
     single = step.field in asking and isinstance(step.values, IntervalSet) and step.values.only is not None
     return single or _is_of_network(step.field)
 

@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from fwtrans.ir.fields import ETHER_PROTOCOL, ETHER_TYPE, NFPROTO
+from fwtrans.ir.fields import ETHER_PROTOCOL, ETHER_TYPE, NFPROTO, VLAN_TYPE
 from fwtrans.ir.match import FieldTest
 from tests.backend.nft.listing import bytecode
 from tests.lower.nft.test_nft_lowering import rules
@@ -20,8 +20,10 @@ _ASKED = {
     "meta load nfproto": NFPROTO,
     "meta load protocol": ETHER_PROTOCOL,
     "payload load 2b @ link header + 12": ETHER_TYPE,
+    "payload load 2b @ link header + 16": VLAN_TYPE,
 }
 _FAMILIES = {"0x0000000a": 10, "0x00000002": 2, "0x0000dd86": 0x86DD, "0x00000008": 0x0800}
+_TAGGED = "0x00000081"  # that a tag is there is a field of its own for us
 RULES = {
     "inet": (
         "icmpv6 type 1",
@@ -44,8 +46,12 @@ RULES = {
         "meta l4proto 58 icmpv6 type 1",
         "meta protocol ip6 icmpv6 type 1",
         "ether type ip6 icmpv6 type 1",
+        "vlan id 5 icmp type 1",
+        "vlan id 5 icmpv6 type 1",
+        "vlan type ip icmp type 1",
+        "vlan id 5 meta l4proto 1 icmp type 1",
     ),
-    "netdev": ("icmpv6 type 1", "icmp type 8", "meta l4proto 58 icmpv6 type 1"),
+    "netdev": ("icmpv6 type 1", "icmp type 8", "meta l4proto 58 icmpv6 type 1", "vlan id 5 icmp type 1"),
     "ip": ("icmpv6 type 1", "icmp type 8", "meta l4proto 58 icmpv6 type 1"),
     "ip6": ("icmpv6 type 1", "icmp type 8"),
 }
@@ -62,7 +68,7 @@ def ruleset(family: str, rule: str) -> str:
 
 def asked_by_nft(text: str) -> set[tuple[str, int]]:
     found = re.findall(r"\[ (.+?) => reg 1 \]\n  \[ cmp eq reg 1 (0x[0-9a-f]{8}) \]", bytecode(text))
-    return {(_ASKED[load].name, _FAMILIES[value]) for load, value in found if load in _ASKED}
+    return {(_ASKED[load].name, _FAMILIES[value]) for load, value in found if load in _ASKED and value != _TAGGED}
 
 
 def asked_as_read(family: str, rule: str) -> set[tuple[str, int]]:
