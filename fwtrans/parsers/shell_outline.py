@@ -239,7 +239,7 @@ class _Reader:
 
     def _change(self, **fields: object) -> None:
         """Change what is known of the innermost construct."""
-        self.stack[-1] = self.stack[-1]._replace(**fields)  # type: ignore[arg-type] # each call names fields of its own
+        self.stack[-1] = self.stack[-1]._replace(**fields)  # type: ignore[arg-type] # mypy holds all fields against one type; `_replace` refuses names that are none
 
     def _subject(self) -> None:
         """Read what a case asks, up to `in`, and the first pattern."""

@@ -161,7 +161,8 @@ def _remove(tables: Tables, command: str, what: str, value: Json) -> None:
 def _bare_key(item: Json) -> Json:
     """Return an element's key: without its value in a map, its timeout, its comment."""
     key = item[0] if isinstance(item, list) and item else item
-    return key["elem"].get("val") if isinstance(key, dict) and isinstance(key.get("elem"), dict) else key  # type: ignore[union-attr]
+    about = key.get("elem") if isinstance(key, dict) else None
+    return about.get("val") if isinstance(about, dict) else key
 
 
 # --- what rules say of other objects ---

@@ -198,15 +198,19 @@ class _TableReading:
     def _maps(self, scope: Scope) -> list[NamedMap]:
         found: list[NamedMap] = []
         for name, content in self.raw.maps.items():
+            scope.map_values[name] = ""
+            if is_filled(content, by_rules=scope.is_dynamic(name)) and not leads_away(content):
+                scope.unmodelled.add(name)  # what it holds now decides nothing
+                continue
             try:
-                if is_filled(content, by_rules=scope.is_dynamic(name)) and not leads_away(content):
-                    raise NotModelled("a map that is filled while packets pass")  # noqa: TRY301 -- as lower_map does
-                found.append(with_objects(lower_map(content, self.family), scope))
+                made = with_objects(lower_map(content, self.family), scope)
             except NotModelled:
                 scope.unmodelled.add(name)
             except Refused as refused:
                 self._refused(content, refused)
-            scope.map_values[name] = found[-1].value if name not in scope.unmodelled and found else ""
+            else:
+                found.append(made)
+                scope.map_values[name] = made.value
         return found
 
     def _refused(self, content: JsonObject, refused: Refused) -> None:

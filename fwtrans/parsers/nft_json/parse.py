@@ -43,11 +43,13 @@ def _read_words(item: Any, reader: ShapeReader) -> None:
     """
     rule = item.get("rule") if isinstance(item, dict) else None
     expressions = rule.get("expr") if isinstance(rule, dict) else None
-    for index, statement in enumerate(expressions if isinstance(expressions, list) else []):
+    if not isinstance(expressions, list):
+        return
+    for index, statement in enumerate(expressions):
         if isinstance(statement, str) and "@" in statement:
             try:
                 found = reader.rule(statement)["expr"]
             except BadStatement:
                 continue  # an unknown, in the words in which it stands there
             if len(found) == 1:
-                expressions[index] = found[0]  # type: ignore[index] # it is a list
+                expressions[index] = found[0]
