@@ -40,6 +40,7 @@ class Ways:
         self._many = many
         self._counted = counted or {}
         self._known: dict[str, int] = {}
+        self._behind_maps: dict[str, int] = {}
         bases = [chain.name for chain in table.chains if chain.base is not None]
         for chain in reversed(callees_last(table, bases)):
             self._known[chain.name] = len(chain.rules) + sum(self._behind_ways(*way) for way in _ways_of(chain))
@@ -57,11 +58,16 @@ class Ways:
     def _behind_ways(self, name: str, is_map: bool, count: int) -> int:
         if not is_map:
             return self._known[name] * self._times(count)
-        item = self._maps[name]
+        found = self._behind_maps.get(name)
+        if found is None:
+            found = self._behind_maps[name] = self._behind_map(self._maps[name])
+        return count * found
+
+    def _behind_map(self, item: NamedMap) -> int:
         found = self.verdicts_of(item)
-        behind = sum(self._times(times) * self.behind(verdict) for verdict, times in found)
+        behind = sum([self._times(times) * self._known.get(verdict.chain, 0) for verdict, times in found])
         elements = max(len(item.elements), sum(times for _, times in found)) if self._counted else len(item.elements)
-        return count * (elements + behind)
+        return elements + behind
 
     def _times(self, count: int) -> int:
         return 1 if 0 < self._many <= count else count

@@ -69,7 +69,10 @@ class KnownKinds:
             for rule in chain.rules:
                 for target, more in self._ways(rule, facts):
                     before = self._known.get(target)
-                    self._known[target] = more if before is None or before == more else joined([before, more])
+                    if before is None:
+                        self._known[target] = more
+                    elif before is not more and before != more:
+                        self._known[target] = joined([before, more])
 
     def of(self, chain: str) -> Facts:
         """Return what is known of the packets that reach a chain."""
@@ -87,7 +90,7 @@ class KnownKinds:
         verdict = rule.verdict
         if not isinstance(verdict, (Jump, Goto, Dispatch)):
             return
-        facts = self._kept(self._decider.learn(filter(is_pure, rule.steps), facts))
+        facts = self._learned(filter(is_pure, rule.steps), facts)
         if isinstance(verdict, (Jump, Goto)):
             yield verdict.chain, facts
             return
@@ -95,13 +98,17 @@ class KnownKinds:
         for target, tests in _tests_by_target(self._maps[verdict.map_name], verdict.key):
             known_there = learned.get(tests)
             if known_there is None:
-                known_there = learned[tests] = self._kept(self._decider.learn(tests, facts))
+                known_there = learned[tests] = self._learned(tests, facts)
             yield target, known_there
 
-    def _kept(self, facts: Facts) -> Facts:
-        """Return what is known of fields that are followed."""
-        kept = {field: values for field, values in facts.items() if _is_followed(field) and not values.is_full}
-        return without(kept, self._written)
+    def _learned(self, tests: Iterable[PureTest], facts: Facts) -> Facts:
+        """Return what is known of fields that are followed behind tests: the same dictionary where they tell nothing new."""
+        found = self._decider.learn(tests, facts)
+        if found is facts:
+            return facts
+        kept = {field: values for field, values in found.items() if _is_followed(field) and not values.is_full}
+        kept = without(kept, self._written)
+        return facts if kept == facts else kept
 
 
 def _carried(facts: Facts) -> Iterator[PureTest]:

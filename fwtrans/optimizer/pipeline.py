@@ -122,12 +122,10 @@ def run_passes(
 def _stage(item: Pass, number: int, before: Ruleset, *, prove: bool, most: float) -> Stage:
     start = perf_counter()
     found, declined = item.run(before)
-    if found != before and size_of(found).entries > max(most, size_of(before).entries):
-        found, declined = before, (*declined, f"there would be more than {most:g} rules and elements")
-    if found != before and (longest := _followed_longer(before, found)):
-        found, declined = before, (*declined, f"the kernel would follow {longest} rules and elements at every change")
+    changed = found is not before and found != before
+    if changed and (reason := _too_much(before, found, most)):
+        found, declined, changed = before, (*declined, reason), False
     seconds = perf_counter() - start
-    changed = found != before
     proof: Comparison | None = None
     faults: tuple[str, ...] = ()
     start = perf_counter()
@@ -144,6 +142,14 @@ def _stage(item: Pass, number: int, before: Ruleset, *, prove: bool, most: float
         item.name, item.about, number, seconds, perf_counter() - start, changed and not faults,
         size_of(kept), declined, proof, faults, kept,
     )  # fmt: skip
+
+
+def _too_much(before: Ruleset, found: Ruleset, most: float) -> str:
+    """Return why a result is left: there is too much of it, and more than before. Empty where it is not."""
+    if size_of(found).entries > max(most, size_of(before).entries):
+        return f"there would be more than {most:g} rules and elements"
+    longest = _followed_longer(before, found)
+    return f"the kernel would follow {longest} rules and elements at every change" if longest else ""
 
 
 def _followed_longer(before: Ruleset, found: Ruleset) -> int:
