@@ -17,7 +17,7 @@ from fwtrans.semantics.aspects import Aspect, Comparer, describe, without_answer
 from fwtrans.semantics.bdd import OutOfNodes
 from fwtrans.semantics.compiler import USED, Spot
 from fwtrans.semantics.keys import CubeTest
-from fwtrans.semantics.objects import Pairing, pairings, renaming
+from fwtrans.semantics.objects import Pairing, objects_of, pairings, renaming
 from fwtrans.semantics.outcome import Comparison, Difference, DifferenceKind, Limits, Undecided
 from fwtrans.semantics.packet import Unknown, UnknownKind
 from fwtrans.semantics.path import visit_path
@@ -149,8 +149,14 @@ class _Comparing:
         if found or self._undecided:
             return None
         items = self._session.program.objects.items
-        pairs = tuple((items[new].identity, items[old].identity) for new, old in pairing.items())
-        return Share(self._rests_on(), tuple(self._assumptions), pairs)
+        # of objects that these paths never come to nothing was found out, and another share may pair them differently
+        old, new = (
+            set().union(*(objects_of(getattr(item, side)) for item in self._session.compared))
+            for side in ("old", "new")
+        )
+        pairs = [(later, earlier) for later, earlier in pairing.items() if later in new or earlier in old]
+        names = tuple((items[later].identity, items[earlier].identity) for later, earlier in pairs)
+        return Share(self._rests_on(), tuple(self._assumptions), names)
 
     def _rests_on(self) -> tuple[str, ...]:
         return (*self._session.old.assumptions, *self._session.new.assumptions)

@@ -101,8 +101,7 @@ def renaming(session: Evaluation, pairing: Mapping[int, int]) -> Callable[[Summa
 
     def renamed(summary: Summary) -> Summary:
         # a substitution takes time for all that it replaces, and a summary speaks of few objects
-        streams = (stream for stream in (*summary.events, *summary.reads) if isinstance(stream, Stream))
-        there = frozenset(stream.object for stream in streams if stream.object in pairing)
+        there = objects_of(summary).intersection(pairing)
         if not there:
             return summary
         if there not in changes:
@@ -110,6 +109,12 @@ def renaming(session: Evaluation, pairing: Mapping[int, int]) -> Callable[[Summa
         return _renamed(summary, pairing, changes[there])
 
     return renamed
+
+
+def objects_of(summary: Summary) -> frozenset[int]:
+    """Return the objects that a summary speaks of."""
+    streams = (*summary.events, *summary.reads)
+    return frozenset(stream.object for stream in streams if isinstance(stream, Stream) and stream.kind in _KINDS)
 
 
 def _change(session: Evaluation, pairing: Mapping[int, int]) -> Callable[[Node], Node] | None:

@@ -30,8 +30,9 @@ from fwtrans.ir.sets import Element, MapElement, NamedMap, NamedSet
 from fwtrans.ir.stateful import EveryNth, StatefulFromMap, StatefulObject, StatefulTest
 from fwtrans.ir.verdict import Dispatch, Goto, Jump, Queue, Reject, Return, TransparentProxy
 from fwtrans.semantics.concrete import Decision
-from fwtrans.semantics.equivalence import compare, widened
+from fwtrans.semantics.equivalence import Share, compare, equal_share, together, widened
 from fwtrans.semantics.outcome import Comparison, DifferenceKind, Limits
+from fwtrans.semantics.session import Tables
 from fwtrans.source import Origin, SourceFile
 from tests.semantics.builders import (
     ACCEPT,
@@ -577,6 +578,39 @@ def test_objects_that_look_alike_are_paired_the_way_that_fits() -> None:
         rule(limit("z"), log("x")), rule(limit("m"), log("y")), rule(StatefulTest(replace(nth, identity="o")), DROP)
     )
     assert_same(old, new)
+
+
+def _shares(old: Ruleset, new: Ruleset) -> list[Share | None]:
+    """Return the proof of each path by itself, as processes side by side make it."""
+    count = len(Tables(old, new).paths)
+    # each process has its own copy of the tables, with functions in it
+    copies = [Tables(old, new) for _ in range(count)]
+    return [equal_share(tables, [tables.paths[place]], Limits()) for place, tables in enumerate(copies)]
+
+
+def _at_two_hooks(first: str, second: str, third: str) -> Ruleset:
+    return ruleset(
+        base(rule(TCP, limit(first), log("x")), hook=Hook.INPUT, name="input"),
+        base(rule(UDP, limit(second), log("y")), rule(TCP, limit(third), log("z")), name="forward"),
+    )
+
+
+def test_shares_of_a_proof_say_nothing_of_objects_that_their_paths_never_come_to() -> None:
+    old, new = _at_two_hooks("a", "b", "c"), _at_two_hooks("r", "q", "p")
+    input_, forward = _shares(old, new)
+    assert input_ is not None
+    assert forward is not None
+    assert input_.pairs == (("r", "a"),)
+    assert set(forward.pairs) == {("q", "b"), ("p", "c")}
+    assert together((input_, forward), Limits()) == compare(old, new)
+
+
+def test_shares_that_need_different_pairs_are_no_proof() -> None:
+    old, new = _at_two_hooks("a", "b", "a"), _at_two_hooks("r", "q", "p")
+    shares = _shares(old, new)
+    assert all(shares)
+    assert together(shares, Limits()) is None
+    assert not compare(old, new).equal
 
 
 def test_a_changing_set_is_an_unknown_that_updates_renew() -> None:
