@@ -107,6 +107,11 @@ class NameSet(Hashed):
         return tuple(pattern for pattern, _ in self.entries if pattern != _ANY)
 
     @property
+    def names_one(self) -> bool:
+        """Tell whether one pattern is named, the all-embracing one aside."""
+        return len(self.entries) == 2  # that one is always there
+
+    @property
     def is_empty(self) -> bool:
         """Tell whether no name is in."""
         return self.entries == ((_ANY, False),)

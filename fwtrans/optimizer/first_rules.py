@@ -371,7 +371,7 @@ def _asks_port(rule: Rule, port: Field) -> bool:
         isinstance(step, FieldTest)
         and step.field is port
         and isinstance(step.values, NameSet)
-        and len(step.values.patterns) == 1
+        and step.values.names_one
         for step in rule.steps
     )
 

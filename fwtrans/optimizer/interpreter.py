@@ -61,7 +61,7 @@ class Interpreter:
         self._touching = touching(table)
         self._visited: dict[object, Visited] = {}
         self._given: dict[object, tuple[Facts, Visited, Settled[Exits] | None]] = {}
-        self._taken = set(names)
+        self._free = _FreeNames(names)
         self._callers = _callers(table)
         self._wanted: dict[str, str] = {}
         self._by_content: dict[tuple[str, tuple[Rule, ...]], str] = {}
@@ -167,8 +167,7 @@ class Interpreter:
         """Return the name of a chain with these rules, made of an original one; a new one where there is none yet."""
         found = self._by_content.get((wanted, rules))
         if found is None:
-            found = _free(wanted, self._taken)
-            self._taken.add(found)
+            found = self._free.take(wanted)
             self._wanted[found] = wanted
             self._by_content[wanted, rules] = found
             chain = self._chains[original]
@@ -254,13 +253,9 @@ class Interpreter:
 
     def _final_names(self, table: Table, entries: Sequence[str]) -> dict[str, str]:
         """Return new names for clones: some that have been tried are not used, and need not be counted."""
-        taken = set(entries)
-        found: dict[str, str] = {}
-        for chain in table.chains:
-            if chain.name not in entries:
-                found[chain.name] = _free(self._wanted[chain.name], taken)
-                taken.add(found[chain.name])
-        return found
+        free = _FreeNames(entries)
+        kept = set(entries)
+        return {chain.name: free.take(self._wanted[chain.name]) for chain in table.chains if chain.name not in kept}
 
 
 def _may_fit(part: Part, field: Field, fact: ValueSet) -> bool:
@@ -282,11 +277,22 @@ def _renamed(element: MapElement, names: Mapping[str, str]) -> MapElement:
     return MapElement(element.key, replace(value, chain=names[value.chain]))
 
 
-def _free(wanted: str, taken: set[str]) -> str:
-    found, number = wanted, 2
-    while found in taken:
-        found, number = f"{wanted}-{number}", number + 1
-    return found
+class _FreeNames:
+    """Names for chains, each given once: numbers behind those that were wanted before."""
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self._taken = set(taken)
+        # a thousand guests have a thousand copies of a chain: their numbers are not counted from the first each time
+        self._next: dict[str, int] = {}
+
+    def take(self, wanted: str) -> str:
+        """Return a name that is not taken yet, and take it."""
+        found, number = wanted, self._next.get(wanted, 2)
+        while found in self._taken:
+            found, number = f"{wanted}-{number}", number + 1
+        self._next[wanted] = number
+        self._taken.add(found)
+        return found
 
 
 @once

@@ -180,7 +180,7 @@ def _small_enough(table: Table, searches: Sequence[_Search]) -> list[_Search]:
 def _ways(table: Table) -> dict[str, tuple[Field, tuple[Part, ...]] | None]:
     """Return the field that all elements that lead to a chain ask for, and its values; None where there is none."""
     keys = _keys(table)
-    found: dict[str, tuple[Field, tuple[Part, ...]] | None] = {}
+    found: dict[str, tuple[Field, dict[Part, None]] | None] = {}
     for item in table.maps:
         fields = keys.get(item.name) or ()
         asked = next((port for port in _PORTS if port in fields), None)
@@ -189,12 +189,12 @@ def _ways(table: Table) -> dict[str, tuple[Field, tuple[Part, ...]] | None]:
             if not isinstance(element.value, (Jump, Goto)):
                 continue
             name, part = element.value.chain, element.key[place]
-            before = found.get(name, (asked, ())) if asked is not None and _is_exact(part) else None
+            before = found.setdefault(name, (asked, {})) if asked is not None and _is_exact(part) else None
             if before is None or before[0] is not asked:
                 found[name] = None
             else:
-                found[name] = (asked, before[1] if part in before[1] else (*before[1], part))
-    return found
+                before[1][part] = None
+    return {name: way and (way[0], tuple(way[1])) for name, way in found.items()}
 
 
 def _keys(table: Table) -> dict[str, tuple[Field, ...] | None]:
