@@ -18,10 +18,10 @@ from fwtrans.lower.unreached_loops import without_unreached_loops
 from fwtrans.lower.values import (
     bad_value,
     network_set,
-    read_address,
     read_interface,
     read_mac,
     read_number,
+    read_short_address,
     read_source,
 )
 from fwtrans.parsers.ebtables_save.parse import bridge_word_span
@@ -174,7 +174,9 @@ def _mangle(given: dict[str, str]) -> tuple[Step, ...]:
     ):
         if option in given:
             read = (
-                read_mac(given[option], option) if field.width == 48 else read_address(given[option], option, Family.IP)
+                read_mac(given[option], option)
+                if field.width == 48
+                else read_short_address(given[option], option, Family.IP)
             )
             steps.append(Assign(field, 0, read))
     if not steps:

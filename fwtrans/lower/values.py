@@ -17,10 +17,13 @@ from fwtrans.ir.names import NameSet
 from fwtrans.lower.wellknown import PROTOCOLS, SERVICES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 
-_LEADING_ZEROS = re.compile(r"\b0+(?=\d)", re.ASCII)
+_NUMBER = re.compile(
+    r"\s*\+?(?:0[xX](?P<hex>[0-9a-fA-F]+)|0(?P<octal>[0-7]+)|(?P<decimal>0|[1-9]\d*))", re.ASCII
+)  # fmt: skip
+_DECIMAL_PORT = re.compile(r"\s*\+?0*(\d{1,5})", re.ASCII)
 _MOST_HOLES = 12
 """A mask with more free bits than this, those at its end left aside, is not listed as intervals: 4,096 are the most."""
 
@@ -31,12 +34,13 @@ def bad_value(text: str, expected: str, option: str) -> Refused:
 
 
 def read_number(text: str, option: str, *, low: int = 0, high: int = 0xFFFFFFFF) -> int:
-    """Return a decimal, hex (0x) or octal (leading 0) number, as strtoul with base 0 reads it."""
-    try:
-        value = int(text, 8) if len(text) > 1 and text[0] == "0" and text[1:].isdigit() else int(text, 0)
-    except ValueError:
-        raise bad_value(text, f"a number from {low} to {high}", option) from None
-    if not low <= value <= high or not text.isascii() or "_" in text or text[0] in "+- " or text[1:2] in set("bBoO"):
+    """Return a decimal, hex (0x) or octal (leading 0) number, as strtoul with base 0 reads it; libxtables takes no minus."""
+    found = _NUMBER.fullmatch(text)
+    if found is None:
+        raise bad_value(text, f"a number from {low} to {high}", option)
+    base = {"hex": 16, "octal": 8}.get(str(found.lastgroup), 10)
+    value = int(found[str(found.lastgroup)], base)
+    if not low <= value <= high:
         raise bad_value(text, f"a number from {low} to {high}", option)
     return value
 
@@ -70,17 +74,26 @@ def read_loose_range(text: str, option: str, *, high: int = 0xFFFFFFFF) -> tuple
 
 
 def read_decimal_ports(text: str, option: str) -> tuple[int, int]:
-    """Return the same of ports that libxtables has the C library look up, for which no number is octal (XTTYPE_PORTRC)."""
-    return read_loose_port_range(_LEADING_ZEROS.sub("", text), option)
+    """Return the same of ports that libxtables has the C library look up, which knows no base but ten (XTTYPE_PORTRC)."""
+    return _loose_port_range(text, option, _read_decimal_port)
 
 
 def read_loose_port_range(text: str, option: str) -> tuple[int, int]:
     """Return the same of ports, by number or name."""
+    return _loose_port_range(text, option, read_port)
+
+
+def _loose_port_range(text: str, option: str, read: Callable[[str, str], int]) -> tuple[int, int]:
     first, found, last = text.partition(":")
-    low = read_port(first, option) if first else 0
+    low = read(first, option) if first else 0
     if not found:
         return low, low
-    return low, read_port(last, option) if last else 0xFFFF
+    return low, read(last, option) if last else 0xFFFF
+
+
+def _read_decimal_port(text: str, option: str) -> int:
+    found = _DECIMAL_PORT.fullmatch(text)
+    return _named_port(text, option) if found is None else read_number(found[1], option, high=0xFFFF)
 
 
 def range_set(width: int, low: int, high: int) -> IntervalSet:
@@ -90,8 +103,12 @@ def range_set(width: int, low: int, high: int) -> IntervalSet:
 
 def read_port(text: str, option: str) -> int:
     """Return a port by number or by its name in /etc/services, which dumps made with names resolved still hold."""
-    if text.isascii() and text.isdigit():
+    if _NUMBER.fullmatch(text):
         return read_number(text, option, high=0xFFFF)
+    return _named_port(text, option)
+
+
+def _named_port(text: str, option: str) -> int:
     port = SERVICES.get(text)
     if port is None:
         raise bad_value(text, "a port", option)
@@ -113,7 +130,7 @@ def read_port_range(text: str, option: str) -> tuple[int, int]:
 def read_protocol(text: str, option: str, family: Family) -> int:
     """Return a protocol number; "all" is 0."""
     name = text.lower()
-    if name.isascii() and (name.isdigit() or name.startswith("0x")):
+    if _NUMBER.fullmatch(name):
         return read_number(name, option, high=255)
     if family is Family.IP6 and name == "icmpv6":
         return 58
@@ -140,11 +157,32 @@ def _address(text: str, family: Family) -> int | None:
 
 def read_address(text: str, option: str, family: Family) -> int:
     """Return a literal address. A host name is refused: what it means may be another thing tomorrow."""
-    value = _address(text, family)
+    return _known_address(_address(text, family), text, option, family)
+
+
+def read_host(text: str, option: str, family: Family) -> int:
+    """Return the same where libxtables has the C library look a host up (XTTYPE_HOST).
+
+    For that `10.1` is 10.0.0.1, and a number is octal or hexadecimal if it is written so.
+    """
+    found = _address(text, family)
+    return _known_address(_numbers_and_dots(text, family) if found is None else found, text, option, family)
+
+
+def _known_address(value: int | None, text: str, option: str, family: Family) -> int:
     if value is None:
         kind = "an IPv6 address" if family is Family.IP6 else "an IPv4 address"
         raise Refused("FWT112", f"`{text}` is not {kind}", option=option, hint=_address_hint(text, family))
     return value
+
+
+def _numbers_and_dots(text: str, family: Family) -> int | None:
+    if family is Family.IP6 or not text.isascii() or text.split() != [text]:
+        return None
+    try:
+        return int.from_bytes(socket.inet_aton(text), "big")
+    except (OSError, ValueError):
+        return None
 
 
 def _address_hint(text: str, family: Family) -> str:
@@ -161,10 +199,11 @@ def _looks_like_name(text: str) -> bool:
 def read_mask(text: str, option: str, family: Family) -> int:
     """Return the mask of `/24`, `/255.255.255.0` or `/ffff::` as a number. A length may be octal: `/024` is /20."""
     width = address_width(family)
-    if text[:1].isdigit() and not set(text) & set(".:"):
+    if _NUMBER.fullmatch(text):
         length = read_number(text, option, high=width)
         return ((1 << length) - 1) << (width - length)
-    return read_address(text, option, family)
+    numbers = _bytes_of(text) if family is Family.IP else None
+    return read_address(text, option, family) if numbers is None or len(numbers) < 4 else _of_bytes(numbers)
 
 
 def read_network(text: str, option: str, family: Family) -> tuple[int, int]:
@@ -172,35 +211,41 @@ def read_network(text: str, option: str, family: Family) -> tuple[int, int]:
     address, found, mask_text = text.partition("/")
     width = address_width(family)
     mask = read_mask(mask_text, option, family) if found else (1 << width) - 1
-    return read_address(address, option, family) & mask, mask
+    return read_host(address, option, family) & mask, mask
 
 
 def read_source(text: str, option: str, family: Family) -> tuple[int, int]:
     """Return the same of `-s` and `-d`, which libxtables reads in its own way (xtables_ipparse_multiple, tried with 1.8.9).
 
     Under a mask of 0 the address may be any word; `10/8` and `192.168/16` are networks written short, their numbers and
-    the mask's length may be hexadecimal or octal, so that /024 is /20.
+    the mask's length may be hexadecimal or octal, so that /024 is /20. What is no such network is looked up as a host.
     """
     address, found, mask_text = text.partition("/")
     width = address_width(family)
     mask = read_mask(mask_text, option, family) if found else (1 << width) - 1
     if found and not mask:
         return 0, 0
-    short = _short_address(address, option) if family is Family.IP else None
-    return (read_address(address, option, family) if short is None else short) & mask, mask
+    numbers = _bytes_of(address) if family is Family.IP else None
+    return (read_host(address, option, family) if numbers is None else _of_bytes(numbers)) & mask, mask
 
 
-def _short_address(text: str, option: str) -> int | None:
-    """Return an IPv4 address of up to four numbers, those at its end left out; None where it is none."""
-    parts = text.split(".")
+def read_short_address(text: str, option: str, family: Family) -> int:
+    """Return an address as libxtables reads it by itself: of an IPv4 address, numbers left out at its end are 0."""
+    numbers = _bytes_of(text) if family is Family.IP else None
+    return read_address(text, option, family) if numbers is None else _of_bytes(numbers)
+
+
+def _bytes_of(text: str) -> list[int] | None:
+    """Return up to four numbers with dots between them, each hexadecimal or octal if it is written so; None for all else."""
     try:
-        numbers = [read_number(part, option, high=255) for part in parts]
+        numbers = [read_number(part, "", high=255) for part in text.split(".")]
     except Refused:
         return None
-    value = 0
-    for number in (*numbers, 0, 0, 0)[:4]:
-        value = value << 8 | number
-    return value if len(numbers) <= 4 else None
+    return numbers if len(numbers) <= 4 else None
+
+
+def _of_bytes(numbers: Sequence[int]) -> int:
+    return int.from_bytes(bytes((*numbers, 0, 0, 0)[:4]), "big")
 
 
 def network_set(address: int, mask: int, width: int) -> IntervalSet:
@@ -230,16 +275,6 @@ def _free_bits(holes: int) -> tuple[int, list[int]]:
     return low_run, [1 << position for position in range(inner.bit_length()) if inner >> position & 1]
 
 
-def read_address_range(text: str, option: str, family: Family) -> tuple[int, int]:
-    """Return `a-b`, or one address as both ends. A reversed range is refused."""
-    first, found, last = text.partition("-")
-    low = read_address(first, option, family)
-    high = read_address(last, option, family) if found else low
-    if high < low:
-        raise bad_value(text, "a range: its first address is larger than its last", option)
-    return low, high
-
-
 def read_value_mask(text: str, option: str, *, width: int = 32, separator: str = "/") -> tuple[int, int]:
     """Return (value, mask) of `value[/mask]`; without a mask all bits count."""
     value, found, mask = text.partition(separator)
@@ -264,7 +299,7 @@ def _is_hex(text: str) -> bool:
 
 def read_interface(text: str, option: str) -> NameSet:
     """Return the names that `eth0` or `eth+` stands for."""
-    if not text or len(text.encode()) > 15 + text.endswith("+"):
+    if not text or len(text.encode()) > 15:
         raise bad_value(text, "an interface name: at most 15 bytes", option)
     if text.endswith("+"):
         return NameSet.prefix(text[:-1])

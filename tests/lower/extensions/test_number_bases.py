@@ -1,4 +1,4 @@
-"""Numbers with leading zeros: most are octal to iptables, ports of some extensions are not. Its own save says which."""
+"""Numbers with leading zeros, in hexadecimal and with a plus, and short addresses: iptables' own save says what they are."""
 
 from __future__ import annotations
 
@@ -28,14 +28,21 @@ RULES = {
         "-m conntrack --ctproto 010", "-m time --monthdays 01,2,31", "-m statistic --mode nth --every 010 --packet 03",
         "-m connbytes --connbytes 010:020 --connbytes-dir both --connbytes-mode packets", "-m dscp --dscp 010", "-p icmp --icmp-type 010",
         "-m policy --dir in --pol ipsec --tunnel-src 10.0.0.0/024 --mode tunnel",
+        "-p tcp --dport 0x50", "-p tcp --sport 0x10:0X20", "-p tcp -m multiport --dports 0x50,22:0x1f", "-p sctp --dport 0x50",
+        "-p udp --dport +53", "-p +6", "-m dscp --dscp +8", "-m length --length +64:",
+        "-s 10.1.2.3/255.0.0xc.0", "-s 300/8", "-d 10.1.258", "-m iprange --src-range 010.0.0.1-0x0a.1", "-m iprange --dst-range 10.1-10.2",
+        "-m conntrack --ctorigsrc 10/8", "-m conntrack --ctorigsrc 10.1", "-m conntrack --ctrepldst 010.0x2.3.4/24",
+        "-m recent --name n --rcheck --mask 255.255.0377.0",
     ],
     "nat": [
         "-p tcp -j DNAT --to-destination 10.1.1.1:010", "-p tcp -j REDIRECT --to-ports 010", "-j NETMAP --to 10.0.0.0/024",
+        "-j NETMAP --to 01.2.3.4/32", "-p tcp -j DNAT --to-destination 10.1.1.1:0x50", "-p tcp -j REDIRECT --to-ports 0x50",
     ],
 }  # fmt: skip
 REFUSED = [
     "-s 10.1.2.3/08", "-m connlimit --connlimit-above 5 --connlimit-mask 08", "-m time --monthdays 08", "-m time --monthdays 0x8,3",
-    "-m conntrack --ctorigsrc 10.1.2.3/08",
+    "-m conntrack --ctorigsrc 10.1.2.3/08", "-p udp --dport 0x50", "-p tcp --dport 0x", "-p tcp --dport -5",
+    "-m iprange --src-range 1.2.3.4.5-2.0.0.0", "-i abcdefghijklmno+",
 ]  # fmt: skip
 CHAINS = {"filter": "INPUT", "nat": "PREROUTING"}
 

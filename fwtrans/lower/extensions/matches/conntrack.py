@@ -37,8 +37,8 @@ from fwtrans.lower.values import (
     bad_value,
     network_set,
     range_set,
-    read_address,
     read_decimal_ports,
+    read_host,
     read_loose_range,
     read_mask,
     read_number,
@@ -148,7 +148,7 @@ def _address(option: OptionUse, family: Family) -> FieldTest:
     text, found, mask_text = option.values[0].partition("/")
     width = address_width(family)
     mask = read_length_mask(mask_text, option.name, family) if found else (1 << width) - 1
-    values = network_set(read_address(text, option.name, family) & mask, mask, width)
+    values = network_set(read_host(text, option.name, family) & mask, mask, width)
     direction, end = _ADDRESSES[option.name]
     return FieldTest(conntrack_address(family, direction, end), values)
 

@@ -9,20 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fwtrans.diagnostics import Refused
-from fwtrans.ir.fields import Family, destination_address, source_address
+from fwtrans.ir.fields import destination_address, source_address
 from fwtrans.ir.match import FieldTest, negated_if
 from fwtrans.lower.extensions.base import BOTH, Match, Place, Use
-from fwtrans.lower.values import address_width, range_set, read_address
+from fwtrans.lower.values import address_width, range_set, read_short_address
 from fwtrans.parsers.iptables_save.options import Option
 
 if TYPE_CHECKING:
     from fwtrans.ir.rule import Step
-
-
-def _read(text: str, option: str, family: Family) -> int:
-    if family is Family.IP and text and text.count(".") < 3:
-        text += ".0" * (3 - text.count("."))
-    return read_address(text, option, family)
 
 
 def _lower(use: Use, place: Place) -> tuple[Step, ...]:
@@ -32,8 +26,8 @@ def _lower(use: Use, place: Place) -> tuple[Step, ...]:
     for option in use.options:
         field = (source_address if option.name == "--src-range" else destination_address)(place.family)
         first, found, last = option.values[0].partition("-")
-        low = _read(first, option.name, place.family)
-        high = _read(last, option.name, place.family) if found else low
+        low = read_short_address(first, option.name, place.family)
+        high = read_short_address(last, option.name, place.family) if found else low
         values = range_set(address_width(place.family), low, high)
         steps.append(negated_if(FieldTest(field, values), option.negated))
     return tuple(steps)

@@ -33,7 +33,7 @@ from fwtrans.ir.sets import NamedSet
 from fwtrans.ir.verdict import Return
 from fwtrans.lower.extensions.base import BOTH, Match, Place, Use, no_exact_form
 from fwtrans.lower.subroutines import Call, Subroutine
-from fwtrans.lower.values import address_width, bad_value, read_address, read_number
+from fwtrans.lower.values import address_width, bad_value, read_host, read_number
 from fwtrans.parsers.iptables_save.options import Option
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _read_mask(use: Use, family: Family) -> int:
     option = use.find("--mask")
     if option is None:
         return (1 << address_width(family)) - 1
-    return read_address(option.values[0], option.name, family)
+    return read_host(option.values[0], option.name, family)
 
 
 # --- the lists of a dump ---

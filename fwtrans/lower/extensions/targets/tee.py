@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from fwtrans.ir.effect import Duplicate
 from fwtrans.lower.extensions.base import BOTH, Outcome, Place, Target, Use
-from fwtrans.lower.values import bad_value, read_address
+from fwtrans.lower.values import bad_value, read_host
 from fwtrans.parsers.iptables_save.options import Option
 
 _NAME_BYTES = 15
@@ -16,7 +16,7 @@ _NAME_BYTES = 15
 
 def _lower(use: Use, place: Place) -> Outcome:
     text = use.need("--gateway").values[0]
-    gateway = read_address(text, "--gateway", place.family)
+    gateway = read_host(text, "--gateway", place.family)
     if gateway == 0:
         raise bad_value(text, "a gateway: the kernel refuses the unspecified address", "--gateway")
     device = use.value("--oif")
