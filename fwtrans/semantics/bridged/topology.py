@@ -35,6 +35,7 @@ ACCEPT_MARK_CHAIN = "PVEFW-SET-ACCEPT-MARK"
 
 _GUEST_PORT = re.compile(r"(?:tap|veth)(\d+)i(\d+)")
 _PORT_FIELDS = frozenset({known.PORT_IN, known.PORT_OUT})
+_BRIDGE_FIELDS = _PORT_FIELDS | {known.BRIDGED}
 _LINK_FIELDS = frozenset({known.IIFNAME, known.OIFNAME})
 
 
@@ -79,8 +80,12 @@ def has_firewall_bridges(ruleset: Ruleset) -> bool:
 
 
 def asks_for_ports(table: Table) -> bool:
-    """Tell whether a table of an IP family has rules for bridge ports."""
-    return any(not _PORT_FIELDS.isdisjoint(field for field, _ in _names_tested(rule)) for rule in _rules(table))
+    """Tell whether a table of an IP family has rules for bridge ports, or for what a bridge forwards from any to any."""
+    return any(
+        isinstance(step, FieldTest) and step.field in _BRIDGE_FIELDS
+        for rule in _rules(table)
+        for step in flat_steps(rule.steps)
+    )
 
 
 def names_tested(table: Table, fields: Iterable[Field]) -> set[NamePattern]:
