@@ -13,12 +13,14 @@ from fwtrans.ir.fields import Family, Field
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import AnyOf, FieldTest, PureTest, negated_if, number_range, opposite_of_all
 from fwtrans.ir.stateful import Limit, LimitUnit, StatefulObject, StatefulTest
+from fwtrans.lower.bridge_targets import TARGET_OPTIONS
 from fwtrans.lower.extensions.matches import icmp, icmp6
 from fwtrans.lower.extensions.matches.icmp import Kind, find_kind
 from fwtrans.lower.values import (
     address_width,
     bad_value,
     network_set,
+    read_address,
     read_decimal,
     read_interface,
     read_mac,
@@ -54,6 +56,15 @@ _NEEDS: dict[str, tuple[str, frozenset[int]]] = {
     "--ip6-": ("-p IPv6", frozenset({0x86DD})),
     "--vlan-": ("-p 802_1Q", frozenset({0x8100})),
 }
+_PORTS = frozenset({6, 17, 33, 132, 136})
+_TRANSPORTS: dict[str, tuple[str, frozenset[int]]] = {
+    "--ip-sport": ("--ip-proto tcp, udp, udplite, sctp or dccp", _PORTS),
+    "--ip-dport": ("--ip-proto tcp, udp, udplite, sctp or dccp", _PORTS),
+    "--ip6-sport": ("--ip6-proto tcp, udp, udplite, sctp or dccp", _PORTS),
+    "--ip6-dport": ("--ip6-proto tcp, udp, udplite, sctp or dccp", _PORTS),
+    "--ip-icmp-type": ("--ip-proto icmp", frozenset({1})),
+    "--ip6-icmp-type": ("--ip6-proto ipv6-icmp", frozenset({58})),
+}
 _ADDRESSES = {
     "UNICAST": (0, 1 << 40), "MULTICAST": (1 << 40, 1 << 40), "BROADCAST": ((1 << 48) - 1, (1 << 48) - 1),
     "BGA": (0x0180C2000000, (1 << 48) - 1),
@@ -83,6 +94,7 @@ def lower_bridge_matches(options: tuple[OptionUse, ...], identity: str) -> Itera
         elif use.name not in TARGET_OPTIONS:
             raise Refused("FWT200", f"`{use.name}` has no exact nftables form here", option=use.name)
     _require_protocol(options)
+    _require_transport(options)
     if limit:
         yield _limit(limit, identity)
     yield from _watchers(watchers)
@@ -98,12 +110,17 @@ def _require_protocol(options: tuple[OptionUse, ...]) -> None:
                 raise Refused("FWT116", f"`{use.name}` needs `{words}`", option=use.name)
 
 
-TARGET_OPTIONS = frozenset(
-    {
-        "--arpreply-mac", "--arpreply-target", "--to-dst", "--dnat-target", "--mark-set", "--mark-or", "--mark-and",
-        "--mark-xor", "--mark-target", "--redirect-target", "--to-src", "--snat-target", "--snat-arp",
-    }
-)  # fmt: skip
+def _require_transport(options: tuple[OptionUse, ...]) -> None:
+    """Refuse what the kernel refuses (ebt_ip.c, ebt_ip6.c): ports and messages of a protocol that the rule does not name."""
+    named: dict[str, int] = {}
+    for use in options:
+        if use.name in {"--ip-proto", "--ip6-proto"} and not use.negated:
+            family = Family.IP if use.name == "--ip-proto" else Family.IP6
+            named[use.name.removesuffix("proto")] = read_protocol(use.values[0], use.name, family)
+    for use in options:
+        words, needed = _TRANSPORTS.get(use.name, ("", frozenset[int]()))
+        if needed and named.get(use.name[: use.name.index("-", 2) + 1]) not in needed:
+            raise Refused("FWT116", f"`{use.name}` needs `{words}`", option=use.name)
 
 
 def _either(test: FieldTest, use: OptionUse) -> tuple[PureTest, ...]:
@@ -175,7 +192,7 @@ def _among(field: Field, ip: Field, arp: Field) -> Callable[[OptionUse], tuple[P
             if not found:
                 plain.append((value, value))
                 continue
-            number = read_network(address, use.name, Family.IP)[0]
+            number = read_address(address, use.name, Family.IP)
             here = FieldTest(field, IntervalSet.single(48, value))
             branches.extend((here, FieldTest(where, IntervalSet.single(32, number))) for where in (ip, arp))
         if plain:
@@ -373,7 +390,7 @@ def _watchers(options: list[OptionUse]) -> Iterator[Log]:
     if any(name.startswith("--ulog") for name in given):
         raise Refused("FWT200", "`--ulog` has no exact nftables form: the kernel has dropped ULOG", option="--ulog")
     if any(name.startswith("--log") for name in given):
-        level = given.get("--log-level", "6")
+        level = given.get("--log-level", "notice")
         number = _LEVEL_WORDS[level] if level in _LEVEL_WORDS else read_number(level, "--log-level", high=7)
         # ebtables writes the Ethernet header always; nftables with the flag `ether`, and IP headers by itself.
         yield Log(given.get("--log-prefix", ""), _LEVELS[number], ("ether",))

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 _VERDICTS: dict[str, Verdict | None] = {"ACCEPT": Accept(), "DROP": Drop(), "RETURN": Return(), "CONTINUE": None}
 _ONES = 0xFFFFFFFF
+_TARGETS = {
+    "--arpreply-mac": "arpreply", "--arpreply-target": "arpreply", "--to-dst": "dnat", "--dnat-target": "dnat",
+    "--mark-set": "mark", "--mark-or": "mark", "--mark-and": "mark", "--mark-xor": "mark", "--mark-target": "mark",
+    "--redirect-target": "redirect", "--to-src": "snat", "--snat-target": "snat", "--snat-arp": "snat",
+}  # fmt: skip
+TARGET_OPTIONS = frozenset(_TARGETS)
 
 
 def lower_bridge_target(target: str, options: tuple[OptionUse, ...]) -> tuple[tuple[Step, ...], Verdict | None]:
@@ -34,6 +40,14 @@ def lower_bridge_target(target: str, options: tuple[OptionUse, ...]) -> tuple[tu
     if target == "arpreply":
         raise Refused("FWT200", "`arpreply` has no nftables form: nftables cannot make ARP replies", option=target)
     raise Refused("FWT105", f"unknown target `{target}`", option=target)
+
+
+def refuse_orphans(options: tuple[OptionUse, ...]) -> None:
+    """Refuse a target's options in a rule without that target: ebtables-nft takes `--mark-set 1` for `-j mark`, legacy refuses it."""
+    for use in options:
+        target = _TARGETS.get(use.name)
+        if target:
+            raise Refused("FWT116", f"`{use.name}` needs `-j {target}`", option=use.name)
 
 
 def _verdict(given: dict[str, str], option: str) -> Verdict | None:

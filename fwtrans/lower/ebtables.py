@@ -16,7 +16,7 @@ from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import BaseHook, Chain, Hook, Table
 from fwtrans.ir.verdict import Accept, Drop, Jump, Return, Verdict
 from fwtrans.lower.bridge_options import lower_bridge_matches
-from fwtrans.lower.bridge_targets import lower_bridge_target
+from fwtrans.lower.bridge_targets import lower_bridge_target, refuse_orphans
 from fwtrans.lower.unreached_loops import without_unreached_loops
 from fwtrans.parsers.ebtables_save.parse import bridge_word_span
 
@@ -121,6 +121,7 @@ class _ChainLowering:
         if (self.table, target) in self.names:
             return steps, Jump(self.names[self.table, target])
         if target in {"", "CONTINUE"}:
+            refuse_orphans(syntax.options)
             return steps, None
         if target in _POLICIES:
             return steps, _POLICIES[target]

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from fwtrans.parsers.iptables_save.options import Option
 
+_JUMPS = {"--jump"}
+_GLUED = {"-p", "-i", "-o", "-s", "-d", "-j"}
+"""The short options of ebtables, to which getopt lets a value be glued."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
@@ -25,6 +29,17 @@ class Dialect:
             return None
         candidates = {option.name: option for name, option in known.items() if name.startswith(word)}
         return next(iter(candidates.values())) if len(candidates) == 1 else None
+
+    def unglued(self, word: str) -> list[str]:
+        """Return option and value of `--mark-set=1`, or of `-ieth0` where the program takes that; empty for other words."""
+        if self.program != "ebtables":
+            return []
+        if word.startswith("--"):
+            name, equals, value = word.partition("=")
+            option = self.find(name) if equals else None
+            takes = name in _JUMPS if option is None else bool(option.arity)
+            return [name, value] if equals and takes else []
+        return [word[:2], word[2:]] if len(word) > 2 and word[:2] in _GLUED else []
 
 
 def _option(name: str, *aliases: str, arity: int = 1, negatable: bool = True) -> Option:

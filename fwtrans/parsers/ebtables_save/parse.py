@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
+from fwtrans.parsers.ebtables_save.dialect import EBTABLES
 from fwtrans.parsers.ebtables_save.syntax import BridgeChain, BridgeDump, BridgeRule, BridgeTable
 from fwtrans.parsers.grammar import TOKENS, load_grammar
 from fwtrans.parsers.iptables_save.syntax import OptionUse
@@ -31,6 +32,7 @@ _COMMANDS = {
 }  # fmt: skip
 # How many values options have that say how the program works, nothing of packets: the lock of its tables, and modprobe's path.
 _ABOUT_THE_CALL = {"--concurrent": 0, "-M": 1, "--modprobe": 1}
+_REPEATABLE = {"--log", "--log-ip", "--log-ip6", "--log-arp"}
 _TAKES_CHAIN = {"APPEND", "INSERT", "DELETE", "NEW_CHAIN", "SET_POLICY", "FLUSH", "DELETE_CHAIN"}
 
 
@@ -190,11 +192,24 @@ class _Reading:
         return [_Token("CHAIN", words[0], 0), _Token(policy, words[1], at), *rest]
 
     def _command_tokens(self, words: list[str]) -> list[_Token]:
+        places = list(range(len(words)))  # the words as they were written that these are, or are parts of
+        try:
+            tokens = self._sorted(words, places)
+        except BadLine as bad:
+            bad.word = bad.word if bad.word is None else places[bad.word]
+            raise
+        return [token._replace(word=places[token.word]) for token in tokens]
+
+    def _sorted(self, words: list[str], places: list[int]) -> list[_Token]:
         tokens: list[_Token] = []
         index = 0
         while index < len(words):
             word = words[index]
-            if not word:
+            parts = self.dialect.unglued(word)
+            if parts:
+                words[index : index + 1] = parts
+                places.insert(index, places[index])
+            elif not word:
                 index += 1
             elif word in _ABOUT_THE_CALL:
                 index += 1 + _ABOUT_THE_CALL[word]
@@ -360,6 +375,8 @@ class _Reading:
         for index, token in enumerate(tokens):
             if token.kind == "NOT":
                 if options and tokens[index - 1].kind == "OPTION":
+                    if options[-1].negated:
+                        raise BadLine("FWT110", f"`{options[-1].name}` is negated twice", word=token.word)
                     options[-1] = options[-1]._replace(negated=True)
                 else:
                     negated = True
@@ -371,16 +388,30 @@ class _Reading:
             elif token.kind == "VALUE":
                 options[-1] = options[-1]._replace(values=(*options[-1].values, token.text))
             elif token.kind == "EXTENSION":
+                if not token.text:
+                    raise BadLine("FWT106", "`-j` needs a target", word=token.word)
                 target, target_word = token.text, token.word
             elif token.kind == "COUNTERS":
                 counters = _counters(token)
             elif token.kind == "SET_COUNTERS":
                 counters = (_number(tokens[index + 1]), _number(tokens[index + 2]))
+        self._refuse_repeated(tokens, options)
         for use in options:
             option = self.dialect.find(use.name)
             if use.negated and option is not None and not option.negatable:
                 raise BadLine("FWT110", f"`{use.name}` cannot be negated", word=use.word)
         return BridgeRule(tuple(options), target, number, target_word, counters)
+
+    def _refuse_repeated(self, tokens: list[_Token], options: list[OptionUse]) -> None:
+        """Refuse what stands twice, as ebtables-legacy does: of some options nft takes the last."""
+        if self.dialect.program != EBTABLES.program:
+            return
+        jumps = [(token.text, token.word) for token in tokens if token.kind == "JUMP"]
+        seen: set[str] = set()
+        for name, word in (*((use.name, use.word) for use in options if use.name not in _REPEATABLE), *jumps):
+            if name in seen:
+                raise BadLine("FWT111", f"`{name}` stands twice", word=word)
+            seen.add(name)
 
 
 def _meaning(rule: BridgeRule) -> tuple[object, ...]:
