@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
@@ -20,7 +21,6 @@ from fwtrans.lower.values import (
     network_set,
     read_interface,
     read_mac,
-    read_number,
     read_short_address,
     read_source,
 )
@@ -147,6 +147,7 @@ def _number(field: Field, words: dict[str, int], *, base: int) -> Callable[[Opti
     return lower
 
 
+_HEXADECIMAL = re.compile(r"(?:0[xX])?0*[0-9a-fA-F]{1,8}", re.ASCII)
 _MATCHES: dict[str, Callable[[OptionUse], tuple[PureTest, ...]]] = {
     "-s": _ip(f.ARP_SADDR_IP),
     "-d": _ip(f.ARP_DADDR_IP),
@@ -201,14 +202,19 @@ def _mark(given: dict[str, str]) -> tuple[Step, ...]:
     for option in ("--set-mark", "--and-mark", "--or-mark", "--xor-mark"):
         if option not in given:
             continue
-        text, _, mask_text = given[option].partition("/")
-        value = read_number(text, option)
+        value = _hexadecimal(given[option], option)
         if option == "--set-mark":
-            mask = read_number(mask_text, option) if mask_text else _ONES
-            return (Assign(f.MARK, _ONES & ~mask, value),)
+            return (Assign(f.MARK, 0, value),)
         keep = {"--and-mark": value, "--or-mark": _ONES & ~value, "--xor-mark": _ONES}[option]
         return (Assign(f.MARK, keep, 0 if option == "--and-mark" else value),)
     raise Refused("FWT116", "`MARK` needs --set-mark, --and-mark, --or-mark or --xor-mark", option="MARK")
+
+
+def _hexadecimal(text: str, option: str) -> int:
+    """Return a mark as arptables reads and prints it (`%x`): `17` is 0x17. What stands behind the number is no mask there."""
+    if not _HEXADECIMAL.fullmatch(text):
+        raise bad_value(text, "a mark: a hexadecimal number of 32 bits", option)
+    return int(text, 16)
 
 
 _TARGETS: dict[str, Callable[[dict[str, str]], tuple[Step, ...]]] = {
