@@ -71,6 +71,9 @@ def _lower_chain(dump: BridgeDump, chain: BridgeChain, user: frozenset[str], sin
 def _lower_rule(syntax: BridgeRule, user: frozenset[str]) -> tuple[list[Step], Verdict | None]:
     steps: list[Step] = [test for use in syntax.options if use.name in _MATCHES for test in _MATCHES[use.name](use)]
     target = syntax.target
+    for use in syntax.options:
+        if use.name not in _MATCHES and _owner(use.name) != target:
+            raise Refused("FWT116", f"`{use.name}` needs `-j {_owner(use.name)}`", option=use.name)
     if target in user:
         return steps, Jump(target)
     if target in {"", "CONTINUE"}:
@@ -82,6 +85,13 @@ def _lower_rule(syntax: BridgeRule, user: frozenset[str]) -> tuple[list[Step], V
     if make is None:
         raise Refused("FWT105", f"unknown target `{target}`", option=target)
     return [*steps, *make(given)], _end(target, given)
+
+
+def _owner(option: str) -> str:
+    """Return the target that has the option."""
+    if option.startswith("--mangle-"):
+        return "mangle"
+    return "CLASSIFY" if option == "--set-class" else "MARK"
 
 
 def _end(target: str, given: dict[str, str]) -> Verdict | None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
-from fwtrans.parsers.ebtables_save.dialect import EBTABLES
 from fwtrans.parsers.ebtables_save.syntax import BridgeChain, BridgeDump, BridgeRule, BridgeTable
 from fwtrans.parsers.grammar import TOKENS, load_grammar
 from fwtrans.parsers.iptables_save.syntax import OptionUse
@@ -403,9 +402,7 @@ class _Reading:
         return BridgeRule(tuple(options), target, number, target_word, counters)
 
     def _refuse_repeated(self, tokens: list[_Token], options: list[OptionUse]) -> None:
-        """Refuse what stands twice, as ebtables-legacy does: of some options nft takes the last."""
-        if self.dialect.program != EBTABLES.program:
-            return
+        """Refuse what stands twice, as arptables and ebtables-legacy do: of some options ebtables-nft takes the last."""
         jumps = [(token.text, token.word) for token in tokens if token.kind == "JUMP"]
         seen: set[str] = set()
         for name, word in (*((use.name, use.word) for use in options if use.name not in _REPEATABLE), *jumps):

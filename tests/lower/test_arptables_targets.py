@@ -1,4 +1,4 @@
-"""Marks of arptables are hexadecimal with and without 0x, as it prints them itself."""
+"""Targets of arptables: marks are hexadecimal with and without 0x, and options belong to their target."""
 
 from __future__ import annotations
 
@@ -45,6 +45,22 @@ def test_a_mark_is_hexadecimal(rule: str) -> None:
 @pytest.mark.parametrize("rule", ["--set-mark 17/ff", "--set-mark x", "--or-mark 123456789", "--and-mark -1"])
 def test_what_is_no_mark_is_refused(rule: str) -> None:
     assert read(rule)[1] == ["FWT112"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "code"),
+    [("-s 10.0.0.1 --set-mark 1", "FWT116"), ("-j DROP --mangle-ip-s 10.0.0.1", "FWT116"), ("-s 10.0.0.1 -s 10.0.0.2", "FWT111")],
+)  # fmt: skip
+@pytest.mark.netns
+def test_what_arptables_refuses_is_refused(rule: str, code: str) -> None:
+    dump = dump_of("--set-mark 1").replace("-j MARK --set-mark 1", rule)
+    sink = DiagnosticSink()
+    read_inputs((SourceFile("arptables-save", dump),), sink, FileAccess())
+    assert [item.code for item in sink.errors] == [code]
+    with namespace():
+        assert_inside()
+        done = subprocess.run(["arptables-nft-restore"], input=dump, text=True, capture_output=True, check=False)
+    assert done.returncode
 
 
 @pytest.mark.netns
