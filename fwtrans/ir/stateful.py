@@ -36,9 +36,10 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """A number of bytes that is used up once."""
+    """A number of bytes that is used up once; `used` is what has passed so far, as a counter's numbers no part of what it is."""
 
     amount: int
+    used: int = field(default=0, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

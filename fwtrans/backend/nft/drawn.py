@@ -12,6 +12,7 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.diagnostics import Refused
+from fwtrans.ir.rule import is_pure
 from fwtrans.ir.stateful import Drawn, StatefulTest
 from fwtrans.ir.verdict import Accept, Drop, Goto, Jump, Return
 
@@ -34,28 +35,41 @@ class DrawnWays(NamedTuple):
     ways: tuple[tuple[str, Verdict | None], ...]
 
 
-def drawn_of(flat: FlatRule) -> Drawn | None:
-    """Return the draw that a flat rule ends with."""
-    last = flat[0][-1] if flat[0] else None
-    return last.object.kind if isinstance(last, StatefulTest) and isinstance(last.object.kind, Drawn) else None
-
-
 def ways_from(rules: Sequence[Expanded], start: int) -> DrawnWays | None:
-    """Return the look-up whose first way is the rule at this place, None where it is no such rule or not all are there."""
-    first = rules[start][1]
-    drawn = drawn_of(first[0]) if len(first) == 1 else None
-    if drawn is None or drawn.way:
+    """Return the look-up whose first way is the rule at this place, None where it is no such rule.
+
+    A way may be missing: a rule that does nothing is left out, and a map without the element goes on as well.
+    """
+    draw = _draw_of(rules[start])
+    if draw is None:
         return None
     found: list[tuple[str, Verdict | None]] = []
-    for number in range(drawn.ways):
-        copies = rules[start + number][1] if start + number < len(rules) else ()
-        this = drawn_of(copies[0]) if len(copies) == 1 else None
-        if this is None or (this.generator, this.way, this.ways) != (drawn.generator, number, drawn.ways):
-            return None
-        if copies[0][0][:-1] != first[0][0][:-1]:
-            return None
-        found.append((this.value, copies[0][1]))
-    return DrawnWays(drawn.generator, tuple(found))
+    number = -1
+    asked = tuple(step for step in rules[start][1][0][0][:-1] if is_pure(step))
+    for rule in rules[start:]:
+        this = _draw_of(rule)
+        if this is None or this.name != draw.name or this.drawn.way <= number:
+            break
+        ((steps, verdict),) = rule[1]
+        if found and steps[:-1] != asked:
+            break
+        found.append((this.drawn.value, verdict))
+        number = this.drawn.way
+    return DrawnWays(draw.drawn.generator, tuple(found))
+
+
+class _Draw(NamedTuple):
+    name: str
+    drawn: Drawn
+
+
+def _draw_of(rule: Expanded) -> _Draw | None:
+    """Return the draw that a rule ends with, and what it has in common with the other ways of the same look-up."""
+    copies = rule[1]
+    last = copies[0][0][-1] if len(copies) == 1 and copies[0][0] else None
+    if not isinstance(last, StatefulTest) or not isinstance(last.object.kind, Drawn):
+        return None
+    return _Draw(last.object.identity.rpartition("/")[0], last.object.kind)
 
 
 def look_up(ways: DrawnWays, chain_name: Callable[[str], str]) -> str:
@@ -65,6 +79,8 @@ def look_up(ways: DrawnWays, chain_name: Callable[[str], str]) -> str:
 
 
 def _verdict(verdict: Verdict | None, chain_name: Callable[[str], str]) -> dict[str, dict[str, str] | None]:
+    if verdict is None:
+        return {"continue": None}
     word = _PLAIN.get(type(verdict))
     if word is not None:
         return {word: None}

@@ -66,7 +66,7 @@ def stateful_statement(test: StatefulTest) -> nft.Statement:
     if isinstance(kind, Limit):
         return nft.Limit(rate(kind, over=test.over))
     if isinstance(kind, Quota):
-        return nft.Quota(kind.amount, test.over)
+        return nft.Quota(kind.amount, test.over, kind.used)
     if isinstance(kind, ConnectionCount):
         return nft.ConnectionCount(kind.limit, test.over)
     if isinstance(kind, EveryNth):

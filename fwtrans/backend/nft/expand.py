@@ -205,9 +205,10 @@ def is_plain(test: FieldTest) -> bool:
 
 def bits_are_plain(values: BitSet) -> bool:
     """Tell whether `& mask ==`, `& mask !=`, `& mask { ... }` or intervals say the set."""
-    if len(values.cubes) <= 1 or len(values.complement().cubes) <= 1:
+    others = values.complement()
+    if len(values.cubes) <= 1 or len(others.cubes) <= 1:
         return True
-    return values.listed is not None or values.intervals is not None
+    return values.listed is not None or values.intervals is not None or others.listed is not None
 
 
 def names_are_plain(values: NameSet) -> bool:

@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING, TypeAlias
 
 from fwtrans.backend.nft import literals, names
+from fwtrans.backend.nft.foreign_state import state_text
 from fwtrans.diagnostics import Refused
 
 if TYPE_CHECKING:
@@ -122,6 +123,13 @@ def _map_update(_kind: str, content: Json) -> str:
     return f"{_word(found.get('op'))} {_reference(found.get('map'))} {{ {key} : {value} }}"
 
 
+def _set_update(_kind: str, content: Json) -> str:
+    found = _object(content, "op", "elem", "set", "stmt")
+    kept = found.get("stmt", [])
+    words = [_changed(found.get("elem")), *map(state_text, kept if isinstance(kept, list) else [kept])]
+    return f"{_word(found.get('op'))} {_reference(found.get('set'))} {{ {' '.join(words)} }}"
+
+
 def _changed(content: Json) -> str:
     """Return an element that a rule puts into a set or map, with its time."""
     if not isinstance(content, dict) or set(content) != {"elem"}:
@@ -213,6 +221,7 @@ _STATEMENTS: dict[str, Callable[[str, Json], str]] = {
     "match": _match,
     "mangle": _assignment,
     "map": _map_update,
+    "set": _set_update,
     "dup": _duplicate,
     "tproxy": _translation,
     "flow": _flow,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from fwtrans.backend.nft import literals, names
 from fwtrans.backend.nft.foreign import Json, expression, object_name
+from fwtrans.backend.nft.foreign_state import state_text
 from fwtrans.diagnostics import Refused
 
 if TYPE_CHECKING:
@@ -105,17 +106,7 @@ def _data_type(name: Json) -> str:
 
 
 def _kept_state(value: Json) -> str:
-    return " ".join(_state(item) for item in _list(value))
-
-
-def _state(value: Json) -> str:
-    """Return a counter, with its numbers or without: what else elements may keep is refused."""
-    content = value.get("counter") if isinstance(value, dict) and set(value) == {"counter"} else ""
-    if content is None:
-        return "counter"
-    if isinstance(content, dict) and set(content) == {"packets", "bytes"}:
-        return f"counter packets {_count(content['packets'])} bytes {_count(content['bytes'])}"
-    raise Refused("FWT200", f"`{json.dumps(value)}` has no exact nftables form")
+    return " ".join(state_text(item) for item in _list(value))
 
 
 _SET_WORDS: dict[str, Callable[[Json], str]] = {
@@ -136,7 +127,7 @@ def _element(item: Json, objects: str) -> str:
         key = extras.pop("val", None)
     words = [expression(key)]
     if "counter" in extras:
-        words.append(_state({"counter": extras.pop("counter")}))
+        words.append(state_text({"counter": extras.pop("counter")}))
     words += [f"{word} {_time(extras.pop(word))}" for word in ("timeout", "expires") if word in extras]
     if "comment" in extras:
         words.append(f'comment "{literals.comment(_string(extras.pop("comment")))}"')

@@ -204,7 +204,7 @@ class _TableLowering:
             if isinstance(kind, Limit):
                 self._objects[name] = nft.LimitObject(name=name, rate=rate(kind, over=test.over))
             elif isinstance(kind, Quota):
-                self._objects[name] = nft.QuotaObject(name=name, bytes=kind.amount, over=test.over)
+                self._objects[name] = nft.QuotaObject(name=name, bytes=kind.amount, over=test.over, used=kind.used)
         return self._object_names[identity]
 
     def _wanted_name(self, identity: str) -> str:

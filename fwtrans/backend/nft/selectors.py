@@ -162,6 +162,8 @@ def _key_part(part: KeyPart) -> nft.Expression:
 
 # --- tests ---
 
+_SEVERAL = {Family.INET, Family.BRIDGE, Family.NETDEV}
+
 
 def match_of(test: FieldTest, family: Family, protocol: int | None) -> tuple[nft.Match, ...]:
     """Return the nft matches of a plain test. `protocol` is the transport protocol that the rule has settled before."""
@@ -180,6 +182,8 @@ def match_of(test: FieldTest, family: Family, protocol: int | None) -> tuple[nft
     if isinstance(test.values, NameSet):
         return (_names(found, test.values),)
     if isinstance(test.values, BitSet):
+        if field in {IP_TOS, IP6_CLASS} and family in _SEVERAL and (named := _by_name(field, test.values)) is not None:
+            return (named,)
         return (_label(found, test.values) if field is CT_LABEL else _bits(found, field, test.values),)
     if field is CT_EXPIRATION:
         return _expiration(found, _numbers(test))
@@ -313,37 +317,53 @@ def _bits(found: nft.Expression, field: Field, values: BitSet) -> nft.Match:
     others = values.complement()
     if len(others.cubes) == 1:
         return _cube(found, field, others, nft.Operator.NOT_EQUAL)
-    if field in {IP_TOS, IP6_CLASS} and not any(mask & ~_DSCP for mask, _ in values.cubes):
-        return _code_points(field, values)
+    if field in {IP_TOS, IP6_CLASS} and (named := _by_name(field, values)) is not None:
+        return named
     listed, spans = values.listed, values.intervals
     if spans is not None and (listed is None or len(spans) < len(listed[1])):
         return _spans(found, field, spans)
-    assert listed is not None  # noqa: S101 -- expand made copies of what neither says
-    mask, numbers = listed
+    if listed is not None:
+        return _listed(found, field, *listed, nft.Operator.IMPLICIT)
+    left_out = others.listed
+    assert left_out is not None  # noqa: S101 -- expand made copies of what no match says
+    return _listed(found, field, *left_out, nft.Operator.NOT_EQUAL)
+
+
+def _listed(
+    found: nft.Expression, field: Field, mask: int, numbers: tuple[int, ...], operator: nft.Operator
+) -> nft.Match:
     named = _named_part(field, mask)
     if named is not None:
         part, shift = named
-        return nft.Match(part, nft.AnonymousSet(tuple(nft.Number(value >> shift) for value in numbers)))
+        return nft.Match(part, nft.AnonymousSet(tuple(nft.Number(value >> shift) for value in numbers)), operator)
     if field is IP6_CLASS:
         words = tuple(nft.Number(value << _CLASS_SHIFT, 4) for value in numbers)
-        return nft.Match(_class_word(mask), nft.AnonymousSet(words))
-    return nft.Match(
-        _masked(found, field, mask), nft.AnonymousSet(tuple(_bit_number(field, value) for value in numbers))
-    )
+        return nft.Match(_class_word(mask), nft.AnonymousSet(words), operator)
+    parts = nft.AnonymousSet(tuple(_bit_number(field, value) for value in numbers))
+    return nft.Match(_masked(found, field, mask), parts, operator)
 
 
-_DSCP = 0xFC
+_DSCP, _ECN = 0xFC, 0x03
 
 
-def _code_points(field: Field, values: BitSet) -> nft.Match:
-    """Ask for DSCP by its name, which asks for the family too where a table has several; the raw byte asks for none."""
-    points = [value for value in range(64) if any(not (value << 2 ^ bits) & mask for mask, bits in values.cubes)]
-    inside = IntervalSet.values(6, points)
+def _by_name(field: Field, values: BitSet) -> nft.Match | None:
+    """Ask for DSCP or ECN by its name, which asks for the family too where a table has several; the raw byte asks for none.
+
+    None where the values are not of one of the two alone.
+    """
+    asked = 0
+    for mask, _ in values.cubes:
+        asked |= mask
+    if not asked or asked & _DSCP and asked & _ECN:
+        return None
+    name, shift, width = ("dscp", 2, 6) if asked & _DSCP else ("ecn", 0, 2)
+    points = [value for value in range(1 << width) if value << shift in values]
+    inside = IntervalSet.values(width, points)
     others = inside.complement()
     wanted, operator = (
         (others, nft.Operator.NOT_EQUAL) if len(others.ranges) < len(inside.ranges) else (inside, nft.Operator.IMPLICIT)
     )
-    part = nft.Payload("ip" if field is IP_TOS else "ip6", "dscp")
+    part = nft.Payload("ip" if field is IP_TOS else "ip6", name)
     parts = tuple(
         nft.Number(low) if low == high else nft.Range(nft.Number(low), nft.Number(high)) for low, high in wanted.ranges
     )

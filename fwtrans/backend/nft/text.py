@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fwtrans.backend.nft import literals, names
 from fwtrans.backend.nft import objects as ob
+from fwtrans.backend.nft.amounts import quota_text, rate_text
 from fwtrans.backend.nft.foreign_objects import foreign_block
 from fwtrans.backend.nft.names import NameKind
 from fwtrans.backend.nft.priorities import priority_text
 from fwtrans.backend.nft.restrictions import check_map_types, check_set_key
 from fwtrans.backend.nft.text_expressions import data_text, expression_text, quoted
-from fwtrans.backend.nft.text_statements import quota_text, rate_text, statements_text, synproxy_words
+from fwtrans.backend.nft.text_statements import statements_text, synproxy_words
 from fwtrans.diagnostics import Refused
 
 if TYPE_CHECKING:

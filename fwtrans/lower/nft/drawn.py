@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from fwtrans.diagnostics import Refused
 from fwtrans.ir.stateful import Drawn, StatefulObject, StatefulTest
 from fwtrans.lower.nft.json_types import Json, NotModelled, as_list
+from fwtrans.lower.nft.one_by_one import GOES_ON, does_more
 from fwtrans.lower.nft.sets import lower_verdict
 
 if TYPE_CHECKING:
@@ -19,25 +20,29 @@ if TYPE_CHECKING:
     from fwtrans.lower.nft.scope import Scope
 
 
-def drawn_ways(content: Json, scope: Scope) -> list[tuple[StatefulTest, Verdict]]:
-    """Return a draw and a verdict for each element of the map; none where it is no such look-up."""
+def drawn_ways(content: Json, behind: list[Json], scope: Scope) -> list[tuple[StatefulTest, Verdict | None]]:
+    """Return a draw and a verdict for each element of the map; none where it is no such look-up.
+
+    `behind` are the statements that packets meet for which the map says `continue`, which has no verdict.
+    """
     key = content.get("key") if isinstance(content, dict) else None
     data = content.get("data") if isinstance(content, dict) else None
     if not isinstance(key, dict) or set(key) != {"numgen"} or not isinstance(data, dict) or set(data) != {"set"}:
         return []
-    values: list[tuple[int, Json, Verdict]] = []
+    values: list[tuple[int, Json, Verdict | None]] = []
     for entry in as_list(data["set"]):
         pair = as_list(entry)
         try:
-            values.append((_first(pair[0]), pair[0], lower_verdict(pair[-1])))
+            way = None if pair[-1] == GOES_ON else lower_verdict(pair[-1])
+            values.append((_first(pair[0]), pair[0], way))
         except (NotModelled, Refused, IndexError):
             return []
-    generator = json.dumps(key, sort_keys=True)
+    if any(way is None for _, _, way in values) and any(does_more(statement) for statement in behind):
+        return []
+    generator, draw = json.dumps(key, sort_keys=True), scope.identity("drawn")
     return [
         (
-            StatefulTest(
-                StatefulObject(scope.identity("drawn"), Drawn(generator, json.dumps(held), number, len(values)))
-            ),
+            StatefulTest(StatefulObject(f"{draw}/{number}", Drawn(generator, json.dumps(held), number, len(values)))),
             verdict,
         )
         for number, (_, held, verdict) in enumerate(sorted(values, key=lambda value: value[0]))

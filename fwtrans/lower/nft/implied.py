@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from fwtrans.ir.rule import Step
     from fwtrans.lower.nft.json_types import Json
 
-_SEVERAL = {Family.INET, Family.BRIDGE, Family.NETDEV}
-_MESSAGES = {"icmp": 2, "icmpv6": 10, "igmp": 2}
-_FRAMES = {2: 0x0800, 10: 0x86DD}
+SEVERAL = {Family.INET, Family.BRIDGE, Family.NETDEV}
+MESSAGES = {"icmp": 2, "icmpv6": 10, "igmp": 2}
+FRAMES = {2: 0x0800, 10: 0x86DD}
 _OF_TAGS = {VLAN_ID, VLAN_PRIORITY}
 _HEADERS = {"payload", "exthdr", "ip option"}
 _ECHO, _ECHO6 = number(ICMP_TYPE, 0, 8), number(ICMP6_TYPE, 128, 129)
@@ -67,25 +67,26 @@ def asked_family(statement: Json, before: Iterable[Step], family: Family) -> tup
     A bridge asks the frame's header, which of a frame with a tag says 8021q, and netdev what the frame carries; behind a
     question for the tag both ask what stands behind the tag.
     """
-    if family not in _SEVERAL:
+    if family not in SEVERAL:
         return ()
     for payload in _payloads(statement):
         protocol = str(payload.get("protocol"))
         if protocol in {"ip", "ip6"}:
             return ()
-        answered = _MESSAGES.get(protocol)
+        answered = MESSAGES.get(protocol)
         if answered is not None:
-            if any(_settles_family(step, family) for step in before):
+            if any(settles_family(step, family) for step in before):
                 return ()
             if any(isinstance(step, FieldTest) and step.field in _OF_TAGS for step in before):
-                return (number(VLAN_TYPE, _FRAMES[answered]),)
+                return (number(VLAN_TYPE, FRAMES[answered]),)
             if family is Family.INET:
                 return (number(NFPROTO, answered),)
-            return (number(ETHER_TYPE if family is Family.BRIDGE else ETHER_PROTOCOL, _FRAMES[answered]),)
+            return (number(ETHER_TYPE if family is Family.BRIDGE else ETHER_PROTOCOL, FRAMES[answered]),)
     return ()
 
 
-def _settles_family(step: Step, family: Family) -> bool:
+def settles_family(step: Step, family: Family) -> bool:
+    """Tell whether nft asks for no family behind a step: the rule has asked for one transport or network protocol."""
     if isinstance(step, MemberTest):
         return any(_is_of_network(part.field) for part in step.key)
     if not isinstance(step, FieldTest):
@@ -109,8 +110,8 @@ def asked_by_nft(statement: Json, family: Family) -> tuple[FieldTest, ...]:
         layer = {"ip": 2, "ip6": 10}.get(str(payload.get("protocol")))
         if layer is not None and family is Family.INET:
             found[number(NFPROTO, layer)] = None
-        elif layer is not None and family in _SEVERAL:
-            found[number(ETHER_PROTOCOL, _FRAMES[layer])] = None
+        elif layer is not None and family in SEVERAL:
+            found[number(ETHER_PROTOCOL, FRAMES[layer])] = None
         try:
             found.update(dict.fromkeys(part_of({"payload": payload}, family, inner=True).before))
         except (NotModelled, Refused):

@@ -14,7 +14,7 @@ from fwtrans.lower.nft.json_types import Json, JsonObject, as_list
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_CONTINUE: Json = {"continue": None}
+GOES_ON: Json = {"continue": None}
 _COUNTED = {"counter", "packets", "bytes"}
 # what no rule changes
 _LASTING = {"iif", "oif", "iifgroup", "oifgroup", "iiftype", "oiftype"}
@@ -33,19 +33,24 @@ def tests_and_verdicts(content: Json, behind: list[Json]) -> list[tuple[Json, Js
     pairs = [item for item in as_list(data["set"]) if isinstance(item, list) and len(item) == 2]
     if len(pairs) != len(as_list(data["set"])) or any(isinstance(one, dict) and "elem" in one for one, _ in pairs):
         return None
-    goes_on = any(verdict == _CONTINUE for _, verdict in pairs)
+    goes_on = any(verdict == GOES_ON for _, verdict in pairs)
     others = [verdict for one, verdict in pairs if one == "*"]
     jumping = [one for one, verdict in pairs if _jumps(verdict) and one != "*"]
     if "numgen" in _kinds(key) or (jumping and len(jumping) + len(others) > 1 and not _lasts(key)):
         return None
-    if goes_on and (others or any(set(_kinds(statement)) - _COUNTED for statement in behind)):
+    if goes_on and (others or any(map(does_more, behind))):
         return None
     found: list[tuple[Json, Json]] = [
         (_match("==", key, [one]), verdict)
         for one, verdict in sorted(pairs, key=lambda pair: _jumps(pair[1]))
-        if one != "*" and verdict != _CONTINUE
+        if one != "*" and verdict != GOES_ON
     ]
     return [*found, *((_match("!=", key, jumping) if jumping else None, verdict) for verdict in others)]
+
+
+def does_more(statement: Json) -> bool:
+    """Tell whether a statement does more than count."""
+    return bool(set(_kinds(statement)) - _COUNTED)
 
 
 def _jumps(verdict: Json) -> bool:

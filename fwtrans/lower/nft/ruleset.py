@@ -10,10 +10,11 @@ What is nftables' but not modelled becomes an opaque unknown in its rule: proofs
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
+from fwtrans.ir.effect import Count, Log
 from fwtrans.ir.fields import NFPROTO, Family
 from fwtrans.ir.match import number as one_value
 from fwtrans.ir.rule import Rule, is_pure
@@ -50,6 +51,7 @@ from fwtrans.source import Origin, SourceFile, Span
 if TYPE_CHECKING:
     from fwtrans.ir.rule import Step
     from fwtrans.ir.sets import NamedMap, NamedSet
+    from fwtrans.ir.stateful import StatefulTest
     from fwtrans.ir.verdict import Verdict
 
 
@@ -254,9 +256,10 @@ class _TableReading:
                     apart = tests_and_verdicts(inner, statements[index + 1 :])
                     if apart is not None:
                         return self._one_by_one(content, statements[:index], apart, line, scope)
-                    drawn = drawn_ways(inner, scope)
+                if kind == "vmap" and all(is_pure(step) or isinstance(step, (Log, Count)) for step in steps):
+                    drawn = drawn_ways(inner, statements[index + 1 :], scope)
                     if drawn:
-                        return [Rule((*steps, test), way, origins, None, comment) for test, way in drawn]
+                        return self._drawn(steps, drawn, Rule((), None, origins, None, comment))
                 ways = endings(kind, inner, self._identity(statement, scope), self.raw.maps)
                 steps.extend(_without_repeats(implied, [*self._always, *steps]))
                 if len(ways) > 1:
@@ -282,6 +285,14 @@ class _TableReading:
             statements = [*before, *([] if test is None else [test]), verdict]
             rules.extend(self._rules({**content, "expr": statements}, line, scope))
         return rules
+
+    def _drawn(self, steps: list[Step], drawn: list[tuple[StatefulTest, Verdict | None]], like: Rule) -> list[Rule]:
+        """Return a rule for each way of a drawn number; what is logged or counted in front is so once, by the first."""
+        asked = [step for step in steps if is_pure(step)]
+        return [
+            replace(like, steps=(*(asked if number else steps), test), verdict=way)
+            for number, (test, way) in enumerate(drawn)
+        ]
 
     def _identity(self, statement: Json, scope: Scope) -> str:
         """Return what an unknown is told by; what it names has to be there, for it is printed again."""

@@ -127,7 +127,8 @@ def _named(name: str, kind: str, scope: Scope) -> StatefulTest:
     if kind == "limit":
         what, over = limit_of(found)
     else:
-        what, over = Quota(as_number(found.get("bytes"), "quota")), bool(found.get("inv"))
+        used = as_number(found.get("used", 0), "used")
+        what, over = Quota(as_number(found.get("bytes"), "quota"), used), bool(found.get("inv"))
     return StatefulTest(StatefulObject(f"{scope.table}/{kind}/{name}", what), (), over)
 
 
@@ -136,10 +137,17 @@ def _quota(content: Json, scope: Scope) -> Lowered:
         return (_named(content, "quota", scope),), None
     if isinstance(content, dict) and "map" in content:
         return _by_map(content["map"], scope)
-    found = as_object(content, "quota")
-    amount = as_number(found.get("val"), "quota") * _BYTES.get(as_text(found.get("val_unit", "bytes"), "unit"), 1)
-    made = StatefulObject(scope.identity("quota"), Quota(amount))
-    return (StatefulTest(made, (), bool(found.get("inv"))),), None
+    kind, over = quota_of(as_object(content, "quota"))
+    return (StatefulTest(StatefulObject(scope.identity("quota"), kind), (), over),), None
+
+
+def quota_of(content: JsonObject) -> tuple[Quota, bool]:
+    """Return an amount of bytes and whether it holds for what is over it."""
+    amount, used = (
+        as_number(content.get(what, 0), "quota") * _BYTES.get(as_text(content.get(f"{what}_unit", "bytes"), "unit"), 1)
+        for what in ("val", "used")
+    )
+    return Quota(amount, used), bool(content.get("inv"))
 
 
 def _counter(content: Json, scope: Scope) -> Lowered:

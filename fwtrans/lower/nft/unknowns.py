@@ -17,7 +17,7 @@ from fwtrans.ir.match import OpaqueTest
 from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list, asking
 from fwtrans.lower.nft.kept import objects_named
 from fwtrans.lower.nft.sets import lower_verdict
-from fwtrans.lower.nft.statements import limit_of
+from fwtrans.lower.nft.statements import limit_of, quota_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -61,12 +61,25 @@ def _as_listed(value: Json) -> Json:
     found: JsonObject = {key: _as_listed(item) for key, item in value.items()}
     if set(found) == {"set"}:
         return {"set": _sorted(found["set"])}
+    if set(found) <= {"limit", "quota"} and found:
+        return {kind: _amounts(kind, item) for kind, item in found.items()}
     if "mod" in found and found.get("offset") == 0:
         del found["offset"]
     event = found.get("mangle")
     if isinstance(event, dict) and event.get("key") == {"ct": {"key": "event"}}:
         return {"mangle": {**event, "value": [*sorted(_words_of(event.get("value")))]}}
     return found
+
+
+def _amounts(kind: str, content: Json) -> Json:
+    """Return a rate or an amount of bytes in one unit, without what has passed; an object's name as it is."""
+    if not isinstance(content, dict) or "map" in content:
+        return content
+    if kind == "limit":
+        rate, over = limit_of(content)
+        return {"limit": repr(rate), "over": over}
+    amount, over = quota_of(content)
+    return {"quota": repr(amount), "over": over}
 
 
 def _words_of(value: Json) -> Iterator[str]:

@@ -179,6 +179,8 @@ def _statement(keyword: str) -> Callable[[str, int, Content, ShapeReader], None]
         if keyword == "quota":
             content["bytes"] = found["val"] * _UNITS[found["val_unit"]]
             content["inv"] = bool(found.get("inv"))
+            if "used" in found:
+                content["used"] = found["used"] * _UNITS[found["used_unit"]]
         elif keyword == "synproxy":
             flags = [*content.get("flags", []), *found.pop("flags", [])]
             content.update(found)
