@@ -68,9 +68,21 @@ input|meta hour "08:00"-"17:00" accept
 input|ip saddr . tcp dport vmap { 10.0.0.1 . 22 : accept, 10.0.0.2-10.0.0.9 . 80-90 : drop }
 input|tcp dport vmap { 22 : accept, 80 : jump other, 443 : drop }
 input|quota over 10 mbytes drop
+input|quota 10 mbytes used 77 bytes accept
 input|limit rate over 1 mbytes/second burst 5 kbytes drop
+input|add @places { ip saddr timeout 3m limit rate over 5/minute } drop
+input|tcp flags != { syn, ack, syn|ack } drop
+input|tcp flags & (fin|syn|rst) != { syn, fin } drop
+input|ip dscp < cs4 tcp dport 22 drop
+input|ip6 dscp >= cs4 drop
+input|ip dscp & 0x0c == 0x04 drop
+input|ip ecn { ce, ect0 } drop
+input|ip6 ecn != { ce, ect1 } drop
 pre|numgen inc mod 2 == 0 accept
 input|tcp dport 80 numgen inc mod 2 vmap { 0 : drop, 1 : accept }
+input|numgen inc mod 3 vmap { 0 : continue, 1 : drop, 2 : jump other }
+input|numgen inc mod 3 vmap { 0 : drop, 2 : continue }
+input|tcp dport 80 log prefix "n" numgen random mod 2 vmap { 0 : drop, 1 : jump other }
 input|numgen random mod 8 offset 2 vmap { 2-6 : jump other, 7 : goto other, 8-9 : return }
 pre|meta mark set jhash ip saddr . ip daddr mod 16 seed 0xff
 pre|meta mark set symhash mod 4 offset 1

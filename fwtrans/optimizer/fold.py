@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from fwtrans.ir.ending import ending_chains
 from fwtrans.ir.fields import Family
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.verdict import Dispatch, Drop, Goto, Return
@@ -29,6 +30,8 @@ from fwtrans.optimizer.tracking import if_tracked
 from fwtrans.semantics.visits import arrives_whole, visits_of
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
 
 
@@ -48,7 +51,9 @@ def folded(table: Table, *, whole: bool = False) -> Table:
     while (less := without_said(found, whole=whole)) is not found:
         # a rule that says less may be for all packets, and what is behind it for none
         found = specialise_entries(less, entries, learn=True).table
-    dropping = [chain.name for chain in found.chains if _is_simple(chain)]
+    ending = ending_chains(found)
+    leaving = {item.name for item in found.maps if any(_leaves(one.value, ending) for one in item.elements)}
+    dropping = [chain.name for chain in found.chains if _is_simple(chain, ending, leaving)]
     if not dropping:
         return found
     said = [_with_policy_said(chain) if chain.name in dropping else chain for chain in found.chains]
@@ -64,10 +69,19 @@ def folded(table: Table, *, whole: bool = False) -> Table:
     )
 
 
-def _is_simple(chain: Chain) -> bool:
+def _is_simple(chain: Chain, ending: AbstractSet[str], leaving: AbstractSet[str]) -> bool:
     """Tell whether a chain drops what comes to its end, and nothing leaves it on another way than over its end."""
-    is_dropping = chain.base is not None and not chain.base.accepts and bool(chain.rules)
-    return is_dropping and not any(isinstance(rule.verdict, (Return, Goto, Dispatch)) for rule in chain.rules)
+    if chain.base is None or chain.base.accepts or not chain.rules:
+        return False
+    return not any(
+        _leaves(rule.verdict, ending) or (isinstance(rule.verdict, Dispatch) and rule.verdict.map_name in leaving)
+        for rule in chain.rules
+    )
+
+
+def _leaves(verdict: object, ending: AbstractSet[str]) -> bool:
+    """Tell whether a verdict may end a base chain before its end, with what the policy says."""
+    return isinstance(verdict, Return) or (isinstance(verdict, Goto) and verdict.chain not in ending)
 
 
 def _with_policy_said(chain: Chain) -> Chain:

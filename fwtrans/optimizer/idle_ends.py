@@ -107,6 +107,8 @@ class _Ends:
             following = rules[at + 1] if at + 1 < len(rules) else None
             for target, is_jump in self._targets(rule):
                 after = end if not is_jump or following is None else _sure(following)
+                if following is None and chain.base is not None and not chain.base.accepts:
+                    after = Drop()  # as a rule it is printed behind this one
                 self.behind.setdefault(target, set()).add(after)
         return chain if tuple(rules) == chain.rules else replace(chain, rules=tuple(rules))
 

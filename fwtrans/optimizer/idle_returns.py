@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.verdict import Return
 from fwtrans.optimizer.base import Pass, Passed, each_table
-from fwtrans.optimizer.clauses import Clauses, clauses_of, disjoint
+from fwtrans.optimizer.clauses import Clause, Clauses, clauses_of, disjoint, settled_by
 
 if TYPE_CHECKING:
     from fwtrans.ir.rule import Rule
@@ -54,4 +54,12 @@ def _is_idle(rule: Rule, behind: list[Rule], clauses: Clauses) -> bool:
     if not isinstance(rule.verdict, Return) or len(behind) > _MOST_BEHIND or not all(map(is_pure, rule.steps)):
         return False
     clause = clauses.of(rule)
-    return all(disjoint(clause, clauses.of(other)) for other in behind)
+    if all(disjoint(clause, clauses.of(other)) for other in behind):
+        return True
+    clause = _asked(clause)
+    return all(disjoint(clause, _asked(clauses.of(other))) for other in behind)
+
+
+def _asked(clause: Clause) -> Clause:
+    """Return the clause with what must be so for its fields to be there: as printed, a rule may ask for it in so many words."""
+    return replace(clause, tests=settled_by(clause.tests))

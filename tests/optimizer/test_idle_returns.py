@@ -28,6 +28,13 @@ def test_a_return_at_the_end() -> None:
     assert rules_left("tcp dport 1 accept; return") == 1
 
 
+def test_a_field_is_there_in_packets_of_its_protocol_only() -> None:
+    """Whether a rule says so or leaves it to the field, as one that is printed and read again does."""
+    assert rules_left("icmpv6 type 135 return; meta l4proto gre accept", behind="accept") == 1
+    assert rules_left("meta l4proto ipv6-icmp icmpv6 type 135 return; meta l4proto gre accept", behind="accept") == 1
+    assert rules_left("icmpv6 type 135 return; meta l4proto ipv6-icmp accept") == 2
+
+
 @pytest.mark.parametrize(
     "rules",
     [

@@ -119,6 +119,9 @@ _SET_WORDS: dict[str, Callable[[Json], str]] = {
 }
 
 
+_STATES = ("limit", "quota", "ct count", "counter")
+
+
 def _element(item: Json, objects: str) -> str:
     key, *held = item if isinstance(item, list) else (item,)
     extras: Content = {}
@@ -126,8 +129,7 @@ def _element(item: Json, objects: str) -> str:
         extras = dict(key["elem"])
         key = extras.pop("val", None)
     words = [expression(key)]
-    if "counter" in extras:
-        words.append(state_text({"counter": extras.pop("counter")}))
+    words += [state_text({kind: extras.pop(kind)}) for kind in _STATES if kind in extras]
     words += [f"{word} {_time(extras.pop(word))}" for word in ("timeout", "expires") if word in extras]
     if "comment" in extras:
         words.append(f'comment "{literals.comment(_string(extras.pop("comment")))}"')

@@ -2,8 +2,8 @@
 
     meta nfproto ipv4   ->   meta protocol ip
 
-nft takes `meta nfproto` in the inet family only (1.0.6 and 1.1.3: "only useful in the inet family"). In a bridge table the
-frame's own protocol says the same: a frame carries IPv4 exactly when its protocol is 0x0800, and IPv6 when it is 0x86dd.
+nft takes `meta nfproto` in the inet family only (1.0.6 and 1.1.3: "only useful in the inet family"). In a table of
+the link layer the frame's own protocol says the same: a frame carries IPv4 exactly when its protocol is 0x0800, and IPv6 when it is 0x86dd.
 """
 
 from __future__ import annotations

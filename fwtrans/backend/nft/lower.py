@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 # NF_IP_PRI_CONNTRACK: a bridge puts fragments together there, where the IP families have done it before.
 _BRIDGE_CONNTRACK = -200
+_LINK = {Family.BRIDGE, Family.NETDEV}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,7 +267,7 @@ class _TableLowering:
                 continue
             try:
                 copies = expand(rule, self.settled)
-                if self.family is Family.BRIDGE:
+                if self.family in _LINK:
                     copies = on_link(copies)
             except TooManyCopies:
                 self._report(

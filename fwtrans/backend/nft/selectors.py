@@ -354,7 +354,7 @@ def _by_name(field: Field, values: BitSet) -> nft.Match | None:
     asked = 0
     for mask, _ in values.cubes:
         asked |= mask
-    if not asked or asked & _DSCP and asked & _ECN:
+    if not asked or (asked & _DSCP and asked & _ECN):
         return None
     name, shift, width = ("dscp", 2, 6) if asked & _DSCP else ("ecn", 0, 2)
     points = [value for value in range(1 << width) if value << shift in values]

@@ -43,6 +43,7 @@ from fwtrans.lower.nft.one_by_one import tests_and_verdicts
 from fwtrans.lower.nft.references import dangling
 from fwtrans.lower.nft.scope import Scope
 from fwtrans.lower.nft.sets import lower_map, lower_set
+from fwtrans.lower.nft.several_limits import of_several_limits
 from fwtrans.lower.nft.statements import lower_statement, with_objects
 from fwtrans.lower.nft.tproxy import Proxy, find_proxies, with_proxies
 from fwtrans.lower.nft.unknowns import endings, identity, named_sets
@@ -164,6 +165,8 @@ class _TableReading:
             self.raw.sets,
             foreign=asked_by_maps(self.raw),
         )
+        written = (content for chain in self.raw.chains.values() for content, _ in chain.rules)
+        scope.unmodelled |= of_several_limits(written, self.raw.sets)
         sets, maps = self._sets(scope), self._maps(scope)
         self.proxies = find_proxies(
             {name: [rule for rule, _ in raw.rules] for name, raw in self.raw.chains.items()}, scope
@@ -189,6 +192,8 @@ class _TableReading:
     def _sets(self, scope: Scope) -> list[NamedSet]:
         found: list[NamedSet] = []
         for name, content in self.raw.sets.items():
+            if name in scope.unmodelled:
+                continue
             try:
                 found.append(lower_set(content, self.family, dynamic=scope.is_dynamic(name)))
             except NotModelled:

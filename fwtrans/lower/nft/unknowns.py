@@ -44,7 +44,7 @@ def identity(statement: Json, sets: Mapping[str, JsonObject], family: Family) ->
     objects = {f"{kind} {name}" for kind, name in objects_named(statement)}
     named: JsonObject = {name: _contents(sets[name]) for name in sorted(named_sets(statement)) if name in sets}
     named |= {name: _object(name, sets[name], family) for name in sorted(objects) if name in sets}
-    plain = _as_listed(statement)
+    plain = as_listed(statement)
     kind = next(iter(plain)) if isinstance(plain, dict) else ""
     inner = plain.get(kind) if isinstance(plain, dict) else None
     if kind in _TRANSLATIONS and isinstance(inner, dict) and inner.get("family") == family.value:
@@ -52,13 +52,13 @@ def identity(statement: Json, sets: Mapping[str, JsonObject], family: Family) ->
     return json.dumps([plain, named] if named else plain, sort_keys=True)
 
 
-def _as_listed(value: Json) -> Json:
+def as_listed(value: Json) -> Json:
     """Return a statement without what a listing leaves out or says in other words."""
     if isinstance(value, list):
-        return [_as_listed(item) for item in value]
+        return [as_listed(item) for item in value]
     if not isinstance(value, dict):
         return value
-    found: JsonObject = {key: _as_listed(item) for key, item in value.items()}
+    found: JsonObject = {key: as_listed(item) for key, item in value.items()}
     if set(found) == {"set"}:
         return {"set": _sorted(found["set"])}
     if set(found) <= {"limit", "quota"} and found:

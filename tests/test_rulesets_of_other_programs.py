@@ -1,0 +1,295 @@
+"""Rulesets as other programs write them: routers, load balancers, service proxies, guards against floods.
+
+Each is optimised with a proof, loads where it loaded, stays as it is when it is optimised again, and is the same as what
+`nft list ruleset` says of it. The rulesets are our own, in the shape of what those programs leave behind.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fwtrans.cli.inputs import FileAccess
+from fwtrans.diagnostics import DiagnosticSink
+from fwtrans.lower.nft.listed import LEFT_OUT
+from fwtrans.source import SourceFile
+from fwtrans.verify import verify_sides
+from tests.test_optimize_any_statement import loads, optimized
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fwtrans.comparing import Compared
+
+FILTER = "type filter hook %s priority filter; policy %s;"
+ROUTER = f"""table inet fw {{
+	chain input {{
+		{FILTER % ("input", "drop")}
+		ct state vmap {{ established : accept, related : accept }}
+		iifname "lan" jump from_lan
+		iifname {{ "wan", "wan6" }} jump from_wan
+		jump refuse
+	}}
+	chain forward {{
+		{FILTER % ("forward", "drop")}
+		ct state vmap {{ established : accept, related : accept }}
+		iifname "lan" oifname "wan" accept
+		jump refuse
+	}}
+	chain refuse {{
+		meta l4proto tcp reject with tcp reset
+		reject with icmpx type port-unreachable
+	}}
+	chain from_lan {{
+		accept
+	}}
+	chain from_wan {{
+		icmp type echo-request counter accept
+		meta nfproto ipv6 udp dport 546 counter accept
+		ip6 saddr fe80::/10 icmpv6 type . icmpv6 code {{ mld-listener-query . 0, mld2-listener-report . 0 }} accept
+		icmpv6 type {{ time-exceeded, echo-request }} limit rate 1000/second burst 5 packets accept
+		jump refuse
+	}}
+	chain mangle {{
+		type filter hook forward priority mangle; policy accept;
+		oifname "wan" tcp flags & (fin | syn | rst) == syn tcp option maxseg size set rt mtu
+	}}
+}}
+"""
+ENDS = f"""table inet t {{
+	chain refuse {{
+		meta pkttype broadcast drop
+		reject with icmp host-prohibited
+		reject with icmpv6 admin-prohibited
+		drop
+	}}
+	chain input {{
+		{FILTER % ("input", "drop")}
+		tcp dport 22 accept
+		udp dport 137-139 goto refuse
+	}}
+}}
+"""
+GUARD = f"""table inet guard {{
+	set bad {{
+		type ipv4_addr
+		flags timeout
+		timeout 10m
+	}}
+	set seen {{
+		type ipv4_addr
+		size 1000
+		flags dynamic,timeout
+		timeout 1m
+	}}
+	chain input {{
+		{FILTER % ("input", "accept")}
+		ip saddr @bad drop
+		tcp dport 80 ct state new meter many {{ ip saddr timeout 30s limit rate over 120/second burst 240 packets }} add @bad {{ ip saddr timeout 10m }} drop
+		tcp dport 22 add @seen {{ ip saddr limit rate over 3/minute }} drop
+		tcp dport 23 add @seen {{ ip saddr timeout 3m limit rate over 9/minute burst 2 packets }} drop
+		tcp dport 25 update @seen {{ ip saddr quota over 20 mbytes }} drop
+	}}
+}}
+"""
+SHAPER = f"""table inet shaper {{
+	map classes {{
+		type dscp : classid
+		elements = {{ ef : 1:11, cs0 : 1:13 }}
+	}}
+	chain lose {{
+		numgen random mod 1000 < 995 drop
+	}}
+	chain forward {{
+		{FILTER % ("forward", "accept")}
+		ip dscp set cs0 counter
+		ip6 dscp set cs0 counter
+		ip protocol udp udp sport 6000-7000 ip dscp set cs1
+		ip protocol udp ip dscp > cs2 ip dscp set cs2
+		ip protocol tcp ct bytes < 937500 ip dscp < cs4 ip dscp set cs2
+		ip protocol tcp tcp flags & ack == ack meta length < 100 jump lose
+	}}
+}}
+"""
+PROXY = """table ip proxy {
+	set late-svc/tcp/web__10.1.0.1/80 {
+		type ipv4_addr
+		flags dynamic,timeout
+		timeout 3h
+	}
+	map services {
+		type ipv4_addr . inet_proto . inet_service : verdict
+		elements = { 172.30.0.41 . tcp . 80 : goto svc/tcp/web }
+	}
+	chain prerouting {
+		type nat hook prerouting priority dstnat; policy accept;
+		ip daddr . meta l4proto . th dport vmap @services
+	}
+	chain svc/tcp/web {
+		ip saddr != 10.0.0.0/8 jump mark-it
+		ip saddr @late-svc/tcp/web__10.1.0.1/80 goto endpoint-1
+		numgen random mod 2 vmap { 0 : goto endpoint-1, 1 : goto endpoint-2 }
+	}
+	chain mark-it {
+		meta mark set meta mark | 0x00004000
+	}
+	chain endpoint-1 {
+		ip saddr 10.1.0.1 jump mark-it
+		update @late-svc/tcp/web__10.1.0.1/80 { ip saddr }
+		meta l4proto tcp dnat to 10.1.0.1:80
+	}
+	chain endpoint-2 {
+		meta l4proto tcp dnat to 10.1.0.2:80
+	}
+}
+"""
+BALANCER = """table netdev balance {
+	set bogons {
+		type ipv4_addr
+		flags interval
+		elements = { 10.0.0.0/8 }
+	}
+	map ways {
+		type ipv4_addr . inet_service : verdict
+		elements = { 192.168.0.10 . 80 : goto back, 192.168.0.100 . 80 : goto out }
+	}
+	chain ingress {
+		type filter hook ingress device "lo" priority -500; policy accept;
+		ip saddr @bogons drop
+		ip saddr 172.16.0.0/12 ip daddr 192.0.2.0/24 jump strict
+		ip6 saddr fe80::/10 jump strict
+		ip saddr . tcp sport vmap @ways
+	}
+	chain strict {
+		ip protocol tcp tcp flags & (fin | syn) == fin | syn drop
+		icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
+		icmp type echo-request drop
+	}
+	chain out {
+		ip daddr set jhash ip saddr mod 10 map { 0-4 : 192.168.0.10, 5-9 : 192.168.0.11 } fwd to "lo"
+	}
+	chain back {
+		ip saddr set 192.168.0.100 fwd to "lo"
+	}
+}
+"""
+RULESETS = {
+    "router": ROUTER, "ends": ENDS, "guard": GUARD, "shaper": SHAPER, "proxy": PROXY, "balancer": BALANCER,
+}  # fmt: skip
+
+
+def listed(text: str, folder: Path) -> str:
+    """Return what `nft list ruleset` says in a network namespace where the ruleset was loaded."""
+    path = folder / "loaded.nft"
+    path.write_text(text)
+    script = 'nft -f "$1" && nft list ruleset'
+    return subprocess.run(
+        ["unshare", "-n", "sh", "-c", script, "sh", str(path)], capture_output=True, check=True, text=True
+    ).stdout
+
+
+def compared(old: str, new: str) -> Compared:
+    sink = DiagnosticSink()
+    found = verify_sides([SourceFile("old.nft", old)], [SourceFile("new.nft", new)], sink, FileAccess())
+    assert found is not None, sink.errors
+    return found
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("name", RULESETS)
+def test_it_is_optimised_and_stays_so(name: str, tmp_path: Path) -> None:
+    before = RULESETS[name]
+    assert loads(before, tmp_path)
+    after = optimized(before)
+    assert loads(after, tmp_path), after
+    assert optimized(after) == after
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("name", RULESETS)
+def test_a_listing_does_the_same(name: str, tmp_path: Path) -> None:
+    listing = listed(RULESETS[name], tmp_path)
+    found = compared(RULESETS[name], listing).comparison
+    assert found.equal, found
+    assert not found.undecided
+    assert LEFT_OUT not in found.assumptions
+    assert loads(optimized(listing), tmp_path)
+
+
+MESSAGES = f"""table inet t {{
+	chain input {{
+		{FILTER % ("input", "drop")}
+		meta l4proto icmp icmp type echo-request accept
+		meta l4proto ipv6-icmp icmpv6 type {{ nd-neighbor-solicit, echo-request }} accept
+		meta l4proto icmp icmp type vmap {{ echo-reply : accept, redirect : drop }}
+		ip protocol icmp icmp type timestamp-request accept
+		ip6 nexthdr icmpv6 icmpv6 type echo-reply accept
+	}}
+}}
+"""
+
+
+@pytest.mark.netns
+def test_what_a_listing_leaves_out_is_no_difference_but_is_told(tmp_path: Path) -> None:
+    listing = listed(MESSAGES, tmp_path)
+    assert "meta l4proto icmp icmp type" not in listing
+    for old, new in ((MESSAGES, listing), (listing, MESSAGES)):
+        found = compared(old, new).comparison
+        assert found.equal
+        assert LEFT_OUT in found.assumptions
+    assert LEFT_OUT not in compared(MESSAGES, MESSAGES).comparison.assumptions
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("icmp type info-request accept", "icmp type info-reply accept"),
+        ("meta l4proto icmp icmp type timestamp-request accept", "icmp type timestamp-reply accept"),
+        ("icmpv6 type echo-reply accept", "meta l4proto icmp accept"),
+    ],
+)
+def test_other_differences_of_messages_are_told(old: str, new: str) -> None:
+    """Beside a difference of its own, what a listing leaves out hides none."""
+    rules = MESSAGES.replace("ip protocol icmp icmp type timestamp-request accept", "%s")
+    assert not compared(rules % old, (rules % new).replace("meta l4proto icmp icmp type", "icmp type")).comparison.equal
+
+
+def test_what_a_quota_has_counted_is_kept_and_no_difference() -> None:
+    text = f"""table inet t {{
+	quota month {{
+		over 25 mbytes used %s bytes
+	}}
+	chain input {{
+		{FILTER % ("input", "accept")}
+		quota name "month" drop
+		tcp dport 80 quota over 10 mbytes used %s bytes drop
+	}}
+}}
+"""
+    after = optimized(text % (12345, 77))
+    assert "over 25 mbytes used 12345 bytes" in after
+    assert "quota over 10 mbytes used 77 bytes drop" in after
+    assert compared(text % (12345, 77), text % (0, 9)).comparison.equal
+
+
+def test_a_look_up_by_a_drawn_number_is_one_rule_again() -> None:
+    """A way that leads to a chain without rules goes on; what is logged in front is logged once."""
+    text = f"""table inet t {{
+	chain empty {{
+	}}
+	chain input {{
+		{FILTER % ("input", "accept")}
+		numgen inc mod 2 vmap {{ 0 : drop, 1 : jump empty }}
+		log prefix "x" numgen inc mod 2 vmap {{ 0 : jump empty, 1 : drop }}
+		tcp dport 80 drop
+	}}
+}}
+"""
+    rules = [line.strip() for line in optimized(text).splitlines() if "numgen" in line]
+    assert rules == [
+        "numgen inc mod 2 vmap { 0 : drop, 1 : continue }",
+        'log prefix "x" numgen inc mod 2 vmap { 0 : continue, 1 : drop }',
+    ]
+    assert not compared(text, text.replace("0 : drop, 1 : jump empty", "0 : drop, 1 : drop")).comparison.equal
