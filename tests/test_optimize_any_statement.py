@@ -57,6 +57,12 @@ input|ct state 8 drop
 input|tcp option mptcp subtype 1 drop
 input|ip protocol set 1
 input|reject with icmp 10
+input|udp dport 90 queue to numgen inc mod 4
+input|queue flags bypass to jhash ip saddr mod 4
+input|dst nexthdr tcp drop
+input|meta iifkind "vlan" drop
+input|tcp dport vmap { 22 : jump other, 1024-2048 : drop, * : continue }
+input|ip saddr vmap { 10.0.0.0/8 : drop, 11.0.0.0/8 : continue }
 input|meta mark vmap { 1 : drop, * : jump other }
 input|ip6 saddr ::2:3:4:5:6:7:8 drop
 input|meta skuid "root" accept
@@ -90,6 +96,8 @@ pre|meta mark set numgen random mod 8 offset 2
 pre|meta mark set ip saddr map { 10.0.0.1 : 1, 10.0.0.2 : 2 }
 pre|ct mark set meta mark and 0xff
 pre|ip dscp set cs1
+pre|ip ttl set 64
+pre|ip6 hoplimit set 64
 pre|meta nftrace set 1
 dnat|dnat ip to 10.0.0.1
 dnat|dnat ip6 to 2001:db8::1

@@ -110,6 +110,8 @@ SHAPER = f"""table inet shaper {{
 		ip protocol udp ip dscp > cs2 ip dscp set cs2
 		ip protocol tcp ct bytes < 937500 ip dscp < cs4 ip dscp set cs2
 		ip protocol tcp tcp flags & ack == ack meta length < 100 jump lose
+		hbh nexthdr 22 mh type 1 drop
+		dst nexthdr tcp drop
 	}}
 }}
 """
@@ -293,3 +295,35 @@ def test_a_look_up_by_a_drawn_number_is_one_rule_again() -> None:
         'log prefix "x" numgen inc mod 2 vmap { 0 : continue, 1 : drop }',
     ]
     assert not compared(text, text.replace("0 : drop, 1 : jump empty", "0 : drop, 1 : drop")).comparison.equal
+
+
+def test_writes_to_headers_of_two_families_stay_two_rules() -> None:
+    """The first ends for packets of the other family, as nft asks for the family by itself."""
+    text = f"table inet t {{\n\tchain c {{\n\t\t{FILTER % ('forward', 'accept')}\n%s\t}}\n}}\n"
+    after = optimized(text % "\t\tip ttl set 64\n\t\tip6 hoplimit set 64\n")
+    assert sum(" set 64" in line for line in after.splitlines()) == 2, after
+    assert not compared(
+        text % "ip ttl set 64\nip6 hoplimit set 64\n", text % "ip ttl set 64 meta mark set 1\n"
+    ).comparison.equal
+
+
+def test_flags_that_are_left_out_one_by_one_are_one_rule(tmp_path: Path) -> None:
+    """What two rules in front have taken is no reason to ask for what is left bit by bit."""
+    rules = "ct status & (assured | snat) == assured accept\n\t\tct status != expected tcp dport 6 drop"
+    before = f"table inet t {{\n\tchain c {{\n\t\t{FILTER % ('forward', 'accept')}\n\t\t{rules}\n\t}}\n}}\n"
+    after = optimized(before)
+    assert sum("ct status" in line for line in after.splitlines()) <= 2, after
+    assert optimized(after) == after
+    assert loads(after, tmp_path)
+
+
+def test_a_renamed_chain_is_found_by_those_that_lead_to_it() -> None:
+    head = f"table ip t {{\n\tchain %s {{\n\t\tdrop\n\t}}\n\tchain c {{\n\t\t{FILTER % ('forward', 'accept')}\n"
+    rules = "\t\ttcp dport 22 jump %s\n\t\tudp dport vmap { 53 : goto %s }\n\t}\n}\n"
+    renamed = (head % "old") + (rules % ("old", "old")) + "rename chain ip t old new\n"
+    assert optimized(renamed) == optimized((head % "new") + (rules % ("new", "new")))
+
+
+def test_a_flush_of_one_family_leaves_the_others() -> None:
+    kept = f"table inet t {{\n\tchain c {{\n\t\t{FILTER % ('forward', 'drop')}\n\t}}\n}}\n"
+    assert optimized(kept + kept.replace("table inet", "table ip") + "flush ruleset ip\n") == optimized(kept)

@@ -9,10 +9,11 @@
 Searches by service have such ends: their leaves hold all that a packet with a key meets, what lets it go on as well.
 
 Why it is safe: what becomes of a packet at a chain's end is known where all that lead to the chain agree: a base chain that
-accepts what comes to its end, a rule behind a jump that ends every packet. Rules at the end that only ask, and say that,
+accepts what comes to its end, a rule behind a jump that ends every packet, the drop that is printed behind the last rule of a
+base chain with that policy. Rules at the end that only ask, and say that,
 change nothing; nor does an element of a map that says it, where the look-up is the last rule.
 
-It declines for base chains that drop what comes to their end, by policy or by a last rule (as which such a policy is printed), and on bridges with
+It declines behind other rules of base chains that drop what comes to their end, by policy or by a last rule (as which such a policy is printed), and on bridges with
 more than two guests: there searches stay as they are, so that guests can come to share them.
 """
 

@@ -63,7 +63,7 @@ def test_what_stands_behind_a_jump_is_not_said_by_the_chain() -> None:
     ("chain", "rules", "policy"),
     [
         ("tcp dport 22 drop; tcp dport 23 accept;", "jump a; ip saddr 10.0.0.1 drop;", "accept"),
-        ("tcp dport 22 accept; tcp dport 23 drop;", "goto a;", "drop"),
+        ("tcp dport 22 accept; tcp dport 23 drop;", "ip saddr 10.0.0.1 goto a; ip saddr 10.0.0.2 accept;", "drop"),
         ("tcp dport 22 drop; meta mark set 1 accept;", "goto a;", "accept"),
         ('tcp dport 22 drop; log prefix "x" accept;', "goto a;", "accept"),
         (
@@ -76,6 +76,20 @@ def test_what_stands_behind_a_jump_is_not_said_by_the_chain() -> None:
 def test_what_else_may_follow_is_kept(chain: str, rules: str, policy: str) -> None:
     before = only_table(f"table ip fw {{ chain a {{ {chain} }} {FORWARD.format(policy, rules)} }}")
     assert without_idle_ends(before) == before
+
+
+@pytest.mark.parametrize("rules", ["goto a;", "jump a;", "tcp sport 5 accept; udp sport 6 goto a;"])
+def test_behind_the_last_rule_of_a_chain_that_drops_stands_a_drop(rules: str) -> None:
+    """It is printed as a rule there, and to be seen by whoever reads that."""
+    text = (
+        f"table ip fw {{ chain a {{ tcp dport 22 accept; tcp dport 23 drop; drop; }} {FORWARD.format('drop', rules)} }}"
+    )
+    before = only_table(text)
+    after = without_idle_ends(before)
+    assert compare(Ruleset((before,)), Ruleset((after,))).equal
+    (chain,) = (chain for chain in after.chains if chain.name == "a")
+    assert len(chain.rules) == 1
+    assert without_idle_ends(after) == after
 
 
 def test_elements_of_a_map_that_somebody_made_or_that_others_ask_stay() -> None:

@@ -60,7 +60,7 @@ def expand(rule: Rule, settled: Mapping[Field, ValueSet]) -> tuple[FlatRule, ...
         return () if folded is None else ((folded, rule.verdict),)
     leaves = isinstance(rule.verdict, (*TERMINAL, Return, Goto))
     done: list[FlatRule] = []
-    waiting: list[FlatRule] = [(tuple(_printable(step) for step in rule.steps), rule.verdict)]
+    waiting: list[FlatRule] = [(tuple(one for step in rule.steps for one in _printable(step)), rule.verdict)]
     while waiting:
         steps, verdict = waiting.pop(0)
         index = next((i for i, step in enumerate(steps) if isinstance(step, AnyOf)), None)
@@ -126,11 +126,12 @@ def _folded(steps: tuple[Step, ...], settled: Mapping[Field, ValueSet]) -> tuple
     """Drop tests that always hold; None where one never does. Tests of one field in a pure run are put together."""
     known: dict[Field, int] = {}
     kept: list[Step | None] = []
+    first = 0
     for step in steps:
         if not isinstance(step, FieldTest):
-            if not is_pure(step):
-                known = {}
             kept.append(step)
+            if not is_pure(step):
+                known, first = {}, len(kept)
             continue
         fixed = settled.get(step.field)
         if fixed is not None:
@@ -142,6 +143,8 @@ def _folded(steps: tuple[Step, ...], settled: Mapping[Field, ValueSet]) -> tuple
         if step.values.is_full and not _needs_presence(step.field, settled):
             continue
         position = known.get(step.field)
+        if step in kept[first:]:
+            continue
         earlier = kept[position] if position is not None else None
         if isinstance(earlier, FieldTest) and isinstance(step.values, (IntervalSet, NameSet)):
             both = FieldTest(step.field, _met(earlier.values, step.values))
@@ -222,22 +225,26 @@ def names_are_plain(values: NameSet) -> bool:
 
 
 def _printable_all(steps: tuple[PureTest, ...]) -> tuple[PureTest, ...]:
-    return tuple(_printable_test(step) for step in steps)
+    return tuple(one for step in steps for one in _printable_tests(step))
 
 
-def _printable(step: Step) -> Step:
-    return _printable_test(step) if isinstance(step, (FieldTest, AnyOf)) else step
+def _printable(step: Step) -> tuple[Step, ...]:
+    return _printable_tests(step) if isinstance(step, (FieldTest, AnyOf)) else (step,)
 
 
-def _printable_test(test: PureTest) -> PureTest:
-    """Turn a test that no single match can say into an any-of that can."""
+def _printable_tests(test: PureTest) -> tuple[PureTest, ...]:
+    """Turn a test that no single match can say into an any-of that can, or into several matches that leave values out."""
     if not isinstance(test, FieldTest) or is_plain(test):
-        return test
+        return (test,)
     values = test.values
     if isinstance(values, BitSet):
-        return AnyOf(tuple((FieldTest(test.field, BitSet(values.width, (cube,))),) for cube in values.cubes))
+        others = values.complement()
+        if len(others.cubes) < len(values.cubes):
+            left_out = (BitSet(values.width, (cube,)) for cube in others.cubes)
+            return tuple(FieldTest(test.field, cube.complement()) for cube in left_out)
+        return (AnyOf(tuple((FieldTest(test.field, BitSet(values.width, (cube,))),) for cube in values.cubes)),)
     assert isinstance(values, NameSet)  # noqa: S101 -- interval sets are always plain
-    return AnyOf(tuple(_name_branch(test.field, pattern, values) for pattern, inside in values.entries if inside))
+    return (AnyOf(tuple(_name_branch(test.field, pattern, values) for pattern, inside in values.entries if inside)),)
 
 
 def _name_branch(field: Field, pattern: NamePattern, values: NameSet) -> Branch:

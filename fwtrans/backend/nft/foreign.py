@@ -26,10 +26,11 @@ _BARE = re.compile(r"[a-z0-9][a-z0-9_.:/-]*", re.IGNORECASE)
 _SET = re.compile(r"@[a-z_][a-z0-9_./\\-]*", re.IGNORECASE)
 # their values are names, and a name may be one of nft's own words
 _NAMED = {"iif", "oif", "iifname", "oifname", "ibrname", "obrname", "sdifname", "iifkind", "oifkind"}
+_UNQUALIFIED = _NAMED - {"sdifname", "iifkind", "oifkind"}
 _BINARY = {"|", "&", "^", "<<", ">>"}
 _OPERATORS = {"==", "!=", "<", ">", "<=", ">=", "in"}
 _TRANSLATIONS = {"snat", "dnat", "masquerade", "redirect"}
-ENDING = _TRANSLATIONS
+ENDING = {*_TRANSLATIONS, "queue"}
 """Statements behind which nothing of a rule is carried out, as the packet is accepted."""
 
 
@@ -205,6 +206,13 @@ _BY_NAME = {
 }
 
 
+def _queue(_kind: str, content: Json) -> str:
+    found = _object(content, "num", "flags")
+    flags = found.get("flags", [])
+    words = ",".join(map(_word, flags if isinstance(flags, list) else [flags]))
+    return f"queue {f'flags {words} ' if words else ''}to {expression(found.get('num'))}"
+
+
 def _duplicate(_kind: str, content: Json) -> str:
     found = _object(content, "addr", "dev")
     device = f" device {_device(found['dev'])}" if "dev" in found else ""
@@ -221,6 +229,7 @@ _STATEMENTS: dict[str, Callable[[str, Json], str]] = {
     "match": _match,
     "mangle": _assignment,
     "map": _map_update,
+    "queue": _queue,
     "set": _set_update,
     "dup": _duplicate,
     "tproxy": _translation,
@@ -270,7 +279,7 @@ def _reference(content: Json) -> str:
 
 def _meta(content: Json) -> str:
     key = _word(_object(content, "key").get("key"))
-    return key if key in _NAMED else f"meta {key}"
+    return key if key in _UNQUALIFIED else f"meta {key}"
 
 
 def _payload(content: Json) -> str:
@@ -356,6 +365,15 @@ def _tcp_option(content: Json) -> str:
     return " ".join(["tcp option", _word(found.get("name")), *([_word(found["field"])] if "field" in found else [])])
 
 
+def _extension(content: Json) -> str:
+    found = _object(content, "name", "field")
+    return f"{_word(found.get('name'))} {_word(found.get('field'))}"
+
+
+def _ip_option(content: Json) -> str:
+    return f"ip option {_extension(content)}"
+
+
 def _route(content: Json) -> str:
     found = _object(content, "key", "family")
     return " ".join(["rt", *([_word(found["family"])] if "family" in found else []), _word(found.get("key"))])
@@ -375,6 +393,8 @@ _EXPRESSIONS: dict[str, Callable[[Json], str]] = {
     "symhash": _symmetric_hash,
     "fib": _fib,
     "tcp option": _tcp_option,
+    "exthdr": _extension,
+    "ip option": _ip_option,
     "rt": _route,
 }
 

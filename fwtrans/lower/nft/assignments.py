@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.diagnostics import Refused
 from fwtrans.ir.effect import Assign, AssignFromMap, BitsOf
-from fwtrans.ir.fields import CT_LABEL, L4PROTO
+from fwtrans.ir.fields import CT_LABEL, L4PROTO, NFPROTO, Family
+from fwtrans.ir.match import number
 from fwtrans.lower.nft.json_types import Json, NotModelled, as_list, as_object
 from fwtrans.lower.nft.matches import lower_key
 from fwtrans.lower.nft.selectors import part_of
 from fwtrans.lower.nft.values import bit_words, single
 
 if TYPE_CHECKING:
+    from fwtrans.ir.match import PureTest
     from fwtrans.ir.rule import Step
     from fwtrans.lower.nft.scope import Scope
     from fwtrans.lower.nft.selectors import Part
@@ -32,25 +34,27 @@ def lower_mangle(content: Json, scope: Scope) -> tuple[Step, ...]:
     """Return the steps of {"mangle": {"key", "value"}}."""
     found = as_object(content, "mangle")
     target = part_of(found.get("key"), scope.family)
+    before = (*_asked(target, scope.family), *target.before)
     value = found.get("value")
     if isinstance(value, dict) and "map" in value:
-        return _from_map(target, as_object(value["map"], "map"), scope)
+        asked, step = _from_map(target, as_object(value["map"], "map"), scope)
+        return (*before, *(test for test in asked if test not in before), step)
     result = _evaluate(value, target, scope)
     field = target.field
     if field is L4PROTO:
         raise NotModelled("the protocol in the header, set; what matches ask for is what the kernel has found")
     if field is CT_LABEL:
         # the kernel sets the bits that are given and leaves the others as they are
-        return (*target.before, Assign(field, ((1 << field.width) - 1) & ~result.constant, result.constant))
+        return (*before, Assign(field, ((1 << field.width) - 1) & ~result.constant, result.constant))
     ones, part_ones = (1 << field.width) - 1, (1 << target.width) - 1
     keep = (ones & ~(part_ones << target.shift)) | ((result.keep & part_ones) << target.shift)
     source = result.source
     if source is not None and target.shift:
         source = BitsOf(source.field, source.mask, source.shift + target.shift)
-    return (*target.before, Assign(field, keep, (result.constant & part_ones) << target.shift, source))
+    return (*before, Assign(field, keep, (result.constant & part_ones) << target.shift, source))
 
 
-def _from_map(target: Part, content: dict[str, Json], scope: Scope) -> tuple[Step, ...]:
+def _from_map(target: Part, content: dict[str, Json], scope: Scope) -> tuple[tuple[PureTest, ...], AssignFromMap]:
     if not target.whole:
         raise NotModelled("a part of a field set from a map")
     key, before = lower_key(content.get("key"), scope)
@@ -60,7 +64,14 @@ def _from_map(target: Part, content: dict[str, Json], scope: Scope) -> tuple[Ste
     else:
         entries = as_list(as_object(data, "map").get("set"))
         name = scope.anonymous_map(tuple(part.field for part in key), entries, target.field.name)
-    return (*before, AssignFromMap(target.field, key, name))
+    return before, AssignFromMap(target.field, key, name)
+
+
+def _asked(target: Part, family: Family) -> tuple[PureTest, ...]:
+    """Return the test of the family that nft makes where packets of both pass: a rule ends where a packet has no such field."""
+    if family is not Family.INET or target.field.spelling[0] != "payload":
+        return ()
+    return tuple(number(NFPROTO, value) for name, value in target.field.requires if name == NFPROTO.name)
 
 
 def _evaluate(value: Json, target: Part, scope: Scope) -> _Value:

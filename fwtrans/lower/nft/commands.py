@@ -46,7 +46,9 @@ def carry_out(tables: Tables, item: JsonObject, number: int) -> None:
         elif kind in {"delete", "destroy", "flush"}:
             for what, value in as_object(content, kind).items():
                 _remove(tables, kind, what, value)
-        elif kind in {"reset", "list", "rename", "replace"}:
+        elif kind == "rename":
+            _rename(tables, as_object(as_object(content, kind).get("chain"), "chain"))
+        elif kind in {"reset", "list", "replace"}:
             raise Refused("FWT102", f"`{kind}` has no place in a ruleset to read")
         else:
             _add(tables, kind, as_object(content, kind), number, at_front=False)
@@ -122,7 +124,7 @@ def _add_elements(table: RawTable, name: str, content: JsonObject) -> None:
 
 def _remove(tables: Tables, command: str, what: str, value: Json) -> None:
     if what == "ruleset":
-        tables.clear()
+        _flush(tables, as_object(value or {}, what).get("family"))
         return
     content = as_object(value, what)
     key = (
@@ -156,6 +158,39 @@ def _remove(tables: Tables, command: str, what: str, value: Json) -> None:
         owned["elem"] = [item for item in as_list(owned.get("elem")) if _bare_key(item) not in gone]
     else:
         raise Refused("FWT102", f"`{command} {what}` cannot be carried out on a ruleset that is only read")
+
+
+def _flush(tables: Tables, family: Json) -> None:
+    """Take all tables away, those of one family where one is named."""
+    for key in [key for key in tables if family in (None, key[0])]:
+        del tables[key]
+
+
+def _rename(tables: Tables, content: JsonObject) -> None:
+    """Give a chain another name, by which all that lead to it know it from then on."""
+    table = _table(tables, content)
+    old, new = as_text(content.get("name"), "name"), as_text(content.get("newname"), "newname")
+    if old not in table.chains:
+        raise Refused("FWT112", f"there is no chain `{old}` to be renamed")
+    if new in table.chains:
+        raise Refused("FWT112", f"there is a chain `{new}` already")
+    table.chains = {new if name == old else name: chain for name, chain in table.chains.items()}
+    for chain in table.chains.values():
+        chain.rules = [(as_object(_leading_to(rule, old, new), "rule"), number) for rule, number in chain.rules]
+    table.maps = {name: as_object(_leading_to(found, old, new), "map") for name, found in table.maps.items()}
+
+
+def _leading_to(value: Json, old: str, new: str) -> Json:
+    if isinstance(value, list):
+        return [_leading_to(item, old, new) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: {**inner, "target": new}
+        if key in {"jump", "goto"} and isinstance(inner, dict) and inner.get("target") == old
+        else _leading_to(inner, old, new)
+        for key, inner in value.items()
+    }
 
 
 def _bare_key(item: Json) -> Json:

@@ -48,6 +48,23 @@ def tests_and_verdicts(content: Json, behind: list[Json]) -> list[tuple[Json, Js
     return [*found, *((_match("!=", key, jumping) if jumping else None, verdict) for verdict in others)]
 
 
+def without_idle_elements(content: Json, behind: list[Json]) -> Json:
+    """Return a map without elements that go on where nothing is left to do: a packet that finds none goes on as well.
+
+    With a catch-all element behind them they keep packets from that, and only the catch-all itself may go.
+    """
+    data = content.get("data") if isinstance(content, dict) else None
+    entries = data.get("set") if isinstance(data, dict) else None
+    if not isinstance(content, dict) or not isinstance(entries, list) or any(map(does_more, behind)):
+        return content
+    pairs = [item for item in entries if isinstance(item, list) and len(item) == 2]
+    if len(pairs) != len(entries):
+        return content
+    decided = any(one == "*" and verdict != GOES_ON for one, verdict in pairs)
+    kept: list[Json] = [[one, verdict] for one, verdict in pairs if verdict != GOES_ON or decided]
+    return {**content, "data": {"set": kept}} if kept and len(kept) < len(pairs) else content
+
+
 def does_more(statement: Json) -> bool:
     """Tell whether a statement does more than count."""
     return bool(set(_kinds(statement)) - _COUNTED)

@@ -39,7 +39,7 @@ from fwtrans.lower.nft.kept import (
     leads_away,
     objects_named,
 )
-from fwtrans.lower.nft.one_by_one import tests_and_verdicts
+from fwtrans.lower.nft.one_by_one import tests_and_verdicts, without_idle_elements
 from fwtrans.lower.nft.references import dangling
 from fwtrans.lower.nft.scope import Scope
 from fwtrans.lower.nft.sets import lower_map, lower_set
@@ -250,6 +250,8 @@ class _TableReading:
         statements = as_list(content.get("expr"))
         for index, statement in enumerate(statements):
             kind, inner = _kind_and_content(statement)
+            if kind == "vmap" and "numgen" not in str(inner):
+                inner = without_idle_elements(inner, statements[index + 1 :])
             steps.extend(_without_repeats(asked_family(statement, steps, self.family), [*self._always, *steps]))
             steps.extend(implied_type(statement, steps))
             try:

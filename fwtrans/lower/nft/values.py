@@ -48,6 +48,11 @@ _ECN = {"not-ect": 0, "ect1": 1, "ect0": 2, "ce": 3}
 _ETHER = {"ip": 0x800, "arp": 0x806, "ip6": 0x86DD, "vlan": 0x8100, "8021q": 0x8100, "8021ad": 0x88A8}
 _WEEKDAYS = {"sunday": 0, "monday": 1, "tuesday": 2, "wednesday": 3, "thursday": 4, "friday": 5, "saturday": 6}
 
+_MOBILITY = (
+    "binding-refresh-request", "home-test-init", "careof-test-init", "home-test", "careof-test", "binding-update",
+    "binding-acknowledgement", "binding-error", "fast-binding-update", "fast-binding-acknowledgement",
+    "fast-binding-advertisement", "experimental-mobility-header", "home-agent-switch-message",
+)  # fmt: skip
 _WORDS: dict[str, dict[str, int]] = {
     "icmp.type": _ICMP,
     "icmp.code": _ICMP_CODE,
@@ -60,6 +65,7 @@ _WORDS: dict[str, dict[str, int]] = {
     "day": _WEEKDAYS,
     "arp.htype": {"ether": 1},
     "ct.l3proto": {"ipv4": 2, "ipv6": 10},
+    "exthdr.mh.type": {word: number for number, word in enumerate(_MOBILITY)},
 }
 _PROTOCOL_FIELDS = {"l4proto", "ct.protocol", "ip6.nexthdr"}
 
@@ -106,7 +112,8 @@ def _of_text(part: Part, field: Field, text: str) -> int:
     moment = _moment(field, text)
     if moment is not None:
         return moment
-    if field.name in _PROTOCOL_FIELDS and text.lower() in PROTOCOLS:
+    names_protocol = field.name in _PROTOCOL_FIELDS or field.spelling[::2] == ("exthdr", "nexthdr")
+    if names_protocol and text.lower() in PROTOCOLS:
         return PROTOCOLS[text.lower()]
     if field in {catalogue.SPORT, catalogue.DPORT} and text in SERVICES:
         return SERVICES[text]

@@ -86,6 +86,8 @@ def read_command(text: str) -> Command | None:
         content["name"] = words.name("set")
     elif not (verb == "flush" and kind in {"rules", "chains"}):
         content["name"] = words.name(kind)
+        if verb == "rename":
+            content["newname"] = words.name(kind)
     return Command(verb, kind, content, text[words.place :], words.place)
 
 
