@@ -63,6 +63,10 @@ input|dst nexthdr tcp drop
 input|meta iifkind "vlan" drop
 input|tcp dport vmap { 22 : jump other, 1024-2048 : drop, * : continue }
 input|ip saddr vmap { 10.0.0.0/8 : drop, 11.0.0.0/8 : continue }
+input|ip protocol vmap { tcp : drop, udp : continue, * : accept }
+input|tcp flags 6-255 drop
+input|tcp flags > 5 drop
+input|ip option ra value 5 drop
 input|meta mark vmap { 1 : drop, * : jump other }
 input|ip6 saddr ::2:3:4:5:6:7:8 drop
 input|meta skuid "root" accept

@@ -374,6 +374,12 @@ def _ip_option(content: Json) -> str:
     return f"ip option {_extension(content)}"
 
 
+def _socket(content: Json) -> str:
+    found = _object(content, "key", "level")
+    level = f" level {_number(found['level'])}" if "level" in found else ""
+    return f"socket {_word(found.get('key'))}{level}"
+
+
 def _route(content: Json) -> str:
     found = _object(content, "key", "family")
     return " ".join(["rt", *([_word(found["family"])] if "family" in found else []), _word(found.get("key"))])
@@ -395,6 +401,7 @@ _EXPRESSIONS: dict[str, Callable[[Json], str]] = {
     "tcp option": _tcp_option,
     "exthdr": _extension,
     "ip option": _ip_option,
+    "socket": _socket,
     "rt": _route,
 }
 

@@ -129,7 +129,7 @@ def _compare(part: Part, operator: str, right: Json, scope: Scope) -> PureTest:
         if operator in {"==", "!="}:  # with an operator, the words are one number
             found = BitSet.exact(part.width, bit_words(part, right))
         return FieldTest(field, moved(found.complement() if operator == "!=" else found, part))
-    if field in _FLAGS and operator in {"", "in"} and not _is_set(right):
+    if field in _FLAGS and operator in {"", "in"} and not _is_set(right) and not _is_range(right):
         return FieldTest(field, BitSet.any_bit(part.width, single(part, right)))
     if field is TIME:
         return FieldTest(field, _whole_seconds(value_set(part, elements_of(right), others=False), operator))
@@ -145,6 +145,10 @@ def _whole_seconds(values: IntervalSet | BitSet | NameSet, operator: str) -> Int
 
 def _is_set(right: Json) -> bool:
     return isinstance(right, dict) and "set" in right
+
+
+def _is_range(right: Json) -> bool:
+    return isinstance(right, dict) and "range" in right
 
 
 def _is_transport_guard(part: Part, operator: str, right: Json, scope: Scope) -> bool:

@@ -38,14 +38,15 @@ def tests_and_verdicts(content: Json, behind: list[Json]) -> list[tuple[Json, Js
     jumping = [one for one, verdict in pairs if _jumps(verdict) and one != "*"]
     if "numgen" in _kinds(key) or (jumping and len(jumping) + len(others) > 1 and not _lasts(key)):
         return None
-    if goes_on and (others or any(map(does_more, behind))):
+    if goes_on and any(map(does_more, behind)):
         return None
+    left_out = [one for one, verdict in pairs if one in jumping or verdict == GOES_ON]
     found: list[tuple[Json, Json]] = [
         (_match("==", key, [one]), verdict)
         for one, verdict in sorted(pairs, key=lambda pair: _jumps(pair[1]))
         if one != "*" and verdict != GOES_ON
     ]
-    return [*found, *((_match("!=", key, jumping) if jumping else None, verdict) for verdict in others)]
+    return [*found, *((_match("!=", key, left_out) if left_out else None, verdict) for verdict in others)]
 
 
 def without_idle_elements(content: Json, behind: list[Json]) -> Json:

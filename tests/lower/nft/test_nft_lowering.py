@@ -391,12 +391,19 @@ def test_a_map_over_part_of_a_field_is_known() -> None:
     assert [(rule.steps, rule.verdict) for rule in found] == [(rules("ip dscp cs1")[0].steps, Drop())]
 
 
+def test_what_goes_on_is_not_for_the_others() -> None:
+    found = rules("iif vmap { lo : continue, eth0 : drop, * : accept }")
+    assert [(rule.steps, rule.verdict) for rule in found] == [
+        (rules("iif eth0 drop")[0].steps, Drop()),
+        (rules("iif != lo accept")[0].steps, Accept()),
+    ]
+
+
 @pytest.mark.parametrize(
     "rule",
     [
         "numgen random mod 2 vmap { 0 : accept, * : drop }",  # drawn anew each time, and `*` is no number
         "limit rate 1/second iif vmap { lo : accept, eth0 : drop }",  # asked once
-        "iif vmap { lo : continue, eth0 : drop, * : accept }",
         "iif vmap { lo : continue, eth0 : drop } meta mark set 5",
         "ip dscp vmap { cs1 : jump z, cs2 : jump z }",  # z may set cs2, and the second element is not asked then
         "ip dscp vmap { cs1 : jump z, * : drop }",
