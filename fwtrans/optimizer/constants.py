@@ -51,13 +51,16 @@ class ConstantKind(Enum):
 class Constant(NamedTuple):
     """One constant, and the step that it was taken out of.
 
-    `own` says that it is a guest's own by its nature: it goes into a map even where no other differs.
+    `own` says that it is a guest's own by its nature: it goes into a map even where no other differs. `key` is what
+    a list of addresses is asked by, and `has_ranges` says that it is no hash.
     """
 
     kind: ConstantKind
     content: Hashable
     step: Step
     own: bool
+    key: tuple[KeyPart, ...] = ()
+    has_ranges: bool = False
 
 
 class Parted(NamedTuple):
@@ -138,7 +141,7 @@ def _part_step(step: Step, sets: Sets) -> tuple[Hashable, tuple[Constant, ...]]:
         asked = membership(step, sets)
         if asked is not None:
             return ("members", asked.key, asked.inside), (
-                Constant(ConstantKind.MEMBERS, asked.elements, step, asked.own),
+                Constant(ConstantKind.MEMBERS, asked.elements, step, asked.own, asked.key, asked.has_ranges),
             )
         return (replace(step, set_name=sets.same(step.set_name)) if isinstance(step, MemberTest) else step), ()
     if isinstance(step, Assign) and is_plain_mark(step):
@@ -162,6 +165,7 @@ class Membership(NamedTuple):
     inside: bool
     elements: tuple[Element, ...]
     own: bool
+    has_ranges: bool
 
 
 def membership(step: FieldTest | MemberTest, sets: Sets) -> Membership | None:
@@ -170,8 +174,8 @@ def membership(step: FieldTest | MemberTest, sets: Sets) -> Membership | None:
         elements = sets.plain(step.set_name)
         if elements is None or step.dynamic or not _fits_a_key(step.key):
             return None
-        own = sets.is_private(step.set_name) and is_hash(step.key, elements)
-        return Membership(step.key, step.inside, elements, own)
+        hashed = is_hash(step.key, elements)
+        return Membership(step.key, step.inside, elements, hashed and sets.is_private(step.set_name), not hashed)
     values = step.values
     if step.field.kind not in _ADDRESSES or not isinstance(values, IntervalSet) or values.is_empty or values.is_full:
         return None
@@ -179,7 +183,8 @@ def membership(step: FieldTest | MemberTest, sets: Sets) -> Membership | None:
     inside = len(values.ranges) <= len(others.ranges)
     chosen = values if inside else others
     own = step.field.kind is FieldKind.MAC and chosen.only is not None
-    return Membership((KeyPart(step.field),), inside, tuple(Element((part,)) for part in chosen.ranges), own)
+    key, elements = (KeyPart(step.field),), tuple(Element((part,)) for part in chosen.ranges)
+    return Membership(key, inside, elements, own, not is_hash(key, elements))
 
 
 def _fits_a_key(key: tuple[KeyPart, ...]) -> bool:

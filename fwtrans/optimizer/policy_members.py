@@ -4,6 +4,7 @@ A place where members differ costs a look-up for every packet that comes there, 
 kinds of members may differ in few places and many kinds in more. A mark, a MAC address and a set that one port alone asks do
 not count: they are different for every guest, and are taken out of a chain even where there is no second one like it, so that
 the next one changes elements and nothing else. (Where there is but one port, nothing is taken out: see `policy_classes.py`.)
+Lists of ranges count for more: a set of them is slow to look up and slower to change, so where they are few a class has one.
 
 What is counted are kinds of members, never members: how many guests have the same rules changes nothing. So it is with chains
 that were named by content. They are for all guests who have them, however few these are today, and have nothing of their own.
@@ -12,13 +13,14 @@ that were named by content. They are for all guests who have them, however few t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.walk import set_names
 from fwtrans.optimizer.constants import ConstantKind
 from fwtrans.optimizer.log_chains import can_move
 from fwtrans.optimizer.names import name_order
+from fwtrans.optimizer.port_slots import need_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -28,9 +30,12 @@ if TYPE_CHECKING:
     from fwtrans.ir.sets import Part
     from fwtrans.optimizer.constants import Constant, Parted
     from fwtrans.optimizer.port_context import Context
+    from fwtrans.optimizer.port_slots import Elements
 
 _FEW_KINDS = 8
 _MOST_PLACES_OF_FEW, _MOST_PLACES = 2, 6
+MOST_LISTS = 20
+"""So many lists of ranges are worth a chain each, or so many ways in which they stand together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,29 +126,66 @@ class _Class:
                 known.add(content)
 
 
+class _Keys(NamedTuple):
+    """What decides with which others a member goes together: what must be the same in a class, and what counts where it is not."""
+
+    rigid: tuple[Hashable, ...]
+    kind: tuple[Hashable, ...]
+    lists: tuple[Constant, ...]
+
+
 def classes_of(members: Iterable[Member]) -> Iterator[tuple[Member, ...]]:
     """Yield classes of chains of one shape, members in the order of their ports."""
-    kinds: dict[Hashable, dict[tuple[Hashable, ...], list[Member]]] = {}
+    alike: dict[Hashable, list[tuple[Member, _Keys]]] = {}
     for member in members:
-        rigid, kind = _keys(member)
-        kinds.setdefault(rigid, {}).setdefault(kind, []).append(member)
-    for found in kinds.values():
-        for one in _merged(found):
-            yield tuple(sorted(one.members, key=lambda member: member.context.ports))
+        keys = _keys(member)
+        alike.setdefault(keys.rigid, []).append((member, keys))
+    for group in alike.values():
+        for found in _by_ranges(group):
+            for one in _merged(found):
+                yield tuple(sorted(one.members, key=lambda member: member.context.ports))
 
 
-def _keys(member: Member) -> tuple[Hashable, tuple[Hashable, ...]]:
-    """Return the constants that must be the same in a class, and those that count where they are not."""
-    rigid: list[Hashable] = []
+def _by_ranges(group: Sequence[tuple[Member, _Keys]]) -> Iterator[dict[tuple[Hashable, ...], list[Member]]]:
+    """Yield the members that go together by their lists of ranges, by kind.
+
+    A set of ranges under ports takes the kernel long to look up and longer to change, so ports that have the same lists have
+    a chain of their own. Places whose lists would make too many chains are looked up in such a set all the same.
+    """
+    telling: list[tuple[Hashable, ...]] = []
+    for column in zip(*(keys.lists for _, keys in group), strict=True):
+        lists = tuple(one.content if one.has_ranges else None for one in column)
+        if _are_ranges(column) and len(set(zip(*telling, lists, strict=True))) <= MOST_LISTS:
+            telling.append(lists)
+    parted: dict[Hashable, dict[tuple[Hashable, ...], list[Member]]] = {}
+    for at, (member, keys) in enumerate(group):
+        parted.setdefault(tuple(lists[at] for lists in telling), {}).setdefault(keys.kind, []).append(member)
+    yield from parted.values()
+
+
+def _are_ranges(column: Sequence[Constant]) -> bool:
+    """Tell whether lists of one place differ and would be a set of ranges together."""
+    lists = {one.content for one in column}
+    return (
+        len(lists) > 1
+        and any(one.has_ranges for one in column)
+        and need_ranges(column[0].key, cast("set[Elements]", lists))
+    )
+
+
+def _keys(member: Member) -> _Keys:
+    rigid: list[Hashable] = [member.is_shared]
     counted: list[Hashable] = []
+    lists: list[Constant] = []
     for rule, parted in zip(member.rules, member.parted, strict=True):
         for constants in parted.constants:
             for constant in constants:
                 if constant.kind is ConstantKind.MEMBERS:
                     counted.append(None if constant.own else constant.content)
+                    lists.append(constant)
                 elif member.is_shared or (constant.kind is ConstantKind.LOG and not can_move(rule)):
                     rigid.append(constant.content)
-    return (member.is_shared, *rigid), tuple(counted)
+    return _Keys(tuple(rigid), tuple(counted), tuple(lists))
 
 
 def _merged(kinds: dict[tuple[Hashable, ...], list[Member]]) -> list[_Class]:

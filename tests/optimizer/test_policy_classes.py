@@ -16,6 +16,7 @@ from fwtrans.ir.ruleset import Ruleset
 from fwtrans.ir.verify import verify
 from fwtrans.optimizer import policy_classes
 from fwtrans.optimizer.policy_classes import share_policies
+from fwtrans.optimizer.policy_members import MOST_LISTS
 from fwtrans.semantics.equivalence import compare
 from tests.optimizer.guests import KINDS, dealt, only_table, read, ruleset_text
 
@@ -57,6 +58,17 @@ def bridge(*lines: str, entry: str = "") -> str:
     entry = entry or 'iifname vmap { "tap101i0" : goto tap101i0-OUT, "tap102i0" : goto tap102i0-OUT }'
     base = f"chain prerouting {{ type filter hook prerouting priority -150; policy accept; {entry}; }}"
     return "table bridge fw {\n" + "\n".join([*text, base]) + "\n}\n"
+
+
+def of_lists(ports: int, lists: int, start: int = 101, verdict: str = "drop") -> str:
+    """Return a bridge table of ports that have these lists of ranges in turn."""
+    names = [f"tap{number}i0" for number in range(start, start + ports)]
+    entry = ", ".join(f'"{name}" : goto {name}-OUT' for name in names)
+    rules = [
+        f"ip daddr 10.{at % lists}.0.0-10.{at % lists}.200.7 {verdict}; tcp dport 1 accept; drop" for at in range(ports)
+    ]
+    chains = (f"chain {name}-OUT {{ {rule}; }}" for name, rule in zip(names, rules, strict=True))
+    return bridge(*chains, entry=f"iifname vmap {{ {entry} }}")
 
 
 def either_of_two(chain: Chain) -> Chain:
@@ -117,9 +129,37 @@ class TestConstants:
         assert item.name == "iif-ipv4"
         assert len(item.elements) == 20 + 19
 
-    def test_wild_ranges_stay_intervals(self) -> None:
-        table = shared(bridge("chain $p-OUT { ip daddr 10.$n.0.0-10.$n.200.7 drop; accept; }"))
-        assert [item.name for item in table.sets] == ["iif-ipv4-ranges"]
+    def test_ports_that_have_the_same_wild_ranges_have_a_chain(self) -> None:
+        """Counted are lists, and not the ports that have them: a set of ranges under ports grows with these."""
+        for ports in (2 * MOST_LISTS, 3 * MOST_LISTS):
+            table = shared(of_lists(ports, MOST_LISTS))
+            assert table.sets == ()
+            asked = {print_rule(chain.rules[0]) for chain in table.chains if chain.base is None}
+            assert asked == {
+                f"ip.daddr in {{10.{number}.0.0-10.{number}.200.7}}; => Drop()" for number in range(MOST_LISTS)
+            }
+
+    def test_many_wild_ranges_stay_intervals_address_first(self) -> None:
+        """To take an element out, the kernel looks at all that are before it, at each byte of their first field."""
+        table = shared(of_lists(MOST_LISTS + 1, MOST_LISTS + 1))
+        (item,) = table.sets
+        assert item.name == "iif-ipv4-ranges"
+        assert [field.name for field in item.fields] == ["ip.saddr", "iifname"]
+        assert len(item.elements) == MOST_LISTS + 1
+        (name,) = classes(table)
+        assert chain_lines(table, name)[0] == "ip.daddr . iifname in @iif-ipv4-ranges; => Drop()"
+
+    def test_each_class_has_its_own_set_of_intervals(self) -> None:
+        number = MOST_LISTS + 1
+        first, second = (
+            of_lists(number, number, start=start, verdict=verdict)
+            for start, verdict in ((101, "drop"), (201, "accept"))
+        )
+        table = shared(first.replace("table bridge fw {", second.rpartition("}")[0].replace("prerouting {", "other {")))
+        assert {item.name: len(item.elements) for item in table.sets} == {
+            "iif-ipv4-ranges": number,
+            "iif-ipv4-ranges-2": number,
+        }
 
     def test_networks_that_all_have_are_a_test_beside_the_few_that_are_a_guests_own(self) -> None:
         rule = "ip daddr { 10.20.0.0-10.20.6.255, 10.20.8.0/21, 192.0.2.$n, 192.0.2.8-192.0.2.10 }"

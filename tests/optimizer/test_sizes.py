@@ -150,6 +150,18 @@ def test_one_more_guest_changes_elements_only(tmp_path: Path) -> None:
     assert printed(node(tmp_path / "before", in_turn(24))) == printed(node(tmp_path / "after", in_turn(25)))
 
 
+def test_lists_of_ranges_that_guests_share_are_no_elements_of_theirs(tmp_path: Path) -> None:
+    """A set of ranges under ports takes the kernel the longer to change the more there are in it."""
+    texts = [
+        f"[OPTIONS]\nenable: 1\n[RULES]\nIN ACCEPT -source 10.{number}.0.0-10.{number}.200.7 -p tcp -dport 22\n"
+        for number in range(SETS)
+    ]
+    few = printed(node(tmp_path / "few", texts * 2))
+    assert not any("interval" in body and " . " in body for body in few.keyed.values())
+    assert few == printed(node(tmp_path / "one more", [*texts * 2, texts[3]]))
+    assert few == printed(node(tmp_path / "many", texts * 5))
+
+
 @pytest.mark.parametrize(
     "seed", [1, 2, pytest.param(3, marks=pytest.mark.lab_long), pytest.param(4, marks=pytest.mark.lab_long)]
 )

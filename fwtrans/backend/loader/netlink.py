@@ -45,6 +45,9 @@ _FAMILIES = {"inet": 1, "ip": 2, "arp": 3, "netdev": 5, "bridge": 7, "ip6": 10}
 _FAMILY_NAMES = {number: name for name, number in _FAMILIES.items()}
 _TRIES = 8
 _SMALL = 1 << 16  # bytes that fit into a socket's buffer as it is
+# A dump comes in parts of at most 32 KiB (netlink_dump). Room for a million bytes was mapped and given back for each answer,
+# which took four times as long as the answer (0.18 of 0.23 ms, User Mode Linux 6.12).
+_MOST_RECEIVED = 1 << 16
 _BEGIN, _END = 16, 17  # NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END
 _ACKNOWLEDGE = 4  # NLM_F_ACK
 _SEND_BUFFER_FORCE, _NETLINK, _SHORT_ERRORS = 32, 270, 10  # SO_SNDBUFFORCE, SOL_NETLINK, NETLINK_CAP_ACK
@@ -207,7 +210,7 @@ class Netlink:
         """Yield what the kernel has answered to messages from this number on: the kind, the number, and what is in it."""
         while True:
             try:
-                data = self.socket.recv(1 << 16, socket.MSG_DONTWAIT)
+                data = self.socket.recv(_MOST_RECEIVED, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return
             at = 0
@@ -250,7 +253,7 @@ class Netlink:
         self.socket.send(_message(_SUBSYSTEM | message, flags, self.sequence, body))
         interrupted = False
         while True:
-            data = self.socket.recv(1 << 20)
+            data = self.socket.recv(_MOST_RECEIVED)
             at = 0
             while at + 16 <= len(data):
                 length, kind, found, sequence, _ = struct.unpack_from("=IHHII", data, at)

@@ -19,6 +19,7 @@ from fwtrans.backend.loader.transaction import Command, Transaction
 from tests.backend.loader.test_whole_nodes import translated
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -237,6 +238,36 @@ def told(client: LibNft, table: TableName) -> object:
         for item in sorted(listing.objects, key=lambda item: item.name)
         if item.kind in HOLDERS
     ]
+
+
+class Counting:
+    """A socket that counts the bytes of what it receives, and hands them on."""
+
+    def __init__(self, own: socket.socket) -> None:
+        self.own = own
+        self.received: list[tuple[int, int]] = []
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.own, name)
+
+    def recv(self, most: int, flags: int = 0) -> bytes:
+        data = self.own.recv(most, flags)
+        self.received.append((len(data), most))
+        return data
+
+
+@pytest.mark.netns
+def test_a_big_set_is_read_in_parts_of_which_none_is_cut_off(kernel: LibNft, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = tuple(f'"tap{number}i0" . 2001:db8::{number:x}' for number in range(3000))
+    item = ObjectImage(Kind.SET, "many", ("type ifname . ipv6_addr",), keys)
+    kernel.run(Transaction((tx.AddTable(ONE), tx.DeleteTable(ONE))))
+    assert kernel.run(made(ONE, [item], [])) == ()
+    with Netlink() as link, monkeypatch.context() as patch:
+        counting = Counting(link.socket)
+        patch.setattr(link, "socket", counting)
+        assert link.elements(ONE, "many")[0] == len(keys)
+    assert sum(size for size, _ in counting.received) > 100_000
+    assert all(size < most <= 1 << 16 for size, most in counting.received)
 
 
 @pytest.mark.netns
