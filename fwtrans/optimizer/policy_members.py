@@ -34,8 +34,11 @@ if TYPE_CHECKING:
 
 _FEW_KINDS = 8
 _MOST_PLACES_OF_FEW, _MOST_PLACES = 2, 6
-MOST_LISTS = 20
-"""So many lists of ranges are worth a chain each, or so many ways in which they stand together."""
+MOST_LISTS = 3
+"""So many lists of ranges are worth a chain each, or so many ways in which they stand together.
+
+With 20 the rules of 200 guests that are all different came to 3,786 for IPv4 and not to 3,450.
+"""
 
 
 @dataclass(frozen=True, slots=True)
