@@ -52,9 +52,9 @@ def compare_on(
     from fwtrans.semantics.equivalence import compare  # noqa: PLC0415 -- see the module docstring
 
     processes = usable() if processes is None else processes
-    if asks_for_bridge_ports(new) and not asks_for_bridge_ports(old):
+    if are_iptables_and_nftables(new, old):
         return _turned(compare_on(host, new, old, limits, processes=processes))
-    if asks_for_bridge_ports(old) and not asks_for_bridge_ports(new):
+    if are_iptables_and_nftables(old, new):
         hardware = {**host.hardware, **hardware_addresses(old)}
         both_pve = _is_pve_firewall(old) and _is_proxmox_firewall(new)
         if both_pve:  # the known differences are there for each guest; none of them may be cut off
@@ -82,6 +82,16 @@ def _is_pve_firewall(ruleset: Ruleset) -> bool:
 def _is_proxmox_firewall(ruleset: Ruleset) -> bool:
     """Tell whether proxmox-firewall has made the rules."""
     return any(table.name.startswith("proxmox-firewall") for table in ruleset.tables)
+
+
+def are_iptables_and_nftables(old: Ruleset, new: Ruleset) -> bool:
+    """Tell whether the first judges what bridges forward in the IP families and the second in a table for bridges.
+
+    Without such a table the second may be another dump, which has no rule for bridge ports and judges bridged packets all
+    the same: two dumps are compared hook by hook.
+    """
+    has_bridge = any(table.family is Family.BRIDGE for table in new.tables)
+    return has_bridge and asks_for_bridge_ports(old) and not asks_for_bridge_ports(new)
 
 
 def asks_for_bridge_ports(ruleset: Ruleset) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fwtrans.comparing import asks_for_bridge_ports, compare_on
+from fwtrans.comparing import are_iptables_and_nftables, compare_on
 from fwtrans.ir.host import Host
 from fwtrans.read import read_inputs
 from fwtrans.report.review.entries import entries_of
@@ -60,7 +60,7 @@ def review(old: Ruleset, new: Ruleset, host: Host = _UNKNOWN, limits: Limits = _
     """Return the review of two rulesets."""
     renamed = with_same_objects(old, new)
     found = changes(old, renamed)
-    same_kind = asks_for_bridge_ports(old) == asks_for_bridge_ports(new)
+    same_kind = not are_iptables_and_nftables(old, new) and not are_iptables_and_nftables(new, old)
     shared = {table_name(table) for table in old.tables} & {table_name(table) for table in new.tables}
     if same_kind and shared and (found.alike >= _ALIKE or found.total <= _FEW):
         split = regions(old, renamed, limits=limits, found=found)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,8 +17,10 @@ from fwtrans.backend.nft.target import DEBIAN_12, Target
 from fwtrans.backend.nft.text import print_ruleset
 from fwtrans.comparing import asks_for_bridge_ports
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
+from fwtrans.ir.fields import Family
 from fwtrans.ir.host import Host
 from fwtrans.ir.rule import never_matches
+from fwtrans.ir.ruleset import Table
 from fwtrans.ir.verify import loop_text, loop_ways, verify
 from fwtrans.ir.walk import map_names, map_targets
 from fwtrans.optimize import Settings as OptimizerSettings
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from fwtrans.backend.nft import model as nft
     from fwtrans.backend.nft.text import PrintedRuleset
     from fwtrans.ir.rule import Rule
-    from fwtrans.ir.ruleset import Ruleset, Table
+    from fwtrans.ir.ruleset import Ruleset
     from fwtrans.proving import EarlyProof
     from fwtrans.read import Files
     from fwtrans.semantics.bridged.reading import Intended
@@ -75,6 +77,10 @@ _LEAK = (
     "a guest's packet keeps the accept mark of its own rules here, and the host may accept it in spite of its policy"
 )
 _LEAK_CLOSED = "the accept mark of a guest's own rules no longer counts here"
+_TORN = (
+    "set `{}` is changed by rules and asked by others, the ones for packets of the host and the others for those that a bridge"
+    " forwards: tables of nftables share no sets"
+)
 _LEFT_OUT = "left out: its packets go on with the next rule"
 _DROPS = "in its place, every packet that passes its translated tests is dropped"
 _NO_DIFFERENCES: tuple[Intended, ...] = ()
@@ -176,7 +182,7 @@ class _Lowered(NamedTuple):
 def _lowered(work: _Work, shape: Ruleset, sink: DiagnosticSink) -> _Lowered:
     ruleset = released(shape)
     if work.is_bridged:
-        ruleset = letting_own_fragments_pass(ruleset)
+        ruleset = _with_bridge(letting_own_fragments_pass(ruleset))
     # where nothing will be written, that bridge ports want another family is no news: it was not tried
     untried = _forbids(sink, work.left_out)
     printing = Printing(counters=work.settings.counters, origin_id=origin_ids(work.sources), proof_only=untried)
@@ -235,9 +241,22 @@ def _shaped(original: Ruleset, host: Host, settings: Settings, sink: DiagnosticS
     if found.leaks:
         lines = tuple(dict.fromkeys(origin.location for origin in found.leaks))
         sink.add(Diagnostic(code="FWT210", message=_LEAK_CLOSED if settings.close_mark_leak else _LEAK, notes=lines))
+    for name in found.torn:
+        sink.add(Diagnostic(code="FWT200", message=_TORN.format(name)))
     for port, reason in found.unanswered:
         sink.add(Diagnostic(code="FWT211", message=f"a REJECT towards {port} is a drop: {reason}"))
     return found.ruleset
+
+
+def _with_bridge(ruleset: Ruleset) -> Ruleset:
+    """Return a ruleset with a table for bridges, which says that they judge what they forward, even where all of it passes.
+
+    `apply` takes bridged packets out of the IP families' hooks where there is one.
+    """
+    if any(table.family is Family.BRIDGE for table in ruleset.tables):
+        return ruleset
+    name = next((table.name for table in ruleset.tables), "fwtrans")
+    return replace(ruleset, tables=(*ruleset.tables, Table(Family.BRIDGE, name, ())))
 
 
 def _forbids(sink: DiagnosticSink, left_out: Sequence[Diagnostic] | None) -> bool:

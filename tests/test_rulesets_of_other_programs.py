@@ -13,7 +13,6 @@ import pytest
 
 from fwtrans.cli.inputs import FileAccess
 from fwtrans.diagnostics import DiagnosticSink
-from fwtrans.lower.nft.listed import LEFT_OUT
 from fwtrans.source import SourceFile
 from fwtrans.verify import verify_sides
 from tests.test_optimize_any_statement import loads, optimized
@@ -216,7 +215,6 @@ def test_a_listing_does_the_same(name: str, tmp_path: Path) -> None:
     found = compared(RULESETS[name], listing).comparison
     assert found.equal, found
     assert not found.undecided
-    assert LEFT_OUT not in found.assumptions
     assert loads(optimized(listing), tmp_path)
 
 
@@ -234,28 +232,63 @@ MESSAGES = f"""table inet t {{
 
 
 @pytest.mark.netns
-def test_what_a_listing_leaves_out_is_no_difference_but_is_told(tmp_path: Path) -> None:
+def test_what_a_listing_leaves_out_is_a_difference(tmp_path: Path) -> None:
+    """The same text loaded again asks for the family: other packets pass, as frames with a tag do on a bridge."""
     listing = listed(MESSAGES, tmp_path)
     assert "meta l4proto icmp icmp type" not in listing
-    for old, new in ((MESSAGES, listing), (listing, MESSAGES)):
-        found = compared(old, new).comparison
-        assert found.equal
-        assert LEFT_OUT in found.assumptions
-    assert LEFT_OUT not in compared(MESSAGES, MESSAGES).comparison.assumptions
+    assert not compared(MESSAGES, listing).comparison.equal
+
+
+ECHO = "icmp type echo-request drop"
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
+    ("family", "old", "new"),
     [
-        ("icmp type info-request accept", "icmp type info-reply accept"),
-        ("meta l4proto icmp icmp type timestamp-request accept", "icmp type timestamp-reply accept"),
-        ("icmpv6 type echo-reply accept", "meta l4proto icmp accept"),
+        ("bridge", f"vlan id 5 meta l4proto icmp {ECHO}", "counter"),
+        ("bridge", f"meta l4proto icmp {ECHO}", f"ether type ip {ECHO}"),
+        ("bridge", f"meta l4proto icmp {ECHO}", ECHO),
+        ("inet", f"ip protocol icmp icmp type 8 accept; meta l4proto icmp {ECHO}", "ip protocol icmp icmp type 8 accept"),
+        ("inet", f"meta nfproto != ipv4 meta l4proto icmp {ECHO}", "counter"),
+        ("inet", "meta l4proto icmp counter icmp type 8 drop", "meta nfproto ipv4 meta l4proto icmp counter icmp type 8 drop"),
     ],
-)
-def test_other_differences_of_messages_are_told(old: str, new: str) -> None:
-    """Beside a difference of its own, what a listing leaves out hides none."""
-    rules = MESSAGES.replace("ip protocol icmp icmp type timestamp-request accept", "%s")
-    assert not compared(rules % old, (rules % new).replace("meta l4proto icmp icmp type", "icmp type")).comparison.equal
+)  # fmt: skip
+def test_messages_of_one_family_in_packets_of_another_count(family: str, old: str, new: str) -> None:
+    text = f"table {family} t {{ chain c {{ {FILTER % ('forward', 'accept')} %s; }} }}\n"
+    assert not compared(text % old, text % new).comparison.equal
+
+
+@pytest.mark.parametrize("family", ["bridge", "inet"])
+def test_a_write_to_a_header_asks_for_its_family(family: str) -> None:
+    """A packet without such a header goes on behind the rule, to the drop."""
+    for write in ("ip ttl set 64", "ip dscp set 8", "ip6 hoplimit set 64"):
+        text = f"table {family} t {{ chain c {{ {FILTER % ('forward', 'drop')} {write} accept; }} }}\n"
+        after = optimized(text)
+        assert f"{write} accept\n\t\tdrop" in after
+        assert compared(text, after).comparison.equal
+        assert not compared(text, text.replace(write, "counter")).comparison.equal
+
+
+def test_a_chain_of_a_map_that_programs_fill_keeps_its_end() -> None:
+    """The next element may lead there by goto, and what comes back would go on."""
+    text = f"""table inet t {{
+	map m {{
+		type ipv4_addr : verdict
+		elements = {{ 10.0.0.1 : goto g }}
+	}}
+	chain g {{
+		tcp dport 22 accept
+		drop
+	}}
+	chain c {{
+		{FILTER % ("input", "drop")}
+		ct state established accept
+		ip saddr vmap @m
+	}}
+}}
+"""
+    after = optimized(text)
+    assert "tcp dport 22 accept\n\t\tdrop" in after
 
 
 def test_what_a_quota_has_counted_is_kept_and_no_difference() -> None:

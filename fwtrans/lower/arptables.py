@@ -14,7 +14,8 @@ from fwtrans.ir.match import FieldTest, PureTest, negated_if
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import BaseHook, Chain, Hook, Table
 from fwtrans.ir.verdict import Accept, Drop, Jump, Return, Verdict
-from fwtrans.lower.bridge_options import mac_test, read_masked_mac
+from fwtrans.lower.bridge_options import mac_tests
+from fwtrans.lower.bridge_targets import refuse_several
 from fwtrans.lower.unreached_loops import without_unreached_loops
 from fwtrans.lower.values import (
     bad_value,
@@ -130,7 +131,7 @@ def _ip(field: Field) -> Callable[[OptionUse], tuple[PureTest, ...]]:
 
 
 def _mac(field: Field) -> Callable[[OptionUse], tuple[PureTest, ...]]:
-    return lambda use: (negated_if(mac_test(field, *read_masked_mac(use.values[0], use.name)), use.negated),)
+    return lambda use: mac_tests(field, use)
 
 
 def _interface(field: Field) -> Callable[[OptionUse], tuple[PureTest, ...]]:
@@ -144,10 +145,10 @@ def _number(field: Field, words: dict[str, int], *, base: int) -> Callable[[Opti
     def lower(use: OptionUse) -> tuple[PureTest, ...]:
         text, found, mask = use.values[0].partition("/")
         ones = (1 << field.width) - 1
-        if found and int(mask, 0) != ones:
-            raise Refused("FWT200", f"`{use.name}` with a mask has no exact nftables form here", option=use.name)
         try:
-            value = words[text] if text in words else int(text, 16 if text.startswith("0x") else base)
+            if found and _based(mask, 0) != ones:
+                raise Refused("FWT200", f"`{use.name}` with a mask has no exact nftables form here", option=use.name)
+            value = words[text] if text in words else _based(text, base)
         except ValueError:
             raise bad_value(text, "a number", use.name) from None
         if not 0 <= value <= ones:
@@ -155,6 +156,15 @@ def _number(field: Field, words: dict[str, int], *, base: int) -> Callable[[Opti
         return (negated_if(FieldTest(field, IntervalSet.single(field.width, value)), use.negated),)
 
     return lower
+
+
+def _based(text: str, base: int) -> int:
+    """Return a number as strtol reads it: with base 0, one that begins with 0 is octal, and with 0x hexadecimal."""
+    if text.lower().startswith("0x"):
+        return int(text, 16)
+    if base == 0:
+        return int(text, 8 if text.startswith("0") else 10)
+    return int(text, base)
 
 
 _HEXADECIMAL = re.compile(r"(?:0[xX])?0*[0-9a-fA-F]{1,8}", re.ASCII)
@@ -168,7 +178,7 @@ _MATCHES: dict[str, Callable[[OptionUse], tuple[PureTest, ...]]] = {
     "--h-length": _number(f.ARP_HLEN, {}, base=10),
     "--opcode": _number(f.ARP_OPERATION, _OPERATIONS, base=10),
     "--h-type": _number(f.ARP_HTYPE, {"Ethernet": 1}, base=16),
-    "--proto-type": _number(f.ARP_PTYPE, {"ipv4": 0x800}, base=16),
+    "--proto-type": _number(f.ARP_PTYPE, {"ipv4": 0x800}, base=0),
 }
 
 
@@ -197,19 +207,28 @@ def _mangle(given: dict[str, str]) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+_MOST_OF_A_CLASS = 0xFFFF
+
+
 def _classify(given: dict[str, str]) -> tuple[Step, ...]:
     major, found, minor = given.get("--set-class", "").partition(":")
     try:
-        value = int(major, 16) << 16 | int(minor, 16)
+        parts = int(major, 16), int(minor, 16)
     except ValueError:
         raise bad_value(given.get("--set-class", ""), "a class MAJOR:MINOR", "--set-class") from None
     if not found:
         raise bad_value(major, "a class MAJOR:MINOR", "--set-class")
-    return (Assign(f.PRIORITY, 0, value),)
+    if not all(0 <= part <= _MOST_OF_A_CLASS for part in parts):
+        raise bad_value(given["--set-class"], "a class MAJOR:MINOR, each of 16 bits", "--set-class")
+    return (Assign(f.PRIORITY, 0, parts[0] << 16 | parts[1]),)
+
+
+_MARKS = ("--set-mark", "--and-mark", "--or-mark", "--xor-mark")
 
 
 def _mark(given: dict[str, str]) -> tuple[Step, ...]:
-    for option in ("--set-mark", "--and-mark", "--or-mark", "--xor-mark"):
+    refuse_several(given, _MARKS)
+    for option in _MARKS:
         if option not in given:
             continue
         value = _hexadecimal(given[option], option)

@@ -11,7 +11,7 @@ from fwtrans.ir.bits import BitSet
 from fwtrans.ir.effect import Log
 from fwtrans.ir.fields import Family, Field
 from fwtrans.ir.intervals import IntervalSet
-from fwtrans.ir.match import AnyOf, FieldTest, PureTest, negated_if, number_range, opposite_of_all
+from fwtrans.ir.match import AnyOf, FieldTest, PureTest, full_values, negated_if, number_range, opposite_of_all
 from fwtrans.ir.stateful import Limit, LimitUnit, StatefulObject, StatefulTest
 from fwtrans.lower.bridge_targets import TARGET_OPTIONS
 from fwtrans.lower.extensions.matches import icmp, icmp6
@@ -163,17 +163,29 @@ def read_masked_mac(text: str, option: str) -> tuple[int, int]:
     return (value & read_mac(mask, option), read_mac(mask, option)) if found else (value, ones)
 
 
-def mac_test(field: Field, address: int, mask: int) -> FieldTest:
-    """Return the test of an address; a mask with holes is asked of the raw bits of the header."""
+_MAC_PLACES = {
+    f.ETHER_DADDR: ("ll", 0),
+    f.ETHER_SADDR: ("ll", 48),
+    f.ARP_SADDR_ETHER: ("nh", 64),
+    f.ARP_DADDR_ETHER: ("nh", 144),
+}
+"""Where hardware addresses stand in a frame's header, and in ARP for Ethernet and IPv4, in bits."""
+
+
+def mac_tests(field: Field, use: OptionUse) -> tuple[PureTest, ...]:
+    """Return the tests of an address, negated where that is asked; a mask with holes is asked of the raw bits of the header."""
+    address, mask = read_masked_mac(use.values[0], use.name)
     host = ((1 << 48) - 1) & ~mask
     if host & (host + 1) == 0:
-        return FieldTest(field, IntervalSet(48, ((address, address | host),)))
-    offset = 48 if field is f.ETHER_SADDR else 0
-    return FieldTest(f.raw_payload("ll", offset, 48), BitSet.cube(48, mask, address))
+        return _either(FieldTest(field, IntervalSet(48, ((address, address | host),))), use)
+    # raw bits say nothing of what they are part of
+    there = () if field.spelling[1] == "ether" else (FieldTest(field, full_values(field)),)
+    base, offset = _MAC_PLACES[field]
+    return (*there, *_either(FieldTest(f.raw_payload(base, offset, 48), BitSet.cube(48, mask, address)), use))
 
 
 def _mac(field: Field) -> Callable[[OptionUse], tuple[PureTest, ...]]:
-    return lambda use: _either(mac_test(field, *read_masked_mac(use.values[0], use.name)), use)
+    return lambda use: mac_tests(field, use)
 
 
 def _interface(field: Field) -> Callable[[OptionUse], tuple[PureTest, ...]]:

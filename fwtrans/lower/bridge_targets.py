@@ -11,6 +11,8 @@ from fwtrans.ir.verdict import Accept, Drop, Return, Verdict
 from fwtrans.lower.values import read_mac, read_number
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fwtrans.ir.rule import Step
     from fwtrans.parsers.iptables_save.syntax import OptionUse
 
@@ -57,8 +59,19 @@ def _verdict(given: dict[str, str], option: str) -> Verdict | None:
     return _VERDICTS[name]
 
 
+_MARKS = ("--mark-set", "--mark-or", "--mark-and", "--mark-xor")
+
+
+def refuse_several(given: dict[str, str], options: Sequence[str]) -> None:
+    """Refuse a rule that says several of these, of which the program takes one only."""
+    found = [option for option in options if option in given]
+    if len(found) > 1:
+        raise Refused("FWT112", f"`{found[1]}` cannot stand beside `{found[0]}`", option=found[1])
+
+
 def _mark(given: dict[str, str]) -> Assign:
-    for option in ("--mark-set", "--mark-or", "--mark-and", "--mark-xor"):
+    refuse_several(given, _MARKS)
+    for option in _MARKS:
         if option not in given:
             continue
         value = read_number(given[option], option)

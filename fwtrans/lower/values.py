@@ -75,7 +75,7 @@ def read_loose_range(text: str, option: str, *, high: int = 0xFFFFFFFF) -> tuple
 
 def read_decimal_ports(text: str, option: str) -> tuple[int, int]:
     """Return the same of ports that libxtables has the C library look up, which knows no base but ten (XTTYPE_PORTRC)."""
-    return _loose_port_range(text, option, _read_decimal_port)
+    return _loose_port_range(text, option, read_decimal_port)
 
 
 def read_loose_port_range(text: str, option: str) -> tuple[int, int]:
@@ -91,7 +91,8 @@ def _loose_port_range(text: str, option: str, read: Callable[[str, str], int]) -
     return low, read(last, option) if last else 0xFFFF
 
 
-def _read_decimal_port(text: str, option: str) -> int:
+def read_decimal_port(text: str, option: str) -> int:
+    """Return a port that libxtables has the C library look up, which knows no base but ten (XTTYPE_PORT)."""
     found = _DECIMAL_PORT.fullmatch(text)
     return _named_port(text, option) if found is None else read_number(found[1], option, high=0xFFFF)
 

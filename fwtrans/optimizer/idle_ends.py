@@ -110,6 +110,8 @@ class _Ends:
                 after = end if not is_jump or following is None else _sure(following)
                 if following is None and chain.base is not None and not chain.base.accepts:
                     after = Drop()  # as a rule it is printed behind this one
+                if isinstance(after, Drop) and self._is_filled_by_others(rule):
+                    after = None  # where a packet comes from that goes there by an element of theirs is not known
                 self.behind.setdefault(target, set()).add(after)
         return chain if tuple(rules) == chain.rules else replace(chain, rules=tuple(rules))
 
@@ -136,6 +138,10 @@ class _Ends:
     def _is_own(self, name: str) -> bool:
         """Tell whether a pass made a map for this rule alone: others may be filled by programs."""
         return self.uses[name] == 1 and is_made(name)
+
+    def _is_filled_by_others(self, rule: Rule) -> bool:
+        """Tell whether programs may add elements that lead where the rule's map does."""
+        return isinstance(rule.verdict, Dispatch) and not is_made(rule.verdict.map_name)
 
     def _without(self, name: str, said: set[object], *, only_all: bool) -> bool:
         """Take the elements away that say no more than the end; tell whether others are left.

@@ -13,6 +13,7 @@ from fwtrans.ir.fields import Family
 from fwtrans.optimizer.bridged.accept_marks import without_accept_mark
 from fwtrans.optimizer.bridged.answers import dropping_where_mute
 from fwtrans.optimizer.bridged.arrivals import answering_on_arrival
+from fwtrans.optimizer.bridged.changed_sets import changed_on_one_side
 from fwtrans.optimizer.bridged.hardware import hardware_addresses
 from fwtrans.optimizer.bridged.own_answers import letting_own_answers_out
 from fwtrans.optimizer.bridged.roles import Role
@@ -35,12 +36,13 @@ class Bridged:
     """The ruleset without bridge ports in the IP families.
 
     `unanswered` are guests whose REJECTs are drops, with the reason; `leaks` the lines at which the host's rules read the
-    accept mark that a guest's packet brings along.
+    accept mark that a guest's packet brings along; `torn` the sets that rules of one side change and those of the other ask.
     """
 
     ruleset: Ruleset
     unanswered: tuple[tuple[str, str], ...]
     leaks: tuple[Origin, ...]
+    torn: tuple[str, ...] = ()
 
 
 def bridged_translation(ruleset: Ruleset, host: Host, *, close_mark_leak: bool = False) -> Bridged:
@@ -57,4 +59,5 @@ def bridged_translation(ruleset: Ruleset, host: Host, *, close_mark_leak: bool =
     marked = without_accept_mark(made.table, local, close_leak=close_mark_leak)
     answers = answering_on_arrival(letting_own_answers_out(marked.bridge, made.own), guests, hardware, made.own)
     bridge = dropping_where_mute(answers.table)
-    return Bridged(replace(ruleset, tables=(*marked.local, bridge)), answers.declined, marked.leaks)
+    torn = changed_on_one_side(marked.local, bridge)
+    return Bridged(replace(ruleset, tables=(*marked.local, bridge)), answers.declined, marked.leaks, torn)

@@ -68,6 +68,10 @@ if TYPE_CHECKING:
 
 _ONES = (1 << known.MARK.width) - 1
 _SAME_STATE = "a packet's connection has the same state at every hop of its way"
+_NOT_BY_IP = (
+    "where the new rules are loaded net.bridge.bridge-nf-call-iptables, -ip6tables and -arptables are 0, as `apply` sets them:"
+    " what a bridge forwards is judged by its own table alone"
+)
 _TO_ITS_GUEST = "a frame to a guest's hardware address is for that guest and goes to no other port"
 _UNREAD = "nobody but the rules reads bits {mask:#x} of the mark"
 _IPTABLES_NAMES = {
@@ -145,7 +149,7 @@ def compare_bridged(old: Ruleset, new: Ruleset, setting: Setting) -> BridgedComp
     if bridged is None and ways:
         bridged = compare(before, new, limits=setting.limits, paths=ways)
     parts = [part for part in (bridged, local) if part is not None]
-    assumptions = [_SAME_STATE, *reading.assumptions]
+    assumptions = [_SAME_STATE, _NOT_BY_IP, *reading.assumptions]
     if answered:
         assumptions.append(_TO_ITS_GUEST)
     if carried:
@@ -199,7 +203,7 @@ def _without_firewall_bridges(reading: Reading, old: Ruleset, new: Ruleset, sett
     origins = joined_origins(rejects)
     told = (REJECT_IS_DROP._replace(text=REJECT_OF_BRIDGED, origins=origins),) if origins else ()
     intended = (*reading.intended, *told, *closed)
-    return BridgedComparison(_joined([bridged, local], (_SAME_STATE, *reading.assumptions)), intended)
+    return BridgedComparison(_joined([bridged, local], (_SAME_STATE, _NOT_BY_IP, *reading.assumptions)), intended)
 
 
 def _with_iptables_names(ruleset: Ruleset) -> Ruleset:

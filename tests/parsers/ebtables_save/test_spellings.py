@@ -37,6 +37,7 @@ REFUSED = {
     "-p IPv4 ! --ip-proto udp --ip-dport 22 -j DROP": "FWT116",
     "-p IPv6 --ip6-proto tcp --ip6-icmp-type 1 -j DROP": "FWT116",
     "--among-src 00:11:22:33:44:55=10.0.0.01 -j DROP": "FWT112",
+    "-j mark --mark-set 1 --mark-or 2": "FWT112",
 }
 ONLY_NFT_TAKES = {
     "--mark-set 1": "FWT116",

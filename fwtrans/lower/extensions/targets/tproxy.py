@@ -11,7 +11,7 @@ from fwtrans.ir.verdict import TransparentProxy
 from fwtrans.lower.extensions.base import BOTH, Outcome, Place, Target, Use
 from fwtrans.lower.extensions.targets.mark import ALL_BITS
 from fwtrans.lower.extensions.targets.placement import MANGLE, require_hooks
-from fwtrans.lower.values import read_host, read_port, read_value_mask
+from fwtrans.lower.values import read_decimal_port, read_host, read_value_mask
 from fwtrans.parsers.iptables_save.options import Option
 
 _TCP, _UDP = 6, 17
@@ -21,7 +21,7 @@ _PREROUTING = frozenset({"PREROUTING"})
 def _lower(use: Use, place: Place) -> Outcome:
     require_hooks(use, place, _PREROUTING)
     place.require_protocol("TPROXY", _TCP, _UDP)
-    port = read_port(use.need("--on-port").values[0], "--on-port")
+    port = read_decimal_port(use.need("--on-port").values[0], "--on-port")
     address = read_host(use.value("--on-ip"), "--on-ip", place.family) if use.has("--on-ip") else 0
     # without --tproxy-mark the mask is 0: the mark stays
     mark, mask = read_value_mask(use.value("--tproxy-mark", "0/0"), "--tproxy-mark")
