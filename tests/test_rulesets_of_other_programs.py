@@ -269,6 +269,28 @@ def test_a_write_to_a_header_asks_for_its_family(family: str) -> None:
         assert not compared(text, text.replace(write, "counter")).comparison.equal
 
 
+@pytest.mark.netns
+@pytest.mark.parametrize("behind", ["", "tcp dport 22 drop"])
+@pytest.mark.parametrize("elements", ['"eth0" : accept, * : drop', '"eth0" : drop, "lo" : jump g, * : accept'])
+def test_a_catch_all_of_interfaces_is_printed(elements: str, behind: str, tmp_path: Path) -> None:
+    """An element that says what follows anyway keeps its packets from the catch-all."""
+    text = f"""table inet t {{
+	chain g {{
+		udp dport 53 drop
+	}}
+	chain c {{
+		{FILTER % ("input", "accept")}
+		iifname vmap {{ {elements} }}
+		{behind}
+	}}
+}}
+"""
+    after = optimized(text)
+    assert loads(after, tmp_path)
+    assert compared(text, after).comparison.equal
+    assert optimized(after) == after
+
+
 def test_a_chain_of_a_map_that_programs_fill_keeps_its_end() -> None:
     """The next element may lead there by goto, and what comes back would go on."""
     text = f"""table inet t {{

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fwtrans.ir.ending import drops_at_end
+from fwtrans.ir.names import NamePattern
 from fwtrans.ir.order import callees_last
 from fwtrans.ir.rule import Rule, is_pure
 from fwtrans.ir.verdict import TERMINAL, Accept, Dispatch, Drop, Goto, Jump, Return
@@ -151,6 +152,8 @@ class _Ends:
         """
         item = self.maps[name]
         kept = tuple(element for element in item.elements if element.value not in said)
+        # a longer name keeps packets from the elements of the shorter ones
+        only_all |= any(isinstance(part, NamePattern) and part.is_prefix for e in kept for part in e.key)
         if kept and len(kept) < len(item.elements) and not only_all:
             self.maps[name] = replace(item, elements=kept)
         return bool(kept)

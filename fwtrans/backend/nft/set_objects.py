@@ -68,10 +68,12 @@ def _may_hold_ranges(item: NamedSet) -> bool:
 
 
 def _is_interval(part: Part) -> bool:
-    return part.is_prefix if isinstance(part, NamePattern) else part[0] != part[1]
+    return part.is_prefix and bool(part.text) if isinstance(part, NamePattern) else part[0] != part[1]
 
 
 def _key(fields: tuple[Field, ...], key: tuple[Part, ...]) -> nft.Expression:
+    if len(key) == 1 and isinstance(key[0], NamePattern) and key[0].is_prefix and not key[0].text:
+        return nft.AnyElement()
     parts = tuple(set_part(field, part) for field, part in zip(fields, key, strict=True))
     return parts[0] if len(parts) == 1 else nft.Concatenation(parts)
 
