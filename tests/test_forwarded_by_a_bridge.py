@@ -81,3 +81,10 @@ def test_a_set_that_one_side_fills_and_the_other_asks_is_refused(tmp_path: Path,
     result, found = translated(tmp_path, Settings(optimize=True))
     assert "FWT200" in [item.code for item in found]
     assert not result.output
+
+
+def test_a_limit_of_routed_and_bridged_packets_is_told_to_be_two(tmp_path: Path) -> None:
+    dump = tmp_path / "iptables-save"
+    dump.write_text(HEAD + f"-A FORWARD -m limit --limit 5/sec -j ACCEPT\n-A FORWARD {IS_BRIDGED} -j ACCEPT\nCOMMIT\n")
+    result, _ = translated(dump, Settings(optimize=True))
+    assert "limits-apart" in {item.name for item in result.intended}

@@ -56,7 +56,7 @@ from fwtrans.semantics.session import Tables
 from fwtrans.semantics.visits import base_chains
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.ruleset import Ruleset
@@ -202,7 +202,7 @@ def _without_firewall_bridges(reading: Reading, old: Ruleset, new: Ruleset, sett
     rejects = [rule for rule in _rules(before) if isinstance(rule.verdict, Reject)]
     origins = joined_origins(rejects)
     told = (REJECT_IS_DROP._replace(text=REJECT_OF_BRIDGED, origins=origins),) if origins else ()
-    intended = (*reading.intended, *told, *closed)
+    intended = (*reading.intended, *told, *closed, *_limits_apart(before, frozenset(Hook)))
     return BridgedComparison(_joined([bridged, local], (_SAME_STATE, _NOT_BY_IP, *reading.assumptions)), intended)
 
 
@@ -230,12 +230,12 @@ def _answered(old: Ruleset, new: Ruleset, setting: Setting) -> tuple[list[GuestP
     return answered, tuple(told)
 
 
-def _limits_apart(old: Ruleset) -> tuple[Intended, ...]:
-    """Tell of limits that both the host's own packets and bridged ones come to."""
+def _limits_apart(old: Ruleset, others: Collection[Hook] = _OF_THE_HOST) -> tuple[Intended, ...]:
+    """Tell of limits that both bridged packets and other ones come to, by the hooks of these."""
     found: dict[Origin, None] = {}
     for table in old.tables:
         if table.family in IP_FAMILIES:
-            ours, bridged = chains_at(table, _OF_THE_HOST), chains_at(table, _OF_BRIDGES)
+            ours, bridged = chains_at(table, others), chains_at(table, _OF_BRIDGES)
             rules = (
                 rule for chain in table.chains if chain.name in ours and chain.name in bridged for rule in chain.rules
             )
