@@ -28,6 +28,10 @@ class Family(Enum):
     NETDEV = "netdev"
 
 
+SEVERAL_PROTOCOLS = frozenset({Family.INET, Family.BRIDGE, Family.NETDEV})
+"""Families whose tables see packets of several network protocols."""
+
+
 class FieldKind(Enum):
     """Which sets of values belong to a field: IntervalSet for the first four, BitSet, NameSet."""
 

@@ -22,6 +22,7 @@ from fwtrans.lower.values import (
     network_set,
     read_interface,
     read_mac,
+    read_number,
     read_short_address,
     read_source,
 )
@@ -145,10 +146,10 @@ def _number(field: Field, words: dict[str, int], *, base: int) -> Callable[[Opti
     def lower(use: OptionUse) -> tuple[PureTest, ...]:
         text, found, mask = use.values[0].partition("/")
         ones = (1 << field.width) - 1
+        if found and read_number(mask, use.name) != ones:
+            raise Refused("FWT200", f"`{use.name}` with a mask has no exact nftables form here", option=use.name)
         try:
-            if found and _based(mask, 0) != ones:
-                raise Refused("FWT200", f"`{use.name}` with a mask has no exact nftables form here", option=use.name)
-            value = words[text] if text in words else _based(text, base)
+            value = words[text] if text in words else _based(text, base, use.name)
         except ValueError:
             raise bad_value(text, "a number", use.name) from None
         if not 0 <= value <= ones:
@@ -158,13 +159,9 @@ def _number(field: Field, words: dict[str, int], *, base: int) -> Callable[[Opti
     return lower
 
 
-def _based(text: str, base: int) -> int:
-    """Return a number as strtol reads it: with base 0, one that begins with 0 is octal, and with 0x hexadecimal."""
-    if text.lower().startswith("0x"):
-        return int(text, 16)
-    if base == 0:
-        return int(text, 8 if text.startswith("0") else 10)
-    return int(text, base)
+def _based(text: str, base: int, option: str) -> int:
+    """Return a number of that base; base 0 leaves it to how the number is written."""
+    return int(text, 16 if text.startswith("0x") else base) if base else read_number(text, option)
 
 
 _HEXADECIMAL = re.compile(r"(?:0[xX])?0*[0-9a-fA-F]{1,8}", re.ASCII)

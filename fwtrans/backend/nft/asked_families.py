@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fwtrans.ir.fields import ETHER_PROTOCOL, ETHER_TYPE, L4PROTO, NFPROTO, Family
+from fwtrans.ir.fields import ETHER_PROTOCOL, ETHER_TYPE, L4PROTO, NFPROTO, SEVERAL_PROTOCOLS, Family
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, MemberTest, number
 from fwtrans.ir.rule import is_pure
@@ -22,14 +22,13 @@ if TYPE_CHECKING:
     from fwtrans.ir.fields import Field
     from fwtrans.ir.rule import Step
 
-_SEVERAL = {Family.INET, Family.BRIDGE, Family.NETDEV}
 # by header: the transport protocol, and the network protocol's number in an inet table
 _MESSAGES = {"icmp": (1, 2), "icmpv6": (58, 10), "igmp": (2, 2)}
 
 
 def message_protocol(field: Field, family: Family) -> int | None:
     """Return the protocol of the messages that a field is part of, where nft would ask for their family too."""
-    if family not in _SEVERAL or field.spelling[0] != "payload":
+    if family not in SEVERAL_PROTOCOLS or field.spelling[0] != "payload":
         return None
     found = _MESSAGES.get(field.spelling[1])
     return found[0] if found is not None else None

@@ -22,6 +22,7 @@ from fwtrans.ir.fields import (
     IP6_CLASS,
     IP_TOS,
     L4PROTO,
+    SEVERAL_PROTOCOLS,
     TIME,
     Family,
     Field,
@@ -162,8 +163,6 @@ def _key_part(part: KeyPart) -> nft.Expression:
 
 # --- tests ---
 
-_SEVERAL = {Family.INET, Family.BRIDGE, Family.NETDEV}
-
 
 def match_of(test: FieldTest, family: Family, protocol: int | None) -> tuple[nft.Match, ...]:
     """Return the nft matches of a plain test. `protocol` is the transport protocol that the rule has settled before."""
@@ -182,7 +181,11 @@ def match_of(test: FieldTest, family: Family, protocol: int | None) -> tuple[nft
     if isinstance(test.values, NameSet):
         return (_names(found, test.values),)
     if isinstance(test.values, BitSet):
-        if field in {IP_TOS, IP6_CLASS} and family in _SEVERAL and (named := _by_name(field, test.values)) is not None:
+        if (
+            field in {IP_TOS, IP6_CLASS}
+            and family in SEVERAL_PROTOCOLS
+            and (named := _by_name(field, test.values)) is not None
+        ):
             return (named,)
         return (_label(found, test.values) if field is CT_LABEL else _bits(found, field, test.values),)
     if field is CT_EXPIRATION:

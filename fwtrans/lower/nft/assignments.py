@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.diagnostics import Refused
 from fwtrans.ir.effect import Assign, AssignFromMap, BitsOf
-from fwtrans.ir.fields import CT_LABEL, ETHER_PROTOCOL, L4PROTO, NFPROTO, Family
+from fwtrans.ir.fields import CT_LABEL, ETHER_PROTOCOL, L4PROTO, NFPROTO, SEVERAL_PROTOCOLS, Family
 from fwtrans.ir.match import number
-from fwtrans.lower.nft.implied import FRAMES, SEVERAL
+from fwtrans.lower.nft.implied import FRAMES
 from fwtrans.lower.nft.json_types import Json, NotModelled, as_list, as_object
 from fwtrans.lower.nft.matches import lower_key
 from fwtrans.lower.nft.selectors import part_of
@@ -70,7 +70,7 @@ def _from_map(target: Part, content: dict[str, Json], scope: Scope) -> tuple[tup
 
 def _asked(target: Part, family: Family) -> tuple[PureTest, ...]:
     """Return the test of the family that nft makes where packets of both pass: a rule ends where a packet has no such field."""
-    if family not in SEVERAL or target.field.spelling[0] != "payload":
+    if family not in SEVERAL_PROTOCOLS or target.field.spelling[0] != "payload":
         return ()
     answered = (value for name, value in target.field.requires if name == NFPROTO.name)
     if family is Family.INET:

@@ -13,6 +13,7 @@ from fwtrans.ir.fields import (
     ICMP_TYPE,
     L4PROTO,
     NFPROTO,
+    SEVERAL_PROTOCOLS,
     VLAN_ID,
     VLAN_PRIORITY,
     VLAN_TYPE,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from fwtrans.ir.rule import Step
     from fwtrans.lower.nft.json_types import Json
 
-SEVERAL = {Family.INET, Family.BRIDGE, Family.NETDEV}
 MESSAGES = {"icmp": 2, "icmpv6": 10, "igmp": 2}
 FRAMES = {2: 0x0800, 10: 0x86DD}
 _OF_TAGS = {VLAN_ID, VLAN_PRIORITY}
@@ -67,7 +67,7 @@ def asked_family(statement: Json, before: Iterable[Step], family: Family) -> tup
     A bridge asks the frame's header, which of a frame with a tag says 8021q, and netdev what the frame carries; behind a
     question for the tag both ask what stands behind the tag.
     """
-    if family not in SEVERAL:
+    if family not in SEVERAL_PROTOCOLS:
         return ()
     for payload in _payloads(statement):
         protocol = str(payload.get("protocol"))
@@ -110,7 +110,7 @@ def asked_by_nft(statement: Json, family: Family) -> tuple[FieldTest, ...]:
         layer = {"ip": 2, "ip6": 10}.get(str(payload.get("protocol")))
         if layer is not None and family is Family.INET:
             found[number(NFPROTO, layer)] = None
-        elif layer is not None and family in SEVERAL:
+        elif layer is not None and family in SEVERAL_PROTOCOLS:
             found[number(ETHER_PROTOCOL, FRAMES[layer])] = None
         try:
             found.update(dict.fromkeys(part_of({"payload": payload}, family, inner=True).before))

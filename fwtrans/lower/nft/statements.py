@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fwtrans.diagnostics import Refused
 from fwtrans.ir import effect as does
 from fwtrans.ir import verdict as verdicts
-from fwtrans.ir.fields import IP6_SADDR, IP_SADDR, L4PROTO, NFPROTO, Family, Field
+from fwtrans.ir.fields import IP6_SADDR, IP_SADDR, L4PROTO, NFPROTO, SEVERAL_PROTOCOLS, Family, Field
 from fwtrans.ir.match import number as one_value
 from fwtrans.ir.sets import MapElement
 from fwtrans.ir.stateful import (
@@ -285,7 +285,7 @@ def _reject(content: Json, scope: Scope) -> Lowered:
 def _answered(protocol: str, scope: Scope) -> tuple[PureTest, ...]:
     """Return the test that nft makes by itself where packets of several families pass: whose answer it is."""
     answered = {"icmp": 2, "icmpv6": 10}.get(protocol)
-    if answered is None or scope.family not in {Family.INET, Family.BRIDGE, Family.NETDEV}:
+    if answered is None or scope.family not in SEVERAL_PROTOCOLS:
         return ()
     return (one_value(NFPROTO, answered),)
 

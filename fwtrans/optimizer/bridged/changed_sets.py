@@ -9,15 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fwtrans.ir.effect import SetUpdate
-from fwtrans.ir.fields import Family
 from fwtrans.ir.walk import flat_steps, set_names
+from fwtrans.optimizer.bridged.merging import SIGNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fwtrans.ir.ruleset import Table
-
-_VERSIONS = {Family.IP: "-v4", Family.IP6: "-v6"}
 
 
 def changed_on_one_side(local: Iterable[Table], bridge: Table) -> tuple[str, ...]:
@@ -25,11 +23,9 @@ def changed_on_one_side(local: Iterable[Table], bridge: Table) -> tuple[str, ...
     used, changed = _used(bridge), _changed(bridge)
     found: dict[str, None] = {}
     for table in local:
-        ending = _VERSIONS.get(table.family, "")
         mine, mine_changed = _used(table), _changed(table)
         for name in sorted(mine):
-            # tables that have been joined call a set by its family
-            theirs = {name, name + ending}
+            theirs = {name, f"{name}-{SIGNS.get(table.family, '')}"}
             if (name in mine_changed and theirs & used) or theirs & changed:
                 found[name] = None
     return tuple(found)

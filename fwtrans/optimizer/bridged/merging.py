@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from fwtrans.ir.sets import MapValue
     from fwtrans.ir.verdict import Verdict
 
-_SIGNS = {Family.IP: "v4", Family.IP6: "v6"}
+SIGNS = {Family.IP: "v4", Family.IP6: "v6"}
+"""What names of a family's sets and chains end with in the bridge's table."""
 
 
 def merged_tables(tables: Sequence[Table], name: str) -> Table:
@@ -37,7 +38,7 @@ def merged_tables(tables: Sequence[Table], name: str) -> Table:
 
 def _apart(table: Table) -> Table:
     """Return a table whose names no other family has: a chain of PVE is called alike in both."""
-    sign = _SIGNS.get(table.family)
+    sign = SIGNS.get(table.family)
     chains = _with_sign([chain.name for chain in table.chains], sign)
     sets = _with_sign([item.name for item in table.keyed], sign)
     return replace(
