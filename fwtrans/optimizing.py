@@ -13,7 +13,9 @@ from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
 from fwtrans.optimize import Settings, optimize_ruleset
 from fwtrans.optimizer import idle_hooks
 from fwtrans.optimizer.guards import guards_ports, without_guards
+from fwtrans.optimizer.live_maps import held_maps, with_all_maps
 from fwtrans.optimizer.live_sets import held, live_sets, released, with_all_sets
+from fwtrans.optimizer.size import size_of
 from fwtrans.proving import prove
 from fwtrans.read import read_inputs
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fwtrans.ir.ruleset import Chain, Ruleset
+    from fwtrans.optimizer.live_maps import HeldMaps
     from fwtrans.optimizer.pipeline import Optimized
     from fwtrans.read import Files
     from fwtrans.source import SourceFile
@@ -53,11 +56,12 @@ def optimize_texts(
     tables = (*reading.ruleset.tables, *reading.ruleset.asleep)
     guards = all(tracks_early(table) or guards_ports(table) for table in tables)
     ruleset = without_guards(reading.ruleset) if guards else reading.ruleset
-    found = optimize_ruleset(held(ruleset, live), settings)
+    maps = held_maps(held(ruleset, live))
+    found = _released(optimize_ruleset(maps.ruleset, settings), maps)
     for stage in found.refused:
         message = f"pass `{stage.name}` was left out: its result was not proved equal"
         sink.add(Diagnostic(code="FWT403", message=message, notes=stage.faults[:5]))
-    whole = with_all_sets(released(found.ruleset), reading.ruleset)
+    whole = with_all_maps(with_all_sets(released(found.ruleset), reading.ruleset), reading.ruleset)
     printing, trial = Printing(guard_ports=guards), DiagnosticSink()
     lowered = lower_ruleset(_with_own_comments(whole), trial, printing)
     if trial.errors:
@@ -73,6 +77,16 @@ def optimize_texts(
     if settings.verify:
         prove(reading.ruleset, reading.host, text, sink, files)
     return Optimization(output="" if sink.errors else output, optimized=found)
+
+
+def _released(found: Optimized, maps: HeldMaps) -> Optimized:
+    """Return what passes did, told of maps as they were read."""
+    stages = tuple(
+        replace(stage, ruleset=(shown := maps.released(stage.ruleset)), size=size_of(shown)) for stage in found.stages
+    )
+    return replace(
+        found, before=maps.released(found.before), ruleset=maps.released(found.ruleset), stages=stages
+    )  # fmt: skip
 
 
 def _with_own_comments(ruleset: Ruleset) -> Ruleset:

@@ -32,6 +32,8 @@ def optimize(
 
     Every pass is proved; one that is not is left out and told. Rules that fwtrans does not understand stay as they are.
 
+    Named sets and maps stay what they are, so that programs may go on filling them; chains are made anew: who wants another rule changes the input and optimises it again.
+
     Example:
         fwtrans optimize host.nft -o faster.nft --report
     """
