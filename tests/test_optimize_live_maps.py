@@ -102,8 +102,9 @@ def test_what_is_put_in_later_means_the_same(name: str, tmp_path: Path) -> None:
 
 def is_equal(before: str, after: str) -> bool:
     sink = DiagnosticSink()
-    sources = tuple((SourceFile(name, text),) for name, text in (("before.nft", before), ("after.nft", after)))
-    found = verify_sides(*sources, sink, Nothing())
+    found = verify_sides(
+        (SourceFile("before.nft", before),), (SourceFile("after.nft", after),), sink, Nothing()
+    )  # fmt: skip
     assert found is not None, [error.message for error in sink.errors]
     return found.comparison.equal and not found.comparison.undecided
 
