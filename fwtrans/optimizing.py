@@ -10,6 +10,9 @@ from fwtrans.backend.nft.lower import Printing, lower_ruleset, tracks_early
 from fwtrans.backend.nft.target import DEBIAN_12, Target
 from fwtrans.backend.nft.text import print_ruleset
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
+from fwtrans.ir.ending import ending_chains
+from fwtrans.ir.rule import Rule
+from fwtrans.ir.verdict import Accept
 from fwtrans.optimize import Settings, optimize_ruleset
 from fwtrans.optimizer import idle_hooks
 from fwtrans.optimizer.guards import guards_ports, without_guards
@@ -22,7 +25,7 @@ from fwtrans.read import read_inputs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fwtrans.ir.ruleset import Chain, Ruleset
+    from fwtrans.ir.ruleset import Chain, Ruleset, Table
     from fwtrans.optimizer.live_maps import HeldMaps
     from fwtrans.optimizer.pipeline import Optimized
     from fwtrans.read import Files
@@ -62,7 +65,8 @@ def optimize_texts(
         message = f"pass `{stage.name}` was left out: its result was not proved equal"
         sink.add(Diagnostic(code="FWT403", message=message, notes=stage.faults[:5]))
     whole = with_all_maps(with_all_sets(released(found.ruleset), reading.ruleset), reading.ruleset)
-    printing, trial = Printing(guard_ports=guards), DiagnosticSink()
+    whole = _with_policies(whole, reading.ruleset)
+    printing, trial = Printing(guard_ports=guards, keeps_policies=True), DiagnosticSink()
     lowered = lower_ruleset(_with_own_comments(whole), trial, printing)
     if trial.errors:
         lower_ruleset(whole, sink, printing)  # which still knows the lines
@@ -87,6 +91,34 @@ def _released(found: Optimized, maps: HeldMaps) -> Optimized:
     return replace(
         found, before=maps.released(found.before), ruleset=maps.released(found.ruleset), stages=stages
     )  # fmt: skip
+
+
+def _with_policies(ruleset: Ruleset, original: Ruleset) -> Ruleset:
+    """Return the ruleset with drop policies as they were, where no packet meets them: whoever empties a chain does.
+
+    A rule that only accepted what was left may have gone, for a policy that accepts.
+    """
+    dropping = {
+        (table.family, table.name, chain.name)
+        for table in original.tables
+        for chain in table.chains
+        if chain.base is not None and not chain.base.accepts
+    }
+
+    def chain_of(table: Table, chain: Chain) -> Chain:
+        if chain.base is None or not chain.base.accepts or (table.family, table.name, chain.name) not in dropping:
+            return chain
+        for rules in (chain.rules, (*chain.rules, Rule((), Accept()))):
+            closed = replace(chain, rules=rules, base=replace(chain.base, accepts=False))
+            others = tuple(closed if item is chain else item for item in table.chains)
+            if chain.name in ending_chains(replace(table, chains=others)):
+                return closed
+        return chain
+
+    def table_of(table: Table) -> Table:
+        return replace(table, chains=tuple(chain_of(table, chain) for chain in table.chains))
+
+    return replace(ruleset, tables=tuple(map(table_of, ruleset.tables)))
 
 
 def _with_own_comments(ruleset: Ruleset) -> Ruleset:

@@ -115,3 +115,16 @@ def test_a_map_whose_chains_have_gone_is_not_made_up() -> None:
     after = optimized(ruleset(f"{declared}\n\t{alone}", "tcp dport 25 accept"))
     assert "spare" not in after
     assert "alone" not in after
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("last", ["tcp dport 22 accept", "reject", "accept", "jump refuse", "tcp dport 22 return", ""])
+def test_a_chain_that_is_emptied_stays_closed(last: str, tmp_path: Path) -> None:
+    """Where rules end every packet's way nobody meets the policy, until somebody takes the rules out."""
+    refuse = "chain refuse {\n\t\tmeta l4proto tcp reject with tcp reset\n\t\treject\n\t}"
+    before = ruleset(refuse, f"ip saddr 192.0.2.1 accept\n\t\t{last}")
+    after = optimized(before)
+    assert "policy drop;" in after, after
+    assert optimized(after) == after
+    assert loads(after, tmp_path), after
+    assert is_equal(before, after)

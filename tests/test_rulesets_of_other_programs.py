@@ -264,7 +264,8 @@ def test_a_write_to_a_header_asks_for_its_family(family: str) -> None:
     for write in ("ip ttl set 64", "ip dscp set 8", "ip6 hoplimit set 64"):
         text = f"table {family} t {{ chain c {{ {FILTER % ('forward', 'drop')} {write} accept; }} }}\n"
         after = optimized(text)
-        assert f"{write} accept\n\t\tdrop" in after
+        assert f"{write} accept\n\t}}" in after
+        assert "policy drop;" in after
         assert compared(text, after).comparison.equal
         assert not compared(text, text.replace(write, "counter")).comparison.equal
 

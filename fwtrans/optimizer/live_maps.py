@@ -5,7 +5,8 @@
 Empty, the map decides nothing, and its look-up would go; with elements, those would go that no packet can find today, and
 chains behind it would be made for the keys that lead there now. So passes see such a map under a key of which nothing is
 known, with an accept and a drop more than it has: any packet may find any element, or none. What is printed holds the
-elements that were read, and only the proof knows them. Maps that passes make, and those without a name, are nobody else's.
+elements that were read, and only the proof knows them. Maps that passes make, and those without a name, are nobody else's;
+nor are those of our own tables, whose change is a new translation.
 
 Where a map is asked by what rules write, as the mark, what is asked stays to be seen: passes keep in order what writes and
 what reads.
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 _Key = tuple[KeyPart, ...]
 _Asking = (AssignFromMap, StatefulFromMap, Nat)
+# How the tables are called that a translation makes.
+_OURS = "fwtrans"
 _WIDTH = 32
 # Keys with gaps between them never become one range.
 _GAP = 2
@@ -104,7 +107,7 @@ def with_all_maps(ruleset: Ruleset, original: Ruleset) -> Ruleset:
 
 def _held(table: Table, maps: dict[Field, NamedMap], keys: dict[Field, _Key]) -> Table:
     """Return a table with its maps held; what stands for what is noted."""
-    look_ups = tuple(_look_ups(table))
+    look_ups = () if table.name.startswith(_OURS) else tuple(_look_ups(table))
     live = {name for name, _ in look_ups if not is_made(name)}
     if not live:
         return table

@@ -1,8 +1,8 @@
 """IR to typed nftables objects: tables, chains, sets, and the objects that several rules share.
 
-A base chain always gets policy accept and, where the IR's policy drops, an explicit drop at its end: that is what lets
+A base chain of ours gets policy accept and, where the IR's policy drops, an explicit drop at its end: that is what lets
 the loader swap rules without a gap. A `return` or `goto` in such a base chain would slip past that drop, so it becomes
-what it means there.
+what it means there. A chain of somebody's own keeps its policy: whoever empties it must not open the host.
 """
 
 from __future__ import annotations
@@ -55,11 +55,13 @@ class Printing:
 
     `guard_ports` False adds no test of its own for a whole transport header: for rules that came from nftables, which are
     printed as they were.
+    `keeps_policies` prints a policy as one, not as a last rule: for chains that others made.
     `proof_only` prints bridge ports in a form that our readers take and nft does not: for proofs, never for loading.
     """
 
     counters: bool = False
     proof_only: bool = False
+    keeps_policies: bool = False
     guard_ports: bool = True
     origin_id: Callable[[Origin], str] = lambda origin: str(origin.line)
 
@@ -93,7 +95,7 @@ def lower_ruleset(ruleset: Ruleset, sink: DiagnosticSink, printing: Printing) ->
     renamings: list[Renaming] = []
     awake = len(ruleset.tables)
     for number, table in enumerate((*ruleset.tables, *ruleset.asleep)):
-        lowering = _TableLowering(coming_back(table), sink, printing)
+        lowering = _TableLowering(table if printing.keeps_policies else coming_back(table), sink, printing)
         tables.append(replace(lowering.run(), dormant=number >= awake))
         renamings.extend(lowering.renamings)
     return Lowered(nft.Ruleset(tuple(tables)), tuple(renamings))
@@ -282,7 +284,8 @@ class _TableLowering:
         return found
 
     def _chain(self, chain: Chain, flat: list[tuple[Rule, tuple[FlatRule, ...]]]) -> nft.Chain:
-        drops = chain.base is not None and not chain.base.accepts
+        closed = chain.base is not None and not chain.base.accepts
+        drops = closed and not self.printing.keeps_policies
         rules: list[nft.Rule] = []
         apart: list[nft.Rule] = []
         slips = False
@@ -324,6 +327,7 @@ class _TableLowering:
                 type=nft.ChainType(chain.base.kind),
                 hook=nft.Hook(chain.base.hook.value),
                 priority=chain.base.priority,
+                policy=nft.ChainPolicy.DROP if closed and not drops else nft.ChainPolicy.ACCEPT,
                 devices=(chain.base.device,) if chain.base.device else (),
             )
         return nft.Chain(name=self._chains[chain.name], base=base, rules=tuple(rules))
