@@ -67,6 +67,7 @@ CODES: dict[str, Code] = {
     "FWT135": Code("firewall command depends on a condition"),
     "FWT136": Code("another script is not read", _WARNING),
     "FWT137": Code("part of a script does not run", _WARNING),
+    "FWT138": Code("dumps whose families nothing tells apart"),
     # 140-149 iptables-save, more
     "FWT140": Code("policy of a user chain is not read", _WARNING),
     # 150-159 nft

@@ -364,7 +364,7 @@ class Flow(ABC):
         """Tell whether a command has to do with firewall rules, a function's commands with it."""
         call = self._call_of(command)
         if call is None:
-            return speaks_of_firewall(command.words)
+            return speaks_of_firewall(command.words, self.passage)
         function = self.functions.get(call.place.value)
         if function is None:
             return (

@@ -26,6 +26,8 @@ _CHANGING_MENTION = re.compile(
     r"(?<![\w-])(?:ip6?tables|ebtables|arptables)(?:-legacy|-nft)?\s[^|;&]*-(?:A|I|D|R|N|X|P|F|E|Z)\b"
     r"|(?<![\w-])ipset\s+(?:-\S+\s+)*(?:create|add|del|destroy|flush|swap|rename|restore)\b"
 )
+_RESTORING = re.compile(r"(?:iptables|ipt|ip6tables|ip6t|ipset|ebtables|arptables)_?restore", re.IGNORECASE)
+_OF_SETS = re.compile(r"ipset", re.IGNORECASE)
 _COMMAND_WORD = re.compile(
     r"(?P<asks>-[nvx46]*[CLSVh]|--(?:check|list|list-rules|version|help))"
     r"|-[nvx46]*[ADIRNXPFEZ]|--(?:append|delete|insert|replace|new(?:-chain)?|delete-chain|policy|flush|rename-chain|zero)"
@@ -123,9 +125,21 @@ def runs_what_it_reads(call: Call) -> bool:
     return name in _SHELLS and all(word.value[:1] == "-" for word in call.words)
 
 
-def speaks_of_firewall(words: Sequence[RawWord]) -> bool:
-    """Tell whether words look like those of iptables, whatever the program is."""
-    return any(word.bare in _RULE_WORDS for word in words[1:])
+def speaks_of_firewall(words: Sequence[RawWord], passage: Passage) -> bool:
+    """Tell whether words look like those of a firewall's program, whatever they are called with.
+
+    They look so by their options, by the program behind `$SUDO`, or by what the variable in its place is called: `$IPSET`.
+    """
+    if not words:
+        return False
+    behind = [passage.text[word.start : word.end].strip("\"'") for word in words[1:]]
+    first = next((word.rpartition("/")[2] for word in behind if word[:1] != "-"), "")
+    if first in LOADERS or any(word.bare in _RULE_WORDS for word in words[1:]):
+        return True
+    program = passage.text[words[0].start : words[0].end]
+    if _RESTORING.search(program):
+        return True
+    return _CHANGING_MENTION.search(" ".join(["ipset" if _OF_SETS.search(program) else "", *behind])) is not None
 
 
 def find_call(words: Sequence[RawWord], variables: Variables, passage: Passage) -> Call | None:
@@ -245,6 +259,8 @@ def _hides(name: str, behind: Sequence[ShellWord], words: Sequence[RawWord]) -> 
     if name == "ip" and "exec" in {word.value for word in behind}:
         return any(mentions_firewall(word.value) for word in behind)
     values = {word.value for word in behind}
+    if name == "trap" and values & {"EXIT", "0"} and any(_CHANGING_MENTION.search(value) for value in values):
+        return True  # the script's last command
     if values & {"-A", "-I", "--append", "--insert"} and values & {"-j", "--jump"} and not _HARMLESS.fullmatch(name):
         return True  # a rule, whatever it is called with
     if mentions_firewall(name):  # "iptables -w" in one word: no shell finds such a program

@@ -189,7 +189,7 @@ class _Run(Flow):
         """A program that only the shell knows: an error where the words behind it look like a firewall's."""
         self.settle(succeeds=None)
         self.mentioned.update(self.functions)
-        if not speaks_of_firewall(words):
+        if not speaks_of_firewall(words, self.passage):
             return
         try:
             expand(words[0], self.variables, self.passage)

@@ -223,6 +223,31 @@ def test_an_unknown_program_with_words_of_a_rule_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
+    "call",
+    [
+        "$SUDO iptables-restore </etc/x", "$SUDO -n /sbin/ip6tables-restore /etc/x", "{ $SUDO iptables-restore; } </etc/x",
+        "$SUDO ipset restore </etc/x", "$SUDO nft -f /etc/x", "$IPSET add x 10.0.0.1", '"${IPSET}" -! add x 10.0.0.1',
+        "$IPTABLES_RESTORE </etc/x", "for i in 1 2; do $SUDO iptables-restore </etc/$i; done",
+    ],
+)  # fmt: skip
+def test_an_unknown_word_in_front_of_what_loads_rules_is_an_error(call: str) -> None:
+    """Many scripts have SUDO from outside; without that error the rules behind it were lost."""
+    assert read(f"iptables -A INPUT -j DROP\n{call}\n").codes == ["FWT133"]
+
+
+@pytest.mark.parametrize(
+    "call", ["$SUDO apt install ufw", "$SUDO iptables -L -n", "$SUDO ipset list", "$IPTABLES_SAVE >/etc/x"]
+)
+def test_an_unknown_word_in_front_of_what_loads_no_rules_is_none(call: str) -> None:
+    assert read(f"{call}\n").codes == []
+
+
+def test_rules_that_a_script_makes_when_it_ends_are_told() -> None:
+    assert read("trap 'iptables -A INPUT -j DROP' EXIT\n").codes == ["FWT132"]
+    assert read("trap 'iptables -F' INT\n").codes == []  # only when somebody interrupts it
+
+
+@pytest.mark.parametrize(
     "word",
     ["$(x)", "`x`", "${X:-y}", "${#X}", "$((1+1))", "$1", "$@", "$'x'", '"$(x)"', "a*", "b?", "{80,443}", "{1..3}"],
 )
