@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fwtrans.backend.loader.programs import find, run
-from fwtrans.collect.sdn import NotSdn, sets_of_sdn
+from fwtrans.parsers.pve.sdn_sets import NotSdn, sets_of_sdn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

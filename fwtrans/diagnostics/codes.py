@@ -105,6 +105,7 @@ CODES: dict[str, Code] = {
     "FWT183": Code("guest has no rules on layer 2", _WARNING),
     "FWT185": Code("Proxmox VE's firewall is off", _NOTE),
     "FWT186": Code("guest's network card has no MAC address", _WARNING),
+    "FWT187": Code("what SDN runs with is not known", _WARNING),
     # 200-249 meaning that nft or we cannot express
     "FWT200": Code("no exact nftables form"),
     "FWT201": Code("bridge port matches need the bridge family"),

@@ -10,9 +10,9 @@ import pytest
 from fwtrans.cli.inputs import FileAccess, read_paths
 from fwtrans.collect.files import Collection
 from fwtrans.collect.host import collect_host
-from fwtrans.collect.sdn import NotSdn, sets_of_sdn
 from fwtrans.diagnostics import DiagnosticSink
 from fwtrans.parsers.pve.node_facts import parse_sdn
+from fwtrans.parsers.pve.sdn_sets import NotSdn, sets_of_sdn
 from fwtrans.read import read_inputs
 from fwtrans.source import SourceFile
 

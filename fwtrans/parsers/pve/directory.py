@@ -17,7 +17,8 @@ from fwtrans.parsers.pve.corosync import parse_corosync
 from fwtrans.parsers.pve.firewall_file import parse_firewall_file
 from fwtrans.parsers.pve.guest_conf import parse_guest_conf
 from fwtrans.parsers.pve.host_files import facts_of_host
-from fwtrans.parsers.pve.node_facts import parse_node_facts, parse_sdn
+from fwtrans.parsers.pve.node_facts import parse_node_facts, parse_sdn, read_sdn
+from fwtrans.parsers.pve.sdn_sets import running_of_sections
 from fwtrans.parsers.pve.sources import HOST_FILES, PvePath, recognise_path
 from fwtrans.parsers.pve.syntax import FirewallKind, Guest, GuestConf, GuestKind, NodeFacts, PveConfig
 from fwtrans.source import Span
@@ -25,7 +26,7 @@ from fwtrans.source import Span
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fwtrans.parsers.pve.syntax import FirewallFile
+    from fwtrans.parsers.pve.syntax import FirewallFile, Sdn
     from fwtrans.source import SourceFile
 
 _HERE = ""
@@ -64,17 +65,36 @@ class _Reader:
         facts = facts or facts_of_host(self.host_files, name)
         guests = self._guests(name, facts)
         corosync = self._single("corosync")
-        sdn = self._single("sdn")
         return PveConfig(
             cluster=self._firewall(self._single("cluster"), FirewallKind.CLUSTER),
             host=self._firewall(self.files.get(PvePath("host", name)) or self._single("host"), FirewallKind.HOST),
             guests={conf.vmid: Guest(conf, self._guest_firewall(conf.vmid)) for conf in guests},
             corosync=None if corosync is None else parse_corosync(corosync, self.sink),
             node=facts,
-            sdn=None if sdn is None else parse_sdn(sdn, self.sink),
+            sdn=self._sdn(),
             vnets=self._vnets(),
             foreign=(self.files.get(PvePath("foreign", name="v4")), self.files.get(PvePath("foreign", name="v6"))),
         )
+
+    def _sdn(self) -> Sdn | None:
+        """Return the sets that SDN makes: those that were collected, or those of what it runs with."""
+        collected = self._single("sdn")
+        if collected is not None:
+            return parse_sdn(collected, self.sink)
+        running, subnets, vnets = (self._single(f"sdn {part}") for part in ("running", "subnets", "vnets"))
+        leases = self._single("sdn leases") or self._single("sdn old leases")
+        source = running or subnets or leases or vnets
+        if source is None:
+            return None
+        if running is None and subnets is not None and any("+sdn/" in file.text for file in self.files.values()):
+            message = (
+                "the configuration that SDN runs with is not among the files: its sets are made of what is written here"
+            )
+            hint = "give `sdn/.running-config` too; what is not applied does not count"
+            span = Span(subnets, 1, 0, max(len(subnets.line(1)), 1))
+            self.sink.add(Diagnostic(code="FWT187", message=message, span=span, hints=(hint,)))
+        text = running.text if running is not None else running_of_sections(_text(vnets), _text(subnets))
+        return read_sdn(source, text, _text(leases), self.sink)
 
     def _single(self, part: str) -> SourceFile | None:
         return self.files.get(PvePath(part))
@@ -145,3 +165,7 @@ class _Reader:
     def _note(self, source: SourceFile, message: str, hint: str) -> None:
         span = Span(source, 1, 0, max(len(source.line(1)), 1))
         self.sink.add(Diagnostic(code="FWT173", message=message, span=span, hints=(hint,)))
+
+
+def _text(source: SourceFile | None) -> str:
+    return "" if source is None else source.text

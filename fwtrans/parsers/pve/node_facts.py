@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink
 from fwtrans.parsers.pve.complaints import Complaints, shortened
 from fwtrans.parsers.pve.guest_conf import network_index, parse_network_line
+from fwtrans.parsers.pve.sdn_sets import NotSdn, sets_of_sdn
 from fwtrans.parsers.pve.syntax import GuestConf, GuestKind, NodeFacts, Sdn, SdnEntry, Token
 from fwtrans.parsers.pve.values import Mistake, read_cidr
 from fwtrans.source import SourceFile, Span
@@ -55,6 +56,16 @@ def parse_sdn(source: SourceFile, sink: DiagnosticSink) -> Sdn | None:
     except _Wrong as wrong:
         _complain(source, sink, wrong)
     return None
+
+
+def read_sdn(source: SourceFile, running: str, leases: str, sink: DiagnosticSink) -> Sdn | None:
+    """Return the sets of what SDN runs with and of the guests' addresses; `source` is the file to point at."""
+    try:
+        sets = sets_of_sdn(running, leases)
+    except NotSdn as fault:
+        _complain(source, sink, _Wrong(str(fault)))
+        return None
+    return Sdn(source, tuple((name, tuple(_entries(name, entries))) for name, entries in sets.items()))
 
 
 def _loaded(source: SourceFile) -> Any:

@@ -33,6 +33,11 @@ _PARTS = {
     "corosync": re.compile(r"(?:.*?/)??corosync\.conf"),
     "facts": re.compile(r"(?:.*?/)??vms\.json"),
     "sdn": re.compile(r"(?:.*?/)??sdn\.json"),
+    "sdn running": re.compile(r"(?:.*?/)??sdn/\.running-config"),
+    "sdn leases": re.compile(r"(?:.*?/)??sdn/pve-ipam-state\.json"),
+    "sdn old leases": re.compile(r"(?:.*?/)??priv/ipam\.db"),
+    "sdn vnets": re.compile(r"(?:.*?/)??sdn/vnets\.cfg"),
+    "sdn subnets": re.compile(r"(?:.*?/)??sdn/subnets\.cfg"),
     "foreign": re.compile(r"(?:.*?/)??foreign\.(?P<name>v[46])"),
     "flat vnet": re.compile(r"(?:.*?/)??(?P<name>[A-Za-z][A-Za-z0-9]*)\.fw"),
 }

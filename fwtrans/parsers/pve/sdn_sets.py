@@ -4,7 +4,8 @@ PVE 8.2 and later: a vnet NAME has the sets NAME-all, NAME-gateway, NAME-no-gate
 the built-in address management knows has guest-ipam-VMID. The running configuration is JSON of the form
 {"zones": {"ids": {...}}, "vnets": {"ids": {NAME: {"zone": ...}}}, "subnets": {"ids": {"ZONE-ADDRESS-LENGTH": {"vnet": NAME,
 "gateway": ..., "dhcp-range": ["start-address=A,end-address=B"]}}}}; that of addresses {"zones": {ZONE: {"subnets":
-{NETWORK: {"ips": {ADDRESS: {"vmid": ...}}}}}}}.
+{NETWORK: {"ips": {ADDRESS: {"vmid": ...}}}}}}}. What somebody edits stands in vnets.cfg and subnets.cfg, and runs once it
+is applied.
 """
 
 from __future__ import annotations
@@ -32,6 +33,29 @@ def sets_of_sdn(running: str, addresses: str) -> dict[str, Entries]:
             found.setdefault(f"guest-ipam-{guest}", []).append({"cidr": str(address)})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
         raise NotSdn(f"the running configuration of SDN cannot be read: {type(fault).__name__} {fault}") from None
+    return found
+
+
+def running_of_sections(vnets: str, subnets: str) -> str:
+    """Return the running configuration that applying vnets.cfg and subnets.cfg makes, as far as sets are made of it."""
+    return json.dumps({"vnets": {"ids": _sections(vnets, "vnet")}, "subnets": {"ids": _sections(subnets, "subnet")}})
+
+
+def _sections(text: str, kind: str) -> dict[str, dict[str, Any]]:
+    """Return the sections of a file: `subnet: NAME` and below it lines with a blank before them, a key and a value each."""
+    found: dict[str, dict[str, Any]] = {}
+    own: dict[str, Any] = {}
+    for line in text.splitlines():
+        if line[:1].isspace():
+            key, _, value = line.strip().partition(" ")
+            if key == "dhcp-range":
+                own.setdefault(key, []).append(value.strip())
+            elif key:
+                own[key] = value.strip()
+        elif (head := line.partition(":"))[0].strip() == kind:
+            own = found.setdefault(head[2].strip(), {})
+        elif line.strip() and not line.startswith("#"):
+            own = {}
     return found
 
 
