@@ -300,8 +300,13 @@ def _time_match(found: nft.Expression, values: IntervalSet) -> nft.Match:
         return nft.Match(found, nft.Number(high + 1), nft.Operator.LESS)
     if not others and high == (1 << TIME.width) - 1:
         return nft.Match(found, nft.Number(low), nft.Operator.GREATER_OR_EQUAL)
-    spans = tuple(nft.Range(nft.Number(first), nft.Number(last + 1)) for first, last in values.ranges)
-    return nft.Match(found, spans[0] if len(spans) == 1 else nft.AnonymousSet(spans))
+    is_open = values.ranges[-1][1] == (1 << TIME.width) - 1  # no number is behind its end
+    spans = tuple(
+        nft.Range(nft.Number(first), nft.Number(last + 1))
+        for first, last in (values.complement() if is_open else values).ranges
+    )
+    operator = nft.Operator.NOT_EQUAL if is_open else nft.Operator.IMPLICIT
+    return nft.Match(found, spans[0] if len(spans) == 1 else nft.AnonymousSet(spans), operator)
 
 
 def _state_match(found: nft.Expression, values: IntervalSet) -> nft.Match:

@@ -73,6 +73,7 @@ def lower_set(content: JsonObject, family: Family, *, dynamic: bool) -> NamedSet
         size=as_number(size, "size") if size is not None else None,
         comment=as_text(content.get("comment", ""), "comment"),
         takes_ranges="interval" in flags,
+        has_counters=any("counter" in as_object(item, "stmt") for item in as_list(content.get("stmt"))),
     )
 
 
