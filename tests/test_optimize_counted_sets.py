@@ -56,3 +56,11 @@ def test_all_times_but_some_are_printed_as_such(times: str) -> None:
     rule = f"meta time != {times} tcp dport 22 drop"
     text = f"table ip t {{\n{CHAIN % rule}}}\n"
     assert rule in optimized(text)
+
+
+def test_a_map_of_values_that_counts_still_counts() -> None:
+    entry = "1.1.1.1 counter packets 4 bytes 9 : 1"
+    declared = f"type ipv4_addr : mark\n\t\tcounter\n\t\telements = {{ {entry} }}"
+    found = optimized(f"table ip t {{\n\tmap a {{\n\t\t{declared}\n\t}}\n{CHAIN % 'meta mark set ip saddr map @a'}}}\n")
+    assert "\t\tcounter\n" in found
+    assert entry in found

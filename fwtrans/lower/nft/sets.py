@@ -152,6 +152,8 @@ def as_part(field: Field) -> Part:
 
 def lower_map(content: JsonObject, family: Family) -> NamedMap:
     """Return an IR map."""
+    if content.get("stmt") and content.get("map") != "verdict":
+        raise NotModelled("a map that counts")
     fields = key_fields(content, family)
     value = map_value(content.get("map"), family)
     return NamedMap(
