@@ -120,7 +120,7 @@ def mentions_firewall(text: str) -> bool:
 
 
 def runs_what_it_reads(call: Call) -> bool:
-    """Tell whether a call is of a shell without a script: behind a pipe it runs what comes from there."""
+    """Tell whether a call is of a shell without a script: it runs what comes by a pipe, from a file or the lines below."""
     name = call.program.rpartition("/")[2]
     return name in _SHELLS and all(word.value[:1] == "-" for word in call.words)
 
@@ -239,7 +239,9 @@ def script_called(call: Call) -> str:
     name, path = call.program, call.place.value
     if "/" in path and name not in _SHELLS:
         found = path if path.startswith("./") or _SCRIPT_NAME.fullmatch(name) else ""
-    elif name in {".", "source"} or (name in _SHELLS and not any(_COMMAND.fullmatch(w.value) for w in call.words)):
+    elif name in {".", "source", "run-parts"} or (
+        name in _SHELLS and not any(_COMMAND.fullmatch(w.value) for w in call.words)
+    ):
         found = next((word.value for word in call.words if word.value[:1] not in {"-", "+"}), "")
     else:
         found = ""

@@ -270,7 +270,8 @@ class _Run(Flow):
             self.settle(succeeds=True)
             self._loader(call, command)
             return
-        if call.hides_firewall or (command.before == "|" and runs_what_it_reads(call)):
+        is_fed = command.before == "|" or any("<" in operator.text for operator, _ in command.redirections)
+        if call.hides_firewall or (is_fed and runs_what_it_reads(call)):
             self.settle(succeeds=None)
             message = f"`{call.program}` calls a firewall program in a way that is not read"
             self._refuse(Unreadable("FWT132", message, call.place, "call it directly, or " + _RUN_IT))

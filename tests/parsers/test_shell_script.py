@@ -242,6 +242,17 @@ def test_an_unknown_word_in_front_of_what_loads_no_rules_is_none(call: str) -> N
     assert read(f"{call}\n").codes == []
 
 
+@pytest.mark.parametrize(
+    "fed", ["bash <<E\niptables -A INPUT -j DROP\nE", "sh -s </etc/x", 'bash <<<"iptables -F"', "cat x | sh"]
+)
+def test_a_shell_that_runs_what_it_reads_is_an_error(fed: str) -> None:
+    assert read(f"iptables -N a\n{fed}\n").codes == ["FWT132"]
+
+
+def test_a_folder_of_scripts_is_told_as_a_script_is() -> None:
+    assert read("run-parts /etc/firewall.d\n").codes == ["FWT136"]
+
+
 def test_rules_that_a_script_makes_when_it_ends_are_told() -> None:
     assert read("trap 'iptables -A INPUT -j DROP' EXIT\n").codes == ["FWT132"]
     assert read("trap 'iptables -F' INT\n").codes == []  # only when somebody interrupts it
