@@ -5,6 +5,7 @@ What was there when the ruleset was optimised is today's content and no more: no
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -60,6 +61,21 @@ CASES = {
         "tcp dport 25 accept",
         "insert rule inet t c tcp dport vmap @spare",
     ),
+    "networks later": (
+        "map hosts { type ipv4_addr : verdict; flags interval; }",
+        "ip saddr vmap @hosts",
+        "add element inet t hosts { 198.51.100.0/24 : accept }",
+    ),
+    "beside a catch-all": (
+        "map services { type inet_service : verdict; elements = { 80 : accept, * : jump limited } }",
+        "tcp dport vmap @services\n\t\tudp dport 53 accept",
+        "add element inet t services { 9 : accept }",
+    ),
+    "beside a catch-all of several fields": (
+        "map pairs { type ipv4_addr . inet_service : verdict; flags interval; elements = { 192.0.2.1 . 5-6 : accept, * : drop } }",
+        "ip daddr . tcp dport vmap @pairs\n\t\tudp dport 53 accept",
+        "add element inet t pairs { 192.0.2.1 . 9 : accept }",
+    ),
     "the last rule of a chain that accepts": (
         "map ports { type inet_service : verdict; elements = { 22 : accept } }",
         "jump open\n\t\taccept",
@@ -75,13 +91,13 @@ CHAINS = """	chain limited {
 	}
 	chain open {
 		ip saddr 192.0.2.7 accept
-		tcp dport vmap @ports
+		tcp dport vmap @%s
 	}
 """
 
 
 def ruleset(declared: str, rules: str) -> str:
-    chains = CHAINS if "@ports" in rules or "open" in rules else ""
+    chains = CHAINS % declared.split()[1] if {"limited", "open"} & set(re.findall(r"\w+", declared + rules)) else ""
     chain = f"\tchain c {{\n\t\t{HOOK}\n\t\t{rules}\n\t}}\n"
     return f"table inet t {{\n\t{declared}\n{chains}{chain}}}\n"
 
@@ -107,6 +123,22 @@ def is_equal(before: str, after: str) -> bool:
     )  # fmt: skip
     assert found is not None, [error.message for error in sink.errors]
     return found.comparison.equal and not found.comparison.undecided
+
+
+@pytest.mark.netns
+def test_what_is_declared_of_a_map_stays(tmp_path: Path) -> None:
+    elements = '1.1.1.1 counter packets 1 bytes 2 comment "x" : drop, 10.0.0.0/8 counter packets 0 bytes 0 : accept'
+    hosts = f'type ipv4_addr : verdict; flags interval; counter; size 100; comment "mine"; elements = {{ {elements} }}'
+    ports = 'type inet_service : verdict; flags timeout; timeout 1h; elements = { 22 timeout 5m comment "y" : accept }'
+    before = ruleset(f"map hosts {{ {hosts} }}\n\tmap p {{ {ports} }}", "ip saddr vmap @hosts\n\t\ttcp dport vmap @p")
+    after = optimized(before)
+    for words in (
+        "size 100", "flags interval", "counter\n", 'comment "mine"', "flags timeout", "timeout 1h\n",
+        '1.1.1.1 counter packets 1 bytes 2 comment "x" : drop', "10.0.0.0/8 counter : accept", '22 timeout 5m comment "y" : accept',
+    ):  # fmt: skip
+        assert words in after
+    assert optimized(after) == after
+    assert loads(after, tmp_path), after
 
 
 def test_a_map_whose_chains_have_gone_is_not_made_up() -> None:

@@ -71,10 +71,26 @@ MapValue = Verdict | int | str | StatefulTest | tuple[Interval, ...]
 
 
 class MapElement(NamedTuple):
-    """Key and value."""
+    """Key and value. `kept` is what else was declared of it, without a key where this is a catch-all or a part of one."""
 
     key: tuple[Part, ...]
     value: MapValue
+    kept: Element | None = None
+
+    @property
+    def is_rest(self) -> bool:
+        """Tell whether it stands for keys that no other element has."""
+        return self.kept is not None and not self.kept.key
+
+
+class Declared(NamedTuple):
+    """What was declared of a map that others fill, and decides nothing today."""
+
+    takes_ranges: bool = False
+    has_counters: bool = False
+    timeout: int | None = None
+    size: int | None = None
+    comment: str = ""
 
 
 @remembers_hash
@@ -87,6 +103,7 @@ class NamedMap(Remembering):
     value: str
     elements: tuple[MapElement, ...] = ()
     origin: Origin | None = field(default=None, compare=False)
+    declared: Declared = field(default=Declared(), compare=False)
 
 
 _EXAMPLES = {

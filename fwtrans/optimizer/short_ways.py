@@ -205,7 +205,7 @@ def _ways(rule: Rule, maps: Mapping[str, NamedMap]) -> tuple[Jump | Goto, ...]:
 @once
 def _ways_of(item: NamedMap) -> tuple[Jump | Goto, ...]:
     """Return what a map's elements may do that leads on, each once."""
-    return tuple(dict.fromkeys(value for _, value in item.elements if isinstance(value, (Jump, Goto))))
+    return tuple(dict.fromkeys(value for _, value, _ in item.elements if isinstance(value, (Jump, Goto))))
 
 
 # --- elements that lead to a chain that only leads on ---
@@ -227,7 +227,7 @@ def _without_detours(table: Table) -> Table:
 
 
 def _led_on(item: NamedMap, last: Mapping[str, str]) -> NamedMap:
-    if not any(isinstance(value, (Jump, Goto)) and value.chain in last for _, value in item.elements):
+    if not any(isinstance(value, (Jump, Goto)) and value.chain in last for _, value, _ in item.elements):
         return item
     elements = tuple(
         element._replace(value=replace(element.value, chain=last[element.value.chain]))

@@ -10,7 +10,6 @@ from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import AnyOf, FieldTest, opposite
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import Chain, Ruleset, Table
-from fwtrans.ir.sets import MapElement, NamedMap
 from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Return
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from fwtrans.ir.rule import Step
+    from fwtrans.ir.sets import NamedMap
 
 
 def rewritten(source: Random, ruleset: Ruleset) -> Ruleset:
@@ -55,7 +55,7 @@ def _table(source: Random, table: Table) -> Table:
 
 def _map(item: NamedMap) -> NamedMap:
     elements = (
-        MapElement(key, _renamed(value) if isinstance(value, StatefulTest) else value) for key, value in item.elements
+        one._replace(value=_renamed(one.value)) if isinstance(one.value, StatefulTest) else one for one in item.elements
     )
     return replace(item, elements=tuple(elements))
 

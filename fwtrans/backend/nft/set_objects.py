@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fwtrans.backend.nft import model as nft
 from fwtrans.backend.nft.effects import verdict_statement
 from fwtrans.backend.nft.selectors import selector, set_part
 from fwtrans.ir.fields import FIELDS, FieldKind
+from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.names import NamePattern
+from fwtrans.ir.sets import Element, MapElement
 from fwtrans.ir.stateful import StatefulTest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fwtrans.ir.fields import Field
-    from fwtrans.ir.sets import Element, MapElement, NamedMap, NamedSet, Part
+    from fwtrans.ir.sets import NamedMap, NamedSet, Part
 
 _BY_KIND = {FieldKind.IPV4: "ipv4_addr", FieldKind.IPV6: "ipv6_addr", FieldKind.MAC: "ether_addr"}
 _BY_NAME = {
@@ -53,7 +56,7 @@ def named_set(item: NamedSet, name: str) -> nft.Set:
         name=name,
         key=data_type(item.fields),
         flags=tuple(flags),
-        elements=tuple(_element(item, element) for element in item.elements),
+        elements=tuple(_element(item.fields, element) for element in item.elements),
         size=item.size if item.dynamic else None,
         timeout=item.timeout * 1000 if item.timeout else None,
         statements=(nft.Counter(),) if item.has_counters else (),
@@ -78,9 +81,9 @@ def _key(fields: tuple[Field, ...], key: tuple[Part, ...]) -> nft.Expression:
     return parts[0] if len(parts) == 1 else nft.Concatenation(parts)
 
 
-def _element(item: NamedSet, element: Element) -> nft.Element:
+def _element(fields: tuple[Field, ...], element: Element) -> nft.Element:
     return nft.Element(
-        _key(item.fields, element.key),
+        _key(fields, element.key),
         timeout=element.timeout * 1000 if element.timeout is not None else None,
         expires=element.expires * 1000 if element.expires is not None else None,
         comment=element.comment,
@@ -92,7 +95,12 @@ def named_map(
     item: NamedMap, name: str, chain_name: Callable[[str], str], object_name: Callable[[StatefulTest], str]
 ) -> nft.Map:
     """Return the map under its printed name; chains and objects are told by theirs."""
-    interval = any(_is_interval(part) for element in item.elements for part in element.key)
+    shown = _with_catch_all(item)
+    flags = []
+    if item.declared.takes_ranges or any(_is_interval(part) for element in shown for part in element.key):
+        flags.append(nft.SetFlag.INTERVAL)
+    if item.declared.timeout is not None:
+        flags.append(nft.SetFlag.TIMEOUT)
     if item.value == "verdict":
         value: nft.VerdictType | nft.DataTypes | nft.TypeOf | nft.ObjectKind = nft.VerdictType()
     elif item.value in _OBJECT_KINDS:
@@ -108,21 +116,37 @@ def named_map(
         name=name,
         key=key,
         value=value,
-        flags=(nft.SetFlag.INTERVAL,) if interval else (),
-        elements=tuple(_map_element(item, element, chain_name, object_name) for element in item.elements),
+        flags=tuple(flags),
+        elements=tuple(_map_element(item, element, chain_name, object_name) for element in shown),
+        size=item.declared.size,
+        timeout=item.declared.timeout * 1000 if item.declared.timeout else None,
+        statements=(nft.Counter(),) if item.declared.has_counters else (),
+        comment=item.declared.comment,
     )
+
+
+def _with_catch_all(item: NamedMap) -> tuple[MapElement, ...]:
+    """Return the elements, parts of a catch-all as the one that they were: no element that is added later may overlap them."""
+    rest = [element for element in item.elements if element.is_rest]
+    if not rest or len({element.value for element in rest}) > 1:
+        return item.elements
+    numbers = [element.key[0] for element in item.elements if not isinstance(element.key[0], NamePattern)]
+    if len(rest) > 1 and not IntervalSet.of(item.fields[0].width, numbers).is_full:
+        return item.elements
+    others = (element for element in item.elements if not element.is_rest)
+    return (*others, MapElement((NamePattern("", is_prefix=True),), rest[0].value))
 
 
 def _map_element(
     item: NamedMap, element: MapElement, chain_name: Callable[[str], str], object_name: Callable[[StatefulTest], str]
 ) -> nft.Element:
-    key = _key(item.fields, element.key)
+    made = _element(item.fields, element.kept._replace(key=element.key) if element.kept else Element(element.key))
     value = element.value
     if item.value == "verdict":
         found = verdict_statement(value, chain_name)  # type: ignore[arg-type] # a verdict map holds verdicts
         assert isinstance(found, nft.Verdict)  # noqa: S101 -- the IR's checks let nothing else into a verdict map
-        return nft.Element(key, found)
+        return replace(made, value=found)
     if isinstance(value, StatefulTest):
-        return nft.Element(key, nft.QuotedString(object_name(value)))
+        return replace(made, value=nft.QuotedString(object_name(value)))
     assert isinstance(value, int)  # noqa: S101 -- maps of data hold numbers
-    return nft.Element(key, set_part(FIELDS[item.value], (value, value)))
+    return replace(made, value=set_part(FIELDS[item.value], (value, value)))

@@ -93,10 +93,12 @@ def is_asked_by_map(statement: Json) -> bool:
 
 
 def is_filled(content: JsonObject, *, by_rules: bool) -> bool:
-    """Tell whether a map's elements are put there while packets pass, so that those of now decide nothing."""
-    return by_rules or bool(
-        {"dynamic", "timeout"} & {flag for flag in as_list(content.get("flags")) if isinstance(flag, str)}
-    )
+    """Tell whether a map's elements are put there while packets pass, so that those of now decide nothing.
+
+    Verdicts with a time of their own are put there by programs, as others are; no pass rests on them.
+    """
+    flags = {flag for flag in as_list(content.get("flags")) if isinstance(flag, str)}
+    return by_rules or "dynamic" in flags or ("timeout" in flags and content.get("map") != "verdict")
 
 
 def leads_away(content: JsonObject) -> bool:

@@ -66,7 +66,7 @@ class Scope:
         key, _ = lower_key(left, self)
         fields = tuple(example_of(part.field) for part in key)
         name = f"__set{len(self.anonymous_sets)}"
-        self.anonymous_sets.append(NamedSet(name, fields, tuple(set_element(fields, item, {}) for item in elements)))
+        self.anonymous_sets.append(NamedSet(name, fields, tuple(set_element(fields, item) for item in elements)))
         return name
 
     def anonymous_map(self, fields: tuple[Field, ...], entries: list[Json], value: str) -> str:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import TYPE_CHECKING
 
 from fwtrans.diagnostics import Refused
 from fwtrans.ir import fields as catalogue
 from fwtrans.ir.fields import FIELDS, Family, Field, FieldKind
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.names import NamePattern
-from fwtrans.ir.sets import Element, MapElement, MapValue, NamedMap, NamedSet, example_of
+from fwtrans.ir.sets import Declared, Element, MapElement, MapValue, NamedMap, NamedSet, example_of
 from fwtrans.ir.sets import Part as KeyPiece
 from fwtrans.ir.verdict import Accept, Drop, Goto, Jump, Return, Verdict
 from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list, as_number, as_object, as_text
 from fwtrans.lower.nft.selectors import Part, part_of
 from fwtrans.lower.nft.values import interval, name_pattern, single
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _TYPES: dict[str, Field] = {
     "ipv4_addr": catalogue.IP_SADDR, "ipv6_addr": catalogue.IP6_SADDR, "ether_addr": catalogue.ETHER_SADDR,
@@ -63,7 +59,7 @@ def lower_set(content: JsonObject, family: Family, *, dynamic: bool) -> NamedSet
     # the flag alone lets elements have a time of their own: 0, as in ipset
     timeout = content.get("timeout", 0 if "timeout" in flags else None)
     size = content.get("size")
-    elements = tuple(set_element(fields, item, content) for item in as_list(content.get("elem")))
+    elements = tuple(set_element(fields, item) for item in as_list(content.get("elem")))
     return NamedSet(
         as_text(content.get("name"), "set name"),
         fields,
@@ -99,7 +95,7 @@ def _merged(content: JsonObject, elements: tuple[Element, ...]) -> tuple[Element
     return tuple(Element((piece,)) for piece in merged.ranges)
 
 
-def set_element(fields: tuple[Field, ...], item: Json, _owner: Mapping[str, Json]) -> Element:
+def set_element(fields: tuple[Field, ...], item: Json) -> Element:
     """Return one element with its timeout, comment and counter."""
     extras: JsonObject = {}
     value = item
@@ -108,7 +104,8 @@ def set_element(fields: tuple[Field, ...], item: Json, _owner: Mapping[str, Json
         value = extras.get("val")
     timeout, expires, counter = extras.get("timeout"), extras.get("expires"), extras.get("counter")
     counters: tuple[int, int] | None = None
-    if isinstance(counter, dict):
+    if "counter" in extras:
+        counter = counter if isinstance(counter, dict) else {}  # one that has counted nothing is a word alone
         counters = (as_number(counter.get("packets", 0), "packets"), as_number(counter.get("bytes", 0), "bytes"))
     return Element(
         key_pieces(fields, value),
@@ -161,6 +158,20 @@ def lower_map(content: JsonObject, family: Family) -> NamedMap:
         fields,
         value,
         map_elements(fields, value, as_list(content.get("elem"))),
+        declared=_declared(content),
+    )
+
+
+def _declared(content: JsonObject) -> Declared:
+    flags = as_list(content.get("flags"))
+    timeout = content.get("timeout", 0 if "timeout" in flags else None)
+    size = content.get("size")
+    return Declared(
+        takes_ranges="interval" in flags,
+        has_counters=any("counter" in as_object(item, "stmt") for item in as_list(content.get("stmt"))),
+        timeout=as_number(timeout, "timeout") if timeout is not None else None,
+        size=as_number(size, "size") if size is not None else None,
+        comment=as_text(content.get("comment", ""), "comment"),
     )
 
 
@@ -193,9 +204,11 @@ def map_elements(fields: tuple[Field, ...], value: str, entries: list[Json]) -> 
             key = as_object(key["elem"], "elem").get("val")
         held = _value(value, pair[1])
         if key == "*":
-            catch_all.append(MapElement(tuple(_piece(field, "*") for field in fields), held))
+            anything = tuple(_piece(field, "*") for field in fields)
+            catch_all.append(MapElement(anything, held, Element(())))
         else:
-            found.append(MapElement(key_pieces(fields, key), held))
+            kept = set_element(fields, pair[0])
+            found.append(MapElement(kept.key, held, kept if kept != Element(kept.key) else None))
     return (*found, *(one for item in catch_all for one in _all_others(fields, item, found)))
 
 
@@ -205,7 +218,7 @@ def _all_others(fields: tuple[Field, ...], item: MapElement, known: list[MapElem
         return (item,)
     pieces = [one.key[0] for one in known]
     taken = IntervalSet.of(fields[0].width, (piece for piece in pieces if not isinstance(piece, NamePattern)))
-    return tuple(MapElement((piece,), item.value) for piece in taken.complement().ranges)
+    return tuple(MapElement((piece,), item.value, item.kept) for piece in taken.complement().ranges)
 
 
 def _value(kind: str, value: Json) -> MapValue:

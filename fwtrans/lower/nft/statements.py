@@ -10,7 +10,6 @@ from fwtrans.ir import effect as does
 from fwtrans.ir import verdict as verdicts
 from fwtrans.ir.fields import IP6_SADDR, IP_SADDR, L4PROTO, NFPROTO, SEVERAL_PROTOCOLS, Family, Field
 from fwtrans.ir.match import number as one_value
-from fwtrans.ir.sets import MapElement
 from fwtrans.ir.stateful import (
     ConnectionCount,
     Limit,
@@ -101,7 +100,10 @@ def with_objects(item: NamedMap, scope: Scope) -> NamedMap:
     """Return a map of limits or quotas with the objects themselves in the place of their names."""
     if item.value not in {"limit", "quota"}:
         return item
-    elements = (MapElement(key, _named(as_text(value, "object"), item.value, scope)) for key, value in item.elements)  # type: ignore[arg-type] # still a name
+    elements = (
+        one._replace(value=_named(as_text(one.value, "object"), item.value, scope))  # type: ignore[arg-type] # still a name
+        for one in item.elements
+    )
     return replace(item, elements=tuple(elements))
 
 
