@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from fwtrans.ir import fields as known
 from fwtrans.ir.fields import FieldKind
-from fwtrans.ir.match import FieldTest, full_values, number, present
+from fwtrans.ir.intervals import IntervalSet
+from fwtrans.ir.match import FieldTest, MemberTest, full_values, number, present
 from fwtrans.ir.order import callees_last
 from fwtrans.ir.remembering import once
 from fwtrans.ir.rule import is_pure
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from fwtrans.ir.match import KeyPart, PureTest
     from fwtrans.ir.rule import Rule
     from fwtrans.ir.ruleset import Table
-    from fwtrans.ir.sets import NamedMap, Part
+    from fwtrans.ir.sets import NamedMap, NamedSet, Part
     from fwtrans.optimizer.facts import Facts
 
 _WIDEST = 16
@@ -42,6 +43,15 @@ _CARRIED = (
 def known_kinds(table: Table, *, whole: bool) -> KnownKinds:
     """Return what is known of the packets that reach the chains of a table."""
     return _of_whole(table) if whole else _of_parts(table)
+
+
+def type_of_frames(table: Table, facts: Facts) -> int | None:
+    """Return the one type that frames have of which these facts are known; None where there may be several."""
+    values = facts.get(known.ETHER_TYPE)
+    if not isinstance(values, IntervalSet) or not decider_of(table).there(known.ETHER_TYPE, facts):
+        return None
+    first, last = values.ranges[0]
+    return first if len(values.ranges) == 1 and first == last else None
 
 
 @once
@@ -61,6 +71,7 @@ class KnownKinds:
         self._decider = decider_of(table)
         self._whole = whole
         self._maps = {item.name: item for item in table.maps}
+        self._sets = {item.name: item for item in table.sets if item.elements and not item.dynamic}
         clauses = clauses_of(table)
         self._written = frozenset(field for chain in table.chains for field in clauses.chain_writes(chain.name))
         self._known: dict[str, Facts] = {chain.name: {} for chain in table.chains if chain.base is not None}
@@ -90,7 +101,7 @@ class KnownKinds:
         verdict = rule.verdict
         if not isinstance(verdict, (Jump, Goto, Dispatch)):
             return
-        facts = self._learned(filter(is_pure, rule.steps), facts)
+        facts = self._learned(self._said(rule), facts)
         if isinstance(verdict, (Jump, Goto)):
             yield verdict.chain, facts
             return
@@ -100,6 +111,16 @@ class KnownKinds:
             if known_there is None:
                 known_there = learned[tests] = self._learned(tests, facts)
             yield target, known_there
+
+    def _said(self, rule: Rule) -> Iterator[PureTest]:
+        """Yield the tests of a rule, and what the keys of a set have that one of them asks."""
+        for step in rule.steps:
+            if not is_pure(step):
+                continue
+            yield step
+            if isinstance(step, MemberTest) and step.inside and step.set_name in self._sets:
+                dimensions = _parts_of_set(self._sets[step.set_name])
+                yield from (_test(asked, parts) for asked, parts in zip(step.key, dimensions, strict=True) if parts)
 
     def _learned(self, tests: Iterable[PureTest], facts: Facts) -> Facts:
         """Return what is known of fields that are followed behind tests: the same dictionary where they tell nothing new."""
@@ -140,6 +161,15 @@ def _test(asked: KeyPart, parts: Iterable[Part]) -> PureTest:
     """Return the test for one of the parts; for the field alone where it is not followed."""
     values = values_of(parts, asked.field) if asked.mask is None and _is_followed(asked.field) else None
     return FieldTest(asked.field, full_values(asked.field) if values is None else values)
+
+
+@once
+def _parts_of_set(item: NamedSet) -> tuple[set[Part], ...]:
+    """Return what a set's elements have in each dimension that is followed, and nothing for others."""
+    return tuple(
+        {element.key[at] for element in item.elements} if _is_followed(field) else set()
+        for at, field in enumerate(item.fields)
+    )
 
 
 @once

@@ -29,6 +29,8 @@ from fwtrans.optimizer.reached import reached
 from fwtrans.optimizer.tracking import if_tracked
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from fwtrans.ir.rule import Rule, Step
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
 
@@ -61,8 +63,7 @@ def with_known_states(table: Table) -> Table:
                 targets = [verdict.chain] if isinstance(verdict, (Jump, Goto)) else []
             for target in targets:
                 there[target] = there[target].union(asked) if target in there else asked
-            if isinstance(rule.verdict, _ENDS) and all(map(_asks_for_states, rule.steps)):
-                left = left.difference(asked)
+            left = left.difference(_decided(rule))
         found[chain.name] = with_rules(chain, tuple(kept))
     chains = tuple(found.get(chain.name, chain) for chain in table.chains)
     return reached(replace(table, chains=chains), bases) if chains != table.chains else table
@@ -74,6 +75,20 @@ def run(ruleset: Ruleset) -> Passed:
 
 
 PASS = Pass("known-states", "leave out rules for states of connections that no packet has where they stand", run)
+
+
+def states_left(rules: Iterable[Rule]) -> Iterator[IntervalSet]:
+    """Yield for each rule of a base chain the states that packets may have there, where no rule decides what is tracked."""
+    left = _ALL
+    for rule in rules:
+        yield left
+        left = left.difference(_decided(rule))
+
+
+def _decided(rule: Rule) -> IntervalSet:
+    """Return the states of which no packet comes to the next rule."""
+    ends = isinstance(rule.verdict, _ENDS) and all(map(_asks_for_states, rule.steps))
+    return _states(rule) if ends else IntervalSet.empty(known.CT_STATE.width)
 
 
 def _states(rule: Rule) -> IntervalSet:

@@ -4,10 +4,16 @@
     after    th dport 25 jump IN-log-ACCEPT-asked; ...; ip saddr @monitors jump IN-log-ACCEPT-asked
              IN-log-ACCEPT-asked: oifname vmap @IN-log-ACCEPT
 
+What all that call such a chain say behind the call stands in the chain:
+
+    before   a: ...; jump IN-log-DROP-asked; drop     b: ...; jump IN-log-DROP-asked; drop
+    after    a: ...; goto IN-log-DROP-asked           b: ...; goto IN-log-DROP-asked     IN-log-DROP-asked: oifname vmap @IN-log-DROP; drop
+
 The kernel comes by all elements of a map for each rule that asks it, whenever an element that leads to a chain is added
 anywhere in the table: 57 rules that log for 1,000 guests are 57,000 elements for one that does not log at all.
 
-Why it is safe: all elements are jumps, so packets come back from the map, and from the chain, to the next rule.
+Why it is safe: all elements are jumps, so packets come back from the map, and from the chain, to the next rule. Where that
+ends every packet, for all callers alike, nobody needs to come back for it.
 
 A packet that is logged passes one rule more, which is little beside the log; others pass none more. It declines for maps
 of fewer elements, for those that lead to more than logs, and where there is no room for another jump.
@@ -19,18 +25,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fwtrans.ir.effect import Log
+from fwtrans.ir.remembering import once
 from fwtrans.ir.rule import Rule, joined_origins
 from fwtrans.ir.ruleset import Chain
-from fwtrans.ir.verdict import Dispatch, Jump
+from fwtrans.ir.verdict import TERMINAL, Dispatch, Goto, Jump
 from fwtrans.optimizer.base import Pass, Passed, each_table, with_rules
 from fwtrans.optimizer.depth import room_below
 from fwtrans.optimizer.names import Names
+from fwtrans.optimizer.reached import rule_targets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from fwtrans.ir.ruleset import Ruleset, Table
-    from fwtrans.ir.sets import MapValue
+    from fwtrans.ir.sets import MapValue, NamedMap
+    from fwtrans.ir.verdict import Verdict
 
 LONG = 32
 """Fewer elements are asked where the log is."""
@@ -63,18 +72,39 @@ def with_log_calls(table: Table) -> Table:
     return replace(table, chains=tuple(chains))
 
 
+def with_ends_called(table: Table) -> Table:
+    """Return the table with what stands behind all calls of a chain that asks a map of logs in that chain."""
+    maps = {item.name: item for item in table.maps}
+    ends: dict[str, set[Verdict | None]] = {
+        chain.name: set() for chain in table.chains if _only_asks(chain) and chain.name in log_calls(table)
+    }
+    if not ends:
+        return table
+    for chain in table.chains:
+        for at, rule in enumerate(chain.rules):
+            for target in set(rule_targets(rule, maps)).intersection(ends):
+                ends[target].add(_end_behind(chain, at))
+    said = {name: end for name, found in ends.items() if len(found) == 1 and (end := next(iter(found))) is not None}
+    chains = (with_rules(chain, tuple(_with_end_called(chain, said))) for chain in table.chains)
+    return replace(table, chains=tuple(chains)) if said else table
+
+
 def run(ruleset: Ruleset) -> Passed:
     """Return the ruleset with long maps of logs asked by one rule each."""
-    return each_table(ruleset, lambda table, _declined: with_log_calls(table))
+    return each_table(ruleset, lambda table, _declined: with_ends_called(with_log_calls(table)))
 
 
 PASS = Pass("log-calls", "a long map of logs that several rules ask is asked in a chain of its own", run)
 
 
 def log_calls(table: Table) -> frozenset[str]:
-    """Return the chains that do nothing but ask a long map of logs."""
+    """Return the chains that do nothing but ask a long map of logs, and say how the way ends of packets that come back."""
     maps = _long_maps(table)
-    return frozenset(chain.name for chain in table.chains if _only_asks(chain) and _asks(chain.rules[0], maps))
+    return frozenset(
+        chain.name
+        for chain in table.chains
+        if (_only_asks(chain) or _asks_and_ends(chain)) and _asks(chain.rules[0], maps)
+    )
 
 
 def _asking(table: Table) -> dict[Dispatch, list[tuple[Chain, Rule]]]:
@@ -92,16 +122,51 @@ def _only_asks(chain: Chain) -> bool:
     return chain.base is None and len(chain.rules) == 1 and not chain.rules[0].steps
 
 
+def _asks_and_ends(chain: Chain) -> bool:
+    return (
+        chain.base is None
+        and len(chain.rules) == len(("look-up", "end"))
+        and not any(rule.steps for rule in chain.rules)
+        and isinstance(chain.rules[1].verdict, TERMINAL)
+    )
+
+
+def _end_behind(chain: Chain, at: int) -> Verdict | None:
+    """Return what a chain says of all packets that come back from a jump that all packets take, if that is all it says."""
+    call, *behind = chain.rules[at:]
+    if not isinstance(call.verdict, Jump) or call.steps or len(behind) != 1 or behind[0].steps:
+        return None
+    verdict = behind[0].verdict
+    return verdict if isinstance(verdict, TERMINAL) else None
+
+
+def _with_end_called(chain: Chain, said: Mapping[str, Verdict]) -> Iterator[Rule]:
+    if chain.name in said:
+        yield from (*chain.rules, Rule((), said[chain.name], chain.rules[0].origins))
+        return
+    for at, rule in enumerate(chain.rules):
+        if isinstance(rule.verdict, Jump) and rule.verdict.chain in said:
+            yield replace(rule, verdict=Goto(rule.verdict.chain), origins=joined_origins(chain.rules[at:]))
+            return
+        yield rule
+
+
 def _asks(rule: Rule, maps: set[str]) -> bool:
     return isinstance(rule.verdict, Dispatch) and rule.verdict.map_name in maps
 
 
 def _long_maps(table: Table) -> set[str]:
-    long = [item for item in table.maps if item.value == "verdict" and len(item.elements) >= LONG]
-    if not long:
-        return set()
+    return {item.name for item in log_maps(table) if len(item.elements) >= LONG}
+
+
+@once
+def log_maps(table: Table) -> tuple[NamedMap, ...]:
+    """Return the maps whose elements all jump to chains of nothing but logs."""
+    maps = [item for item in table.maps if item.value == "verdict" and item.elements]
+    if not maps:
+        return ()
     logging = {chain.name for chain in table.chains if chain.base is None and all(map(_logs, chain.rules))}
-    return {item.name for item in long if all(_jumps_to(element.value, logging) for element in item.elements)}
+    return tuple(item for item in maps if all(_jumps_to(element.value, logging) for element in item.elements))
 
 
 def _jumps_to(value: MapValue, chains: set[str]) -> bool:

@@ -9,9 +9,10 @@ several rules ask. States that no packet has any more are known once rules that 
 left over goes as at the start, so that fewer rounds are needed. Maps of one verdict and lists of hardware addresses become
 sets last, because what becomes of the rules behind them is seen more easily before; what asks such a set again goes then,
 and so do base chains that have become empty. What keys need not ask goes late too: states once all maps of guests are made,
-types of frames once rules ask the same map. What rules that are asked together leave to nobody goes at once, for else
-another round would find it, and the proof that has begun by then would be of the wrong ruleset. The last but one asks long
-maps of logs in one place; the very last asks how long the kernel would follow what has become of it all.
+types of frames once rules ask the same map. Before these go, a leaf of a search that goes on as its caller does is told by
+that; and only then look-ups that find nothing there. What rules that are asked together leave to nobody goes at once, for else
+another round would find it, and the proof that has begun by then would be of the wrong ruleset. The last ones ask long
+maps of logs in one place, those for IPv4 and IPv6 as one; the very last asks how long the kernel would follow what has become of it all.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from fwtrans.optimizer import (
     inet_merge,
     inlining,
     joint_keys,
+    joint_logs,
     joint_marks,
     joint_tests,
     key_states,
@@ -41,12 +43,15 @@ from fwtrans.optimizer import (
     log_calls,
     many_ways,
     merging,
+    missed_maps,
     nat_maps,
+    new_calls,
     one_base,
     policy_classes,
     port_dispatch,
     port_key,
     port_lists,
+    same_ends,
     service_ports,
     service_search,
     sets,
@@ -92,6 +97,9 @@ PASSES: tuple[Pass, ...] = (
     small_maps.PASS,
     key_states.PASS,
     known_states.PASS,
+    new_calls.PASS,
+    same_ends.PASS,
+    missed_maps.PASS,
     *_LEFTOVERS,
     joint_keys.PASS,
     joint_tests.PASS,
@@ -107,5 +115,6 @@ PASSES: tuple[Pass, ...] = (
     address_lists.PASS,
     idle_hooks.PASS,
     log_calls.PASS,
+    joint_logs.PASS,
     many_ways.PASS,
 )

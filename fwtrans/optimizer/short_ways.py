@@ -242,10 +242,12 @@ def _led_on(item: NamedMap, last: Mapping[str, str]) -> NamedMap:
 
 
 def _with_last_rules(table: Table) -> Table:
+    kept = log_calls(table)
     short = {
         chain.name: chain.rules
         for chain in table.chains
         if chain.base is None and 1 < len(chain.rules) <= _MOST_RULES and not any(map(_remembers, chain.rules))
+        if chain.name not in kept
     }
     found: list[Chain] = []
     for chain in table.chains:

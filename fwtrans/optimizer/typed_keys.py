@@ -21,14 +21,12 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from fwtrans.ir import fields as known
 from fwtrans.ir.fields import Family
-from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import MemberTest
 from fwtrans.ir.sets import Element, MapElement, NamedMap, NamedSet
 from fwtrans.ir.verdict import Dispatch
 from fwtrans.optimizer.base import Pass, Passed, each_table
-from fwtrans.optimizer.facts import decider_of
 from fwtrans.optimizer.first_rules import TYPES
-from fwtrans.optimizer.known_kinds import known_kinds
+from fwtrans.optimizer.known_kinds import known_kinds, type_of_frames
 from fwtrans.optimizer.names import BY, Names, is_made
 from fwtrans.optimizer.reached import with_what_is_named
 
@@ -121,12 +119,8 @@ class _Typing:
 
     def _type(self, chain: Chain) -> int | None:
         """Return the one type that frames have that reach a chain, where that is known."""
-        facts = known_kinds(self.table, whole=False).of(chain.name)
-        values = facts.get(known.ETHER_TYPE)
-        if not isinstance(values, IntervalSet) or not decider_of(self.table).there(known.ETHER_TYPE, facts):
-            return None
-        first, last = values.ranges[0]
-        return first if len(values.ranges) == 1 and first == last and first in _WORDS else None
+        found = type_of_frames(self.table, known_kinds(self.table, whole=False).of(chain.name))
+        return found if found in _WORDS else None
 
     def _of_type(self, asked: Dispatch, ether_type: int) -> _OfType | None:
         """Return what a map holds for frames of a type, if that is many keys."""

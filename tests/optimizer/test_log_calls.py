@@ -99,3 +99,31 @@ def test_the_deepest_jump_is_not_put_one_deeper() -> None:
     for first, is_left in (("deep-1", True), ("deep-2", False)):
         found = proved_change(PASS, node(f"tcp dport 9 jump {first}", more=f"{nested}\n{last}"))
         assert (found is None) is is_left
+
+
+def test_what_all_say_behind_the_call_is_said_once() -> None:
+    other = f"chain other {{ tcp dport 7 accept; {ASKING}; drop; }}"
+    ports = "udp dport 5 jump other"
+    found = proved_change(PASS, node(ports, ASKING, "drop", more=other))
+    assert found is not None
+    (table,) = found.tables
+    assert {
+        chain.name: len(chain.rules) for chain in table.chains if chain.name in {"other", "class", "logs-asked"}
+    } == {
+        "other": 2,
+        "class": 2,
+        "logs-asked": 2,
+    }
+    for item in (tail_calls.PASS, inlining.PASS, short_ways.PASS):
+        found = item.run(found).ruleset
+        assert PASS.run(found).ruleset is found
+        assert asks(found) == ["logs-asked"]
+
+
+@pytest.mark.parametrize("end", ["accept", "ip ttl 4 drop", "udp dport 3 accept; drop"])
+def test_what_not_all_say_stays_behind_the_call(end: str) -> None:
+    other = f"chain other {{ tcp dport 7 accept; {ASKING}; {end}; }}"
+    found = proved_change(PASS, node("udp dport 5 jump other", ASKING, "drop", more=other))
+    assert found is not None
+    (asked,) = (chain for chain in found.tables[0].chains if chain.name == "logs-asked")
+    assert len(asked.rules) == 1
