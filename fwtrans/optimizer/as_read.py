@@ -118,7 +118,7 @@ def _with_protocol(rule: Rule) -> Rule:
 @once
 def _may_say_too_much(chain: Chain) -> bool:
     """Tell whether a chain has tests of the kinds that may be said already; most chains have none."""
-    return any(_is_for_presence(step) or _is_for_whom(rule, step) for rule in chain.rules for step in rule.steps)
+    return any(_is_for_presence(step) or is_for_whom(rule, step) for rule in chain.rules for step in rule.steps)
 
 
 def _said_once(chain: Chain, *, whole: bool) -> Chain:
@@ -135,10 +135,11 @@ def _has_more(chain: Chain, whole: bool) -> bool:
 
 def _says_too_much(rule: Rule, whole: bool) -> bool:
     whole = whole and not isinstance(rule.verdict, Dispatch)  # which is printed alike, and passes know that
-    return any(_is_for_whom(rule, step) or (whole and step == _PORTS_ARE_THERE) for step in rule.steps)
+    return any(is_for_whom(rule, step) or (whole and step == _PORTS_ARE_THERE) for step in rule.steps)
 
 
-def _is_for_whom(rule: Rule, step: Step) -> bool:
+def is_for_whom(rule: Rule, step: Step) -> bool:
+    """Tell whether a step is the test that nft makes by itself in front of a rule's answer."""
     if not isinstance(rule.verdict, Reject) or not isinstance(step, FieldTest):
         return False
     return step.field is (L4PROTO if rule.verdict.protocol == "tcp reset" else NFPROTO)
@@ -151,7 +152,7 @@ def _with_less(chain: Chain, decider: Decider, kinds: KnownKinds, *, whole: bool
         if not _says_too_much(rule, whole):
             return rule
         front = pure_front(rule)
-        left = [step for step in front if not (_is_for_whom(rule, step) and decider.decide(step, facts) == ())]
+        left = [step for step in front if not (is_for_whom(rule, step) and decider.decide(step, facts) == ())]
         if whole and _PORTS_ARE_THERE in left:
             others = [step for step in left if step != _PORTS_ARE_THERE]
             left = others if _are_there(kinds.completed(decider.learn(others, facts))) else left

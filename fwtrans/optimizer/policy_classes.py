@@ -40,6 +40,7 @@ from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.stateful import Limit, StatefulFromMap, StatefulTest
 from fwtrans.ir.verdict import Dispatch, Goto, Jump
 from fwtrans.ir.walk import chain_targets, map_names, set_names, targets_of
+from fwtrans.optimizer.as_read import is_for_whom
 from fwtrans.optimizer.base import Pass, Passed, each_table
 from fwtrans.optimizer.class_names import Texts, class_name, content_hash, is_named_by_content
 from fwtrans.optimizer.constants import ConstantKind, Sets, membership, part_rule, refill, words_of
@@ -420,6 +421,15 @@ def _log_places(members: Sequence[Member]) -> Iterator[LogPlace]:
 
 
 def _shares_something(members: Sequence[Member], logs: Sequence[LogPlace]) -> bool:
-    """Tell whether the class has a rule that is not one of those which ports carry out on their own."""
-    own = {place.rule for place in logs if not place.start} | {place.rule + 1 for place in logs if place.with_next}
-    return any(number not in own for number in range(len(members[0].rules)))
+    """Tell whether the class has a rule that is not one of those which ports carry out on their own.
+
+    A log and an answer are a port's own, whether the answer's own test is said (as it is read) or known from the way.
+    """
+    rules = members[0].rules
+    own = {place.rule for place in logs if not place.start}
+    own |= {place.rule + 1 for place in logs if place.with_next or _only_answers(rules[place.rule + 1 :])}
+    return any(number not in own for number in range(len(rules)))
+
+
+def _only_answers(rules: Sequence[Rule]) -> bool:
+    return len(rules) == 1 and all(is_for_whom(rules[0], step) for step in rules[0].steps)
