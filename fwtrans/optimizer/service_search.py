@@ -49,7 +49,7 @@ from fwtrans.optimizer.clauses import (
 from fwtrans.optimizer.cuts import is_list, is_long, is_of_a_cut
 from fwtrans.optimizer.depth import room_below
 from fwtrans.optimizer.few_guests import has_many_guests
-from fwtrans.optimizer.flat_lists import FlatLists
+from fwtrans.optimizer.flat_lists import FlatLists, always_ends
 from fwtrans.optimizer.keys import guard
 from fwtrans.optimizer.listed import Led, takes_more
 from fwtrans.optimizer.names import CUT, Names, digest
@@ -156,7 +156,7 @@ class _Searching:
         searched = self._search(chain)
         if searched is None:
             return None
-        before = self.costs.worst(chain.name).any
+        before = self.costs.worst_of(_with_policy_said(chain)).any
         after = self._worst(searched)
         lost = MOST_LOST if chain.name in self.led_to else 0
         if after.steps >= before.steps or after.nanoseconds >= before.nanoseconds + lost:
@@ -169,7 +169,8 @@ class _Searching:
     # --- the list and its parts ---
 
     def _search(self, chain: Chain) -> _Searched | None:
-        rules = up_to_the_end(self._possible(chain.name, self.flat.of(chain.name)))
+        flat = _with_policy_said(replace(chain, rules=self.flat.of(chain.name))).rules
+        rules = up_to_the_end(self._possible(chain.name, flat))
         listed = chain.name not in self.led_to and is_list(map(self.clauses.of, chain.rules))
         if chain.name not in self.led_to and is_long([*map(self.clauses.of, chain.rules)]):
             self.declined.append(f"chain {chain.name}: a long list that asks for addresses is cut by these too")
@@ -308,6 +309,13 @@ class _Searching:
             self._leaves[leaf] = name
             chains.append(Chain(name, leaf, origin=chain.origin))
         return Goto(name)
+
+
+def _with_policy_said(chain: Chain) -> Chain:
+    """Return a chain as it is printed: a policy that drops is its last rule, which ends what stands in front of it."""
+    if chain.base is None or chain.base.accepts or (chain.rules and always_ends(chain.rules[-1])):
+        return chain
+    return replace(chain, rules=(*chain.rules, Rule((), Drop(), chain.rules[-1].origins if chain.rules else ())))
 
 
 def _states(table: Table) -> dict[str, IntervalSet]:

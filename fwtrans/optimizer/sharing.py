@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from fwtrans.ir import effect as does
 from fwtrans.ir import verdict as verdicts
+from fwtrans.ir.fields import FIELDS
 from fwtrans.ir.order import callees_last
 from fwtrans.ir.rule import joined_origins
 from fwtrans.ir.sets import example_of
@@ -91,7 +92,9 @@ class _Sharing:
             mapping = self._maps[name]
             elements = tuple(map(self._element, mapping.elements))
             # a field stands for its type: what is printed says no more
-            key = (tuple(map(example_of, mapping.fields)), mapping.value, elements)
+            value = FIELDS.get(mapping.value)
+            held = mapping.value if value is None else example_of(value)
+            key = (tuple(map(example_of, mapping.fields)), held, elements)
             known = self._by_content.setdefault(key, name)
             self._alike_maps.setdefault(known, []).append(name)
             self._map_names[name] = known

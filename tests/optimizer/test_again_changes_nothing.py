@@ -140,6 +140,38 @@ def test_only_its_own_question_for_a_header_is_kept() -> None:
     check_again("somebody's own table", _again(found, sink))
 
 
+GOES = "chain g { tcp dport 22 accept; drop; }"
+DROPS = "type filter hook input priority 0; policy drop;"
+RETURNS = """chain g { ip saddr 10.0.0.3 return; ip6 saddr ::1 drop; ip saddr 10.0.0.4 accept; }
+ chain h { icmpv6 type echo-request return; ip saddr 10.0.0.3 drop; icmp type 8 accept; }
+ chain i { tcp dport 22 return; udp dport 22 drop; ip protocol udp accept; }"""
+BY_SYSTEM = 'osf name map { "Windows" : 1, "MacOs" : 2 }'
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        f"{GOES} chain c {{ {DROPS} meta l4proto tcp jump g; }}",
+        f"{GOES} chain c {{ {DROPS} udp dport 53 accept; fib daddr type vmap {{ local : goto g, broadcast : jump g }}; }}",
+        f"{RETURNS} chain c {{ {DROPS} jump g; jump h; jump i; meta mark set 5; jump h; }}",
+        f"chain c {{ {DROPS} ct mark set {BY_SYSTEM}; }} chain d {{ type filter hook input priority 5; meta mark set {BY_SYSTEM}; }}",
+    ],
+    ids=[
+        "a policy behind a jump",
+        "a policy behind a look-up",
+        "a policy behind returns",
+        "marks by operating systems",
+    ],
+)
+def test_what_people_write(rules: str) -> None:
+    sink = DiagnosticSink()
+    found = optimize_texts(
+        [SourceFile("own.nft", f"table inet t {{ {rules} }}")], OptimizerSettings(), sink, FileAccess()
+    ).output
+    assert found, sink.errors
+    check_again("what people write", _again(found, sink))
+
+
 def check_random_node(seed: int) -> None:
     sink = DiagnosticSink()
     node = random_node(Random(seed))  # noqa: S311 -- a seed makes a failure repeatable
