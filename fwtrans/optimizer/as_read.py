@@ -23,11 +23,11 @@ from fwtrans.ir.rule import is_pure, pure_front
 from fwtrans.ir.verdict import Dispatch, Reject
 from fwtrans.optimizer.base import with_rules
 from fwtrans.optimizer.clauses import needs
-from fwtrans.optimizer.facts import decider_of
+from fwtrans.optimizer.facts import decider_of, meet
 from fwtrans.optimizer.known_kinds import known_kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from fwtrans.ir.rule import Rule, Step
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
@@ -82,17 +82,22 @@ def _with_chains(table: Table, chains: Iterable[Chain]) -> Table:
 def without_presence(rule: Rule, *, whole: bool) -> Rule:
     """Return the rule without tests for what is there wherever another thing is that it asks for: ports, a protocol.
 
+    So are protocols of which a field is that the rule asks for: what is read back names that field's one.
+
     Where fragments are not put together, `th dport` alone compares the bytes that a later one has in the port's place.
     """
-    if not any(_is_for_presence(step) for step in rule.steps):
+    if not any(_is_for_presence(step) or _is_of_protocols(step) for step in rule.steps):
         return rule
     asked = pure_front(rule)
+    named = {_PROTOCOLS[step.field] for step in asked if isinstance(step, FieldTest) and step.field in _PROTOCOLS}
     there = {need for step in asked if isinstance(step, FieldTest) for need in needs(step.field)}
     if NFPROTO in there:  # both families' packets have a protocol
         there.add(L4PROTO)
     if not whole:
         there.discard(HAS_TRANSPORT)
-    front = tuple(step for step in asked if not (_is_for_presence(step) and step.field in there))
+    front = tuple(
+        step for step in asked if not (_is_for_presence(step) and step.field in there) and not _is_said_by(step, named)
+    )
     return rule if len(front) == len(asked) else replace(rule, steps=(*front, *rule.steps[len(asked) :]))
 
 
@@ -100,25 +105,45 @@ def _is_for_presence(step: Step) -> TypeGuard[FieldTest]:
     return step == _PORTS_ARE_THERE or (isinstance(step, FieldTest) and step.field is L4PROTO and step.values.is_full)
 
 
+def _is_of_protocols(step: Step) -> TypeGuard[FieldTest]:
+    return isinstance(step, FieldTest) and step.field is L4PROTO and step.values.only is None  # type: ignore[union-attr] # a number's values are intervals
+
+
+def _is_said_by(step: Step, named: Collection[FieldTest]) -> bool:
+    """Tell whether one of the protocols in whose headers a rule looks is the only one left that a step asks for."""
+    return _is_of_protocols(step) and any(meet(step.values, test.values) == test.values for test in named)
+
+
 def _with_protocol(rule: Rule) -> Rule:
     """Return the rule with the protocol in front of the first field of its header.
 
     Who asks for ports without it knows it from the way, and says so by `th dport` in the place of `tcp dport`.
     """
-    if any(isinstance(step, FieldTest) and step.field in _NAMED_BEFORE for step in rule.steps):
-        return rule
     for place, step in enumerate(rule.steps):
         if not is_pure(step):
             break
-        if isinstance(step, FieldTest) and (protocol := _PROTOCOLS.get(step.field)) is not None:
-            return replace(rule, steps=(*rule.steps[:place], protocol, *rule.steps[place:]))
+        if not isinstance(step, FieldTest):
+            continue
+        if step.field in _NAMED_BEFORE:
+            return rule
+        if (protocol := _PROTOCOLS.get(step.field)) is not None:
+            behind = rule.steps[place:]
+            if protocol in behind:  # as in `tcp flags syn ct state new tcp dport 22`, where nft names it for the port
+                behind = tuple(one for one in behind if one != protocol)
+            elif any(isinstance(one, FieldTest) and one.field in _NAMED_BEFORE for one in behind):
+                return rule
+            return replace(rule, steps=(*rule.steps[:place], protocol, *behind))
     return rule
 
 
 @once
 def _may_say_too_much(chain: Chain) -> bool:
     """Tell whether a chain has tests of the kinds that may be said already; most chains have none."""
-    return any(_is_for_presence(step) or is_for_whom(rule, step) for rule in chain.rules for step in rule.steps)
+    return any(
+        _is_for_presence(step) or _is_of_protocols(step) or is_for_whom(rule, step)
+        for rule in chain.rules
+        for step in rule.steps
+    )
 
 
 def _said_once(chain: Chain, *, whole: bool) -> Chain:

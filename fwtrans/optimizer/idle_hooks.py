@@ -28,7 +28,9 @@ def run(ruleset: Ruleset) -> Passed:
     tables = tuple(
         replace(table, chains=tuple(chain for chain in table.chains if not _is_idle(chain))) for table in ruleset.tables
     )
-    kept = tuple(table for table in tables if table.chains or table.keyed or table.kept)
+    parts = zip(tables, ruleset.tables, strict=True)
+    # what had no chains before is kept for a reason: an empty bridge table says that packets on bridges have been thought of
+    kept = tuple(table for table, before in parts if table.chains or table.keyed or table.kept or not before.chains)
     return Passed(replace(ruleset, tables=kept) if kept != ruleset.tables else ruleset)
 
 

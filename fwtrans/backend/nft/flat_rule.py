@@ -37,7 +37,7 @@ from fwtrans.ir.effect import (
     SetTimeoutPolicy,
     SetUpdate,
 )
-from fwtrans.ir.fields import ETHER_PROTOCOL, HAS_CONNTRACK, HAS_TRANSPORT, L4PROTO, MARK, NFPROTO, Family
+from fwtrans.ir.fields import CT_STATE, ETHER_PROTOCOL, HAS_CONNTRACK, HAS_TRANSPORT, L4PROTO, MARK, NFPROTO, Family
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, MemberTest, OpaqueTest, number, present
 from fwtrans.ir.rule import is_pure
@@ -92,6 +92,8 @@ class Shared(Protocol):
 _UNKNOWN_TO_BRIDGES = {"fib": "routes", "socket": "sockets", "ipsec": "transformations"}
 _IP6 = number(NFPROTO, 10)
 _IS_TCP = number(L4PROTO, 6)
+# established, related, new
+_TRACKED = IntervalSet.values(CT_STATE.width, (1, 2, 3))
 _ANSWERED = {
     "icmp": (number(NFPROTO, 2), number(ETHER_PROTOCOL, 0x800)),
     "icmpv6": (_IP6, number(ETHER_PROTOCOL, 0x86DD)),
@@ -190,7 +192,7 @@ def _is_asked_by(step: Step, after: Step | None) -> bool:
 
 
 class _Writer:
-    __slots__ = ("guarded", "has_family", "is_ip6", "out", "protocol", "shared", "skip_protocol")
+    __slots__ = ("guarded", "has_family", "is_ip6", "out", "protocol", "shared", "skip_protocol", "there")
 
     def __init__(self, shared: Shared, steps: tuple[Step, ...]) -> None:
         self.shared = shared
@@ -199,6 +201,8 @@ class _Writer:
         self.has_family = False
         self.guarded = HAS_TRANSPORT in shared.settled or not shared.guard_ports
         self.is_ip6 = any(isinstance(step, FieldTest) and step == _IP6 for step in steps)
+        self.there: set[str] = set()
+        """What tests before have asked that fail where it is not there."""
         self.out: list[nft.Statement] = []
 
     def write(
@@ -324,6 +328,9 @@ class _Writer:
 
     def _field_test(self, test: FieldTest) -> None:
         self._refuse_elsewhere(test.field)
+        if test.field.name in self.there and test == present(test.field):
+            return
+        self.there.update(_shown_by(test))
         if test.field is L4PROTO and self.skip_protocol:
             self.skip_protocol = False
             return
@@ -405,7 +412,7 @@ class _Writer:
             raise Refused("FWT200", "copying some bits of a mark must be the last thing a rule does")
         if ("has.conntrack", 1) in step.source.field.requires:
             # Without an entry there is nothing to copy, and iptables leaves the mark alone.
-            self.out.extend(match_of(present(HAS_CONNTRACK), self.shared.family, self.protocol))
+            self._field_test(present(HAS_CONNTRACK))
         name = self.shared.helper_chain(f"copy-{step.field.name}-bits", _bit_by_bit(step))
         self.out.append(nft.Verdict(nft.VerdictKind.JUMP, name))
 
@@ -428,6 +435,14 @@ class _Writer:
         redirect.append(nft.Verdict(nft.VerdictKind.ACCEPT))
         name = self.shared.helper_chain("tproxy", (tuple(redirect), (nft.Verdict(nft.VerdictKind.DROP),)))
         self.out.append(nft.Verdict(nft.VerdictKind.GOTO, name))
+
+
+def _shown_by(test: FieldTest) -> set[str]:
+    """Return the fields of what is there wherever a test holds; whether headers are there is asked by a guard."""
+    found = {name for name, value in test.field.requires if value == 1} - {HAS_TRANSPORT.name}
+    if test.field is CT_STATE and isinstance(test.values, IntervalSet) and test.values.difference(_TRACKED).is_empty:
+        found.add(HAS_CONNTRACK.name)
+    return found
 
 
 def _needs_transport(field: Field) -> bool:

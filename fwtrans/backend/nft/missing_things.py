@@ -1,7 +1,7 @@
 """Rules that leave a chain, RETURN or goto, for packets without a thing that nft can only ask to be there (a socket).
 
     -o lo, no socket: return      oifname lo goto it;  goto behind        (behind: the chain's later rules)
-    ...                           it: meta skuid >= 0 goto behind;  return
+    ...                           it: meta skuid >= 0 goto behind
 
 Where a rule decides the packet or jumps, its rest stands in a chain that packets with the thing leave at once
 (`flat_rule`). A RETURN there would come back too early, and a goto not at all. So the chain's later rules get a chain of
@@ -109,7 +109,8 @@ class _Splitting:
         there = replace(rule, steps=(present(missing.field),), verdict=Goto(behind), counters=None)
         self.current, self.rules = Chain(without, ()), [there]
         rest = rule.steps[at + 1 :]
-        self._add(replace(rule, steps=rest, counters=None))
+        if rest or not isinstance(rule.verdict, Return):  # a return at a chain's end says nothing
+            self._add(replace(rule, steps=rest, counters=None))
         if rest:
             self.rules.append(onward)
         self._end()
