@@ -82,6 +82,8 @@ def read_inputs(
     for source in parted.others:
         reader.take(source)
     reader.carry_out(parted.pve)
+    if reader.holds_nothing and not sink.has_errors("1"):
+        sink.add(_no_rules(parted.others))
     if strict:
         from fwtrans.parsers.pve.complaints import refuse_mistakes  # noqa: PLC0415 -- see the module docstring
 
@@ -106,6 +108,13 @@ def as_dumps(sources: Sequence[SourceFile], files: Files) -> tuple[SourceFile, .
     return (*kept, *reader.written({id(source) for source in kept}))
 
 
+def _no_rules(sources: Sequence[SourceFile]) -> Diagnostic:
+    """Return what is said of scripts and configurations that load no rules."""
+    names = ", ".join(f"`{source.name}`" for source in sources)
+    hint = "what a host has loaded is told by `iptables-save`, or by `fwtrans collect`"
+    return Diagnostic(code="FWT101", message=f"no call in {names} loads a rule", hints=(hint,))
+
+
 @dataclass(slots=True)
 class _Reader:
     """Collects what each input holds, then lowers all of it together."""
@@ -120,6 +129,11 @@ class _Reader:
     rulesets: list[Ruleset] = field(default_factory=list)
     calls: list[ScriptCommand] = field(default_factory=list)
     host: Host = field(default_factory=Host)
+
+    @property
+    def holds_nothing(self) -> bool:
+        """Tell whether nothing was found that could hold rules."""
+        return not (self.dumps or self.bridge_dumps or self.ipsets or self.rulesets)
 
     def take(self, source: SourceFile) -> None:
         """Read one input in its own format."""

@@ -88,3 +88,13 @@ def test_calls_in_two_files_are_refused(tmp_path: Path) -> None:
     place = written(tmp_path, f"source {tmp_path}/more\niface b inet manual\n\tup iptables -A INPUT -i b -j DROP\n")
     _, found = translated(place)
     assert [item.code for item in found] == ["FWT134"]
+
+
+@pytest.mark.parametrize("text", ["#!/bin/sh\niptables -L -n\n", "auto lo\niface lo inet loopback\n"])
+def test_what_loads_no_rule_is_told_as_that(tmp_path: Path, text: str) -> None:
+    """It is no ruleset of no rules either: that would let everything in."""
+    place = written(tmp_path, text)
+    result, found = translated(place)
+    assert result.output == ""
+    assert [item.code for item in found] == ["FWT101"]
+    assert str(place) in found[0].message
