@@ -16,14 +16,14 @@ from fwtrans.ir.verdict import Accept
 from fwtrans.optimize import Settings, optimize_ruleset
 from fwtrans.optimizer import idle_hooks
 from fwtrans.optimizer.guards import guards_ports, without_guards
-from fwtrans.optimizer.live_maps import held_maps, with_all_maps
+from fwtrans.optimizer.live_maps import held_maps, live_maps, with_all_maps
 from fwtrans.optimizer.live_sets import held, live_sets, released, with_all_sets
 from fwtrans.optimizer.size import size_of
 from fwtrans.proving import prove
 from fwtrans.read import read_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from fwtrans.ir.ruleset import Chain, Ruleset, Table
     from fwtrans.optimizer.live_maps import HeldMaps
@@ -66,6 +66,7 @@ def optimize_texts(
         sink.add(Diagnostic(code="FWT403", message=message, notes=stage.faults[:5]))
     whole = with_all_maps(with_all_sets(released(found.ruleset), reading.ruleset), reading.ruleset)
     whole = _with_policies(whole, reading.ruleset)
+    sink.found.extend(_maps_left_out(whole, reading.ruleset))
     printing, trial = Printing(guard_ports=guards, keeps_policies=True), DiagnosticSink()
     lowered = lower_ruleset(_with_own_comments(whole), trial, printing)
     if trial.errors:
@@ -91,6 +92,16 @@ def _released(found: Optimized, maps: HeldMaps) -> Optimized:
     return replace(
         found, before=maps.released(found.before), ruleset=maps.released(found.ruleset), stages=stages
     )  # fmt: skip
+
+
+def _maps_left_out(ruleset: Ruleset, original: Ruleset) -> Iterator[Diagnostic]:
+    """Tell of maps that no rule asks and that lead to chains to which nothing else leads."""
+    known = {(table.family, table.name, item.name) for table in ruleset.tables for item in table.maps}
+    for table in original.tables:
+        for name in sorted(live_maps(table)):
+            if (table.family, table.name, name) not in known:
+                message = f"map {name} of table {table.name} is asked by no rule, and left out with the chains that it leads to"
+                yield Diagnostic(code="FWT206", message=message)
 
 
 def _with_policies(ruleset: Ruleset, original: Ruleset) -> Ruleset:

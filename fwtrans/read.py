@@ -108,6 +108,12 @@ def as_dumps(sources: Sequence[SourceFile], files: Files) -> tuple[SourceFile, .
     return (*kept, *reader.written({id(source) for source in kept}))
 
 
+def _doubtful(source: SourceFile, line: int) -> Diagnostic:
+    message = "dumps of iptables and of ip6tables stand in one file, and which of them this table is of nothing tells"
+    span = Span(source, line, 0, max(len(source.line(line)), 1))
+    return Diagnostic(code="FWT138", message=message, span=span, hints=("put each dump into a file of its own",))
+
+
 def _no_rules(sources: Sequence[SourceFile]) -> Diagnostic:
     """Return what is said of scripts and configurations that load no rules."""
     names = ", ".join(f"`{source.name}`" for source in sources)
@@ -153,6 +159,8 @@ class _Reader:
     def dump(self, source: SourceFile, family: Family) -> None:
         """Read an iptables dump; of a file that holds both families, each part by itself."""
         for section in sections(source):
+            if section.doubtful:
+                self.sink.add(_doubtful(source, section.first))
             of_family = section.family or family.value
             found = parse_dump(
                 source, of_family, self.options, self.sink, first=section.first, last=section.last

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fwtrans.diagnostics import DiagnosticSink
+from fwtrans.optimize import Settings
+from fwtrans.optimizing import optimize_texts
 from fwtrans.source import SourceFile
 from fwtrans.verify import verify_sides
 from tests.test_optimize_any_statement import Nothing, loads, optimized
@@ -35,6 +37,11 @@ CASES = {
         "map ports { type inet_service : verdict; elements = { 22 : jump limited } }",
         "tcp dport vmap @ports\n\t\taccept",
         "add element inet t ports { 23 : jump limited }",
+    ),
+    "empty, and called as a pass might call it": (
+        "map access-by-mac { type ether_addr : verdict; }",
+        "ether saddr vmap @access-by-mac",
+        "add element inet t access-by-mac { 02:00:00:00:00:01 : accept }",
     ),
     "two maps that are alike today": (
         "map a { type ipv4_addr : mark; }\n\tmap b { type ipv4_addr : mark; }",
@@ -144,9 +151,22 @@ def test_what_is_declared_of_a_map_stays(tmp_path: Path) -> None:
 def test_a_map_whose_chains_have_gone_is_not_made_up() -> None:
     declared = "map spare { type inet_service : verdict; elements = { 22 : jump alone } }"
     alone = "chain alone {\n\t\tip saddr 192.0.2.1 drop\n\t}"
-    after = optimized(ruleset(f"{declared}\n\t{alone}", "tcp dport 25 accept"))
+    sink = DiagnosticSink()
+    source = SourceFile("host.nft", ruleset(f"{declared}\n\t{alone}", "tcp dport 25 accept"))
+    after = optimize_texts([source], Settings(), sink, Nothing()).output
+    assert "tcp dport 25 accept" in after
     assert "spare" not in after
     assert "alone" not in after
+    assert [(item.code, "spare" in item.message) for item in sink.found] == [("FWT206", True)]
+
+
+def test_a_set_that_merges_goes_on_merging() -> None:
+    block = "set block { type ipv4_addr; flags interval; auto-merge; elements = { 192.0.2.0/24 } }"
+    catch_all = 'map m { type inet_service : verdict; elements = { 22 : accept, * comment "rest" : drop } }'
+    after = optimized(ruleset(f"{block}\n\t{catch_all}", "ip saddr @block drop\n\t\ttcp dport vmap @m"))
+    assert "auto-merge\n" in after
+    assert '* comment "rest" : drop' in after
+    assert optimized(after) == after
 
 
 @pytest.mark.netns

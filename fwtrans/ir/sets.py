@@ -40,7 +40,7 @@ class NamedSet(Remembering):
     `dynamic` sets are changed by rules while packets pass. Elements do not overlap: what iptables decides by longest
     prefix is resolved into plain intervals before it comes here. `takes_packets` says that a rule may add a packet's own
     values as they are: the set masks nothing, holds no networks and no range. `takes_ranges` says that networks or ranges
-    may be put into it, whether there is one today or not. A `held` set is dynamic only until it is printed, so that no pass
+    may be put into it, whether there is one today or not; one that `merges` takes those that overlap. A `held` set is dynamic only until it is printed, so that no pass
     rests on what is in it.
     """
 
@@ -54,6 +54,7 @@ class NamedSet(Remembering):
     comment: str = ""
     takes_packets: bool = field(default=False, compare=False)
     takes_ranges: bool = field(default=False, compare=False)
+    merges: bool = field(default=False, compare=False)
     held: bool = field(default=False, compare=False)
     origin: Origin | None = field(default=None, compare=False)
 

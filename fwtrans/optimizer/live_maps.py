@@ -14,6 +14,7 @@ what reads.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ from fwtrans.ir.stateful import StatefulFromMap
 from fwtrans.ir.verdict import Accept, Dispatch, Drop
 from fwtrans.ir.walk import flat_steps, targets_of
 from fwtrans.optimizer.names import is_made
+from fwtrans.optimizer.port_dispatch import MADE
+from fwtrans.optimizer.port_key import is_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -38,6 +41,7 @@ _Key = tuple[KeyPart, ...]
 _Asking = (AssignFromMap, StatefulFromMap, Nat)
 # How the tables are called that a translation makes.
 _OURS = "fwtrans"
+_FOR_PORTS = re.compile(rf"{MADE}(-[0-9]+)?$|-log(-|$)")
 _WIDTH = 32
 # Keys with gaps between them never become one range.
 _GAP = 2
@@ -77,6 +81,19 @@ class HeldMaps:
         return replace(before, name=item.name, elements=elements)
 
 
+def live_maps(table: Table) -> frozenset[str]:
+    """Return the maps that others may fill, by name. What passes make is never empty."""
+    if table.name.startswith(_OURS):
+        return frozenset()
+    return frozenset(item.name for item in table.maps if not item.elements or not _is_ours(item))
+
+
+def _is_ours(item: NamedMap) -> bool:
+    """Tell whether a map is called as passes call those that they make, for ports or for anything else."""
+    of_ports = any(field.kind is FieldKind.NAME for field in item.fields)
+    return is_made(item.name) or (of_ports and (is_entry(item.name) or _FOR_PORTS.search(item.name) is not None))
+
+
 def held_maps(ruleset: Ruleset) -> HeldMaps:
     """Return the ruleset in which nothing is known of what is in the maps that others may fill."""
     maps: dict[Field, NamedMap] = {}
@@ -94,11 +111,11 @@ def with_all_maps(ruleset: Ruleset, original: Ruleset) -> Ruleset:
     def table_of(table: Table) -> Table:
         known = {item.name for item in table.maps}
         chains = {chain.name for chain in table.chains}
-        written = before.get((table.family, table.name))
+        written = before.get((table.family, table.name), table)
         gone = tuple(
             item
-            for item in (written.maps if written else ())
-            if item.name not in known and not is_made(item.name) and chains.issuperset(targets_of(item))
+            for item in written.maps
+            if item.name in live_maps(written) - known and chains.issuperset(targets_of(item))
         )
         return replace(table, maps=(*gone, *table.maps)) if gone else table
 
@@ -107,8 +124,8 @@ def with_all_maps(ruleset: Ruleset, original: Ruleset) -> Ruleset:
 
 def _held(table: Table, maps: dict[Field, NamedMap], keys: dict[Field, _Key]) -> Table:
     """Return a table with its maps held; what stands for what is noted."""
-    look_ups = () if table.name.startswith(_OURS) else tuple(_look_ups(table))
-    live = {name for name, _ in look_ups if not is_made(name)}
+    look_ups = tuple(_look_ups(table))
+    live = live_maps(table) & {name for name, _ in look_ups}
     if not live:
         return table
     written = frozenset(_written(table))

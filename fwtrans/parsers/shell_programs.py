@@ -24,9 +24,15 @@ _MULTI = frozenset({"xtables-multi", "xtables-legacy-multi", "xtables-nft-multi"
 _MENTION = re.compile(r"(?<![\w-])(?:ip6?tables|ebtables|arptables|ipset)(?:-legacy|-nft)?(?![\w-])")
 _CHANGING_MENTION = re.compile(
     r"(?<![\w-])(?:ip6?tables|ebtables|arptables)(?:-legacy|-nft)?\s[^|;&]*-(?:A|I|D|R|N|X|P|F|E|Z)\b"
+    r"|(?<![\w-])(?:ip6?tables|ebtables|arptables)(?:-legacy|-nft)?\s[^|;&]*--(?:append|insert|delete|policy|flush|new-chain)\b"
+    r"|(?<![\w-])(?:ip6?tables|ebtables|arptables)(?:-legacy|-nft)?-restore\b|(?<![\w-])nft\s+(?:-f|add|insert|flush|delete)\b"
     r"|(?<![\w-])ipset\s+(?:-\S+\s+)*(?:create|add|del|destroy|flush|swap|rename|restore)\b"
 )
-_RESTORING = re.compile(r"(?:iptables|ipt|ip6tables|ip6t|ipset|ebtables|arptables)_?restore", re.IGNORECASE)
+_RESTORING = re.compile(r"(?:iptables|ipt|ip6tables|ip6t|ipset|ebtables|arptables)[_}\"'-]*restore", re.IGNORECASE)
+_OF_RULES = re.compile(r"iptables|ip6tables|ebtables|arptables|\bip6?t(?:ables)?\b", re.IGNORECASE)
+_OF_NFT = re.compile(r"\bnft\b", re.IGNORECASE)
+# Variables for programs that print, log or ask.
+_SAYING = re.compile(r"echo|print|log|debug|msg|say|warn|info|die|error|which|type|test", re.IGNORECASE)
 _OF_SETS = re.compile(r"ipset", re.IGNORECASE)
 _COMMAND_WORD = re.compile(
     r"(?P<asks>-[nvx46]*[CLSVh]|--(?:check|list|list-rules|version|help))"
@@ -47,6 +53,7 @@ LOADERS = frozenset(
 )
 """Programs that load rules from somewhere else, or in another language."""
 
+_NFT_CHANGES = frozenset({"add", "insert", "replace", "delete", "destroy", "flush", "create", "rename", "reset"})
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "zsh"})
 _FIREWALL_SCRIPT = re.compile(r".*(?:firewall|netfilter).*\.(?:sh|bash)", re.IGNORECASE)
 _COMMAND = re.compile(r"-[a-z]*c")
@@ -122,7 +129,22 @@ def mentions_firewall(text: str) -> bool:
 def runs_what_it_reads(call: Call) -> bool:
     """Tell whether a call is of a shell without a script: it runs what comes by a pipe, from a file or the lines below."""
     name = call.program.rpartition("/")[2]
-    return name in _SHELLS and all(word.value[:1] == "-" for word in call.words)
+    words = [word.value for word in call.words]
+    if name not in _SHELLS:
+        return name in {".", "source"} and words[:1] == ["/dev/stdin"]
+    is_value = False
+    for word in words:
+        if is_value:
+            is_value = False
+        elif word[:1] not in {"-", "+"} or word == "-":
+            return word in {"-", "/dev/stdin"}
+        elif word in {"-n", "--version", "--help"}:
+            return False
+        elif not word.startswith("--"):
+            if "s" in word:
+                return True
+            is_value = word[-1] in "oO"
+    return True
 
 
 def speaks_of_firewall(words: Sequence[RawWord], passage: Passage) -> bool:
@@ -133,13 +155,25 @@ def speaks_of_firewall(words: Sequence[RawWord], passage: Passage) -> bool:
     if not words:
         return False
     behind = [passage.text[word.start : word.end].strip("\"'") for word in words[1:]]
-    first = next((word.rpartition("/")[2] for word in behind if word[:1] != "-"), "")
-    if first in LOADERS or any(word.bare in _RULE_WORDS for word in words[1:]):
-        return True
     program = passage.text[words[0].start : words[0].end]
-    if _RESTORING.search(program):
+    if any(word.bare in _RULE_WORDS for word in words[1:]):
         return True
-    return _CHANGING_MENTION.search(" ".join(["ipset" if _OF_SETS.search(program) else "", *behind])) is not None
+    if _SAYING.search(program):
+        return False  # what is quoted there is text
+    first = next((word.rpartition("/")[2] for word in behind if word[:1] != "-"), "")
+    if (
+        first in LOADERS
+        or program.strip("\"'").rpartition("/")[2] in LOADERS
+        or _RESTORING.search(f"{program} {first}")
+    ):
+        return True
+    if _OF_NFT.search(program) and (first in _NFT_CHANGES or "-f" in behind):
+        return True
+    if _OF_RULES.search(program):
+        commands = filter(None, map(_COMMAND_WORD.fullmatch, behind))
+        return any(not command["asks"] for command in commands)
+    plain = (word for word in behind if not any(map(str.isspace, word)))
+    return _CHANGING_MENTION.search(" ".join(["ipset" if _OF_SETS.search(program) else "", *plain])) is not None
 
 
 def find_call(words: Sequence[RawWord], variables: Variables, passage: Passage) -> Call | None:

@@ -227,6 +227,8 @@ def test_an_unknown_program_with_words_of_a_rule_is_an_error() -> None:
     [
         "$SUDO iptables-restore </etc/x", "$SUDO -n /sbin/ip6tables-restore /etc/x", "{ $SUDO iptables-restore; } </etc/x",
         "$SUDO ipset restore </etc/x", "$SUDO nft -f /etc/x", "$IPSET add x 10.0.0.1", '"${IPSET}" -! add x 10.0.0.1',
+        '"$IPTABLES"-restore </etc/x', "${IPT}-restore </etc/x", "$SBIN/iptables-restore /etc/x", "$SUDO $IPT_RESTORE </etc/x",
+        "$IPT -vA INPUT -j DROP", "$IPT --new-chain x", "$NFT -f /etc/x", "$NFT add rule ip filter INPUT drop",
         "$IPTABLES_RESTORE </etc/x", "for i in 1 2; do $SUDO iptables-restore </etc/$i; done",
     ],
 )  # fmt: skip
@@ -236,17 +238,30 @@ def test_an_unknown_word_in_front_of_what_loads_rules_is_an_error(call: str) -> 
 
 
 @pytest.mark.parametrize(
-    "call", ["$SUDO apt install ufw", "$SUDO iptables -L -n", "$SUDO ipset list", "$IPTABLES_SAVE >/etc/x"]
-)
+    "call",
+    [
+        "$SUDO apt install ufw", "$SUDO iptables -L -n", "$SUDO ipset list", "$IPTABLES_SAVE >/etc/x", "$WHICH nft",
+        '$ECHO "to restore: iptables -F x"', "$ECHO ufw not found", "$DEBUG ferm is off", "$IPT -L -n", "$NFT list ruleset",
+    ],
+)  # fmt: skip
 def test_an_unknown_word_in_front_of_what_loads_no_rules_is_none(call: str) -> None:
     assert read(f"{call}\n").codes == []
 
 
 @pytest.mark.parametrize(
-    "fed", ["bash <<E\niptables -A INPUT -j DROP\nE", "sh -s </etc/x", 'bash <<<"iptables -F"', "cat x | sh"]
-)
+    "fed",
+    [
+        "bash <<E\niptables -A INPUT -j DROP\nE", "sh -s </etc/x", 'bash <<<"iptables -F"', "cat x | sh", "bash -s eth0 </etc/x",
+        "bash -euo pipefail </etc/x", "sh /dev/stdin </etc/x", "cat x | bash -s -- eth0", ". /dev/stdin </etc/x",
+    ],
+)  # fmt: skip
 def test_a_shell_that_runs_what_it_reads_is_an_error(fed: str) -> None:
     assert read(f"iptables -N a\n{fed}\n").codes == ["FWT132"]
+
+
+@pytest.mark.parametrize("call", ["bash --version </dev/null", "sh -n </etc/x"])
+def test_a_shell_that_runs_nothing_is_none(call: str) -> None:
+    assert read(f"iptables -N a\n{call}\n").codes == []
 
 
 def test_a_folder_of_scripts_is_told_as_a_script_is() -> None:
@@ -254,7 +269,13 @@ def test_a_folder_of_scripts_is_told_as_a_script_is() -> None:
 
 
 def test_rules_that_a_script_makes_when_it_ends_are_told() -> None:
-    assert read("trap 'iptables -A INPUT -j DROP' EXIT\n").codes == ["FWT132"]
+    for last in (
+        "iptables -A INPUT -j DROP",
+        "iptables --append INPUT -j DROP",
+        "iptables-restore </etc/x",
+        "nft -f /etc/x",
+    ):
+        assert read(f"trap '{last}' EXIT\n").codes == ["FWT132"]
     assert read("trap 'iptables -F' INT\n").codes == []  # only when somebody interrupts it
 
 

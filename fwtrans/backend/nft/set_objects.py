@@ -60,6 +60,7 @@ def named_set(item: NamedSet, name: str) -> nft.Set:
         size=item.size if item.dynamic else None,
         timeout=item.timeout * 1000 if item.timeout else None,
         statements=(nft.Counter(),) if item.has_counters else (),
+        auto_merge=item.merges and nft.SetFlag.INTERVAL in flags,
         comment=item.comment,
     )
 
@@ -134,7 +135,7 @@ def _with_catch_all(item: NamedMap) -> tuple[MapElement, ...]:
     if len(rest) > 1 and not IntervalSet.of(item.fields[0].width, numbers).is_full:
         return item.elements
     others = (element for element in item.elements if not element.is_rest)
-    return (*others, MapElement((NamePattern("", is_prefix=True),), rest[0].value))
+    return (*others, MapElement((NamePattern("", is_prefix=True),), rest[0].value, rest[0].kept))
 
 
 def _map_element(

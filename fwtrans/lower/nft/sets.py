@@ -69,6 +69,7 @@ def lower_set(content: JsonObject, family: Family, *, dynamic: bool) -> NamedSet
         size=as_number(size, "size") if size is not None else None,
         comment=as_text(content.get("comment", ""), "comment"),
         takes_ranges="interval" in flags,
+        merges=bool(content.get("auto-merge")),
         has_counters=any("counter" in as_object(item, "stmt") for item in as_list(content.get("stmt"))),
     )
 
@@ -205,7 +206,7 @@ def map_elements(fields: tuple[Field, ...], value: str, entries: list[Json]) -> 
         held = _value(value, pair[1])
         if key == "*":
             anything = tuple(_piece(field, "*") for field in fields)
-            catch_all.append(MapElement(anything, held, Element(())))
+            catch_all.append(MapElement(anything, held, set_element(fields[:1], pair[0])._replace(key=())))
         else:
             kept = set_element(fields, pair[0])
             found.append(MapElement(kept.key, held, kept if kept != Element(kept.key) else None))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from fwtrans.parsers.iptables_save.command_lines import program_family
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fwtrans.source import SourceFile
 
 # ferm names the program whose input it makes.
@@ -22,16 +24,18 @@ _FOUR = re.compile(rf"{_ADDRESS}\d+\.\d|-m[ \t]+(?:icmp|ttl|realm)\b|[ \t]-f(?=[
 # A protocol is only a hint: each of the two is legal in the other family.
 _ICMP6 = re.compile(r"(?:-p|--protocol)[ \t]+(?:icmpv6|ipv6-icmp)\b")
 _ICMP = re.compile(r"(?:-p|--protocol)[ \t]+icmp\b")
+_COMMENT = re.compile(r"--comment[ \t]+(?:\"(?:[^\"\\\\]|\\\\.)*\"|\S+)")
 _SIXTH_NAME = re.compile(r"ip6|v6$|ipv6|rules6")
 _FOURTH_NAME = re.compile(r"^iptables-save$|v4$|ipv4|rules4")
 
 
 class Section(NamedTuple):
-    """Lines of a file that are about one family; `family` is None where nothing tells."""
+    """Lines of a file that are about one family; `family` is None where nothing tells. It may begin later where `doubtful`."""
 
     first: int
     last: int
     family: str | None
+    doubtful: bool = False
 
 
 def family_of_name(name: str) -> str | None:
@@ -88,24 +92,44 @@ def sections(source: SourceFile) -> tuple[Section, ...]:
 def _told_by_content(source: SourceFile) -> tuple[Section, ...]:
     """Return the dumps of both families that stand in a file whose headers do not tell them apart; else nothing.
 
-    Each of a dump's tables has a header of its own, so a dump begins where a table comes again.
+    The second one begins where rules begin to be about the other family, no table stands twice in one dump, and nowhere else could it
+    begin; where it could, its section is `doubtful`.
     """
-    if _HEADER.search(source.text):
-        return ()
-    starts = [1]
-    tables: set[str] = set()
-    for number, line in enumerate(source.lines, start=1):
-        if line[:1] != "*":
-            continue
-        if line.strip() in tables:
-            starts.append(number)
-            tables.clear()
-        tables.add(line.strip())
-    if len(starts) == 1:
+    starts = [number for number, line in enumerate(source.lines, start=1) if line[:1] == "*"]
+    if len(starts) < 2 or _HEADER.search(source.text):
         return ()
     ends = [*(start - 1 for start in starts[1:]), len(source.lines)]
-    parts = [
-        Section(first, last, sniff_family("\n".join(source.lines[first - 1 : last])))
-        for first, last in zip(starts, ends, strict=True)
-    ]
-    return tuple(parts) if {part.family for part in parts} == {"ip", "ip6"} else ()
+    texts = [source.lines[first - 1 : last] for first, last in zip(starts, ends, strict=True)]
+    names = [text[0].strip() for text in texts]
+    families = [_family_of_rules(text) for text in texts]
+    known = [family for family in families if family is not None]
+    if not {"ip", "ip6"} <= set(known):
+        return ()
+    order = (known[0], "ip" if known[0] == "ip6" else "ip6")
+    places = [place for place in range(1, len(starts)) if _parts(names, families, place, order)]
+    if not places:
+        return ()
+    first = places[0]
+    between = any(not _is_idle(text) for text in texts[first : places[-1]])
+    return (Section(1, starts[first] - 1, order[0]), Section(starts[first], len(source.lines), order[1], between))
+
+
+def _parts(names: list[str], families: list[str | None], place: int, order: tuple[str, str]) -> bool:
+    """Tell whether one dump may end in front of a place, and another one begin there."""
+    parted = (names[:place], names[place:])
+    told = (set(families[:place]), set(families[place:]))
+    return all(len(set(part)) == len(part) for part in parted) and all(
+        found <= {family, None} for found, family in zip(told, order, strict=True)
+    )
+
+
+def _family_of_rules(lines: Sequence[str]) -> str | None:
+    """Return what the rules of a table tell, a protocol alone aside; None where they tell nothing, or both."""
+    rules = "\n".join(_COMMENT.sub("", line) for line in lines if line[:1] in {"-", "["})
+    six, four = bool(_SIX.search(rules)), bool(_FOUR.search(rules))
+    return None if six == four else "ip6" if six else "ip"
+
+
+def _is_idle(lines: Sequence[str]) -> bool:
+    """Tell whether a table does nothing, so that it does not matter whose it is."""
+    return not any(line[:1] in {"-", "["} or (line[:1] == ":" and " DROP" in line) for line in lines)

@@ -81,18 +81,22 @@ class _Reader:
         collected = self._single("sdn")
         if collected is not None:
             return parse_sdn(collected, self.sink)
+        if not any("+sdn/" in file.text for file in self.files.values()):
+            return None  # whatever is wrong there, no rule asks for it
         running, subnets, vnets = (self._single(f"sdn {part}") for part in ("running", "subnets", "vnets"))
         leases = self._single("sdn leases") or self._single("sdn old leases")
-        source = running or subnets or leases or vnets
+        source = running or subnets or leases
         if source is None:
             return None
-        if running is None and subnets is not None and any("+sdn/" in file.text for file in self.files.values()):
+        if running is None:
             message = (
                 "the configuration that SDN runs with is not among the files: its sets are made of what is written here"
             )
             hint = "give `sdn/.running-config` too; what is not applied does not count"
-            span = Span(subnets, 1, 0, max(len(subnets.line(1)), 1))
+            span = Span(source, 1, 0, max(len(source.line(1)), 1))
             self.sink.add(Diagnostic(code="FWT187", message=message, span=span, hints=(hint,)))
+            # of vnets whose subnets are not known no set is made: an empty one would be no word on the rules that ask for it
+            vnets = vnets if subnets is not None else None
         text = running.text if running is not None else running_of_sections(_text(vnets), _text(subnets))
         return read_sdn(source, text, _text(leases), self.sink)
 

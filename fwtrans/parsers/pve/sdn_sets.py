@@ -32,7 +32,7 @@ def sets_of_sdn(running: str, addresses: str) -> dict[str, Entries]:
         for guest, address in _leases(_loaded(addresses)):
             found.setdefault(f"guest-ipam-{guest}", []).append({"cidr": str(address)})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
-        raise NotSdn(f"the running configuration of SDN cannot be read: {type(fault).__name__} {fault}") from None
+        raise NotSdn(f"this configuration of SDN cannot be read: {type(fault).__name__} {fault}") from None
     return found
 
 

@@ -53,7 +53,7 @@ def test_a_return_takes_what_has_no_socket_past_the_later_rules(tmp_path: Path) 
         'oifname "lo" goto local-without-1',
         "goto local-behind-1",
     )
-    assert found["local-without-1"] == ("meta skuid >= 0 goto local-behind-1", "return")
+    assert found["local-without-1"] == ("meta skuid >= 0 goto local-behind-1",)
     assert [rule.endswith("tcp dport 80 drop") for rule in found["local-behind-1"]] == [True]
 
 

@@ -52,7 +52,7 @@ def test_a_script_says_which_families_it_works_on() -> None:
 def test_dumps_of_both_families_in_one_file_are_divided() -> None:
     source = SourceFile("both", "# of host7\n" + IP + IP + IP6)
     lines = len(IP.split("\n")) - 1
-    assert sections(source) == (
+    assert tuple(section[:3] for section in sections(source)) == (
         (1, 1 + 2 * lines, "ip"),
         (2 + 2 * lines, len(source.lines), "ip6"),
     )
@@ -66,7 +66,7 @@ def test_dumps_of_both_families_in_one_file_are_divided() -> None:
 
 
 def test_a_file_without_headers_is_one_section() -> None:
-    assert sections(SourceFile("one", in_table("-A INPUT -s fd00::/8"))) == ((1, 4, "ip6"),)
+    assert sections(SourceFile("one", in_table("-A INPUT -s fd00::/8"))) == ((1, 4, "ip6", False),)
 
 
 def test_dumps_that_ferm_writes_into_one_file_are_divided() -> None:
@@ -84,7 +84,7 @@ NAT = "*nat\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n"
 @pytest.mark.parametrize("header", [COMMON, ""])  # Debian 10 writes this above each table; others take headers away
 def test_dumps_whose_headers_tell_nothing_are_divided_by_their_rules(header: str) -> None:
     four = header + NAT + header + in_table("-A INPUT -s 10.0.0.1")
-    six = header + in_table("-A INPUT -p ipv6-icmp")
+    six = header + in_table("-A INPUT -s fd00::/8")
     lines = four.count("\n")
     found = sections(SourceFile("both", four + six))
     assert [section.family for section in found] == ["ip", "ip6"]
@@ -92,6 +92,25 @@ def test_dumps_whose_headers_tell_nothing_are_divided_by_their_rules(header: str
     assert [section.family for section in sections(SourceFile("both", six + four))] == ["ip6", "ip"]
     assert len(sections(SourceFile("rules.v4", four + six))) == 1
     assert len(sections(SourceFile("both", four + four))) == 1
+
+
+@pytest.mark.parametrize(
+    "between",
+    ["*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m conntrack --ctstate INVALID -j DROP\nCOMMIT\n", "*raw\n:OUTPUT DROP [0:0]\nCOMMIT\n"],
+)  # fmt: skip
+def test_a_table_between_two_dumps_that_nothing_tells_is_doubtful(between: str) -> None:
+    """The tables of IPv6 would be left out, or those of IPv4."""
+    four, six = in_table("-A INPUT -s 10.0.0.0/8"), in_table("-A INPUT -s fe80::/10")
+    assert [section.doubtful for section in sections(SourceFile("both", four + between + six))] == [False, True]
+    assert [section.doubtful for section in sections(SourceFile("both", four + NAT + six))] == [False, False]
+    assert [section.doubtful for section in sections(SourceFile("both", four + between + between + six))] == [False] * 2
+
+
+def test_hints_that_are_no_rules_of_a_family_divide_nothing() -> None:
+    four, protocol = in_table("-A INPUT -s 10.0.0.0/8"), in_table("-A INPUT -p ipv6-icmp")
+    said = in_table('-A INPUT -m comment --comment "as ip6tables -s fe80::1" -j DROP')
+    for text in (protocol + four, said + four, f"{four}# ip6tables -s fe80::1\n{four}"):
+        assert len(sections(SourceFile("both", text))) == 1
 
 
 def test_a_second_dump_that_may_be_of_either_family_does_not_replace_the_first() -> None:

@@ -90,3 +90,17 @@ def test_a_rule_that_drops_what_comes_from_a_vnet_is_not_lost() -> None:
     found = translate(sources, Settings(), sink, FileAccess())
     assert "FWT175" not in {item.code for item in sink.found}
     assert "10.60.0.0, 10.60.0.2-10.60.0.255" in found.output
+
+
+def test_vnets_whose_subnets_are_not_known_have_no_sets() -> None:
+    """An empty set would be no word on the rules that ask for it."""
+    assert read({"sdn/vnets.cfg": VNETS})[0].sdn is None
+    sink = DiagnosticSink()
+    texts = {"firewall/cluster.fw": CLUSTER, "sdn/vnets.cfg": VNETS}
+    translate([SourceFile(f"/etc/pve/{path}", text) for path, text in texts.items()], Settings(), sink, FileAccess())
+    assert "FWT175" in {item.code for item in sink.found}
+
+
+def test_nobody_hears_of_a_broken_file_that_no_rule_asks_for() -> None:
+    assert read({"sdn/.running-config": "{"}, cluster="[OPTIONS]\n")[1] == []
+    assert read({"sdn/.running-config": "{"})[1] == ["FWT171"]
