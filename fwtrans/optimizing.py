@@ -89,18 +89,17 @@ def _released(found: Optimized, maps: HeldMaps) -> Optimized:
     stages = tuple(
         replace(stage, ruleset=(shown := maps.released(stage.ruleset)), size=size_of(shown)) for stage in found.stages
     )
-    return replace(
-        found, before=maps.released(found.before), ruleset=maps.released(found.ruleset), stages=stages
-    )  # fmt: skip
+    before, after = map(maps.released, (found.before, found.ruleset))
+    return replace(found, before=before, ruleset=after, stages=stages)
 
 
 def _maps_left_out(ruleset: Ruleset, original: Ruleset) -> Iterator[Diagnostic]:
-    """Tell of maps that no rule asks and that lead to chains to which nothing else leads."""
+    """Tell of maps that no packet's rule asks and that lead to chains to which nothing else leads."""
     known = {(table.family, table.name, item.name) for table in ruleset.tables for item in table.maps}
     for table in original.tables:
         for name in sorted(live_maps(table)):
             if (table.family, table.name, name) not in known:
-                message = f"map {name} of table {table.name} is asked by no rule, and left out with the chains that it leads to"
+                message = f"map {name} of table {table.name} is asked by no rule that a packet meets, and left out with the chains that it leads to"
                 yield Diagnostic(code="FWT206", message=message)
 
 

@@ -109,14 +109,10 @@ def with_all_maps(ruleset: Ruleset, original: Ruleset) -> Ruleset:
     before = {(table.family, table.name): table for table in original.tables}
 
     def table_of(table: Table) -> Table:
-        known = {item.name for item in table.maps}
         chains = {chain.name for chain in table.chains}
         written = before.get((table.family, table.name), table)
-        gone = tuple(
-            item
-            for item in written.maps
-            if item.name in live_maps(written) - known and chains.issuperset(targets_of(item))
-        )
+        missing = live_maps(written) - {item.name for item in table.maps}
+        gone = tuple(item for item in written.maps if item.name in missing and chains.issuperset(targets_of(item)))
         return replace(table, maps=(*gone, *table.maps)) if gone else table
 
     return _each_table(ruleset, table_of)
