@@ -82,7 +82,7 @@ def read_inputs(
     for source in parted.others:
         reader.take(source)
     reader.carry_out(parted.pve)
-    if reader.holds_nothing and not sink.has_errors("1"):
+    if reader.holds_nothing and not sink.errors:
         sink.add(_no_rules(parted.others))
     if strict:
         from fwtrans.parsers.pve.complaints import refuse_mistakes  # noqa: PLC0415 -- see the module docstring
