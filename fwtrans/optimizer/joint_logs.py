@@ -44,6 +44,7 @@ class _Asking(NamedTuple):
     """A chain that begins with a look-up in a map of logs, and the type of all frames that come there."""
 
     chain: Chain
+    look_up: Dispatch
     item: NamedMap
     ether_type: int
 
@@ -60,9 +61,7 @@ def with_joint_logs(table: Table) -> Table:
         return table
     groups: dict[tuple[tuple[KeyPart, ...], tuple[Rule, ...], str], list[_Asking]] = {}
     for asking in _asking(table):
-        first, *rest = asking.chain.rules
-        assert isinstance(first.verdict, Dispatch)  # noqa: S101 -- `_asking` has found it to be one
-        groups.setdefault((first.verdict.key, tuple(rest), asking.kind), []).append(asking)
+        groups.setdefault((asking.look_up.key, asking.chain.rules[1:], asking.kind), []).append(asking)
     names = Names(table)
     for together in groups.values():
         if len({one.ether_type for one in together}) == len(together) > 1:
@@ -96,7 +95,7 @@ def _asking(table: Table) -> list[_Asking]:
         item = maps.get(first.verdict.map_name)
         ether_type = type_of_frames(table, kinds.of(chain.name)) if item is not None else None
         if item is not None and uses[item.name] == 1 and ether_type is not None:
-            found.append(_Asking(chain, item, ether_type))
+            found.append(_Asking(chain, first.verdict, item, ether_type))
     return found
 
 
@@ -104,8 +103,6 @@ def _joint(table: Table, together: Sequence[_Asking], names: Names) -> Table:
     """Return the table with some chains and their maps as one."""
     together = sorted(together, key=lambda one: one.ether_type)
     first = together[0]
-    look_up = first.chain.rules[0].verdict
-    assert isinstance(look_up, Dispatch)  # noqa: S101 -- as above
     name = names.new(_common([one.item.name for one in together]))
     item = NamedMap(
         name,
@@ -117,7 +114,7 @@ def _joint(table: Table, together: Sequence[_Asking], names: Names) -> Table:
             for element in one.item.elements
         ),
     )
-    asked = Dispatch((KeyPart(known.ETHER_TYPE), *look_up.key), name)
+    asked = Dispatch((KeyPart(known.ETHER_TYPE), *first.look_up.key), name)
     rules = zip(*(one.chain.rules for one in together), strict=True)
     said = [replace(alike[0], origins=joined_origins(alike)) for alike in rules]
     said[0] = replace(said[0], verdict=asked)

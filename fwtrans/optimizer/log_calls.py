@@ -75,8 +75,9 @@ def with_log_calls(table: Table) -> Table:
 def with_ends_called(table: Table) -> Table:
     """Return the table with what stands behind all calls of a chain that asks a map of logs in that chain."""
     maps = {item.name: item for item in table.maps}
+    asking = log_calls(table)
     ends: dict[str, set[Verdict | None]] = {
-        chain.name: set() for chain in table.chains if _only_asks(chain) and chain.name in log_calls(table)
+        chain.name: set() for chain in table.chains if chain.name in asking and _only_asks(chain)
     }
     if not ends:
         return table
@@ -123,12 +124,10 @@ def _only_asks(chain: Chain) -> bool:
 
 
 def _asks_and_ends(chain: Chain) -> bool:
-    return (
-        chain.base is None
-        and len(chain.rules) == len(("look-up", "end"))
-        and not any(rule.steps for rule in chain.rules)
-        and isinstance(chain.rules[1].verdict, TERMINAL)
-    )
+    if chain.base is not None or any(rule.steps for rule in chain.rules):
+        return False
+    _, *behind = chain.rules or (None,)
+    return len(behind) == 1 and isinstance(behind[0].verdict, TERMINAL)
 
 
 def _end_behind(chain: Chain, at: int) -> Verdict | None:
