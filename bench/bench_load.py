@@ -89,7 +89,7 @@ def main() -> None:
         "load_changes",
         changes,
         f"Milliseconds from the first command until packets see the change, the quickest of {ROUNDS}; `back` the other way round, `by libnftables` all through that library. "
-        "What was to be sent was found in `planning`; in `summing` sets were read back after it.",
+        "What was to be sent was found in `planning` and shown to the kernel in `checking`; in `summing` sets were read back after it.",
     )
 
 

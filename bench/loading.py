@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from fwtrans.backend.loader.image_text import read_image
-from fwtrans.backend.loader.load import assess, carry_out, with_sums
+from fwtrans.backend.loader.load import assess, carry_out, check, with_sums
 from fwtrans.backend.loader.load import load as load_image
 from fwtrans.backend.loader.naming import under_loaded_names
 from fwtrans.backend.loader.plan import make_plan
@@ -105,6 +105,7 @@ class Change(NamedTuple):
 
     plan: Plan
     planning: float
+    checking: float
     sending: float
     summing: float
     state: State
@@ -143,6 +144,7 @@ def changes(order: dict[str, Any]) -> list[dict[str, Any]]:
                 "median": _ms(statistics.median(one.sending for one in there)),
                 "by libnftables": _ms(min(one.sending for one in slower)),
                 "back": _ms(min(one.sending for one in back)), "planning": _ms(min(one.planning for one in there)),
+                "checking": _ms(min(one.checking for one in there)),
                 "summing": _ms(min(one.summing for one in there)), "commands": sum(len(step.commands) for step in steps),
                 "elements only": all(step.holds_elements_only for step in steps),
             }
@@ -151,20 +153,26 @@ def changes(order: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def one_change(client: LibNft, state: State | None, wanted: Image) -> Change:
-    """Load the difference; it is sent until packets see it, and what nothing refers to any more goes after that."""
+    """Load the difference as `apply` does: the kernel looks at it first, then it is sent until packets see it.
+
+    What nothing refers to any more goes after that.
+    """
     start = time.perf_counter()
     found = assess(client, state, [table.name for table in wanted])
     plan = make_plan(found.present, under_loaded_names(found.present, wanted))
     planned = time.perf_counter()
+    faults = check(client, plan)
+    checked = time.perf_counter()
     done: dict[str, float] = {}
     answer = carry_out(
         client, plan, found, tidy=True, state=state, step=lambda name: done.setdefault(name, time.perf_counter())
     )
-    if answer.state is None:
+    if faults or answer.state is None:
         sys.exit("a change does not load")
     loaded = time.perf_counter()
     completed = with_sums(client, answer.state)
-    return Change(plan, planned - start, done["switched"] - planned, time.perf_counter() - loaded, completed)
+    summing = time.perf_counter() - loaded
+    return Change(plan, planned - start, checked - planned, done["switched"] - checked, summing, completed)
 
 
 def _ms(seconds: float) -> float:

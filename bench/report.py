@@ -329,13 +329,14 @@ def _load_part(figures: Figures) -> Iterator[str]:
         yield "A change of what is loaded: the difference alone is sent."
         yield ""
         yield from _table(
-            ["guests", "change", "ms", "finding the difference, ms", "commands", "elements only"],
+            ["guests", "change", "ms", "finding the difference, ms", "checking it, ms", "commands", "elements only"],
             (
                 [
                     row["guests"],
                     row["change"],
                     row["ms"],
                     row["planning"],
+                    row.get("checking", ""),
                     row["commands"],
                     {True: "yes", False: "no"}.get(row.get("elements only"), ""),
                 ]

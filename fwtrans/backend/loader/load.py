@@ -141,7 +141,8 @@ def carry_out(
     """
     before = client.generation()
     sent: list[Transaction] = []
-    if changes := changed_since(client, state, found, [table.name for table in plan.switched]):
+    names = [table.name for table in plan.switched]
+    if before != found.generation and (changes := changed_since(client, state, found, names)):
         return Loaded(tuple(Fault(f"{text} since it was looked at") for text in changes), plan)
     for name, transaction in (("prepared", plan.prepare), ("switched", plan.switch)):
         if transaction and (faults := client.run(transaction)):

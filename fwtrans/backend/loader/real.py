@@ -18,7 +18,7 @@ from fwtrans.backend.loader.datatypes import Unsure
 from fwtrans.backend.loader.elements import commands_of, messages_of, shape_of
 from fwtrans.backend.loader.image import ObjectImage, TableImage, TableName
 from fwtrans.backend.loader.image_text import read_image
-from fwtrans.backend.loader.netlink import Netlink, TableHandles
+from fwtrans.backend.loader.netlink import Netlink, TableHandles, next_generation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -164,34 +164,50 @@ class LibNft:
         """
         refusals: tuple[Refusal, ...] | None = ()
         messages: tuple[Message, ...] = ()
+        try:
+            commands = commands_of(transaction)
+        except Unsure:
+            return None
         for _ in range(_TRIES):
+            was_read_before = bool(self._shaped[1])
             try:
-                commands = commands_of(transaction)
-                generation = self._netlink.generation()
-                messages = messages_of(commands, self._shapes(generation, commands))
+                generation, shapes = self._shapes(commands)
+                messages = messages_of(commands, shapes)
             except (Unsure, OSError):  # libnftables has the words for what cannot be read
-                return None
+                if not was_read_before:
+                    return None
+                self._shaped = -1, {}
+                continue
             refusals = self._netlink.transact(messages, generation, dry=dry)
             if refusals is None or all(refusal.number != errno.ERESTART for refusal in refusals):
                 break
+            self._shaped = -1, {}
         if refusals is None:
             return None
+        if not (dry or refusals):
+            self._shaped = next_generation(generation), shapes
         found = ((transaction.commands[messages[max(place, 0)].command], number) for place, number in refusals)
         return tuple(
             Fault(f"Could not process rule: {os.strerror(number)}", command) for command, number in dict.fromkeys(found)
         )
 
-    def _shapes(self, generation: int, commands: Iterable[ElementCommand]) -> dict[tuple[TableName, str], SetShape]:
-        """Return what sets are; read once for a check and the run after it, for nothing was committed between them."""
-        if generation != self._shaped[0]:
-            self._shaped = generation, {}
-        shapes = self._shaped[1]
-        missing = list(
-            dict.fromkeys(place for command in commands if (place := (command.table, command.name)) not in shapes)
-        )
-        for place, attributes in zip(missing, self._netlink.set_attributes(missing), strict=True):
-            shapes[place] = shape_of(attributes)
-        return shapes
+    def _shapes(self, commands: Iterable[ElementCommand]) -> tuple[int, dict[tuple[TableName, str], SetShape]]:
+        """Return what sets are, and at which commit they were that.
+
+        They are read once for a check and the run after it, and for what is sent after that: elements do not change what a set is,
+        so between two commits of ours nothing has to be asked. Where somebody else committed, the kernel refuses the number.
+        """
+        places = dict.fromkeys((command.table, command.name) for command in commands)
+        generation, shapes = self._shaped
+        if not all(place in shapes for place in places):
+            now = self._netlink.generation()
+            if now != generation:
+                generation, shapes = now, {}
+            missing = [place for place in places if place not in shapes]
+            for place, attributes in zip(missing, self._netlink.set_attributes(missing), strict=True):
+                shapes[place] = shape_of(attributes)
+            self._shaped = generation, shapes
+        return generation, shapes
 
     def by_libnftables(self, transaction: Transaction, *, dry: bool) -> tuple[Fault, ...]:
         """Run it from a file in memory: only for files nft says which line is wrong."""
