@@ -9,8 +9,8 @@ find the map's other keys.
 What it is for: see `followed.py`. What is behind the class is followed once, and not once for each guest of it. A packet of
 another class passes one rule more, so it is done only in tables that would be followed long, one verdict after the other,
 and only where it saves much. So that one more guest of a kind is one more element and no rule, it is asked first how long a
-table would be followed if each guest that has a twin had many (`twins.py`); how many there are counts where a table is still
-followed for too long after that.
+table would be followed if each guest that has a twin had many, a thousand together where nearly all have one (`twins.py`);
+how many there are counts where a table is still followed for too long after that.
 
 It declines for maps that passes did not make, for those of services, which `short_ways.py` completes, and in rules that do
 something before they look up. It runs when all others have done what they can, because a map tells them more.
@@ -33,7 +33,7 @@ from fwtrans.optimizer.followed import MOST_FOLLOWED, Ways, verdicts_of
 from fwtrans.optimizer.names import Names, is_made
 from fwtrans.optimizer.port_dispatch import MADE
 from fwtrans.optimizer.port_key import is_entry
-from fwtrans.optimizer.twins import counted_with_twins
+from fwtrans.optimizer.twins import counted_with_twins, nearly_all_have_twins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,10 +47,10 @@ MANY = 8
 # What one rule more has to spare the kernel: a part of all that it follows, and more of what is only taken to be there.
 _LEAST_SPARED = 0.02
 _LEAST_SPARED_BY_TWINS = 0.2
-# How much longer than the limit the kernel may follow a table with all those twins.
+# Of each kind so many guests at least are taken to be, wherever there are two; and how much longer than the limit the kernel may
+# follow them where not nearly all have twins.
+_LEAST_TWINS = 20
 _TWINS_LONGER = 5
-TWINS = 20
-"""So many are guests taken to be that have the same rules, wherever there are two."""
 
 
 def with_few_ways(table: Table) -> Table:
@@ -71,9 +71,10 @@ PASS = Pass(
 def _once(table: Table) -> Table:
     found: tuple[NamedMap, Jump | Goto] | None = None
     if any(map(_is_of_guests, table.maps)):
-        ways = Ways(table, counted=counted_with_twins(table, TWINS))
-        if ways.all > _TWINS_LONGER * MOST_FOLLOWED:
-            found = _most_spared(table, ways, 2, _LEAST_SPARED_BY_TWINS)
+        ways = Ways(table, counted=counted_with_twins(table, _LEAST_TWINS))
+        longer, least = (1, _LEAST_SPARED) if nearly_all_have_twins(table) else (_TWINS_LONGER, _LEAST_SPARED_BY_TWINS)
+        if ways.all > longer * MOST_FOLLOWED:
+            found = _most_spared(table, ways, 2, least)
     if found is None and (ways := Ways(table)).all > MOST_FOLLOWED:
         found = _most_spared(table, ways, MANY, _LEAST_SPARED)
     return table if found is None else _with_set(table, *found)

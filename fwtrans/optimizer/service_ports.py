@@ -38,6 +38,7 @@ from fwtrans.optimizer.keys import guard
 from fwtrans.optimizer.names import Names, digest
 from fwtrans.optimizer.reached import reached
 from fwtrans.optimizer.tracking import if_tracked
+from fwtrans.optimizer.twins import times_as_many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -163,15 +164,16 @@ def _searches(table: Table) -> Iterator[_Search]:
 
 
 def _small_enough(table: Table, searches: Sequence[_Search]) -> list[_Search]:
-    """Return the searches whose elements there is room for in maps."""
-    room = MOST_OF_ALL - sum(
+    """Return the searches whose elements there is room for in maps, also where guests of the same kinds come to be many."""
+    more = times_as_many(table)
+    room = MOST_OF_ALL - more * sum(
         len(item.elements)
         for item in table.maps
         if L4PROTO in item.fields and any(port in item.fields for port in _PORTS)
     )
-    small = [search for search in searches if search.elements <= MOST_OF_A_CLASS]
+    small = [search for search in searches if more * search.elements <= MOST_OF_A_CLASS]
     most = 1 << max((search.services for search in small), default=1).bit_length()
-    while sum(search.elements for search in small) > max(room, 0):
+    while more * sum(search.elements for search in small) > max(room, 0):
         most //= 2
         small = [search for search in small if search.services <= most]
     return small

@@ -10,9 +10,11 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import fields as known
+from fwtrans.ir.names import NamePattern
 from fwtrans.ir.remembering import once
 from fwtrans.ir.sets import MapElement
 from fwtrans.ir.verdict import Goto, Jump
+from fwtrans.optimizer.followed import verdicts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,17 +27,51 @@ _PORTS = frozenset({known.IIFNAME, known.OIFNAME})
 _GUESTS = _PORTS | {known.ETHER_SADDR, known.ETHER_DADDR}
 
 
-def counted_with_twins(table: Table, times: int) -> dict[str, dict[Jump | Goto, int]]:
-    """Return for each map that asks for guests what it leads to, and how often, where twins are taken to be so many."""
-    maps = [item for item in table.maps if item.value == "verdict" and not _GUESTS.isdisjoint(item.fields)]
+_NEARLY_ALL = 0.8
+# So many guests are what a node is thought to have one day.
+_GUESTS_OF_A_NODE = 1000
+
+
+def nearly_all_have_twins(table: Table) -> bool:
+    """Tell whether a table is for guests of some kinds, where one guest more is hardly ever of another kind."""
+    kinds = Counter(_kinds(table).values())
+    return sum(count for count in kinds.values() if count > 1) > _NEARLY_ALL * kinds.total()
+
+
+def times_as_many(table: Table) -> float:
+    """Return how many times as many guests a node is thought to have one day, where it is known that they are of the same kinds."""
+    ports = sum(isinstance(guest, NamePattern) for guest in _kinds(table))
+    return max(1.0, _GUESTS_OF_A_NODE / max(ports, 1)) if nearly_all_have_twins(table) else 1.0
+
+
+def counted_with_twins(table: Table, least: int) -> dict[str, dict[Jump | Goto, int]]:
+    """Return for each map that asks for guests what it leads to, and how often, where guests with twins are taken to be many.
+
+    There are `least` of a kind, or a thousand guests together where nearly all have twins.
+    """
+    if nearly_all_have_twins(table):
+        more = times_as_many(table)
+        return {
+            item.name: {way: round(more * count) for way, count in verdicts_of(item)} for item in _maps_of_guests(table)
+        }
+    kinds = _kinds(table)
+    return {item.name: _counted(_of_map(item), kinds, least) for item in _maps_of_guests(table)}
+
+
+@once
+def _kinds(table: Table) -> dict[Part, int]:
+    """Return a number for each guest, the same for twins."""
     sets = [item for item in table.sets if not _GUESTS.isdisjoint(item.fields) and _tells_guests_only(item)]
     treated: defaultdict[Part, set[tuple[int, int]]] = defaultdict(set)
-    for number, told in enumerate((*map(_of_map, maps), *map(_of_set, sets))):
+    for number, told in enumerate((*map(_of_map, _maps_of_guests(table)), *map(_of_set, sets))):
         for guest, treatment in told.by_guest:
             treated[guest].add((number, treatment))
     numbers: dict[frozenset[tuple[int, int]], int] = {}
-    kinds = {guest: numbers.setdefault(frozenset(found), len(numbers)) for guest, found in treated.items()}
-    return {item.name: _counted(_of_map(item), kinds, times) for item in maps}
+    return {guest: numbers.setdefault(frozenset(found), len(numbers)) for guest, found in treated.items()}
+
+
+def _maps_of_guests(table: Table) -> list[NamedMap]:
+    return [item for item in table.maps if item.value == "verdict" and not _GUESTS.isdisjoint(item.fields)]
 
 
 class _Treatments(NamedTuple):
