@@ -33,7 +33,7 @@ from fwtrans.optimizer.followed import MOST_FOLLOWED, Ways, verdicts_of
 from fwtrans.optimizer.names import Names, is_made
 from fwtrans.optimizer.port_dispatch import MADE
 from fwtrans.optimizer.port_key import is_entry
-from fwtrans.optimizer.twins import counted_with_twins, nearly_all_have_twins
+from fwtrans.optimizer.twins import counted_with_twins, weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,7 @@ def _once(table: Table) -> Table:
     found: tuple[NamedMap, Jump | Goto] | None = None
     if any(map(_is_of_guests, table.maps)):
         ways = Ways(table, counted=counted_with_twins(table, _LEAST_TWINS))
-        longer, least = (1, _LEAST_SPARED) if nearly_all_have_twins(table) else (_TWINS_LONGER, _LEAST_SPARED_BY_TWINS)
+        longer, least = (1, _LEAST_SPARED) if weights(table) else (_TWINS_LONGER, _LEAST_SPARED_BY_TWINS)
         if ways.all > longer * MOST_FOLLOWED:
             found = _most_spared(table, ways, 2, least)
     if found is None and (ways := Ways(table)).all > MOST_FOLLOWED:

@@ -38,10 +38,10 @@ from fwtrans.optimizer.keys import guard
 from fwtrans.optimizer.names import Names, digest
 from fwtrans.optimizer.reached import reached
 from fwtrans.optimizer.tracking import if_tracked
-from fwtrans.optimizer.twins import times_as_many
+from fwtrans.optimizer.twins import weights
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from fwtrans.ir.fields import Field
     from fwtrans.ir.ruleset import Ruleset, Table
@@ -76,11 +76,6 @@ class _Search(NamedTuple):
     def services(self) -> int:
         """Return how many elements each port would add to the maps that are keyed by it."""
         return len(self.by_port) + len(self.by_protocol)
-
-    @property
-    def elements(self) -> int:
-        """Return how many elements it would add."""
-        return len(self.parts) * self.services
 
 
 def run(ruleset: Ruleset) -> Passed:
@@ -165,18 +160,24 @@ def _searches(table: Table) -> Iterator[_Search]:
 
 def _small_enough(table: Table, searches: Sequence[_Search]) -> list[_Search]:
     """Return the searches whose elements there is room for in maps, also where guests of the same kinds come to be many."""
-    more = times_as_many(table)
-    room = MOST_OF_ALL - more * sum(
-        len(item.elements)
-        for item in table.maps
-        if L4PROTO in item.fields and any(port in item.fields for port in _PORTS)
+    by_guest = weights(table)
+
+    def counted(parts: Iterable[Part]) -> float:
+        return sum(by_guest.get(part, 1.0) for part in parts)
+
+    asking = ((item, next((port for port in _PORTS if port in item.fields), None)) for item in table.maps)
+    room = MOST_OF_ALL - sum(
+        counted(element.key[item.fields.index(port)] for element in item.elements)
+        for item, port in asking
+        if port is not None and L4PROTO in item.fields
     )
-    small = [search for search in searches if more * search.elements <= MOST_OF_A_CLASS]
-    most = 1 << max((search.services for search in small), default=1).bit_length()
-    while more * sum(search.elements for search in small) > max(room, 0):
+    sizes = [(search, counted(search.parts) * search.services) for search in searches]
+    small = [(search, size) for search, size in sizes if size <= MOST_OF_A_CLASS]
+    most = 1 << max((search.services for search, _ in small), default=1).bit_length()
+    while sum(size for _, size in small) > max(room, 0):
         most //= 2
-        small = [search for search in small if search.services <= most]
-    return small
+        small = [(search, size) for search, size in small if search.services <= most]
+    return [search for search, _ in small]
 
 
 def _ways(table: Table) -> dict[str, tuple[Field, tuple[Part, ...]] | None]:
