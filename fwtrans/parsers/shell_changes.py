@@ -10,11 +10,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from fwtrans.parsers.shell_start import assigns
 from fwtrans.parsers.shell_words import Kind, Operator, RawWord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from fwtrans.parsers.shell_expand import Variables
+    from fwtrans.parsers.shell_outline import SimpleCommand
     from fwtrans.parsers.shell_words import Token
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -28,6 +31,10 @@ _ARRAY = re.compile(rf"({_NAME})\+?=", re.ASCII)
 _READERS = frozenset({"mapfile", "readarray"})
 _DECLARING = frozenset({"declare", "typeset", "local", "export", "readonly"})
 _IN_FRONT = frozenset({"then", "do", "else", "elif", "if", "while", "until", "{", "!", "time", "builtin", "command"})
+_LEAVING = frozenset({"return", "break", "continue"})
+_TWO = 2
+_BRACED = re.compile(rf"\$\{{({_NAME})\}}")
+_QUOTED_VALUE = re.compile(r"""=(?:'[^'`$]*'|"(?:[^"`$]|\$(?!\())*")?""")
 _OTHER_KINDS = re.compile(r"[-+][A-Za-z]*[nialucA][A-Za-z]*")
 
 
@@ -46,6 +53,66 @@ def changed_names(found: Sequence[Token], text: str) -> Iterator[tuple[str, int]
             line.append(token)
             yield from _pieces(token)
     yield from _command(line, text)
+
+
+def puts_back(name: str, at: SimpleCommand, commands: Sequence[SimpleCommand]) -> bool:
+    """Tell whether a variable that a command of a function sets is as before at the end of its list of commands.
+
+    old=$IFS; IFS=:; set $1; IFS=$old
+    """
+    around = _parts_around(at)
+    offsets = [offset for offset, _ in around]
+    kept = ""
+    is_set = False
+    for command in commands:
+        if [offset for offset, _ in _parts_around(command)][: len(offsets)] != offsets:
+            continue
+        words = [word.bare for word in command.words]
+        if is_set and words[:1] and words[0] in _LEAVING:
+            return False
+        for word in command.words:
+            found = assigns(word)
+            pieces = [piece for piece in word.pieces if piece.text]
+            variable = pieces[1].text if len(pieces) == _TWO and pieces[1].kind is Kind.VARIABLE else ""
+            is_plain = len(command.words) == 1 and _parts_around(command) == around and not command.before
+            if found is None:
+                continue
+            if is_plain and variable == name and not is_set:
+                kept = found[1]
+            elif found[1] == name:
+                if not (is_plain and kept):
+                    return False
+                is_set = variable != kept
+            elif found[1] == kept:
+                return False
+    return bool(kept) and not is_set
+
+
+def evaluated_name(words: Sequence[RawWord], variables: Variables) -> str:
+    r"""Return the one variable that an `eval` sets, "" where it may do something else.
+
+    eval "$name=''"       eval "${name}_list=\"$VALUE\""
+    """
+    if len(words) != _TWO:
+        return ""
+    left, rest = "", ""
+    for piece in words[1].pieces:
+        value: str | None = piece.text
+        if piece.kind is Kind.VARIABLE:
+            value = variables.values.get(piece.text)
+        elif piece.kind is Kind.COMPUTED:
+            plain = _BRACED.fullmatch(piece.text)
+            value = variables.values.get(plain[1]) if plain else None
+        if rest or value is None:
+            rest += piece.text if piece.kind is Kind.TEXT else " "
+        else:
+            left, equals, value = (left + value).partition("=")
+            rest = equals + value
+    return left if _WHOLE_NAME.fullmatch(left) and _QUOTED_VALUE.fullmatch(rest) else ""
+
+
+def _parts_around(command: SimpleCommand) -> list[tuple[int, int]]:
+    return [(opener.offset, opener.part) for opener in command.inside]
 
 
 def _bracket(before: Token, text: str, start: int) -> Iterator[tuple[str, int]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.diagnostics import Diagnostic
 from fwtrans.parsers.shell_constructs import construct_at
+from fwtrans.parsers.shell_emptying import goes_over_tables, only_empties
 from fwtrans.parsers.shell_expand import Unreadable, Variables, expand
 from fwtrans.parsers.shell_loops import MOST_COMMANDS, loop_at
 from fwtrans.parsers.shell_outline import FUNCTION, Opener
@@ -88,6 +89,10 @@ class Flow(ABC):
     def one(self, command: SimpleCommand) -> None:
         """Run one simple command, or, inside of brackets, look at one of which nobody knows whether it runs."""
 
+    @abstractmethod
+    def has_rules(self, programs: set[str]) -> bool:
+        """Tell whether rules of one of these programs may have been made so far."""
+
     # --- commands in order ---
 
     def all(self, commands: Sequence[SimpleCommand]) -> None:
@@ -111,7 +116,9 @@ class Flow(ABC):
         if opener.word == FUNCTION:
             return self._define(construct)
         if opener.word == "for":
-            return self._for(loop_at(commands, at), opener.offset)
+            return self._empties_tables(construct) or self._for(loop_at(commands, at), opener.offset)
+        if opener.word == "while":
+            return self._empties_tables(construct, commands[at - 1] if at else None)
         way = {"if": self._if, "case": self._case, "{": self._group}.get(opener.word)
         if way is None or not construct.is_alone or self._reads(construct.end):
             return False
@@ -145,6 +152,20 @@ class Flow(ABC):
         return any("<" in operator.text for operator, _ in command.redirections)
 
     # --- loops and branches ---
+
+    def _empties_tables(self, construct: Construct, piped: SimpleCommand | None = None) -> bool:
+        """Pass over a loop that empties the tables that the kernel has, where no rule has been made yet."""
+        body = _commands(construct) if goes_over_tables(construct, piped, self.passage.text) else ()
+        calls = {command.words[0].start: self._call_of(command) for command in body if command.words}
+        programs = {call.program for call in calls.values() if call is not None and call.is_firewall}
+        if not programs or self.has_rules(programs) or not all(map(only_empties, calls.values())):
+            return False
+        for command in _commands(construct):
+            call = calls.get(command.words[0].start) if command.words else None
+            if call is None or not call.is_firewall:
+                self.one(replace(command, inside=(construct.opener, *command.inside)))
+        self.status = None
+        return True
 
     def _for(self, loop: Loop | None, offset: int) -> bool:
         values = self._values(loop, offset) if loop is not None else None

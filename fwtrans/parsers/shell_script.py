@@ -17,9 +17,11 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from fwtrans.parsers.shell_changes import changed_names
+from fwtrans.parsers.shell_changes import changed_names, evaluated_name, puts_back
+from fwtrans.parsers.shell_emptying import makes_no_rule
 from fwtrans.parsers.shell_expand import Unreadable, Variables, expand
 from fwtrans.parsers.shell_flow import Flow, Turn
+from fwtrans.parsers.shell_handed import handed_functions
 from fwtrans.parsers.shell_lists import with_arrays
 from fwtrans.parsers.shell_outline import FUNCTION, outline
 from fwtrans.parsers.shell_programs import (
@@ -105,6 +107,7 @@ class _Run(Flow):
     ends_on_failure: bool = False
     starts: tuple[int, ...] = ()
     line_starts: tuple[int, ...] = ()
+    written: tuple[SimpleCommand, ...] = ()
     found: list[ScriptCommand] = field(default_factory=list)
 
     def commands(self) -> tuple[ScriptCommand, ...]:
@@ -126,6 +129,7 @@ class _Run(Flow):
                 self.complain("FWT132", message, start, start + len(name), hint=_RUN_IT)
         names = "|".join(re.escape(name) for name, _ in read.functions if name)
         self.names = re.compile(rf"(?<![\w-])(?:{names})(?![\w-])") if names else None
+        self.written = read.commands
         self.ends_on_failure = _ENDS_ON_FAILURE.match(self.passage.text) is not None
         self.take_for_started(read.commands)
         self.all(read.commands)
@@ -150,6 +154,11 @@ class _Run(Flow):
                 and command.after not in {"&", "|", "|&"}
             ):
                 self._end("exec", self.line(words[0].start), command, failure=False)
+
+    def has_rules(self, programs: set[str]) -> bool:
+        """Tell whether rules of one of these programs may have been made so far; in interfaces(5) nobody can say."""
+        earlier = (command for command in self.found if command.program in programs)
+        return self.option is not None or not all(makes_no_rule([w.value for w in each.words]) for each in earlier)
 
     def _end_of_failure(self, command: SimpleCommand) -> None:
         """Take note of a command that fails where `set -e` ends the script for it."""
@@ -188,7 +197,8 @@ class _Run(Flow):
     def _unreadable_program(self, words: list[RawWord]) -> None:
         """A program that only the shell knows: an error where the words behind it look like a firewall's."""
         self.settle(succeeds=None)
-        self.mentioned.update(self.functions)
+        handed = handed_functions(words[0], self.written, self.functions, self.passage.text)
+        self.mentioned.update(self.functions if handed is None else handed)
         if not speaks_of_firewall(words, self.passage):
             return
         try:
@@ -320,6 +330,8 @@ class _Run(Flow):
                     self._unset_function(word.value, command)
         elif call.program == "shopt" and any("nocasematch" in word.value for word in call.words):
             self.variables.caseless = True
+        elif call.program == "eval" and (name := evaluated_name(words, self.variables)):
+            self.variables.forget(name, f"`eval` in line {self.line(words[0].start)} sets it", for_good=True)
         elif call.program == "eval" and any(piece.kind is not Kind.TEXT for word in words for piece in word.pieces):
             self.mentioned.update(self.functions)
             self.variables.forget_all(f"`eval` in line {self.line(words[0].start)} may have changed it")
@@ -411,6 +423,8 @@ class _Run(Flow):
             return
         name = found[1]
         if command.inside:
+            if puts_back(name, command, self.written):
+                return
             inner = command.inside[0]
             within = "a function" if inner.word == FUNCTION else f"`{inner.word}`"
             reason = f"it is set inside of {within}, line {self.line(word.start)}"
