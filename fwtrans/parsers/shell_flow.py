@@ -334,10 +334,12 @@ class Flow(ABC):
         outermost = not self.looked_at
         self.looked_at.add(function.opener.offset)
         turn, status, returned = self.turn, self.status, self.returned
+        parameters, self.variables.parameters = self.variables.parameters, None
         self.returned = False
         for command in function.body:
             self.one(replace(command, inside=(function.opener, *command.inside)))
         self.turn, self.status, self.returned = turn, status, returned
+        self.variables.parameters = parameters
         if outermost:
             self.looked_at.clear()
 

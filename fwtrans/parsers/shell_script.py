@@ -38,6 +38,7 @@ from fwtrans.parsers.shell_programs import (
     script_called,
     speaks_of_firewall,
 )
+from fwtrans.parsers.shell_restored import restored_calls
 from fwtrans.parsers.shell_start import assigns
 from fwtrans.parsers.shell_tests import status_of
 from fwtrans.parsers.shell_words import Kind, Operator, Passage, RawWord, ShellWord, tokens, whole_file
@@ -65,7 +66,8 @@ class ScriptCommand(NamedTuple):
     """One command. `program` is iptables, ip6tables, ipset, ebtables or arptables, or the name of any other program.
 
     `words` are the words behind the program, `place` is the program's own word, and `position` how many words and
-    operators stand in front of it on its line, so that a word's number in the line can be told. `phase` is the key of an option of
+    operators stand in front of it on its line, so that a word's number in the line can be told (-1 where the line is one
+    of `iptables-restore`, which names no program and stands below its `table`). `phase` is the key of an option of
     interfaces(5). `may_fail`: the writer reckons with it (`|| true`, messages thrown away). `only_if_absent`: it came
     from `iptables -C RULE || iptables -A RULE`, so it adds the rule unless there is one like it.
     """
@@ -78,6 +80,7 @@ class ScriptCommand(NamedTuple):
     may_fail: bool = False
     only_if_absent: bool = False
     position: int = 0
+    table: str = "filter"
 
     @property
     def is_firewall(self) -> bool:
@@ -277,8 +280,9 @@ class _Run(Flow):
 
     def _other(self, call: Call, words: list[RawWord], command: SimpleCommand) -> None:
         if call.loads:
-            self.settle(succeeds=True)
-            self._loader(call, command)
+            if not self._restores(call, command):
+                self.settle(succeeds=True)
+                self._loader(call, command)
             return
         is_fed = command.before == "|" or any("<" in operator.text for operator, _ in command.redirections)
         if call.hides_firewall or (is_fed and runs_what_it_reads(call)):
@@ -297,6 +301,37 @@ class _Run(Flow):
             self.settle(succeeds=None if status is None else status is not command.negated)
         if not command.inside and self.turn == Turn.SURE and self.left_at is None:
             self.found.append(self._made(call))
+
+    def _restores(self, call: Call, command: SimpleCommand) -> bool:
+        """Carry out `iptables-restore` on rules that stand in the script; False where they do not."""
+        try:
+            made = restored_calls(call, command, self.written, self.variables, self.passage)
+        except Unreadable:
+            return False
+        if made is None or self.option is not None:
+            return False
+        if self.turn == Turn.NEVER and not (command.inside or self.assumed):
+            self.skip((command,), f"what stands before `{command.before}` is known")
+            return True
+        problem = self._not_its_turn(call, command) or self._wrong_place(call, command)
+        self.settle(succeeds=True, assumed=True)
+        if problem is not None:
+            self._refuse(problem)
+            return True
+        for each in made:
+            place = each.words[0] if each.words else call.place
+            self.found.append(
+                ScriptCommand(
+                    each.program,
+                    each.words,
+                    place,
+                    self.passage.source,
+                    may_fail=each.may_fail,
+                    position=each.before,
+                    table=each.table,
+                )
+            )
+        return True
 
     def _loader(self, call: Call, command: SimpleCommand) -> None:
         """Say where the rules come from that a command loads."""

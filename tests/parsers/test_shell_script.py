@@ -484,7 +484,7 @@ def test_constructs_without_firewall_commands_are_no_fault() -> None:
         ("iptables-restore < /etc/rules.v4", "`iptables-restore` loads rules from `/etc/rules.v4`"),
         ("/sbin/ip6tables-legacy-restore -n /etc/rules.v6", "`ip6tables-legacy-restore` loads rules from `/etc/rules.v6`"),
         ("cat x | iptables-restore", "`iptables-restore` loads rules from a pipe"),
-        ("iptables-restore <<E\n*filter\n-A INPUT -j DROP\nCOMMIT\nE", "`iptables-restore` loads rules from the lines below it"),
+        ("iptables-restore <<E\n*filter\n-A INPUT -j $(date)\nCOMMIT\nE", "`iptables-restore` loads rules from the lines below it"),
         ("ipset restore < /etc/sets", "`ipset` loads rules from `/etc/sets`"),
         ("nft -f /etc/nftables.conf", "`nft` loads rules from elsewhere"),
         ("netfilter-persistent reload", "`netfilter-persistent` loads rules"),
