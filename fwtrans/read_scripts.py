@@ -126,4 +126,6 @@ def _command_line(
     place = command.place
     words = [Word(place.value, place.line, place.start, place.end)] * (command.position + 1)
     words += [Word(word.value, word.line, word.start, word.end) for word in command.words]
-    return parse_command_words(words, command.source, family, options, sink, table=command.table, program_at=command.position)
+    return parse_command_words(
+        words, command.source, family, options, sink, table=command.table, program_at=command.position
+    )

@@ -111,6 +111,7 @@ class _Run(Flow):
     starts: tuple[int, ...] = ()
     line_starts: tuple[int, ...] = ()
     written: tuple[SimpleCommand, ...] = ()
+    handed: dict[str, frozenset[str] | None] = field(default_factory=dict)
     found: list[ScriptCommand] = field(default_factory=list)
 
     def commands(self) -> tuple[ScriptCommand, ...]:
@@ -200,7 +201,10 @@ class _Run(Flow):
     def _unreadable_program(self, words: list[RawWord]) -> None:
         """A program that only the shell knows: an error where the words behind it look like a firewall's."""
         self.settle(succeeds=None)
-        handed = handed_functions(words[0], self.written, self.functions, self.passage.text)
+        program = self.passage.text[words[0].start : words[0].end]
+        if program not in self.handed:
+            self.handed[program] = handed_functions(words[0], self.written, self.functions, self.passage.text)
+        handed = self.handed[program]
         self.mentioned.update(self.functions if handed is None else handed)
         if not speaks_of_firewall(words, self.passage):
             return
@@ -458,7 +462,7 @@ class _Run(Flow):
             return
         name = found[1]
         if command.inside:
-            if puts_back(name, command, self.written):
+            if name == "IFS" and puts_back(name, command, self.written):
                 return
             inner = command.inside[0]
             within = "a function" if inner.word == FUNCTION else f"`{inner.word}`"
