@@ -18,6 +18,9 @@ _WHICH = re.compile(
     r"(?:\$\(|`)\s*(?:which|command\s+-v|type\s+-p)\s+(?:/\S*/)?(ip6?tables\S*|ipset|ebtables\S*|arptables\S*)"
     r"(?:\s+2>\s*/dev/null)?\s*(?:\)|`)"
 )
+# `seq` prints whole numbers as they are; what it makes of leading zeros or fractions is left to it
+_SEQUENCE = re.compile(r"(?:\$\(|`)\s*seq\s+(?:(0|[1-9][0-9]{0,6})\s+)?(0|[1-9][0-9]{0,6})\s*(?:\)|`)", re.ASCII)
+_LONGEST_SEQUENCE = 10_000
 _ALL_PARAMETERS = re.compile(r"\$\{?([@*])\}?|\$\{([A-Za-z_][A-Za-z0-9_]*)\[([@*])\]\}")
 _PARAMETER = re.compile(r"\$([0-9#])|\$\{([0-9]{1,4}|#|[A-Za-z_][A-Za-z0-9_]*)(?::-([^$`\"'\\{}*?\[ \t\n]*))?\}")
 _BLANKS = " \t\n"
@@ -205,6 +208,10 @@ def _value(piece: Piece, word: RawWord, variables: Variables, passage: Passage) 
         )
     if found := _WHICH.fullmatch(piece.text):
         return found[1]
+    if found := _SEQUENCE.fullmatch(piece.text):
+        numbers = range(int(found[1] or 1), int(found[2]) + 1)
+        if len(numbers) <= _LONGEST_SEQUENCE:
+            return "\n".join(map(str, numbers))
     value = _parameter(piece.text, variables)
     if value is not None:
         return value

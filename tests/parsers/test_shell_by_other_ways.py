@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,3 +74,19 @@ def test_it_is_right_or_refused(script: str, tmp_path: Path) -> None:
 )
 def test_what_is_known_is_carried_out(script: str, tmp_path: Path) -> None:
     assert our_calls(f"{script}\n") == real_calls(f"{script}\n", shell_of(script), tmp_path) != ""
+
+
+@pytest.mark.parametrize(
+    "numbers", ["$(seq 1 3)", "$( seq 8 11 )", "`seq 2`", "$(seq 3 1)", "x$(seq 1 2)", '"$(seq 5 5)"']
+)
+def test_seq_counts(numbers: str, tmp_path: Path) -> None:
+    script = f"for i in {numbers}; do iptables -A INPUT -p tcp --dport 800$i -j ACCEPT; done\n"
+    assert not read(script).codes
+    (tmp_path / "stubs").mkdir()
+    (tmp_path / "stubs" / "seq").symlink_to(shutil.which("seq") or "seq")
+    assert our_calls(script) == real_calls(script, "/bin/sh", tmp_path)
+
+
+@pytest.mark.parametrize("numbers", ["$(seq 01 3)", "$(seq -w 1 3)", "$(seq 1 2 9)", "$(seq 1 999999)", "$(seq $N)"])
+def test_what_else_seq_can_do_is_left_to_it(numbers: str) -> None:
+    assert "FWT135" in read(f"for i in {numbers}; do iptables -A INPUT -p tcp --dport $i -j ACCEPT; done\n").codes
