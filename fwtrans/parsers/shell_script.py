@@ -11,16 +11,15 @@ All other commands are listed as what they are.
 
 from __future__ import annotations
 
-import itertools
 import re
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from fwtrans.parsers.shell_changes import changed_names, evaluated_name, puts_back
+from fwtrans.parsers.shell_changes import changed_names
 from fwtrans.parsers.shell_emptying import makes_no_rule
 from fwtrans.parsers.shell_expand import Unreadable, Variables, expand
-from fwtrans.parsers.shell_flow import Flow, Turn
+from fwtrans.parsers.shell_flow import Turn
 from fwtrans.parsers.shell_handed import handed_functions
 from fwtrans.parsers.shell_lists import with_arrays
 from fwtrans.parsers.shell_outline import FUNCTION, outline
@@ -32,7 +31,6 @@ from fwtrans.parsers.shell_programs import (
     firewall_program,
     idiom,
     mentions_firewall,
-    only_makes_functions,
     restores_sets,
     runs_what_it_reads,
     script_called,
@@ -40,11 +38,12 @@ from fwtrans.parsers.shell_programs import (
 )
 from fwtrans.parsers.shell_restored import restored_calls
 from fwtrans.parsers.shell_start import assigns
+from fwtrans.parsers.shell_state import Shell
 from fwtrans.parsers.shell_tests import status_of
-from fwtrans.parsers.shell_words import Kind, Operator, Passage, RawWord, ShellWord, tokens, whole_file
+from fwtrans.parsers.shell_words import Operator, Passage, RawWord, ShellWord, tokens, whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from fwtrans.diagnostics import DiagnosticSink
     from fwtrans.parsers.shell_outline import SimpleCommand
@@ -52,13 +51,9 @@ if TYPE_CHECKING:
     from fwtrans.source import SourceFile
 
 _DECLARING = frozenset({"export", "readonly", "local", "declare", "typeset"})
-_LOCAL = frozenset({"local", "declare", "typeset"})
 _ENDS_ON_FAILURE = re.compile(r"#![^\n]*sh[ \t]+-[A-Za-z]*e")
-_USED = re.compile(r"\$\{?#?([A-Za-z_][A-Za-z0-9_]*)")
-_DECLARED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?=)?")
 # Programs that only show their words, or compare them: a function's name among them is no call of it.
 _SPEAKING = frozenset({"echo", "printf", "logger", "test", "[", "[[", ":", "exit", "return", "unset", "set", "shift"})
-_LEAVING = frozenset({"exit", "return"})
 _RUN_IT = "run the script where it belongs and give fwtrans what `iptables-save` and `ipset save` print there"
 
 
@@ -104,13 +99,11 @@ def read_commands(
 
 
 @dataclass(slots=True)
-class _Run(Flow):
+class _Run(Shell):
     """One text: what its simple commands come to."""
 
-    ends_on_failure: bool = False
     starts: tuple[int, ...] = ()
     line_starts: tuple[int, ...] = ()
-    written: tuple[SimpleCommand, ...] = ()
     handed: dict[str, frozenset[str] | None] = field(default_factory=dict)
     found: list[ScriptCommand] = field(default_factory=list)
 
@@ -149,7 +142,7 @@ class _Run(Flow):
             self.status = None
         else:
             self._words(command)
-            self._end_of_failure(command)
+            self.end_of_failure(command)
             words = [word for word in command.words if not assigns(word)]
             if (
                 len(words) > 1
@@ -157,18 +150,12 @@ class _Run(Flow):
                 and command.before != "|"
                 and command.after not in {"&", "|", "|&"}
             ):
-                self._end("exec", self.line(words[0].start), command, failure=False)
+                self.end("exec", self.line(words[0].start), command, failure=False)
 
     def has_rules(self, programs: set[str]) -> bool:
         """Tell whether rules of one of these programs may have been made so far; in interfaces(5) nobody can say."""
         earlier = (command for command in self.found if command.program in programs)
         return self.option is not None or not all(makes_no_rule([w.value for w in each.words]) for each in earlier)
-
-    def _end_of_failure(self, command: SimpleCommand) -> None:
-        """Take note of a command that fails where `set -e` ends the script for it."""
-        fails = self.status is False and self.turn == Turn.SURE and not command.negated
-        if self.ends_on_failure and fails and command.after not in {"&&", "||"}:
-            self.may_have_left_at = self.may_have_left_at or self.line(command.words[0].start)
 
     # --- one command ---
 
@@ -180,7 +167,7 @@ class _Run(Flow):
         if not words:
             self.mention(assignments, everything=False)
             for word in assignments:
-                self._assign(word, command)
+                self.assign(word, command)
             self.settle(succeeds=not command.negated)
             return
         call = find_call(words, self.variables, self.passage)
@@ -191,7 +178,7 @@ class _Run(Flow):
             self.call_function(self.functions[call.place.value], call, command)
         elif call.program in _DECLARING:
             self.mention(words[1:], everything=False)
-            self._declare_all(call.program, words[1:], command)
+            self.declare_all(call.program, words[1:], command)
             self.settle(succeeds=not command.negated)
         elif call.is_firewall:
             self._firewall(call, command)
@@ -299,7 +286,7 @@ class _Run(Flow):
             hint = "where it makes rules, put them into this script, or " + _RUN_IT
             self.complain("FWT136", message, call.place.start, call.place.end, line=call.place.line, hint=hint)
         self.mention(words, everything=call.program not in _SPEAKING)
-        self._change_shell(call, words, command)
+        self.change_shell(call, words, command)
         status = status_of(command, self.variables, self.passage) if call.offset == words[0].start else None
         if not self.returned:
             self.settle(succeeds=None if status is None else status is not command.negated)
@@ -354,129 +341,6 @@ class _Run(Flow):
             what = f"from `{call.words[-1].value}`"
         message = f"`{call.program}` loads rules {what}"
         self.complain("FWT134", message, call.place.start, call.place.end, line=call.place.line, hint=hint)
-
-    # --- what changes the shell itself ---
-
-    def _change_shell(self, call: Call, words: list[RawWord], command: SimpleCommand) -> None:
-        if call.program in _LEAVING:
-            self._leave(call, command)
-        elif call.program in {"shift", "set"}:
-            self._change_parameters(call, command)
-        elif call.program in {"unset", "read", "getopts"}:
-            for word in call.words:
-                self.variables.forget(word.value, f"`{call.program}` changes it")
-                if call.program == "unset" and word.value in self.functions:
-                    self._unset_function(word.value, command)
-        elif call.program == "shopt" and any("nocasematch" in word.value for word in call.words):
-            self.variables.caseless = True
-        elif call.program == "eval" and (name := evaluated_name(words, self.variables)):
-            self.variables.forget(name, f"`eval` in line {self.line(words[0].start)} sets it", for_good=True)
-        elif call.program == "eval" and any(piece.kind is not Kind.TEXT for word in words for piece in word.pieces):
-            self.mentioned.update(self.functions)
-            self.variables.forget_all(f"`eval` in line {self.line(words[0].start)} may have changed it")
-        elif call.program in {".", "source", "eval"} and not only_makes_functions(call):
-            self.variables.forget_all(f"`{call.program}` in line {self.line(words[0].start)} may have changed it")
-
-    def _unset_function(self, name: str, command: SimpleCommand) -> None:
-        """Forget a function; where nobody knows whether it is gone, its calls are not carried out."""
-        self.mentioned.add(name)
-        if not command.inside and self.turn == Turn.SURE:
-            del self.functions[name]
-
-    def _change_parameters(self, call: Call, command: SimpleCommand) -> None:
-        """Carry out `shift`, `set -e` and `set -- a b`."""
-        if call.program == "set":
-            options = list(itertools.takewhile("--".__ne__, (word.value for word in call.words)))
-            if any(value[:1] == "-" and "e" in value[1:] for value in options) or "errexit" in options:
-                self.ends_on_failure = True
-            elif "+e" in options and not command.inside and self.turn == Turn.SURE:
-                self.ends_on_failure = False
-        parameters, values = self.variables.parameters, [word.value for word in call.words]
-        self.variables.parameters = None
-        if call.problem or command.inside or self.turn != Turn.SURE:
-            if call.program == "set" and "--" not in values and all(value[:1] in {"-", "+"} for value in values):
-                self.variables.parameters = parameters
-        elif call.program == "set":
-            behind = values.index("--") + 1 if "--" in values else None
-            only_options = all(value[:1] in {"-", "+"} or value == "pipefail" for value in values)
-            self.variables.parameters = (
-                tuple(values[behind:]) if behind is not None else parameters if only_options else None
-            )
-        elif parameters is not None and (not values or values[0].isdigit()):
-            count = int(values[0]) if values else 1
-            if count <= len(parameters):
-                self.variables.parameters = parameters[count:]
-            else:  # dash ends there, bash goes on
-                self.may_have_left_at = self.may_have_left_at or call.place.line
-
-    def _declare_all(self, program: str, words: Sequence[RawWord], command: SimpleCommand) -> None:
-        """Set what several words of a declaration say. The shell has read all of them before it sets the first."""
-        is_global = any(word.bare is not None and word.bare[:1] == "-" and "g" in word.bare for word in words)
-        before: set[str] = set()
-        for word in words:
-            text = self.passage.text[word.start : word.end]
-            self._declare("export" if is_global else program, word, command)
-            name = text.partition("=")[0].removesuffix("+")
-            if before.intersection(_USED.findall(text)):
-                self.variables.forget(name, "it is set from a variable that the same command sets")
-            before.add(name)
-
-    def _declare(self, program: str, word: RawWord, command: SimpleCommand) -> None:
-        """Set what `local X=1` or `export X=1` sets; a function's own variables are put back at its end."""
-        found = _DECLARED.match(word.bare or word.pieces[0].text)
-        if found is not None and self.frames and program in _LOCAL:
-            if word.elements is not None or found[1] in self.variables.arrays:
-                self.variables.forget(found[1], "it is an array of a function's own", for_good=True)
-                return
-            self.keep_for_caller(found[1])
-            if not found[2]:
-                self.variables.forget(found[1], "it is declared without a value")
-        self._assign(word, command)
-
-    def _leave(self, call: Call, command: SimpleCommand) -> None:
-        """Carry out `return`, or take note of `exit`."""
-        failure = bool(call.words) and call.words[0].value not in {"", "0"}
-        if call.program == "exit" or not self.frames:
-            self._end(call.program, call.place.line, command, failure=failure)
-        elif command.inside or self.turn == Turn.UNKNOWN:
-            if not any(opener.word == FUNCTION for opener in command.inside):
-                self.may_have_returned_at = self.may_have_returned_at or call.place.line
-        elif self.turn == Turn.SURE:
-            self.returned = True
-            if call.words:
-                self.status = None if call.problem else not failure
-
-    def _end(self, word: str, line: int, command: SimpleCommand, *, failure: bool) -> None:
-        """Take note of the script's end. Where it says failure and a test leads to it, it is taken not to have failed."""
-        inside_function = any(opener.word == FUNCTION for opener in command.inside)
-        if command.inside or self.turn == Turn.UNKNOWN:
-            if not failure and (not inside_function or (self.counts_exits and word != "return")):
-                self.may_have_left_at = self.may_have_left_at or line
-        elif self.turn == Turn.SURE and self.left_at is None:
-            self.left_at, self.left_by = line, word
-
-    def _assign(self, word: RawWord, command: SimpleCommand) -> None:
-        first = word.pieces[0]
-        found = assigns(word)
-        if found is None:
-            return
-        name = found[1]
-        if command.inside:
-            if name == "IFS" and puts_back(name, command, self.written):
-                return
-            inner = command.inside[0]
-            within = "a function" if inner.word == FUNCTION else f"`{inner.word}`"
-            reason = f"it is set inside of {within}, line {self.line(word.start)}"
-            self.variables.forget(name, reason, for_good=inner.word == FUNCTION)
-        elif self.turn != Turn.SURE or self.may_have_returned_at is not None:
-            self.variables.forget(name, f"line {self.line(word.start)} sets it only sometimes")
-        else:
-            if word.elements is not None:
-                self.variables.assign_array(name, word.elements, self.passage, appended=bool(found[2]))
-                return
-            rest = first._replace(text=first.text[found.end() :])
-            value_word = word._replace(pieces=(rest, *word.pieces[1:]))
-            self.variables.assign(name, value_word, self.passage, appended=bool(found[2]))
 
     # --- places and messages ---
 
