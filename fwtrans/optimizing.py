@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fwtrans.backend.nft.json_form import print_json
-from fwtrans.backend.nft.lower import Printing, lower_ruleset, tracks_early
+from fwtrans.backend.nft.lower import Printing, lower_ruleset
 from fwtrans.backend.nft.target import DEBIAN_12, Target
 from fwtrans.backend.nft.text import print_ruleset
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
 from fwtrans.ir.ending import ending_chains
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.verdict import Accept
+from fwtrans.ir.walk import tracks_early
 from fwtrans.optimize import Settings, optimize_ruleset
 from fwtrans.optimizer import idle_hooks
 from fwtrans.optimizer.guards import guards_ports, without_guards

@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fwtrans.ir.effect import Assign, AssignFromMap, Nat, SetHelper, SetTimeoutPolicy, SetUpdate
+from fwtrans.ir.fields import Family
 from fwtrans.ir.match import AnyOf, FieldTest, MemberTest
 from fwtrans.ir.remembering import once
 from fwtrans.ir.stateful import ConnectionCount, StatefulFromMap, StatefulTest
 from fwtrans.ir.verdict import Dispatch, Goto, Jump, SynProxy
+
+# NF_IP_PRI_CONNTRACK: a bridge puts fragments together there, where the IP families have done it before.
+_BRIDGE_CONNTRACK = -200
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -118,3 +122,10 @@ def map_targets(table: Table, name: str) -> Iterator[str]:
 def targets_of(mapping: NamedMap) -> tuple[str, ...]:
     """Return the chains that the elements of a verdict map lead to, in their order."""
     return tuple(element.value.chain for element in mapping.elements if isinstance(element.value, (Jump, Goto)))
+
+
+def tracks_early(table: Table) -> bool:
+    """Tell whether the table makes the kernel put fragments together before any of its rules sees them."""
+    tracked = any(uses_conntrack(rule) for chain in table.chains for rule in chain.rules)
+    early = any(chain.base.priority <= _BRIDGE_CONNTRACK for chain in table.chains if chain.base is not None)
+    return tracked and not (table.family is Family.BRIDGE and early)

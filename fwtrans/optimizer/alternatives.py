@@ -1,15 +1,17 @@
-"""A rule that decides for packets of several kinds becomes one rule for each kind, which is how nftables will hold it.
+"""A rule for packets of several kinds becomes one rule for each kind, which is how nftables will hold it.
 
     before   (oifname . ip6 daddr & ff00:: in @a) or (oifname . ip6 daddr & ffff:ffff:: in @b)   drop
     after    oifname . ip6 daddr & ff00:: @a drop
              oifname . ip6 daddr & ffff:ffff:: @b drop
 
-nftables has no "or" in a rule, so this costs nothing. A pass that joins what rules ask sees the rules that will stand there,
-and makes of them what it would make of the printed text.
+nftables has no "or" in a rule, so this costs nothing. Passes that join what rules ask see the rules that will stand there,
+and make of them what they would make of the printed text: else another run would.
 
-Why it is safe: each packet leaves at the first of the rules that it meets, and all of them do the same.
+Why it is safe: the printer parts rules in the same way (`ir/expand.py`). Copies of a rule that goes on, or that is charged, are
+for different packets, so that nothing is done twice; what they count is one object, which then has a name.
 
-It declines where a rule does more than ask and leave the chain: done twice, that would be another ruleset.
+It declines where that would be too many rules, for the printer to refuse, and for what counts in a way that several rules
+cannot share.
 """
 
 from __future__ import annotations
@@ -17,40 +19,54 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fwtrans.ir.match import AnyOf
-from fwtrans.ir.rule import is_pure
-from fwtrans.ir.verdict import TERMINAL, Goto, Return
-from fwtrans.optimizer.base import with_rules
+from fwtrans.ir.expand import TooManyCopies, expand, needs_copies, settled_by
+from fwtrans.ir.stateful import Limit, Quota, Random, StatefulTest
+from fwtrans.ir.walk import flat_steps, tracks_early
+from fwtrans.optimizer.base import Pass, Passed, each_table, with_rules
+from fwtrans.optimizer.tracking import if_tracked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
 
-    from fwtrans.ir.rule import Rule
-    from fwtrans.ir.ruleset import Chain
-
-_LEAVES = (*TERMINAL, Return, Goto)
-# More kinds than these make a rule longer than they help; the printer writes them one by one all the same.
-_MOST = 16
+    from fwtrans.ir.fields import Field
+    from fwtrans.ir.match import ValueSet
+    from fwtrans.ir.rule import Rule, Step
+    from fwtrans.ir.ruleset import Ruleset, Table
 
 
-def with_alternatives_apart(chain: Chain) -> Chain:
-    """Return the chain with one rule for each alternative of those that decide."""
-    return with_rules(chain, tuple(each for rule in chain.rules for each in _apart(rule)))
+def with_alternatives_apart(table: Table) -> Table:
+    """Return the table with one rule for each kind of packets."""
+    if not any(needs_copies(step) for chain in table.chains for rule in chain.rules for step in rule.steps):
+        return table
+    settled = settled_by(table.family, conntrack=tracks_early(table))
+    chains = tuple(
+        with_rules(chain, tuple(each for rule in chain.rules for each in _apart(rule, settled)))
+        for chain in table.chains
+    )
+    return replace(table, chains=chains)
 
 
-def _apart(rule: Rule) -> tuple[Rule, ...]:
-    if not any(isinstance(step, AnyOf) for step in rule.steps):
+def _apart(rule: Rule, settled: Mapping[Field, ValueSet]) -> tuple[Rule, ...]:
+    if not any(map(needs_copies, rule.steps)) or not all(map(_can_be_shared, flat_steps(rule.steps))):
         return (rule,)
-    if not isinstance(rule.verdict, _LEAVES) or not all(map(is_pure, rule.steps)):
+    try:
+        found = expand(rule, settled)
+    except TooManyCopies:
         return (rule,)
-    found = tuple(_each(rule))
-    return found if len(found) <= _MOST else (rule,)
+    # what has been counted is told once
+    return tuple(
+        replace(rule, steps=steps, verdict=verdict, counters=None if number else rule.counters)
+        for number, (steps, verdict) in enumerate(found)
+    )
 
 
-def _each(rule: Rule) -> Iterator[Rule]:
-    for place, step in enumerate(rule.steps):
-        if isinstance(step, AnyOf):
-            for branch in step.branches:
-                yield from _each(replace(rule, steps=(*rule.steps[:place], *branch, *rule.steps[place + 1 :])))
-            return
-    yield rule
+def _can_be_shared(step: Step) -> bool:
+    """Tell whether several rules can ask for what a step counts."""
+    return not isinstance(step, StatefulTest) or bool(step.key) or isinstance(step.object.kind, (Limit, Quota, Random))
+
+
+def _run(ruleset: Ruleset) -> Passed:
+    return if_tracked(ruleset, each_table(ruleset, lambda table, _declined: with_alternatives_apart(table)))
+
+
+PASS = Pass("alternatives", "say a rule for packets of several kinds as the rules that nftables holds it in", _run)

@@ -38,7 +38,6 @@ from fwtrans.ir.order import callees_last
 from fwtrans.ir.rule import Rule, has_memory, is_pure, joined_origins, pure_front
 from fwtrans.ir.ruleset import Chain
 from fwtrans.ir.verdict import Accept, Dispatch, Drop, Goto, Jump, Reject
-from fwtrans.optimizer.alternatives import with_alternatives_apart
 from fwtrans.optimizer.base import Addition, Pass, Passed, with_additions
 from fwtrans.optimizer.facts import Decider, Facts, decider_of, meet, values_of
 from fwtrans.optimizer.joint_addresses import with_joint_addresses
@@ -129,7 +128,6 @@ class _Joining:
         """Return the chain in its new form."""
         if chain.base is not None:
             return None
-        chain = with_alternatives_apart(chain)
         found = self._before_an_answer(chain) or self._before_the_rest(chain)
         if found is not None:
             return found

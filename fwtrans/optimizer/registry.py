@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from fwtrans.optimizer import (
     address_lists,
+    alternatives,
     asked_again,
     common_ports,
     cuts,
@@ -102,6 +103,7 @@ PASSES: tuple[Pass, ...] = (
     same_ends.PASS,
     missed_maps.PASS,
     *_LEFTOVERS,
+    alternatives.PASS,
     joint_keys.PASS,
     joint_tests.PASS,
     dead.PASS,

@@ -19,7 +19,7 @@ from fwtrans.ir.verdict import Accept, Drop, Goto, Jump, Return
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fwtrans.backend.nft.expand import FlatRule
+    from fwtrans.ir.expand import FlatRule
     from fwtrans.ir.rule import Rule
     from fwtrans.ir.verdict import Verdict
 

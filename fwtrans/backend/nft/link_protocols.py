@@ -17,7 +17,7 @@ from fwtrans.ir.match import FieldTest, MemberTest
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fwtrans.backend.nft.expand import FlatRule
+    from fwtrans.ir.expand import FlatRule
     from fwtrans.ir.fields import Field
     from fwtrans.ir.rule import Step
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from fwtrans.backend.nft import model as nft
 from fwtrans.backend.nft.drawn import DrawnWays, look_up, ways_from
 from fwtrans.backend.nft.effects import rate
-from fwtrans.backend.nft.expand import FlatRule, TooManyCopies, expand, settled_by
 from fwtrans.backend.nft.flat_rule import statements_of
 from fwtrans.backend.nft.last_rules import coming_back
 from fwtrans.backend.nft.link_protocols import on_link
@@ -25,11 +24,12 @@ from fwtrans.backend.nft.text import rule_text
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
 from fwtrans.ir.effect import Count, SetHelper, SetSecmark, SetTimeoutPolicy
 from fwtrans.ir.ending import ending_chains
+from fwtrans.ir.expand import FlatRule, TooManyCopies, expand, settled_by
 from fwtrans.ir.fields import Family
 from fwtrans.ir.rule import is_pure
 from fwtrans.ir.stateful import Limit, Quota, StatefulTest
 from fwtrans.ir.verdict import TERMINAL, Dispatch, Drop, Goto, Return, Verdict
-from fwtrans.ir.walk import uses_conntrack
+from fwtrans.ir.walk import tracks_early
 from fwtrans.source import Span
 
 if TYPE_CHECKING:
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from fwtrans.source import Origin
 
 
-# NF_IP_PRI_CONNTRACK: a bridge puts fragments together there, where the IP families have done it before.
-_BRIDGE_CONNTRACK = -200
 _LINK = {Family.BRIDGE, Family.NETDEV}
 
 
@@ -64,13 +62,6 @@ class Printing:
     keeps_policies: bool = False
     guard_ports: bool = True
     origin_id: Callable[[Origin], str] = lambda origin: str(origin.line)
-
-
-def tracks_early(table: Table) -> bool:
-    """Tell whether the table makes the kernel put fragments together before any of its rules sees them."""
-    tracked = any(uses_conntrack(rule) for chain in table.chains for rule in chain.rules)
-    early = any(chain.base.priority <= _BRIDGE_CONNTRACK for chain in table.chains if chain.base is not None)
-    return tracked and not (table.family is Family.BRIDGE and early)
 
 
 class Renaming(NamedTuple):

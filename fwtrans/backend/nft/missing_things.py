@@ -16,8 +16,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeGuard
 
-from fwtrans.backend.nft.expand import TooManyCopies, expand
 from fwtrans.backend.nft.selectors import ASKED_POSITIVELY
+from fwtrans.ir.expand import TooManyCopies, expand
 from fwtrans.ir.match import FieldTest, absent, present
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import Chain

@@ -55,7 +55,7 @@ def settled_by(family: Family, *, conntrack: bool) -> dict[Field, ValueSet]:
 
 def expand(rule: Rule, settled: Mapping[Field, ValueSet]) -> tuple[FlatRule, ...]:
     """Return the flat rules, in order; none where the rule can never match."""
-    if not any(map(_needs_copies, rule.steps)):
+    if not any(map(needs_copies, rule.steps)):
         folded = _folded(rule.steps, settled)
         return () if folded is None else ((folded, rule.verdict),)
     leaves = isinstance(rule.verdict, (*TERMINAL, Return, Goto))
@@ -75,7 +75,8 @@ def expand(rule: Rule, settled: Mapping[Field, ValueSet]) -> tuple[FlatRule, ...
     return tuple(done)
 
 
-def _needs_copies(step: Step) -> bool:
+def needs_copies(step: Step) -> bool:
+    """Tell whether a rule with the step is several flat ones."""
     if type(step) is FieldTest:
         return type(step.values) is not IntervalSet and not is_plain(step)
     return type(step) is AnyOf
