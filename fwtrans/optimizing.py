@@ -68,7 +68,7 @@ def optimize_texts(
     whole = with_all_maps(with_all_sets(released(found.ruleset), reading.ruleset), reading.ruleset)
     whole = _with_policies(whole, reading.ruleset)
     sink.found.extend(_maps_left_out(whole, reading.ruleset))
-    printing, trial = Printing(guard_ports=guards, keeps_policies=True), DiagnosticSink()
+    printing, trial = Printing(guard_ports=guards, keeps_policies=True, in_place=True), DiagnosticSink()
     lowered = lower_ruleset(_with_own_comments(whole), trial, printing)
     if trial.errors:
         lower_ruleset(whole, sink, printing)  # which still knows the lines

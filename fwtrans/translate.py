@@ -185,7 +185,12 @@ def _lowered(work: _Work, shape: Ruleset, sink: DiagnosticSink) -> _Lowered:
         ruleset = _with_bridge(letting_own_fragments_pass(ruleset))
     # where nothing will be written, that bridge ports want another family is no news: it was not tried
     untried = _forbids(sink, work.left_out)
-    printing = Printing(counters=work.settings.counters, origin_id=origin_ids(work.sources), proof_only=untried)
+    printing = Printing(
+        counters=work.settings.counters,
+        origin_id=origin_ids(work.sources),
+        proof_only=untried,
+        in_place=work.settings.optimize,
+    )
     trial = DiagnosticSink(list(sink.found))
     lowered = lower_ruleset(ruleset, trial, printing)
     text = _begun(lowered.ruleset, work, trial)

@@ -14,7 +14,7 @@ from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.verdict import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from fwtrans.ir.fields import Field
     from fwtrans.source import Origin
@@ -133,3 +133,9 @@ def keys_of(item: NamedSet | NamedMap, fields: Collection[Field]) -> Iterator[Pa
     places = [place for place, field in enumerate(item.fields) if field in fields]
     for element in item.elements:
         yield from (element.key[place] for place in places)
+
+
+def place_among(written: Sequence[NamedSet | NamedMap]) -> Callable[[NamedSet | NamedMap], int]:
+    """Return what sorts sets or maps in the order in which they were read; those that are new stand last."""
+    places = {item.name: place for place, item in enumerate(written)}
+    return lambda item: places.get(item.name, len(places))

@@ -22,7 +22,7 @@ from fwtrans.ir.effect import Assign, AssignFromMap, AssignFromTable, Nat, NoTra
 from fwtrans.ir.fields import CT_STATE, Field, FieldKind
 from fwtrans.ir.match import KeyPart
 from fwtrans.ir.names import NamePattern
-from fwtrans.ir.sets import MapElement
+from fwtrans.ir.sets import MapElement, place_among
 from fwtrans.ir.stateful import StatefulFromMap
 from fwtrans.ir.verdict import Accept, Dispatch, Drop
 from fwtrans.ir.walk import flat_steps, targets_of
@@ -113,7 +113,9 @@ def with_all_maps(ruleset: Ruleset, original: Ruleset) -> Ruleset:
         written = before.get((table.family, table.name), table)
         missing = live_maps(written) - {item.name for item in table.maps}
         gone = tuple(item for item in written.maps if item.name in missing and chains.issuperset(targets_of(item)))
-        return replace(table, maps=(*gone, *table.maps)) if gone else table
+        return (
+            replace(table, maps=tuple(sorted((*gone, *table.maps), key=place_among(written.maps)))) if gone else table
+        )
 
     return _each_table(ruleset, table_of)
 

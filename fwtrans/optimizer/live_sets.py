@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fwtrans.ir.match import AnyOf, MemberTest
+from fwtrans.ir.sets import place_among
 from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.walk import flat_steps
 
@@ -52,7 +53,11 @@ def with_all_sets(ruleset: Ruleset, original: Ruleset) -> Ruleset:
         known = {item.name for item in table.sets}
         known |= {name.rpartition("/")[2] for name in _buckets(original)}
         gone = tuple(item for item in (written.sets if written else ()) if item.is_live and item.name not in known)
-        return replace(table, sets=(*gone, *table.sets)) if gone else table
+        return (
+            replace(table, sets=tuple(sorted((*gone, *table.sets), key=place_among(written.sets))))
+            if gone and written
+            else table
+        )
 
     return replace(ruleset, tables=tuple(map(table_of, ruleset.tables)))
 

@@ -397,7 +397,7 @@ class _Writer:
     # --- effects that need more than a statement ---
 
     def _header_write(self, step: Assign | AssignFromTable, *, is_last: bool) -> None:
-        statements = header_write(step, self.shared.helper_chain)
+        statements = header_write(step, self.shared.helper_chain, self.shared.family)
         if not is_last and any(isinstance(item, nft.Verdict) for item in statements):
             raise Refused("FWT200", "changing single bits of a header must be the last thing a rule does")
         self.out.extend(statements)

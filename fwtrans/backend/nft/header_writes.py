@@ -53,7 +53,7 @@ def is_header_write(step: Assign | AssignFromTable) -> bool:
 
 
 def header_write(
-    step: Assign | AssignFromTable, helper_chain: Callable[[str, tuple[Statements, ...]], str]
+    step: Assign | AssignFromTable, helper_chain: Callable[[str, tuple[Statements, ...]], str], family: Family
 ) -> Statements:
     """Return the statements; a jump, which must be the rule's last, only where one write is not enough."""
     if isinstance(step, AssignFromTable):
@@ -66,7 +66,7 @@ def header_write(
         if step.keep & part.mask == 0:
             plain.append(_write(part, step.constant))
         else:
-            chains.append(helper_chain(f"change-{step.field.name}", _rules(step, part)))
+            chains.append(helper_chain(f"change-{step.field.name}", _rules(step, part, family)))
     if len(chains) > 1:
         chains = [helper_chain(f"change-{step.field.name}", tuple((_jump(name),) for name in chains))]
     return (*plain, *(_jump(name) for name in chains))
@@ -92,16 +92,16 @@ def _write(part: _Part, value: int) -> nft.Assignment:
     return nft.Assignment(part.target, literal(TCP_FLAGS, number) if part.mask == 0xFF else nft.Number(number))
 
 
-def _rules(step: Assign, part: _Part) -> tuple[Statements, ...]:
+def _rules(step: Assign, part: _Part, family: Family) -> tuple[Statements, ...]:
     """Return a rule for each value of the kept bits. Where the written bits are right already, nothing is done."""
     kept, rest = step.keep & part.mask, part.mask & ~step.keep
     constant = step.constant & part.mask
     rules: list[Statements] = []
     if constant & kept == 0:
-        rules.append((*_test(step.field, BitSet.cube(8, rest, constant)), _RETURN))
+        rules.append((*_test(step.field, BitSet.cube(8, rest, constant), family), _RETURN))
     for value in _values(kept):
         new = value ^ constant
-        rules.append((*_test(step.field, BitSet.cube(8, kept, value)), _write(part, new), _RETURN))
+        rules.append((*_test(step.field, BitSet.cube(8, kept, value), family), _write(part, new), _RETURN))
     return tuple(rules)
 
 
@@ -114,10 +114,8 @@ def _values(mask: int) -> list[int]:
     return sorted(found)
 
 
-def _test(field: Field, values: BitSet) -> Statements:
-    if field is TCP_FLAGS:
-        return match_of(FieldTest(field, values), Family.INET, 6)
-    return match_of(FieldTest(field, values), Family.INET, None)
+def _test(field: Field, values: BitSet, family: Family) -> Statements:
+    return match_of(FieldTest(field, values), family, 6 if field is TCP_FLAGS else None)
 
 
 def _blocks(

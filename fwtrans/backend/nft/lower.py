@@ -15,6 +15,7 @@ from fwtrans.backend.nft import model as nft
 from fwtrans.backend.nft.drawn import DrawnWays, look_up, ways_from
 from fwtrans.backend.nft.effects import rate
 from fwtrans.backend.nft.flat_rule import statements_of
+from fwtrans.backend.nft.in_place import in_place
 from fwtrans.backend.nft.last_rules import coming_back
 from fwtrans.backend.nft.link_protocols import on_link
 from fwtrans.backend.nft.missing_things import leaving_without
@@ -54,6 +55,7 @@ class Printing:
     `guard_ports` False adds no test of its own for a whole transport header: for rules that came from nftables, which are
     printed as they were.
     `keeps_policies` prints a policy as one, not as a last rule: for chains that others made.
+    `in_place` puts chains that the printer makes in the place of the call where they are worth no jump.
     `proof_only` prints bridge ports in a form that our readers take and nft does not: for proofs, never for loading.
     """
 
@@ -61,6 +63,7 @@ class Printing:
     proof_only: bool = False
     keeps_policies: bool = False
     guard_ports: bool = True
+    in_place: bool = False
     origin_id: Callable[[Origin], str] = lambda origin: str(origin.line)
 
 
@@ -137,7 +140,7 @@ class _TableLowering:
             sets=(*(named_set(item, self.set_name(item.name)) for item in self.table.sets), *self._dynamic.values()),
             maps=maps,
             foreign=tuple(nft.ForeignObject(item.kind, item.name, item.content) for item in self.table.kept),
-            chains=(*chains, *self._helpers),
+            chains=in_place(chains, self._helpers) if self._helpers and self.printing.in_place else (*chains, *self._helpers),
         )
 
     # --- names ---

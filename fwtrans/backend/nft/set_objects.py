@@ -11,7 +11,7 @@ from fwtrans.backend.nft.selectors import selector, set_part
 from fwtrans.ir.fields import FIELDS, FieldKind
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.names import NamePattern
-from fwtrans.ir.sets import Element, MapElement
+from fwtrans.ir.sets import Element, MapElement, example_of
 from fwtrans.ir.stateful import StatefulTest
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def named_map(
         value = data_type((FIELDS[item.value],))
     key = data_type(item.fields)
     if isinstance(key, nft.TypeOf) and isinstance(value, nft.DataTypes):
-        value = _type_of((FIELDS[item.value],))
+        value = _type_of((example_of(FIELDS[item.value]),))  # as whoever reads it calls the type
     elif isinstance(key, nft.DataTypes) and isinstance(value, nft.TypeOf):
         key = _type_of(item.fields)  # nft takes both by name or none
     return nft.Map(

@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.diagnostics import Refused
-from fwtrans.ir.effect import Assign, AssignFromMap, BitsOf
+from fwtrans.ir.effect import Assign, AssignFromMap, AssignFromTable, BitsOf
 from fwtrans.ir.fields import CT_LABEL, ETHER_PROTOCOL, L4PROTO, NFPROTO, SEVERAL_PROTOCOLS, Family
-from fwtrans.ir.match import number
+from fwtrans.ir.match import KeyPart, number
+from fwtrans.ir.names import NamePattern
 from fwtrans.lower.nft.implied import FRAMES
 from fwtrans.lower.nft.json_types import Json, NotModelled, as_list, as_object
 from fwtrans.lower.nft.matches import lower_key
 from fwtrans.lower.nft.selectors import part_of
+from fwtrans.lower.nft.sets import map_elements
 from fwtrans.lower.nft.values import bit_words, single
 
 if TYPE_CHECKING:
     from fwtrans.ir.match import PureTest
     from fwtrans.ir.rule import Step
+    from fwtrans.ir.sets import Part as KeyPiece
     from fwtrans.lower.nft.scope import Scope
     from fwtrans.lower.nft.selectors import Part
 
@@ -55,7 +58,9 @@ def lower_mangle(content: Json, scope: Scope) -> tuple[Step, ...]:
     return (*before, Assign(field, keep, (result.constant & part_ones) << target.shift, source))
 
 
-def _from_map(target: Part, content: dict[str, Json], scope: Scope) -> tuple[tuple[PureTest, ...], AssignFromMap]:
+def _from_map(
+    target: Part, content: dict[str, Json], scope: Scope
+) -> tuple[tuple[PureTest, ...], AssignFromMap | AssignFromTable]:
     if not target.whole:
         raise NotModelled("a part of a field set from a map")
     key, before = lower_key(content.get("key"), scope)
@@ -64,8 +69,25 @@ def _from_map(target: Part, content: dict[str, Json], scope: Scope) -> tuple[tup
         name = data[1:]
     else:
         entries = as_list(as_object(data, "map").get("set"))
+        if key == (KeyPart(target.field),) and (table := _table_of(target, entries)) is not None:
+            return before, table
         name = scope.anonymous_map(tuple(part.field for part in key), entries, target.field.name)
     return before, AssignFromMap(target.field, key, name)
+
+
+def _table_of(target: Part, entries: list[Json]) -> AssignFromTable | None:
+    """Return the arithmetic on a field that has an element for each of its values, None where a packet may find none."""
+    if len(entries) != 1 << target.width:
+        return None
+    elements = map_elements((target.field,), target.field.name, entries)
+    found = {number: element.value for element in elements for number in _numbers(element.key[0])}
+    changes = sorted((number, value) for number, value in found.items() if isinstance(value, int))
+    return AssignFromTable(target.field, tuple(changes)) if len(changes) == len(entries) else None
+
+
+def _numbers(part: KeyPiece) -> tuple[int, ...]:
+    """Return the number that an element's key is, none where it is several or a name."""
+    return (part[0],) if not isinstance(part, NamePattern) and part[0] == part[1] else ()
 
 
 def _asked(target: Part, family: Family) -> tuple[PureTest, ...]:

@@ -38,6 +38,7 @@ def _whole(field: Field, *before: FieldTest) -> Part:
     return Part(field, field.width, 0, before)
 
 
+_FRAME_OF_IPV4 = 0x0800
 _TRANSPORT = {"tcp": 6, "udp": 17, "udplite": 136, "sctp": 132, "dccp": 33}
 _PAYLOADS: dict[tuple[str, str], Part] = {}
 
@@ -123,6 +124,9 @@ def _payload(content: JsonObject, family: Family, *, inner: bool) -> Part:
             raise NotModelled(f"@{base},{offset},{length}")
         return raw_part(base, offset, length, family)
     protocol, name = as_text(content.get("protocol"), "protocol"), as_text(content.get("field"), "field")
+    if (protocol, name) == ("ip", "protocol") and family in {Family.BRIDGE, Family.NETDEV}:
+        # who prints the test of the network protocol asks the frame for it: there is no other word here
+        return _whole(catalogue.L4PROTO, number(catalogue.ETHER_PROTOCOL, _FRAME_OF_IPV4))
     found = _PAYLOADS.get((protocol, name))
     if found is None:
         raise NotModelled(f"{protocol} {name}")
