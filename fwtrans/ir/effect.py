@@ -83,7 +83,7 @@ class SetUpdate:
     set_name: str
     key: tuple[KeyPart, ...]
     operation: SetOperation
-    timeout: int | None = None
+    timeout: float | None = None
 
 
 class NatKind(Enum):

@@ -141,7 +141,7 @@ def _folded(steps: tuple[Step, ...], settled: Mapping[Field, ValueSet]) -> tuple
             continue
         if step.values.is_empty:
             return None
-        if step.values.is_full and not _needs_presence(step.field, settled):
+        if always_holds(step, settled):
             continue
         position = known.get(step.field)
         if step in kept[first:]:
@@ -174,6 +174,11 @@ def _asks_of_the_missing(steps: tuple[Step, ...]) -> bool:
         isinstance(step, FieldTest) and any(value and name in missing for name, value in step.field.requires)
         for step in steps
     )
+
+
+def always_holds(test: FieldTest, settled: Mapping[Field, ValueSet]) -> bool:
+    """Tell whether every packet passes a test: it takes all values, and what has them is there wherever packets come by."""
+    return test.values.is_full and not _needs_presence(test.field, settled)
 
 
 def _needs_presence(field: Field, settled: Mapping[Field, ValueSet]) -> bool:

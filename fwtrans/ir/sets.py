@@ -27,10 +27,23 @@ class Element(NamedTuple):
     """One element. Times in seconds; `counters` are packets and bytes."""
 
     key: tuple[Part, ...]
-    timeout: int | None = None
+    timeout: float | None = None
     expires: int | None = None
     comment: str = ""
     counters: tuple[int, int] | None = None
+
+
+class Declared(NamedTuple):
+    """What was declared of a set or map that others fill, and decides nothing today."""
+
+    takes_ranges: bool = False
+    has_counters: bool = False
+    timeout: float | None = None
+    size: int | None = None
+    comment: str = ""
+    is_constant: bool = False
+    gc_interval: float | None = None
+    prefers_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +54,14 @@ class NamedSet(Remembering):
     prefix is resolved into plain intervals before it comes here. `takes_packets` says that a rule may add a packet's own
     values as they are: the set masks nothing, holds no networks and no range. `takes_ranges` says that networks or ranges
     may be put into it, whether there is one today or not; one that `merges` takes those that overlap. A `held` set is dynamic only until it is printed, so that no pass
-    rests on what is in it.
+    rests on what is in it. `declared` is what a file of nftables says of it beside that.
     """
 
     name: str
     fields: tuple[Field, ...]
     elements: tuple[Element, ...] = ()
     dynamic: bool = False
-    timeout: int | None = None
+    timeout: float | None = None
     size: int | None = None
     has_counters: bool = False
     comment: str = ""
@@ -57,6 +70,7 @@ class NamedSet(Remembering):
     merges: bool = field(default=False, compare=False)
     held: bool = field(default=False, compare=False)
     origin: Origin | None = field(default=None, compare=False)
+    declared: Declared = field(default=Declared(), compare=False)
 
     @property
     def is_live(self) -> bool:
@@ -82,16 +96,6 @@ class MapElement(NamedTuple):
     def is_rest(self) -> bool:
         """Tell whether it stands for keys that no other element has."""
         return self.kept is not None and not self.kept.key
-
-
-class Declared(NamedTuple):
-    """What was declared of a map that others fill, and decides nothing today."""
-
-    takes_ranges: bool = False
-    has_counters: bool = False
-    timeout: int | None = None
-    size: int | None = None
-    comment: str = ""
 
 
 @remembers_hash

@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from fwtrans.ir.sets import NamedSet
 
 
-def mixed_times(sets: Iterable[NamedSet]) -> dict[str, int]:
+def mixed_times(sets: Iterable[NamedSet]) -> dict[str, float]:
     """Return the times of sets in which something stays for ever all the same."""
     return {
         item.name: item.timeout for item in sets if item.timeout and any(part.timeout is None for part in item.elements)
     }
 
 
-def without_time(item: NamedSet, times: Mapping[str, int]) -> NamedSet:
+def without_time(item: NamedSet, times: Mapping[str, float]) -> NamedSet:
     """Return the set with a time for those entries alone that say one."""
     return replace(item, timeout=0) if item.name in times else item
 
 
-def with_own_times(chain: Chain, times: Mapping[str, int]) -> Chain:
+def with_own_times(chain: Chain, times: Mapping[str, float]) -> Chain:
     """Return the chain in which what is entered into such a set says how long it stays."""
 
     def timed(step: Step) -> Step:

@@ -1,5 +1,6 @@
 """Rules as they are read back from nftables' text: what is said there by itself is no step of a rule.
 
+    a table of IPv4:                  ip.saddr 0.0.0.0/0, accept              becomes   accept
     ports are there in whole packets:  has.transport, th.dport 22, accept            becomes   th.dport 22, accept
     all ways here have asked for TCP:  l4proto tcp, reject with tcp reset            becomes   reject with tcp reset
     fragments are put together:        l4proto icmp, has.transport, accept           becomes   l4proto icmp, accept
@@ -16,11 +17,13 @@ from dataclasses import replace
 from operator import is_not
 from typing import TYPE_CHECKING, TypeGuard
 
+from fwtrans.ir.expand import always_holds, settled_by
 from fwtrans.ir.fields import DPORT, FIELDS, HAS_TRANSPORT, L4PROTO, NFPROTO, SPORT
 from fwtrans.ir.match import FieldTest, number, present
 from fwtrans.ir.remembering import once
 from fwtrans.ir.rule import is_pure, pure_front
 from fwtrans.ir.verdict import Dispatch, Reject
+from fwtrans.ir.walk import tracks_early
 from fwtrans.optimizer.base import with_rules
 from fwtrans.optimizer.clauses import needs
 from fwtrans.optimizer.facts import decider_of, meet
@@ -51,6 +54,7 @@ def with_protocols_named(ruleset: Ruleset) -> Ruleset:
 
 def without_said(table: Table, *, whole: bool) -> Table:
     """Return the table without tests that others say as well; `whole`: fragments are put together before."""
+    table = _without_nothing(table)
     if not any(map(_may_say_too_much, table.chains)):
         return table
     table = _with_chains(table, (_said_once(chain, whole=whole) for chain in table.chains))
@@ -60,6 +64,24 @@ def without_said(table: Table, *, whole: bool) -> Table:
     decider, kinds = decider_of(table), known_kinds(table, whole=whole)
     found = {chain.name: _with_less(chain, decider, kinds, whole=whole) for chain in wanted}
     return _with_chains(table, (found.get(chain.name, chain) for chain in table.chains))
+
+
+def _without_nothing(table: Table) -> Table:
+    """Return the table without tests that ask for any value at all, which the printer leaves out."""
+    if not any(map(_asks_for_anything, table.chains)):
+        return table
+    settled = settled_by(table.family, conntrack=tracks_early(table))
+
+    def asking(rule: Rule) -> Rule:
+        left = tuple(step for step in rule.steps if not (isinstance(step, FieldTest) and always_holds(step, settled)))
+        return rule if len(left) == len(rule.steps) else replace(rule, steps=left)
+
+    return _each_rule(table, asking)
+
+
+@once
+def _asks_for_anything(chain: Chain) -> bool:
+    return any(isinstance(step, FieldTest) and step.values.is_full for rule in chain.rules for step in rule.steps)
 
 
 def as_asked(rule: Rule) -> Rule:

@@ -32,7 +32,7 @@ from fwtrans.translate import Settings, translate
 from tests.lab.kernels_at_hand import kernels
 from tests.lower.extensions.match_cases import FIXTURES as EXTENSIONS
 from tests.lower.extensions.match_cases import Case
-from tests.lower.extensions.second_half import IPSETS, MORE_IPSETS, dump_of, read_cases
+from tests.lower.extensions.second_half import dump_of, read_cases, sets_for
 from tests.places import FIXTURES
 
 if TYPE_CHECKING:
@@ -106,14 +106,6 @@ def dump_for(case: Case) -> str:
     return dump_of(
         case.table, case.chain, [*case.rule.split(" // "), *(["-j DROP"] if accepts and case.table != "nat" else [])]
     )
-
-
-def sets_for(case: Case) -> list[SourceFile]:
-    """Return the sets that the case names, as a dump."""
-    known = IPSETS + MORE_IPSETS
-    named = {word for word in case.rule.split() if f"create {word} " in known}
-    lines = [line for line in known.splitlines(keepends=True) if line.split()[1] in named]
-    return [SourceFile("ipset-save", "".join(lines))] if lines else []
 
 
 class Refused(NamedTuple):

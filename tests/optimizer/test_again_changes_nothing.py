@@ -18,6 +18,9 @@ from fwtrans.optimize import Settings as OptimizerSettings
 from fwtrans.optimizing import optimize_texts
 from fwtrans.source import SourceFile
 from fwtrans.translate import Settings, translate
+from tests.lower.extensions.match_cases import BUILT_IN
+from tests.lower.extensions.match_cases import FIXTURES as CASE_TABLES
+from tests.lower.extensions.second_half import dump_of, read_cases, sets_for
 from tests.places import FIXTURES, SHARED
 from tests.random_nodes import random_node
 
@@ -41,6 +44,9 @@ FEW = {"s3", "s10", "f-protos", "f-host-tcpf", "f-macros", "f-ipsets"}
 """The nodes that every run of the tests asks about; all of them, with `make lab-long`."""
 
 
+UNPROVED = Settings(verify=False, optimize=True)
+DUMPS = {"ip": "iptables-save", "ip6": "ip6tables-save"}
+EXTENSIONS = tuple(sorted(path.stem for path in CASE_TABLES.glob("*.cases")))
 CHANGED_ONCE = (116, 131, 147, 148, 169, 222, 225, 227, 249, 272, 339, 604)
 """Random nodes whose output was changed by another run, each for a reason of its own."""
 
@@ -170,6 +176,71 @@ def test_what_people_write(rules: str) -> None:
     ).output
     assert found, sink.errors
     check_again("what people write", _again(found, sink))
+
+
+CASES = tuple(case for name in EXTENSIONS for case in read_cases(name) if not case.code and case.table in BUILT_IN)
+
+
+def test_there_are_cases() -> None:
+    assert len(CASES) > 600
+
+
+@pytest.mark.parametrize("extension", EXTENSIONS)
+def test_what_extensions_become(extension: str) -> None:
+    """Each case of the tables by itself. What is refused is so for reasons that the tables' own tests ask for."""
+    for case in CASES:
+        if case.extension == extension:
+            sink = DiagnosticSink()
+            rules = SourceFile(DUMPS[case.family], dump_of(case.table, case.chain, case.rule.split(" // ")))
+            first = translate([rules, *sets_for(case)], UNPROVED, sink, FileAccess()).output
+            assert first or sink.errors, case.place
+            if first:
+                check_again(case.place, _again(first, sink))
+
+
+def test_what_is_hooked_to_a_device() -> None:
+    """Which network protocol a frame has is asked of the frame, in front of a look-up as in front of what is written."""
+    look_up = "ip protocol . ip daddr . th dport vmap { tcp . 10.0.0.1 . 80 : goto farm }"
+    rules = f"""chain c {{ type filter hook ingress device "lo" priority 101; {look_up}; }}
+ chain farm {{ ether daddr set jhash ip saddr mod 10 map {{ 0-4 : 02:02:02:02:02:02, 5-9 : 03:03:03:03:03:03 }}; }}"""
+    sink = DiagnosticSink()
+    found = optimize_texts(
+        [SourceFile("own.nft", f"table netdev t {{ {rules} }}")], OptimizerSettings(), sink, FileAccess()
+    ).output
+    assert "jhash" in found, sink.errors
+    check_again("a load balancer", _again(found, sink))
+
+
+PARTS = """*nat
+:OUTPUT ACCEPT [0:0]
+-A OUTPUT -p tcp -m owner ! --uid-owner 1001 -j REDIRECT --to-ports 1188
+COMMIT
+*filter
+:OUTPUT ACCEPT [0:0]
+-A OUTPUT -p tcp -m owner ! --uid-owner 11 -j REJECT --reject-with tcp-reset
+-A OUTPUT -p tcp -m tcp --sport 1 --dport 65535 -j LOG
+-A OUTPUT -p tcp -m tcp ! --sport 1 --dport 65535 -j LOG
+-A OUTPUT -p tcp -m tcp ! --dport 65535 -j LOG
+COMMIT
+"""
+
+
+def test_what_is_printed_as_several_rules() -> None:
+    sink = DiagnosticSink()
+    first = translate([SourceFile("iptables-save", PARTS)], UNPROVED, sink, FileAccess()).output
+    assert "chain without-socket" in first, sink.errors
+    assert first.count("log") == 1, first
+    check_again("parts", _again(first, sink))
+
+
+def test_maps_that_nothing_asks_keep_their_place() -> None:
+    maps = "".join(f"map {name} {{ type ipv4_addr : ether_addr; flags timeout; timeout 1m; }} " for name in "ab")
+    rules = f"{maps} chain c {{ {DROPS} update @b {{ ip saddr : ether saddr }}; }}"
+    sink = DiagnosticSink()
+    source = SourceFile("own.nft", f"table inet t {{ {rules} }}")
+    found = optimize_texts([source], OptimizerSettings(), sink, FileAccess()).output
+    assert found.index("map a") < found.index("map b"), sink.errors
+    check_again("maps", _again(found, sink))
 
 
 def check_random_node(seed: int) -> None:

@@ -165,7 +165,7 @@ def _nat_address(low: int, high: int, width: int, *, prefix: bool) -> nft.Expres
 
 
 def _set_update(step: ir.SetUpdate, _family: Family) -> nft.Statement:
-    timeout = None if step.timeout is None else step.timeout * 1000
+    timeout = None if step.timeout is None else round(step.timeout * 1000)
     return nft.SetUpdate(_OPERATIONS[step.operation], step.set_name, key_expression(step.key), timeout)
 
 

@@ -110,11 +110,16 @@ def statements_of(
     steps: tuple[Step, ...], verdict: Verdict | None, shared: Shared, counter: nft.Counter | None
 ) -> tuple[nft.Statement, ...]:
     """Return the statements of the flat rule; empty where it does nothing at all."""
-    resets = isinstance(verdict, Reject) and verdict.protocol == "tcp reset"
-    if resets and not any(_asks_for_tcp(step) for step in steps):
-        # nft asks for it by itself, at the end where something is done before; whoever reads the rule reads it
-        steps = (_IS_TCP, *steps) if all(map(is_pure, steps)) else (*steps, _IS_TCP)
+    steps = _with_protocol_of_answer(steps, verdict)
     return _Writer(shared, steps).write(_without_asked_by_answer(steps, verdict, shared.family), verdict, counter)
+
+
+def _with_protocol_of_answer(steps: tuple[Step, ...], verdict: Verdict | None) -> tuple[Step, ...]:
+    """Ask for TCP where it is reset: nft does so by itself, at the end where something is done before, and whoever reads the rule reads it."""
+    resets = isinstance(verdict, Reject) and verdict.protocol == "tcp reset"
+    if not resets or any(_asks_for_tcp(step) for step in steps):
+        return steps
+    return (_IS_TCP, *steps) if all(map(is_pure, steps)) else (*steps, _IS_TCP)
 
 
 def _without_asked_by_answer(steps: tuple[Step, ...], verdict: Verdict | None, family: Family) -> tuple[Step, ...]:
@@ -385,6 +390,7 @@ class _Writer:
     ) -> None:
         """Go on with the rest of the rule in a chain of its own, which what has the thing leaves at once."""
         assert not isinstance(verdict, (Return, Goto))  # noqa: S101 -- `missing_things` has seen to that
+        rest = _with_protocol_of_answer(rest, verdict)
         inner = _Writer(self.shared, rest)
         inner.protocol = self.protocol or inner.protocol
         inner.guarded = self.guarded

@@ -140,7 +140,9 @@ class _TableLowering:
             sets=(*(named_set(item, self.set_name(item.name)) for item in self.table.sets), *self._dynamic.values()),
             maps=maps,
             foreign=tuple(nft.ForeignObject(item.kind, item.name, item.content) for item in self.table.kept),
-            chains=in_place(chains, self._helpers) if self._helpers and self.printing.in_place else (*chains, *self._helpers),
+            chains=in_place(chains, self._helpers)
+            if self._helpers and self.printing.in_place
+            else (*chains, *self._helpers),
         )
 
     # --- names ---

@@ -45,8 +45,10 @@ def _type_of(fields: tuple[Field, ...]) -> nft.TypeOf:
 
 def named_set(item: NamedSet, name: str) -> nft.Set:
     """Return the set under its printed name."""
-    flags: list[nft.SetFlag] = []
-    if any(_is_interval(part) for element in item.elements for part in element.key) or _may_hold_ranges(item):
+    told = item.declared
+    flags = [nft.SetFlag.CONSTANT] if told.is_constant else []
+    has_ranges = any(_is_interval(part) for element in item.elements for part in element.key)
+    if has_ranges or _may_hold_ranges(item) or told.takes_ranges:
         flags.append(nft.SetFlag.INTERVAL)
     if item.timeout is not None or any(element.timeout is not None for element in item.elements):
         flags.append(nft.SetFlag.TIMEOUT)
@@ -57,12 +59,18 @@ def named_set(item: NamedSet, name: str) -> nft.Set:
         key=data_type(item.fields),
         flags=tuple(flags),
         elements=tuple(_element(item.fields, element) for element in item.elements),
-        size=item.size if item.dynamic else None,
-        timeout=item.timeout * 1000 if item.timeout else None,
+        size=item.size if item.dynamic else told.size,
+        timeout=_milliseconds(item.timeout),
+        gc_interval=_milliseconds(told.gc_interval),
+        prefers_memory=told.prefers_memory,
         statements=(nft.Counter(),) if item.has_counters else (),
         auto_merge=item.merges and nft.SetFlag.INTERVAL in flags,
         comment=item.comment,
     )
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return round(seconds * 1000) if seconds else None
 
 
 def _may_hold_ranges(item: NamedSet) -> bool:
@@ -85,7 +93,7 @@ def _key(fields: tuple[Field, ...], key: tuple[Part, ...]) -> nft.Expression:
 def _element(fields: tuple[Field, ...], element: Element) -> nft.Element:
     return nft.Element(
         _key(fields, element.key),
-        timeout=element.timeout * 1000 if element.timeout is not None else None,
+        timeout=round(element.timeout * 1000) if element.timeout is not None else None,
         expires=element.expires * 1000 if element.expires is not None else None,
         comment=element.comment,
         statements=(nft.Counter(*element.counters),) if element.counters is not None else (),
@@ -95,9 +103,12 @@ def _element(fields: tuple[Field, ...], element: Element) -> nft.Element:
 def named_map(
     item: NamedMap, name: str, chain_name: Callable[[str], str], object_name: Callable[[StatefulTest], str]
 ) -> nft.Map:
-    """Return the map under its printed name; chains and objects are told by theirs."""
+    """Return the map under its printed name; chains and objects are told by theirs.
+
+    How often the kernel looks for elements that are over is not told: nft 1.0.6 reads that of sets only.
+    """
     shown = _with_catch_all(item)
-    flags = []
+    flags = [nft.SetFlag.CONSTANT] if item.declared.is_constant else []
     if item.declared.takes_ranges or any(_is_interval(part) for element in shown for part in element.key):
         flags.append(nft.SetFlag.INTERVAL)
     if item.declared.timeout is not None:
@@ -120,7 +131,8 @@ def named_map(
         flags=tuple(flags),
         elements=tuple(_map_element(item, element, chain_name, object_name) for element in shown),
         size=item.declared.size,
-        timeout=item.declared.timeout * 1000 if item.declared.timeout else None,
+        timeout=_milliseconds(item.declared.timeout),
+        prefers_memory=item.declared.prefers_memory,
         statements=(nft.Counter(),) if item.declared.has_counters else (),
         comment=item.declared.comment,
     )

@@ -39,6 +39,11 @@ def as_number(value: Json, what: str) -> int:
     return value
 
 
+def as_seconds(value: Json, what: str) -> float:
+    """Return a time: whole seconds in libnftables' JSON, and what its texts say beyond that."""
+    return value if isinstance(value, float) else as_number(value, what)
+
+
 def as_list(value: Json) -> list[Json]:
     """Return a list; a single value is a list of one, as libnftables writes it."""
     if value is None:

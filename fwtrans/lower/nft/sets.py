@@ -12,7 +12,16 @@ from fwtrans.ir.names import NamePattern
 from fwtrans.ir.sets import Declared, Element, MapElement, MapValue, NamedMap, NamedSet, example_of
 from fwtrans.ir.sets import Part as KeyPiece
 from fwtrans.ir.verdict import Accept, Drop, Goto, Jump, Return, Verdict
-from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list, as_number, as_object, as_text
+from fwtrans.lower.nft.json_types import (
+    Json,
+    JsonObject,
+    NotModelled,
+    as_list,
+    as_number,
+    as_object,
+    as_seconds,
+    as_text,
+)
 from fwtrans.lower.nft.selectors import Part, part_of
 from fwtrans.lower.nft.values import interval, name_pattern, single
 
@@ -56,21 +65,20 @@ def lower_set(content: JsonObject, family: Family, *, dynamic: bool) -> NamedSet
     """Return an IR set."""
     fields = key_fields(content, family)
     flags = as_list(content.get("flags"))
-    # the flag alone lets elements have a time of their own: 0, as in ipset
-    timeout = content.get("timeout", 0 if "timeout" in flags else None)
-    size = content.get("size")
+    found = _declared(content)
     elements = tuple(set_element(fields, item) for item in as_list(content.get("elem")))
     return NamedSet(
         as_text(content.get("name"), "set name"),
         fields,
         _without_covered(fields, _merged(content, elements)),
         dynamic=dynamic or "dynamic" in flags,
-        timeout=as_number(timeout, "timeout") if timeout is not None else None,
-        size=as_number(size, "size") if size is not None else None,
-        comment=as_text(content.get("comment", ""), "comment"),
-        takes_ranges="interval" in flags,
+        timeout=found.timeout,
+        size=found.size,
+        comment=found.comment,
+        takes_ranges=found.takes_ranges,
         merges=bool(content.get("auto-merge")),
-        has_counters=any("counter" in as_object(item, "stmt") for item in as_list(content.get("stmt"))),
+        has_counters=found.has_counters,
+        declared=found,
     )
 
 
@@ -110,7 +118,7 @@ def set_element(fields: tuple[Field, ...], item: Json) -> Element:
         counters = (as_number(counter.get("packets", 0), "packets"), as_number(counter.get("bytes", 0), "bytes"))
     return Element(
         key_pieces(fields, value),
-        timeout=as_number(timeout, "timeout") if timeout is not None else None,
+        timeout=as_seconds(timeout, "timeout") if timeout is not None else None,
         expires=_whole(expires, "expires") if expires is not None else None,
         comment=as_text(extras.get("comment", ""), "comment"),
         counters=counters,
@@ -165,14 +173,18 @@ def lower_map(content: JsonObject, family: Family) -> NamedMap:
 
 def _declared(content: JsonObject) -> Declared:
     flags = as_list(content.get("flags"))
+    # the flag alone lets elements have a time of their own: 0, as in ipset
     timeout = content.get("timeout", 0 if "timeout" in flags else None)
-    size = content.get("size")
+    size, interval = content.get("size"), content.get("gc-interval")
     return Declared(
         takes_ranges="interval" in flags,
         has_counters=any("counter" in as_object(item, "stmt") for item in as_list(content.get("stmt"))),
-        timeout=as_number(timeout, "timeout") if timeout is not None else None,
+        timeout=as_seconds(timeout, "timeout") if timeout is not None else None,
         size=as_number(size, "size") if size is not None else None,
         comment=as_text(content.get("comment", ""), "comment"),
+        is_constant="constant" in flags,
+        gc_interval=as_seconds(interval, "gc-interval") if interval is not None else None,
+        prefers_memory=content.get("policy") == "memory",
     )
 
 

@@ -21,7 +21,17 @@ from fwtrans.ir.stateful import (
     StatefulTest,
 )
 from fwtrans.lower.nft.assignments import lower_mangle
-from fwtrans.lower.nft.json_types import Json, JsonObject, NotModelled, as_list, as_number, as_object, as_text, asking
+from fwtrans.lower.nft.json_types import (
+    Json,
+    JsonObject,
+    NotModelled,
+    as_list,
+    as_number,
+    as_object,
+    as_seconds,
+    as_text,
+    asking,
+)
 from fwtrans.lower.nft.matches import lower_key, lower_match
 from fwtrans.lower.nft.sets import as_part as whole_part
 from fwtrans.lower.nft.values import interval
@@ -175,11 +185,11 @@ def _set_statement(content: Json, scope: Scope) -> Lowered:
     found = as_object(content, "set")
     name = as_text(found.get("set"), "set").removeprefix("@")
     elem = found.get("elem")
-    timeout: int | None = None
+    timeout: float | None = None
     if isinstance(elem, dict) and set(elem) == {"elem"}:
         inner = as_object(elem["elem"], "elem")
         given = inner.get("timeout")
-        timeout = as_number(given, "timeout") if given is not None else None
+        timeout = as_seconds(given, "timeout") if given is not None else None
         elem = inner.get("val")
     key, before = lower_key(elem, scope)
     # where the rule gives none, the set's own statements are asked for the element, as in a rule
@@ -209,7 +219,7 @@ def _keyed(
     key: tuple[KeyPart, ...],
     statements: list[Json],
     scope: Scope,
-    own_timeout: int | None = None,
+    own_timeout: float | None = None,
     operation: str = "update",
 ) -> StatefulTest:
     """Return the test of the object that a set keeps for a key; `add` leaves the time of an element that is there."""
@@ -227,7 +237,7 @@ def _keyed(
     made = StatefulObject(
         f"{scope.table}/set/{name}",
         test.object.kind,
-        own_timeout or (timeout if isinstance(timeout, float) else as_number(timeout, "timeout")),
+        own_timeout or as_seconds(timeout, "timeout"),
         as_number(size, "size"),
         operation == "update" or not (own_timeout or timeout),
     )

@@ -14,7 +14,7 @@ from fwtrans.backend.nft import model as nft
 from fwtrans.backend.nft.header_writes import header_write, is_header_write
 from fwtrans.backend.nft.text import print_ruleset
 from fwtrans.ir.effect import Assign, AssignFromTable
-from fwtrans.ir.fields import IP6_CLASS, IP6_HOPLIMIT, IP_TOS, IP_TTL, MARK, TCP_FLAGS
+from fwtrans.ir.fields import IP6_CLASS, IP6_HOPLIMIT, IP_TOS, IP_TTL, MARK, TCP_FLAGS, Family
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ def text_of(step: Assign | AssignFromTable, family: nft.Family) -> str:
         return name
 
     base = nft.BaseHook(type=nft.ChainType.FILTER, hook=nft.Hook.OUTPUT, priority=-150)
-    rules = (nft.Rule(header_write(step, helper_chain)),)
+    rules = (nft.Rule(header_write(step, helper_chain, Family(family.value))),)
     table = nft.Table(family=family, name="probe", chains=(nft.Chain(name="output", base=base, rules=rules), *chains))
     return print_ruleset(nft.Ruleset((table,))).text
 
@@ -107,5 +107,7 @@ def test_what_has_a_plain_statement_is_left_alone() -> None:
 
 
 def test_a_constant_dscp_takes_one_statement() -> None:
-    found = header_write(Assign(IP_TOS, 3, 46 << 2), lambda _wanted, _rules: pytest.fail("no chain is needed"))
+    found = header_write(
+        Assign(IP_TOS, 3, 46 << 2), lambda _wanted, _rules: pytest.fail("no chain is needed"), Family.IP
+    )
     assert found == (nft.Assignment(nft.Payload("ip", "dscp"), nft.Number(46)),)

@@ -91,6 +91,14 @@ def _take(rule: str, option: str, default: str) -> tuple[str, str]:
     return (found.group(1), found.group(2)) if found else (default, rule)
 
 
+def sets_for(case: Case) -> list[SourceFile]:
+    """Return the sets that the case names, as a dump."""
+    known = IPSETS + MORE_IPSETS
+    named = {word for word in case.rule.split() if f"create {word} " in known}
+    lines = [line for line in known.splitlines(keepends=True) if line.split()[1] in named]
+    return [SourceFile("ipset-save", "".join(lines))] if lines else []
+
+
 def sets_of(family: str) -> Mapping[str, NamedSet]:
     """Return the sets as rules of the family see them."""
     sink = DiagnosticSink()

@@ -1,0 +1,59 @@
+"""What somebody has declared of a set or map stays, whatever it says about packets today."""
+
+from __future__ import annotations
+
+import pytest
+
+from fwtrans.cli.inputs import FileAccess
+from fwtrans.diagnostics import DiagnosticSink
+from fwtrans.optimize import Settings
+from fwtrans.optimizing import optimize_texts
+from fwtrans.source import SourceFile
+from tests.optimizer.texts import assert_loads
+
+
+def optimized(declared: str, rule: str) -> str:
+    text = f"table inet t {{ {declared} chain c {{ type filter hook input priority 0; policy drop; {rule}; }} }}"
+    sink = DiagnosticSink()
+    found = optimize_texts([SourceFile("own.nft", text)], Settings(), sink, FileAccess())
+    assert found.output, sink.errors
+    return found.output
+
+
+SETS = [
+    ("type ipv4_addr; size 1000; elements = { 10.0.0.1, 10.0.0.2 }", "ip saddr @s accept", "size 1000"),
+    ("type ipv4_addr; flags constant; elements = { 10.0.0.1 }", "ip saddr @s accept", "flags constant"),
+    ("type ifname; flags interval; elements = { eth0, eth1 }", "iifname @s accept", "flags interval"),
+    ("type ether_addr; flags interval; elements = { 02:00:00:00:00:01 }", "ether saddr @s accept", "flags interval"),
+    ("type ipv4_addr; flags timeout; timeout 1h; gc-interval 1m;", "ip saddr @s accept", "gc-interval 1m"),
+    ("type ipv4_addr; flags timeout; timeout 10s500ms;", "ip saddr @s accept", "timeout 10s500ms"),
+    ("type ipv4_addr; policy memory; size 9;", "ip saddr @s accept", "policy memory"),
+    ("type ipv4_addr; flags dynamic,timeout; timeout 1h; gc-interval 5m;", "update @s { ip saddr }", "gc-interval 5m"),
+]
+
+
+@pytest.mark.parametrize(("body", "rule", "kept"), SETS)
+@pytest.mark.netns
+def test_a_set(body: str, rule: str, kept: str) -> None:
+    text = optimized(f"set s {{ {body} }}", rule)
+    assert kept in text
+    assert_loads(text)
+
+
+MAPS = [
+    (
+        "type inet_service : mark; flags constant; elements = { 1 : 2 }",
+        "meta mark set tcp dport map @m",
+        "flags constant",
+    ),
+    ("type ipv4_addr : verdict; size 12; elements = { 10.0.0.1 : accept }", "ip saddr vmap @m", "size 12"),
+    ("type ipv4_addr : verdict; flags timeout; timeout 1s1ms;", "ip saddr vmap @m", "timeout 1s1ms"),
+]
+
+
+@pytest.mark.parametrize(("body", "rule", "kept"), MAPS)
+@pytest.mark.netns
+def test_a_map(body: str, rule: str, kept: str) -> None:
+    text = optimized(f"map m {{ {body} }}", rule)
+    assert kept in text
+    assert_loads(text)
