@@ -81,7 +81,12 @@ def _without_nothing(table: Table) -> Table:
 
 @once
 def _asks_for_anything(chain: Chain) -> bool:
-    return any(isinstance(step, FieldTest) and step.values.is_full for rule in chain.rules for step in rule.steps)
+    return any(map(_takes_any_value, chain.rules))
+
+
+@once
+def _takes_any_value(rule: Rule) -> bool:
+    return any(isinstance(step, FieldTest) and step.values.is_full for step in rule.steps)
 
 
 def as_asked(rule: Rule) -> Rule:
