@@ -12,6 +12,7 @@ from fwtrans.backend.nft.text import print_ruleset
 from fwtrans.diagnostics import Diagnostic, DiagnosticSink, Refused
 from fwtrans.ir.ending import ending_chains
 from fwtrans.ir.rule import Rule
+from fwtrans.ir.ruleset import without_origins
 from fwtrans.ir.verdict import Accept
 from fwtrans.ir.walk import tracks_early
 from fwtrans.optimize import Settings, optimize_ruleset
@@ -69,7 +70,7 @@ def optimize_texts(
     whole = _with_policies(whole, reading.ruleset)
     sink.found.extend(_maps_left_out(whole, reading.ruleset))
     printing, trial = Printing(guard_ports=guards, keeps_policies=True, in_place=True), DiagnosticSink()
-    lowered = lower_ruleset(_with_own_comments(whole), trial, printing)
+    lowered = lower_ruleset(without_origins(whole), trial, printing)  # an optimised file must not grow comments
     if trial.errors:
         lower_ruleset(whole, sink, printing)  # which still knows the lines
         return Optimization(output="", optimized=found)
@@ -130,16 +131,3 @@ def _with_policies(ruleset: Ruleset, original: Ruleset) -> Ruleset:
         return replace(table, chains=tuple(chain_of(table, chain) for chain in table.chains))
 
     return replace(ruleset, tables=tuple(map(table_of, ruleset.tables)))
-
-
-def _with_own_comments(ruleset: Ruleset) -> Ruleset:
-    """Return the ruleset without the lines that rules are from: what optimises its own output must not add to comments."""
-
-    def bare(chain: Chain) -> Chain:
-        return replace(chain, rules=tuple(replace(rule, origins=()) for rule in chain.rules))
-
-    tables, asleep = (
-        tuple(replace(table, chains=tuple(map(bare, table.chains))) for table in found)
-        for found in (ruleset.tables, ruleset.asleep)
-    )
-    return replace(ruleset, tables=tables, asleep=asleep)

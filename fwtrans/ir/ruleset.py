@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -92,3 +92,16 @@ class Ruleset:
     tables: tuple[Table, ...]
     assumptions: tuple[str, ...] = ()
     asleep: tuple[Table, ...] = ()
+
+
+def without_origins(ruleset: Ruleset) -> Ruleset:
+    """Return the ruleset without the lines that rules are from."""
+
+    def bare(chain: Chain) -> Chain:
+        return replace(chain, rules=tuple(replace(rule, origins=()) for rule in chain.rules))
+
+    tables, asleep = (
+        tuple(replace(table, chains=tuple(map(bare, table.chains))) for table in found)
+        for found in (ruleset.tables, ruleset.asleep)
+    )
+    return replace(ruleset, tables=tables, asleep=asleep)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fwtrans.ir.pprint import print_ruleset
+from fwtrans.backend.nft.lower import Printing, lower_ruleset
+from fwtrans.backend.nft.text import print_ruleset
+from fwtrans.diagnostics import DiagnosticSink, Refused
+from fwtrans.ir.pprint import print_ruleset as print_in_words
+from fwtrans.ir.ruleset import without_origins
+from fwtrans.optimizer.live_sets import released
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fwtrans.ir.ruleset import Ruleset
     from fwtrans.optimizer.pipeline import Optimized, Stage
     from fwtrans.optimizer.size import Size
     from fwtrans.optimizer.steps import HookCost
@@ -54,8 +60,19 @@ def passes_text(found: Optimized) -> str:
     for stage in found.stages:
         if stage.changed:
             head = f"--- {stage.number} {stage.name}: {stage.about} ({stage.seconds:.2f} s, {_proved(stage)})"
-            parts.append(f"{head}\n{print_ruleset(stage.ruleset)}")
+            parts.append(f"{head}\n{_shown(stage.ruleset)}")
     return "\n".join(parts) if parts else "no pass changed anything\n"
+
+
+def _shown(ruleset: Ruleset) -> str:
+    """Return a ruleset as nft has it, without the lines that rules are from; in our own words where nft cannot say it yet."""
+    sink = DiagnosticSink()
+    printing = Printing(guard_ports=False, keeps_policies=True, in_place=True)
+    lowered = lower_ruleset(without_origins(released(ruleset)), sink, printing)
+    try:
+        return print_ruleset(lowered.ruleset).text if not sink.errors else print_in_words(ruleset)
+    except Refused:
+        return print_in_words(ruleset)
 
 
 def cost_value(found: Optimized) -> dict[str, object]:
