@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fwtrans.backend.nft.target import DEBIAN_13
 from fwtrans.cli.inputs import FileAccess
 from fwtrans.diagnostics import DiagnosticSink
 from fwtrans.optimize import Settings
@@ -27,6 +28,7 @@ SETS = [
     ("type ether_addr; flags interval; elements = { 02:00:00:00:00:01 }", "ether saddr @s accept", "flags interval"),
     ("type ipv4_addr; flags timeout; timeout 1h; gc-interval 1m;", "ip saddr @s accept", "gc-interval 1m"),
     ("type ipv4_addr; flags timeout; timeout 10s500ms;", "ip saddr @s accept", "timeout 10s500ms"),
+    ("type ipv4_addr; elements = { 10.0.0.1, * }", "ip saddr @s accept", "elements = { 10.0.0.1, * }"),
     ("type ipv4_addr; policy memory; size 9;", "ip saddr @s accept", "policy memory"),
     ("type ipv4_addr; flags dynamic,timeout; timeout 1h; gc-interval 5m;", "update @s { ip saddr }", "gc-interval 5m"),
 ]
@@ -57,3 +59,28 @@ def test_a_map(body: str, rule: str, kept: str) -> None:
     text = optimized(f"map m {{ {body} }}", rule)
     assert kept in text
     assert_loads(text)
+
+
+@pytest.mark.netns
+def test_to_whom_a_table_belongs() -> None:
+    text = optimized("flags owner;", "tcp dport 22 accept")
+    assert "\tflags owner\n" in text
+    assert_loads(text)
+
+
+def test_a_table_may_sleep_and_belong_to_somebody() -> None:
+    text = "table inet t { flags dormant,owner; chain c { type filter hook input priority 0; tcp dport 22 accept; } }"
+    sink = DiagnosticSink()
+    found = optimize_texts([SourceFile("own.nft", text)], Settings(), sink, FileAccess())
+    assert "\tflags dormant,owner\n" in found.output, sink.errors
+
+
+def test_json_says_it_where_nft_reads_it() -> None:
+    text = "table inet t { flags owner; chain c { type filter hook input priority 0; tcp dport 22 accept; } }"
+    sink = DiagnosticSink()
+    sources = [SourceFile("own.nft", text)]
+    found = optimize_texts(sources, Settings(), sink, FileAccess(), as_json=True, target=DEBIAN_13)
+    assert '"flags": ["owner"]' in found.output, sink.errors
+    refused = optimize_texts(sources, Settings(), sink, FileAccess(), as_json=True)
+    assert not refused.output
+    assert [item.code for item in sink.errors] == ["FWT502"]

@@ -34,7 +34,10 @@ class Element(NamedTuple):
 
 
 class Declared(NamedTuple):
-    """What was declared of a set or map that others fill, and decides nothing today."""
+    """What was declared of a set or map that others fill, and decides nothing today.
+
+    `beside_rest` are the elements of a set with a catch-all, which others may take out, or add to; None where it has none.
+    """
 
     takes_ranges: bool = False
     has_counters: bool = False
@@ -44,6 +47,7 @@ class Declared(NamedTuple):
     is_constant: bool = False
     gc_interval: float | None = None
     prefers_memory: bool = False
+    beside_rest: tuple[Element, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

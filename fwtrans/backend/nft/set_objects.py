@@ -46,8 +46,11 @@ def _type_of(fields: tuple[Field, ...]) -> nft.TypeOf:
 def named_set(item: NamedSet, name: str) -> nft.Set:
     """Return the set under its printed name."""
     told = item.declared
+    elements = item.elements
+    if told.beside_rest is not None and item.is_live:
+        elements = (*told.beside_rest, Element((NamePattern("", is_prefix=True),)))
     flags = [nft.SetFlag.CONSTANT] if told.is_constant else []
-    has_ranges = any(_is_interval(part) for element in item.elements for part in element.key)
+    has_ranges = any(_is_interval(part) for element in elements for part in element.key)
     if has_ranges or _may_hold_ranges(item) or told.takes_ranges:
         flags.append(nft.SetFlag.INTERVAL)
     if item.timeout is not None or any(element.timeout is not None for element in item.elements):
@@ -58,7 +61,7 @@ def named_set(item: NamedSet, name: str) -> nft.Set:
         name=name,
         key=data_type(item.fields),
         flags=tuple(flags),
-        elements=tuple(_element(item.fields, element) for element in item.elements),
+        elements=tuple(_element(item.fields, element) for element in elements),
         size=item.size if item.dynamic else told.size,
         timeout=_milliseconds(item.timeout),
         gc_interval=_milliseconds(told.gc_interval),

@@ -29,6 +29,7 @@ class RawTable:
     maps: dict[str, JsonObject] = field(default_factory=dict)
     objects: dict[tuple[str, str], JsonObject] = field(default_factory=dict)
     switched_off: JsonObject | None = None
+    flags: tuple[str, ...] = ()
 
 
 Tables = dict[tuple[str, str], RawTable]
@@ -63,7 +64,9 @@ def _add(tables: Tables, what: str, content: JsonObject, number: int, *, at_fron
     if what == "table":
         found = _table(tables, {"family": content.get("family", "ip"), "table": content.get("name")})
         # who names a table without the flag wakes it
-        found.switched_off = content if _is_switched_off(content) else None
+        flags = _flags(content)
+        found.switched_off = content if "dormant" in flags else None
+        found.flags = tuple(flag for flag in flags if flag != "dormant")
         return
     table = _table(tables, content)
     name = as_text(content.get("name", ""), "name")
@@ -86,13 +89,13 @@ def _add(tables: Tables, what: str, content: JsonObject, number: int, *, at_fron
         raise Refused("FWT102", f"`{what}` is not known")
 
 
-def _is_switched_off(content: JsonObject) -> bool:
-    flags = as_list(content.get("flags"))
+def _flags(content: JsonObject) -> tuple[str, ...]:
+    flags = [as_text(flag, "flag") for flag in as_list(content.get("flags"))]
     for flag in flags:
         if flag not in {"dormant", "owner", "persist"}:
             hint = "nft 1.0.6 writes table flags wrongly into JSON: read its listing as text"
             raise Refused("FWT112", f"`{flag}` is no flag of a table", hint=hint)
-    return "dormant" in flags
+    return tuple(dict.fromkeys(flags))
 
 
 def _rule_place(content: JsonObject, length: int, *, at_front: bool) -> int:

@@ -187,6 +187,7 @@ class _TableReading:
             (*sets, *scope.anonymous_sets),
             (*maps, *scope.anonymous_maps),
             kept_objects(scope, self.raw.maps),
+            self.raw.flags,
         )
 
     def _sets(self, scope: Scope) -> list[NamedSet]:

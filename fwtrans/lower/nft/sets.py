@@ -66,7 +66,11 @@ def lower_set(content: JsonObject, family: Family, *, dynamic: bool) -> NamedSet
     fields = key_fields(content, family)
     flags = as_list(content.get("flags"))
     found = _declared(content)
-    elements = tuple(set_element(fields, item) for item in as_list(content.get("elem")))
+    items = as_list(content.get("elem"))
+    elements = tuple(set_element(fields, item) for item in items)
+    if any(map(_is_rest, items)):
+        beside = (element for element, item in zip(elements, items, strict=True) if not _is_rest(item))
+        found = found._replace(beside_rest=tuple(beside))
     return NamedSet(
         as_text(content.get("name"), "set name"),
         fields,
@@ -80,6 +84,12 @@ def lower_set(content: JsonObject, family: Family, *, dynamic: bool) -> NamedSet
         has_counters=found.has_counters,
         declared=found,
     )
+
+
+def _is_rest(item: Json) -> bool:
+    """Tell whether an element is the catch-all."""
+    held = item.get("elem") if isinstance(item, dict) else None
+    return item == "*" or (isinstance(held, dict) and held.get("val") == "*")
 
 
 def _without_covered(fields: tuple[Field, ...], elements: tuple[Element, ...]) -> tuple[Element, ...]:
