@@ -233,8 +233,9 @@ def test_what_is_printed_as_several_rules() -> None:
     check_again("parts", _again(first, sink))
 
 
-def test_maps_that_nothing_asks_keep_their_place() -> None:
-    maps = "".join(f"map {name} {{ type ipv4_addr : ether_addr; flags timeout; timeout 1m; }} " for name in "ab")
+@pytest.mark.parametrize("flags", ["flags timeout; ", ""])
+def test_maps_that_nothing_asks_keep_their_place(flags: str) -> None:
+    maps = "".join(f"map {name} {{ type ipv4_addr : ether_addr; {flags}timeout 1m; }} " for name in "ab")
     rules = f"{maps} chain c {{ {DROPS} update @b {{ ip saddr : ether saddr }}; }}"
     sink = DiagnosticSink()
     source = SourceFile("own.nft", f"table inet t {{ {rules} }}")

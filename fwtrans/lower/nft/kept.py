@@ -98,7 +98,9 @@ def is_filled(content: JsonObject, *, by_rules: bool) -> bool:
     Verdicts with a time of their own are put there by programs, as others are; no pass rests on them.
     """
     flags = {flag for flag in as_list(content.get("flags")) if isinstance(flag, str)}
-    return by_rules or "dynamic" in flags or ("timeout" in flags and content.get("map") != "verdict")
+    # a time alone is enough: nft makes the flag of it
+    has_times = "timeout" in flags or "timeout" in content
+    return by_rules or "dynamic" in flags or (has_times and content.get("map") != "verdict")
 
 
 def leads_away(content: JsonObject) -> bool:
