@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from fwtrans.backend.nft.target import DEBIAN_13
 from fwtrans.cli.inputs import FileAccess
 from fwtrans.diagnostics import DiagnosticSink
 from fwtrans.optimize import Settings
@@ -62,25 +61,13 @@ def test_a_map(body: str, rule: str, kept: str) -> None:
 
 
 @pytest.mark.netns
-def test_to_whom_a_table_belongs() -> None:
-    text = optimized("flags owner;", "tcp dport 22 accept")
-    assert "\tflags owner\n" in text
-    assert_loads(text)
-
-
-def test_a_table_may_sleep_and_belong_to_somebody() -> None:
-    text = "table inet t { flags dormant,owner; chain c { type filter hook input priority 0; tcp dport 22 accept; } }"
+@pytest.mark.parametrize("flags", ["owner", "dormant,owner", "owner,persist"])
+def test_a_table_that_belongs_to_a_program_stays_when_nft_ends(flags: str) -> None:
+    text = f"table inet t {{ flags {flags}; chain c {{ type filter hook input priority 0; tcp dport 22 accept; }} }}"
     sink = DiagnosticSink()
     found = optimize_texts([SourceFile("own.nft", text)], Settings(), sink, FileAccess())
-    assert "\tflags dormant,owner\n" in found.output, sink.errors
-
-
-def test_json_says_it_where_nft_reads_it() -> None:
-    text = "table inet t { flags owner; chain c { type filter hook input priority 0; tcp dport 22 accept; } }"
-    sink = DiagnosticSink()
-    sources = [SourceFile("own.nft", text)]
-    found = optimize_texts(sources, Settings(), sink, FileAccess(), as_json=True, target=DEBIAN_13)
-    assert '"flags": ["owner"]' in found.output, sink.errors
-    refused = optimize_texts(sources, Settings(), sink, FileAccess(), as_json=True)
-    assert not refused.output
-    assert [item.code for item in sink.errors] == ["FWT502"]
+    assert "FWT156" in {item.code for item in sink.found}
+    assert not sink.errors
+    assert "owner" not in found.output
+    assert ("\tflags dormant\n" in found.output) is ("dormant" in flags)
+    assert_loads(found.output)

@@ -77,6 +77,7 @@ CODES: dict[str, Code] = {
     "FWT153": Code("variable is not defined"),
     "FWT154": Code("included file cannot be read"),
     "FWT155": Code("table is switched off", _WARNING),
+    "FWT156": Code("table belongs to a program", _WARNING),
     # 160-174 the files of Proxmox VE, 175-189 what they refer to
     "FWT160": Code("section header not understood", _WARNING),
     "FWT161": Code("line stands in no section", _WARNING),

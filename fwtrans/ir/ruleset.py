@@ -63,7 +63,7 @@ class KeptObject:
 
 @dataclass(frozen=True, slots=True)
 class Table(Remembering):
-    """A table with all that rules in it can name. `flags` say to whom it belongs, as nft has it."""
+    """A table with all that rules in it can name."""
 
     family: Family
     name: str
@@ -71,7 +71,6 @@ class Table(Remembering):
     sets: tuple[NamedSet, ...] = ()
     maps: tuple[NamedMap, ...] = ()
     kept: tuple[KeptObject, ...] = ()
-    flags: tuple[str, ...] = ()
 
     @property
     def keyed(self) -> tuple[NamedSet | NamedMap, ...]:

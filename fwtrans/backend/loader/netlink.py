@@ -271,11 +271,6 @@ class Netlink:
                 at += (length + 3) & ~3
 
 
-def next_generation(generation: int) -> int:
-    """Return the number of the commit after this one: 32 bits, and never 0, which the kernel takes for "any"."""
-    return (generation + 1) % (1 << 32) or 1
-
-
 def _message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
     return struct.pack("=IHHII", 16 + len(body), kind, flags, sequence, 0) + body
 

@@ -18,7 +18,7 @@ from fwtrans.backend.loader.datatypes import Unsure
 from fwtrans.backend.loader.elements import commands_of, messages_of, shape_of
 from fwtrans.backend.loader.image import ObjectImage, TableImage, TableName
 from fwtrans.backend.loader.image_text import read_image
-from fwtrans.backend.loader.netlink import Netlink, TableHandles, next_generation
+from fwtrans.backend.loader.netlink import Netlink, TableHandles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -184,8 +184,6 @@ class LibNft:
             self._shaped = -1, {}
         if refusals is None:
             return None
-        if not (dry or refusals):
-            self._shaped = next_generation(generation), shapes
         found = ((transaction.commands[messages[max(place, 0)].command], number) for place, number in refusals)
         return tuple(
             Fault(f"Could not process rule: {os.strerror(number)}", command) for command, number in dict.fromkeys(found)
@@ -194,8 +192,8 @@ class LibNft:
     def _shapes(self, commands: Iterable[ElementCommand]) -> tuple[int, dict[tuple[TableName, str], SetShape]]:
         """Return what sets are, and at which commit they were that.
 
-        They are read once for a check and the run after it, and for what is sent after that: elements do not change what a set is,
-        so between two commits of ours nothing has to be asked. Where somebody else committed, the kernel refuses the number.
+        They are read once for a check and the run after it. The kernel refuses the number where anybody committed since; that
+        a transaction of ours would raise it by one is not sure, for one that changes nothing does not.
         """
         places = dict.fromkeys((command.table, command.name) for command in commands)
         generation, shapes = self._shaped

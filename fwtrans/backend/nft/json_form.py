@@ -57,9 +57,6 @@ def _table(table: ob.Table, target: Target) -> Iterator[Json]:
     if table.dormant:
         _need(target, "a dormant table")
         head["flags"] = "dormant"
-    if table.flags:
-        _need(target, "the flags of a table")
-        head["flags"] = [*(("dormant",) if table.dormant else ()), *table.flags]
     yield {"table": head}
     updated = _updated_sets(table)
     for kind, words in _contents(table, target, updated):

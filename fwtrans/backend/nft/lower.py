@@ -136,7 +136,6 @@ class _TableLowering:
         return nft.Table(
             family=nft.Family(self.family.value),
             name=self.table.name,
-            flags=self.table.flags,
             objects=tuple(self._objects.values()),
             sets=(*(named_set(item, self.set_name(item.name)) for item in self.table.sets), *self._dynamic.values()),
             maps=maps,

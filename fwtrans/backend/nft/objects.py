@@ -300,7 +300,6 @@ class Table:
     chains: tuple[Chain, ...] = ()
     comment: str = ""
     dormant: bool = False
-    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

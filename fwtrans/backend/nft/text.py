@@ -132,8 +132,8 @@ def _comment(text: str) -> str:
 def _table(table: ob.Table, lines: list[str], places: list[RulePlace]) -> None:
     lines.append(f"table {table.family.value} {names.checked(table.name, NameKind.TABLE)} {{")
     head = [_comment(table.comment)] if table.comment else []
-    if flags := (*(("dormant",) if table.dormant else ()), *table.flags):
-        head.append(f"flags {','.join(flags)}")
+    if table.dormant:
+        head.append("flags dormant")
     blocks = [[f"\t{line}" for line in head]] if head else []
     blocks.extend(_object_lines(item) for item in table.objects)
     blocks.extend(_set_lines(item) for item in table.sets)

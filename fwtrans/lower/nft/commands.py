@@ -29,7 +29,7 @@ class RawTable:
     maps: dict[str, JsonObject] = field(default_factory=dict)
     objects: dict[tuple[str, str], JsonObject] = field(default_factory=dict)
     switched_off: JsonObject | None = None
-    flags: tuple[str, ...] = ()
+    owned: JsonObject | None = None
 
 
 Tables = dict[tuple[str, str], RawTable]
@@ -66,7 +66,7 @@ def _add(tables: Tables, what: str, content: JsonObject, number: int, *, at_fron
         # who names a table without the flag wakes it
         flags = _flags(content)
         found.switched_off = content if "dormant" in flags else None
-        found.flags = tuple(flag for flag in flags if flag != "dormant")
+        found.owned = content if {"owner", "persist"} & flags else None
         return
     table = _table(tables, content)
     name = as_text(content.get("name", ""), "name")
@@ -89,13 +89,13 @@ def _add(tables: Tables, what: str, content: JsonObject, number: int, *, at_fron
         raise Refused("FWT102", f"`{what}` is not known")
 
 
-def _flags(content: JsonObject) -> tuple[str, ...]:
+def _flags(content: JsonObject) -> frozenset[str]:
     flags = [as_text(flag, "flag") for flag in as_list(content.get("flags"))]
     for flag in flags:
         if flag not in {"dormant", "owner", "persist"}:
             hint = "nft 1.0.6 writes table flags wrongly into JSON: read its listing as text"
             raise Refused("FWT112", f"`{flag}` is no flag of a table", hint=hint)
-    return tuple(dict.fromkeys(flags))
+    return frozenset(flags)
 
 
 def _rule_place(content: JsonObject, length: int, *, at_front: bool) -> int:

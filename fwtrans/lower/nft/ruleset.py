@@ -69,6 +69,9 @@ def lower_nft(source: SourceFile, items: list[Json], sink: DiagnosticSink) -> Ru
             _report(_source(item, source), _line(item, number), refused, sink)
     lowered, asleep = [], []
     for (family, name), raw in tables.items():
+        if raw.owned is not None:
+            message = f"table {family} {name} belongs to the program that made it; that it does is left out"
+            sink.add(Diagnostic(code="FWT156", message=message, span=_place(raw.owned, source)))
         if raw.switched_off is not None:
             asleep.extend(_switched_off(family, name, raw, source, sink))
             continue
@@ -94,12 +97,15 @@ def _switched_off(family: str, name: str, raw: RawTable, source: SourceFile, sin
         own.found.extend(dangling(read[0]))
     if own.errors:
         read.clear()
-    found, line = _source({"": content}, source), content.get("line")
-    place = Span(found, line, 0, max(len(found.line(line)), 1)) if isinstance(line, int) else None
     fate = "stays asleep" if read else "is left out, for it cannot be read"
     message = f"table {family} {name} is dormant: no packet meets its rules, and it {fate}"
-    sink.add(Diagnostic(code="FWT155", message=message, span=place))
+    sink.add(Diagnostic(code="FWT155", message=message, span=_place(content, source)))
     return read
+
+
+def _place(content: JsonObject, source: SourceFile) -> Span | None:
+    found, line = _source({"": content}, source), content.get("line")
+    return Span(found, line, 0, max(len(found.line(line)), 1)) if isinstance(line, int) else None
 
 
 def _line(item: Json, number: int) -> int:
@@ -187,7 +193,6 @@ class _TableReading:
             (*sets, *scope.anonymous_sets),
             (*maps, *scope.anonymous_maps),
             kept_objects(scope, self.raw.maps),
-            self.raw.flags,
         )
 
     def _sets(self, scope: Scope) -> list[NamedSet]:

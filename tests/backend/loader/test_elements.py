@@ -14,7 +14,7 @@ from fwtrans.backend.loader import transaction as tx
 from fwtrans.backend.loader.datatypes import DATATYPES, Unsure
 from fwtrans.backend.loader.elements import MOST, commands_of, interval_of, messages_of, shape_of
 from fwtrans.backend.loader.image import HOLDERS, ChainImage, Kind, ObjectImage, TableName, element_key
-from fwtrans.backend.loader.netlink import Netlink, Refusal, next_generation
+from fwtrans.backend.loader.netlink import Netlink, Refusal
 from fwtrans.backend.loader.transaction import Command, Transaction
 from tests.backend.loader.test_whole_nodes import translated
 
@@ -478,19 +478,15 @@ def test_sets_are_looked_at_again_after_anybodys_commit(both: LibNft) -> None:
 
 
 @pytest.mark.netns
-@pytest.mark.parametrize("is_commit_of_ours", [True, False])
-def test_between_two_changes_of_ours_no_set_is_asked_for(
-    both: LibNft, monkeypatch: pytest.MonkeyPatch, is_commit_of_ours: bool
+@pytest.mark.parametrize("others_commit", [False, True])
+def test_what_was_read_for_a_check_is_not_asked_again(
+    both: LibNft, monkeypatch: pytest.MonkeyPatch, others_commit: bool
 ) -> None:
-    """Elements do not change what a set is, and the kernel refuses what rests on anything older than its last commit."""
-    changes = [Transaction((tx.AddElements(ONE, "ports", (port,)),)) for port in ("443", "444")]
-    assert both.by_netlink(changes[0], dry=False) == ()
-    if not is_commit_of_ours:
-        replaced = (
-            tx.DeleteObject(ONE, Kind.SET, "ports"),
-            tx.AddObject(ONE, ObjectImage(Kind.SET, "ports", ("type mark",))),
-        )
-        assert both.by_libnftables(Transaction(replaced), dry=False) == ()
+    change = Transaction((tx.AddElements(ONE, "ports", ("443",)),))
+    assert both.by_netlink(change, dry=True) == ()
+    if others_commit:
+        more = Transaction((tx.AddElements(OTHER, "ports", ("444",)),))
+        assert both.by_libnftables(more, dry=False) == ()
     asked: list[object] = []
     read = Netlink.set_attributes
 
@@ -499,17 +495,25 @@ def test_between_two_changes_of_ours_no_set_is_asked_for(
         return read(self, places)
 
     monkeypatch.setattr(Netlink, "set_attributes", noted)
-    assert both.by_netlink(changes[1], dry=False) == ()
-    assert asked == ([] if is_commit_of_ours else [(ONE, "ports")])
+    assert both.by_netlink(change, dry=False) == ()
+    assert asked == ([(ONE, "ports")] if others_commit else [])
+    assert both.element_sum(ONE, "ports")[0] == 3
+
+
+@pytest.mark.netns
+def test_a_set_that_was_made_anew_after_a_change_is_read_anew(both: LibNft) -> None:
+    """Also where that change changed nothing, and the kernel did not count it."""
+    there = Transaction((tx.AddElements(ONE, "ports", ("22",)),))
+    before = both.generation()
+    assert both.by_netlink(there, dry=False) == ()
+    assert both.generation() == before
+    other = ObjectImage(Kind.SET, "ports", ("type mark",))
+    replaced = (tx.DeleteObject(ONE, Kind.SET, "ports"), tx.AddObject(ONE, other))
+    assert both.by_libnftables(Transaction(replaced), dry=False) == ()
+    assert both.by_netlink(there, dry=False) == ()
     listing = both.listing(ONE)
     assert listing is not None
-    found = [item.elements for item in listing.objects if item.name == "ports"]
-    assert found == [("22", "80", "443", "444")] if is_commit_of_ours else [("0x000001bc",)]
-
-
-@pytest.mark.parametrize(("generation", "following"), [(1, 2), (0xFFFFFFFE, 0xFFFFFFFF), (0xFFFFFFFF, 1)])
-def test_a_commits_number_is_never_zero(generation: int, following: int) -> None:
-    assert next_generation(generation) == following
+    assert [item.elements for item in listing.objects if item.name == "ports"] == [("0x00000016",)]
 
 
 class Meddled(Netlink):
