@@ -43,7 +43,8 @@ class Unreadable(Exception):  # noqa: N818 -- an answer like Refused, with a pla
 class Variables:
     """The variables whose values are known, and why the others are not.
 
-    `parameters` are $1, $2 ..., None where they are not known: what a script is called with.
+    `parameters` are $1, $2 ..., None where they are not known: what a script is called with. `redefined` are the programs
+    whose names a script gives to functions or aliases.
     """
 
     def __init__(self, values: Mapping[str, str] | None = None) -> None:
@@ -52,6 +53,7 @@ class Variables:
         self.lost: dict[str, str] = {}
         self.parameters: tuple[str, ...] | None = None
         self.arrays: dict[str, tuple[str, ...]] = {}
+        self.redefined: frozenset[str] = frozenset()
         self.caseless = False  # patterns may be compared without regard to capitals (`shopt -s nocasematch`)
 
     def assign(self, name: str, word: RawWord, passage: Passage, *, appended: bool = False) -> None:
@@ -208,7 +210,7 @@ def _value(piece: Piece, word: RawWord, variables: Variables, passage: Passage) 
         )
     if found := _WHICH.fullmatch(piece.text):
         return found[1]
-    if found := _SEQUENCE.fullmatch(piece.text):
+    if "seq" not in variables.redefined and (found := _SEQUENCE.fullmatch(piece.text)):
         numbers = range(int(found[1] or 1), int(found[2]) + 1)
         if len(numbers) <= _LONGEST_SEQUENCE:
             return "\n".join(map(str, numbers))

@@ -29,6 +29,10 @@ _KEEPING = frozenset({"-n", "--noflush"})
 _BUILT_IN = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 _COMPUTED = re.compile(r"[\\`$]")
+# Programs that say a document: a function or an alias of that name may say something else.
+_SAYING = frozenset({"cat", "echo"})
+# `-t nat`, `-tnat`, `-wtnat`, `--table=nat` and what it may be shortened to: iptables-restore refuses the whole document.
+_TABLE = re.compile(r"-[46nvwx]*t|--t(?:a(?:b(?:le?)?)?)?(?:=|$)")
 _HEAD = 2
 
 
@@ -59,6 +63,8 @@ def restored_calls(
     program = _PROGRAM.fullmatch(call.program)
     options = [word.value for word in call.words]
     if program is None or call.problem is not None or not set(options) <= _FLUSHING | _KEEPING:
+        return None
+    if not _SAYING.isdisjoint(variables.redefined):
         return None
     lines = _read(command, written, variables, passage)
     if lines is None or not any(line.text.strip() for line in lines):
@@ -126,7 +132,9 @@ def _lines_below(operator: Operator, delimiter: RawWord, variables: Variables, p
     end_line = "".join(piece.text for piece in delimiter.pieces)
     is_literal = any(piece.quoted for piece in delimiter.pieces)
     at = passage.text.find("\n", delimiter.end) + 1
-    if "<<" in passage.text[delimiter.end : at] or not at:  # two documents, one behind the other
+    start = _line_start(passage.text, operator.start)
+    beside = passage.text[start : operator.start], passage.text[delimiter.end : at]
+    if any("<<" in text for text in beside) or not at:  # two documents, one behind the other
         return None
     lines: list[_Line] = []
     for written in passage.text[at:].split("\n"):
@@ -140,6 +148,14 @@ def _lines_below(operator: Operator, delimiter: RawWord, variables: Variables, p
         lines.append(_Line(text, passage.place(start, at + len(written), "")))
         at += len(written) + 1
     return None
+
+
+def _line_start(text: str, at: int) -> int:
+    """Return where the line begins that the shell reads there, which a backslash joins with the one before."""
+    start = text.rfind("\n", 0, at) + 1
+    while start > 1 and text[start - 2] == "\\":
+        start = text.rfind("\n", 0, start - 1) + 1
+    return start
 
 
 def _with_values(line: str, variables: Variables) -> str | None:
@@ -171,7 +187,7 @@ def _calls(lines: Sequence[_Line], program: str, *, flushes: bool) -> tuple[Rest
         else:
             words, _ = split_line(text)
             before = 1 if words and _COUNTERS.fullmatch(words[0]) else 0
-            if {"-t", "--table"}.intersection(words) or any(word[:1] == "*" for word in words[:1]):
+            if any(map(_TABLE.match, words)) or any(word[:1] == "*" for word in words[:1]):
                 return None
             made.append(_call(program, words[before:], table, line, before - 1))
     return None if table else tuple(made)  # without COMMIT nothing is loaded

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from fwtrans.parsers.shell_words import Token
     from fwtrans.source import SourceFile
 
+_ALIAS = re.compile(r"\balias\s+(?:-\S+\s+)*['\"]?([\w.-]+)=")
 _DECLARING = frozenset({"export", "readonly", "local", "declare", "typeset"})
 _ENDS_ON_FAILURE = re.compile(r"#![^\n]*sh[ \t]+-[A-Za-z]*e")
 # Programs that only show their words, or compare them: a function's name among them is no call of it.
@@ -126,6 +127,8 @@ class _Run(Shell):
                 self.complain("FWT132", message, start, start + len(name), hint=_RUN_IT)
         names = "|".join(re.escape(name) for name, _ in read.functions if name)
         self.names = re.compile(rf"(?<![\w-])(?:{names})(?![\w-])") if names else None
+        functions = {name for name, _ in read.functions}
+        self.variables.redefined |= functions.union(_ALIAS.findall(self.passage.text))
         self.written = read.commands
         self.ends_on_failure = _ENDS_ON_FAILURE.match(self.passage.text) is not None
         self.take_for_started(read.commands)

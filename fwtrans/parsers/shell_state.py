@@ -64,7 +64,7 @@ class Shell(Flow):
     def _unset_function(self, name: str, command: SimpleCommand) -> None:
         """Forget a function; where nobody knows whether it is gone, its calls are not carried out."""
         self.mentioned.add(name)
-        if not command.inside and self.turn == Turn.SURE:
+        if not command.inside and self.turn == Turn.SURE and not _is_apart(command):
             del self.functions[name]
 
     def _change_parameters(self, call: Call, command: SimpleCommand) -> None:
@@ -77,7 +77,7 @@ class Shell(Flow):
                 self.ends_on_failure = False
         parameters, values = self.variables.parameters, [word.value for word in call.words]
         self.variables.parameters = None
-        if call.problem or command.inside or self.turn != Turn.SURE:
+        if call.problem or command.inside or self.turn != Turn.SURE or _is_apart(command):
             if call.program == "set" and "--" not in values and all(value[:1] in {"-", "+"} for value in values):
                 self.variables.parameters = parameters
         elif call.program == "set":
@@ -153,7 +153,7 @@ class Shell(Flow):
             within = "a function" if inner.word == FUNCTION else f"`{inner.word}`"
             reason = f"it is set inside of {within}, line {self.line(word.start)}"
             self.variables.forget(name, reason, for_good=inner.word == FUNCTION)
-        elif self.turn != Turn.SURE or self.may_have_returned_at is not None:
+        elif self.turn != Turn.SURE or self.may_have_returned_at is not None or _is_apart(command):
             self.variables.forget(name, f"line {self.line(word.start)} sets it only sometimes")
         else:
             if word.elements is not None:
@@ -162,3 +162,8 @@ class Shell(Flow):
             rest = first._replace(text=first.text[found.end() :])
             value_word = word._replace(pieces=(rest, *word.pieces[1:]))
             self.variables.assign(name, value_word, self.passage, appended=bool(found[2]))
+
+
+def _is_apart(command: SimpleCommand) -> bool:
+    """Tell whether a shell of its own runs a command: what it changes is gone with it (but bash may be told otherwise)."""
+    return command.before in {"|", "|&"} or command.after in {"|", "|&", "&"}

@@ -10,6 +10,7 @@ import pytest
 
 from fwtrans.cli.inputs import FileAccess
 from fwtrans.diagnostics import DiagnosticSink
+from fwtrans.parsers.shell_script import read_script
 from fwtrans.source import SourceFile
 from fwtrans.translate import Settings, translate
 from fwtrans.verify import verify_sides
@@ -106,3 +107,28 @@ def test_a_fault_is_told_at_its_line() -> None:
     (error,) = sink.errors
     assert error.span is not None
     assert (error.span.line, text.splitlines()[3][error.span.start : error.span.end]) == (4, "--dport")
+
+
+_DROP = "*filter\n-A INPUT -j DROP\nCOMMIT\nEOF\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        (f"cat <<EOF > old; iptables-restore <<EOF\n{_DROP}{_DROP}", "FWT134"),
+        (f"cat <<EOF > old; \\\niptables-restore <<EOF\n{_DROP}{_DROP}", "FWT134"),
+        (f"cat() {{ sed s/DROP/ACCEPT/; }}\ncat <<EOF | iptables-restore\n{_DROP}", "FWT134"),
+        (f"alias cat='tac'\ncat <<EOF | iptables-restore\n{_DROP}", "FWT134"),
+        ("iptables-restore <<EOF\n*filter\n-tnat -A POSTROUTING -j MASQUERADE\nCOMMIT\nEOF\n", "FWT134"),
+        ("iptables-restore <<EOF\n*filter\n--tab=nat -A POSTROUTING -j MASQUERADE\nCOMMIT\nEOF\n", "FWT134"),
+        ("seq() { echo 7; }\nfor i in $(seq 1 2); do iptables -A INPUT -p tcp --dport $i -j DROP; done\n", "FWT135"),
+        ("P=22\necho x | P=80\niptables -A INPUT -p tcp --dport $P -j DROP\n", "FWT133"),
+        ("P=22\nP=80 &\niptables -A INPUT -p tcp --dport $P -j DROP\n", "FWT133"),
+        ("set -- 22\necho x | set -- 80\niptables -A INPUT -p tcp --dport $1 -j DROP\n", "FWT132"),
+    ],
+)
+def test_what_a_shell_would_do_otherwise_is_refused(script: str, code: str) -> None:
+    """Another document's lines, a function or an alias in a program's place, a table's name, a shell of its own."""
+    sink = DiagnosticSink()
+    read_script(SourceFile("fw.sh", script), sink)
+    assert [item.code for item in sink.errors] == [code]
