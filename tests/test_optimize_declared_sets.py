@@ -33,14 +33,6 @@ SETS = [
 ]
 
 
-@pytest.mark.parametrize(("body", "rule", "kept"), SETS)
-@pytest.mark.netns
-def test_a_set(body: str, rule: str, kept: str) -> None:
-    text = optimized(f"set s {{ {body} }}", rule)
-    assert kept in text
-    assert_loads(text)
-
-
 MAPS = [
     (
         "type inet_service : mark; flags constant; elements = { 1 : 2 }",
@@ -52,10 +44,12 @@ MAPS = [
 ]
 
 
-@pytest.mark.parametrize(("body", "rule", "kept"), MAPS)
+@pytest.mark.parametrize(
+    ("holder", "body", "rule", "kept"), [*(("set s", *case) for case in SETS), *(("map m", *case) for case in MAPS)]
+)
 @pytest.mark.netns
-def test_a_map(body: str, rule: str, kept: str) -> None:
-    text = optimized(f"map m {{ {body} }}", rule)
+def test_what_is_declared_is_kept(holder: str, body: str, rule: str, kept: str) -> None:
+    text = optimized(f"{holder} {{ {body} }}", rule)
     assert kept in text
     assert_loads(text)
 

@@ -48,7 +48,8 @@ if TYPE_CHECKING:
 _MOST_RULES = 24
 # So many stand at the base chain's end themselves, more in the chain that the others go to as well.
 _MOST_COPIED = 3
-# How much longer than the limit the kernel may follow a thousand guests: later passes leave a hundredth of what is followed here.
+# Where not nearly all guests have twins, so many are taken to be of each kind that has two, as in a thousand of twelve kinds; and
+# how much longer than the limit the kernel may follow them then: later passes leave a hundredth of what is followed here.
 _TWINS, _TWINS_LONGER = 84, 100
 _OTHER = -1
 _TYPES = (0x0800, 0x86DD, _OTHER)

@@ -1,7 +1,8 @@
 """How many elements of a table's maps would lead each way if every guest that has a twin had many.
 
 What is made of a table must not hang on how many guests have the same rules, only on how many sets of rules there are.
-Guests are twins where all verdict maps, and all sets of nothing but ports, treat them alike.
+Guests are twins where all verdict maps, and all sets of nothing but ports, treat them alike. Where nearly all are, a node
+is taken to have a thousand guests of these kinds; elsewhere each kind of two is taken to be of so many as its caller says.
 """
 
 from __future__ import annotations

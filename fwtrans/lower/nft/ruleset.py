@@ -70,7 +70,7 @@ def lower_nft(source: SourceFile, items: list[Json], sink: DiagnosticSink) -> Ru
     lowered, asleep = [], []
     for (family, name), raw in tables.items():
         if raw.owned is not None:
-            message = f"table {family} {name} belongs to the program that made it; that it does is left out"
+            message = f"table {family} {name} belongs to the program that made it; written with that flag it would go when nft ends, so it is left out"
             sink.add(Diagnostic(code="FWT156", message=message, span=_place(raw.owned, source)))
         if raw.switched_off is not None:
             asleep.extend(_switched_off(family, name, raw, source, sink))
