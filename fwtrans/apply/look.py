@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from fwtrans.apply.request import Request
     from fwtrans.backend.loader.client import Fault
-    from fwtrans.backend.loader.image import TableName
+    from fwtrans.backend.loader.image import ChainImage, ObjectImage, TableImage, TableName
     from fwtrans.backend.loader.real import LibNft
     from fwtrans.read import Files
 
@@ -64,14 +64,12 @@ class Looked:
     @property
     def names_kept(self) -> int:
         """Return how many chains, sets and maps go by another name than the new ruleset gives them."""
-        pairs = tuple(zip(self.asked.image, self.wanted.image, strict=True))
-        chains = sum(
-            one.name != other.name for was, now in pairs for one, other in zip(was.chains, now.chains, strict=True)
+        loaded = {(item.image.name, part.name) for item in self.present.present for part in _parts(item.image)}
+        return sum(
+            one.name != other.name and (now.name, other.name) in loaded
+            for was, now in zip(self.asked.image, self.wanted.image, strict=True)
+            for one, other in zip(_parts(was), _parts(now), strict=True)
         )
-        objects = sum(
-            one.name != other.name for was, now in pairs for one, other in zip(was.objects, now.objects, strict=True)
-        )
-        return chains + objects
 
     @property
     def asleep(self) -> tuple[TableName, ...]:
@@ -94,6 +92,10 @@ class Looked:
     def changes_nothing(self) -> bool:
         """Tell whether all is loaded already and nothing is in its way."""
         return not (self.plan.counts.changes or self.asleep or self.emptied)
+
+
+def _parts(table: TableImage) -> tuple[ChainImage | ObjectImage, ...]:
+    return (*table.chains, *table.objects)
 
 
 class Looking:

@@ -20,25 +20,20 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
+from fwtrans.backend.loader.anew import made_anew
 from fwtrans.backend.loader.image import HOLDERS, ChainImage, Kind, ObjectImage, TableImage, added_and_gone
+from fwtrans.backend.loader.references import NAME, Part, changing, is_made, names_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from fwtrans.backend.loader.image import Image
     from fwtrans.backend.loader.plan import Present
 
     Parts: TypeAlias = dict[str, ChainImage | ObjectImage]
 
-_NAME = re.compile(r'"[^"]*"|\b(?P<chain>jump|goto) ([^\s,;}]+)|(?P<set>@[\w./\\-]++)(?!,)')
-"""Where rules and elements name chains, sets and maps; not in strings, and `@th,0,16` is no set."""
 _NUMBER = re.compile(r"-\d+$")
 _HASH = re.compile(r"-(?=[0-9]*[a-f])[0-9a-f]{6,}(?![0-9a-z])")
-_DIGIT = re.compile(r"\d")
-"""What is in every name that was made, of a number or of a hash."""
-
-Part: TypeAlias = str
-"""A chain by its name, a set or map by its name behind an @: one of each may have the same name."""
 
 
 def under_loaded_names(present: Iterable[Present], wanted: Image, given: frozenset[str] = frozenset()) -> Image:
@@ -57,7 +52,7 @@ def under_loaded_names(present: Iterable[Present], wanted: Image, given: frozens
         open_old = _open(before, after)
         if all(part[0] == "@" and part in after for part in open_old):
             return table  # elements come and go, as they most often do, and change no names
-        return _Naming(table, before, after, open_old, given).run()
+        return made_anew(old, _Naming(table, before, after, open_old, given).run(), given)
 
     return tuple(map(of, wanted))
 
@@ -116,7 +111,7 @@ class _Naming:
         gone = dict(map(_key_and_value, texts))
         for key, value in map(_key_and_value, added):
             if key in gone:
-                yield from zip(_names_in(gone[key]), _names_in(value), strict=False)
+                yield from zip(names_in(gone[key]), names_in(value), strict=False)
 
     def _added_and_gone(self, part: Part, old: ObjectImage, new: ObjectImage) -> tuple[set[str], set[str]]:
         """Return the elements that differ. It is asked for twice, and there may be thousands."""
@@ -129,7 +124,7 @@ class _Naming:
         if old == new:
             return True
         before, after = self.old_parts[old], self.new_parts[new]
-        if after.name in self.given or not _DIGIT.search(after.name):
+        if after.name in self.given or not is_made(after.name):
             return False
         if isinstance(before, ObjectImage) and isinstance(after, ObjectImage):
             if before.kind is not after.kind or _declared(before) != _declared(after):
@@ -172,10 +167,10 @@ class _Naming:
             other = self.old_parts.get(part)
             if isinstance(thing, ChainImage):
                 if isinstance(other, ChainImage) and other.said == thing.said:
-                    yield from _names_in(thing.said)
+                    yield from names_in(thing.said)
             elif isinstance(other, ObjectImage) and thing.kind is Kind.MAP:
                 for element in set(thing.elements).intersection(other.elements):
-                    yield from _names_in(element.rpartition(" : ")[2])
+                    yield from names_in(element.rpartition(" : ")[2])
 
     def _settle_the_rest(self) -> None:
         """What nobody voted for: by what it says, by its own name, and by a name that nobody has."""
@@ -200,7 +195,7 @@ class _Naming:
 
     def _renamed(self, names: Mapping[Part, Part]) -> TableImage:
         """Return the table with names in the place of names; what is loaded word for word names none that is new."""
-        change = _changing(names)
+        change = changing(names)
         anywhere = any(part in self.old_parts for part in names)  # the name goes from one part to another
         chains: dict[str, ChainImage] = {}
         objects: dict[str, ObjectImage] = {}
@@ -262,15 +257,6 @@ def _stems(name: str) -> frozenset[str]:
     return frozenset({name, stem, _HASH.sub("-", stem)})
 
 
-def _names_in(text: str) -> Iterator[Part]:
-    if "jump " in text or "goto " in text or "@" in text:
-        for found in _NAME.finditer(text):
-            if found["chain"]:
-                yield found[2]
-            elif found["set"]:
-                yield found["set"]
-
-
 def _rule_pairs(old: ChainImage, new: ChainImage) -> Iterator[tuple[Part, Part]]:
     """Yield names at the same places of rules that are the same but for names."""
     before, after = _by_outline(old.said), _by_outline(new.said)
@@ -278,13 +264,13 @@ def _rule_pairs(old: ChainImage, new: ChainImage) -> Iterator[tuple[Part, Part]]
         others = before.get(outline, [])
         if len(others) == len(rules):
             for one, other in zip(others, rules, strict=True):
-                yield from zip(_names_in(one), _names_in(other), strict=True)
+                yield from zip(names_in(one), names_in(other), strict=True)
 
 
 def _by_outline(said: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for rule in said.split("\n"):
-        outline = _NAME.sub(_without_name, rule)
+        outline = NAME.sub(_without_name, rule)
         if outline != rule:
             found.setdefault(outline, []).append(rule)
     return found
@@ -297,18 +283,3 @@ def _without_name(found: re.Match[str]) -> str:
 def _key_and_value(element: str) -> tuple[str, str]:
     key, _, value = element.rpartition(" : ")
     return key, value
-
-
-def _changing(names: Mapping[Part, str]) -> Callable[[str], str]:
-    def place(found: re.Match[str]) -> str:
-        if found["chain"]:
-            name = names.get(found[2])
-            return found[0] if name is None else f"{found['chain']} {name}"
-        return names.get(found["set"], found[0]) if found["set"] else found[0]
-
-    def change(text: str) -> str:
-        if "jump " in text or "goto " in text or "@" in text:
-            return _NAME.sub(place, text)
-        return text
-
-    return change

@@ -14,8 +14,9 @@ from fwtrans.backend.loader.fake import FakeNft
 from fwtrans.backend.loader.image import HOLDERS, TableImage
 from fwtrans.backend.loader.load import assess, load
 from fwtrans.backend.loader.naming import under_loaded_names
-from fwtrans.backend.loader.plan import Plan, Present, make_plan
+from fwtrans.backend.loader.plan import make_plan
 from tests.backend.loader.images import big, image
+from tests.backend.loader.planning import planned, present
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -23,19 +24,6 @@ if TYPE_CHECKING:
     from fwtrans.backend.loader.image import Image
 
 REFERENCE = re.compile(r'("[^"]*")|((?:jump|goto) |@)([\w.-]+)')
-
-
-def present(loaded: Image) -> tuple[Present, ...]:
-    return tuple(
-        Present(table, {chain.name: tuple(range(1, len(chain.rules) + 1)) for chain in table.chains})
-        for table in loaded
-    )
-
-
-def planned(loaded: Image, wanted: Image, given: Iterable[str] = ()) -> tuple[Image, Plan]:
-    """Return what is wanted under the names that are loaded, and what has to be done for it."""
-    found = under_loaded_names(present(loaded), wanted, frozenset(given))
-    return found, make_plan(present(loaded), found)
 
 
 def called(texts: Iterable[str], chains: Mapping[str, str], holders: Mapping[str, str]) -> tuple[str, ...]:
