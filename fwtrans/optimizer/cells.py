@@ -17,6 +17,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir.fields import DPORT, SPORT
@@ -277,8 +278,9 @@ class Cells(Leaves):
             low, high = cell.region[at]
             starts = sorted(box.ranges[at][0] for box in cell.boxes)
             ends = sorted(box.ranges[at][1] for box in cell.boxes)
-            points = {start for start in starts if start > low} | {end + 1 for end in ends if end < high}
-            for point in sorted(points):
+            inner = {value for value in (*starts, *ends) if low < value < high}
+            for before, last in pairwise(sorted({low, high, *inner})):
+                point = _roundest(before, last)
                 left, right = bisect_left(starts, point), count - bisect_left(ends, point)
                 if left == right == count:
                     continue
@@ -291,3 +293,13 @@ class Cells(Leaves):
 def _more_as_tables(cell: _Cell) -> float:
     """Return how many more elements than rules the tables for a long cell will have: a rule of thumb, on the safe side."""
     return MORE_AS_TABLES * len(cell.boxes) if len(cell.boxes) > LONG else 0
+
+
+def _roundest(before: int, last: int) -> int:
+    """Return the number behind one and not behind another that has the most zeros at its end.
+
+    The same boxes are on both sides wherever between them a part is halved, and the kernel keeps a bit for each prefix of a
+    range: those that end at round numbers are few.
+    """
+    zeros = (before ^ last).bit_length() - 1
+    return last >> zeros << zeros

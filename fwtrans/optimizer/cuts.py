@@ -72,7 +72,11 @@ LEAST_GAIN = 2
 # So many rules may stand in tables in front of the search.
 FIRST_RULES = (0, 1, 2, 3, 4, 5, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192)
 # Of lists of so many rules no cells are made where a tree has no more steps than this.
-MANY_RULES, FEW_STEPS = 1000, 64
+MANY_RULES, FEW_STEPS = 1000, 40
+# A second tree grows with this thrift: which one is better depends on how rules overlap, and only the whole tree tells.
+_OTHER_THRIFT = 1.5
+# With more room than by default, fewer steps may take so many times as long.
+_TIME_FOR_STEPS = 2.5
 _EFFORT = Effort(6, 2, 4, 1.5)
 # Parts of the room that is allowed, and what share of the steps twice the room must save at least.
 _ROOMS = (0.25, 0.5, 1.0)
@@ -214,12 +218,16 @@ class _Cutting:
         where = f"chain {self.chain.name}, {len(run_)} rules"
         always = _always(self.family)
         most = self.most(len(run_))
-        best: Node | None = None
-        for node in _candidates(run_, always, most, at_end=at_end):
-            if node.size > most or depth_of(node) + 1 > self.room:
-                continue
-            if best is None or _rank(node) < _rank(best):
-                best = node
+        nodes = [
+            node
+            for node in _candidates(run_, always, most, at_end=at_end)
+            if node.size <= most and depth_of(node) + 1 <= self.room
+        ]
+        best = min(nodes, key=_rank, default=None)
+        if best is not None and self.factor > MOST_GROWTH:
+            # who gives more room than by default asks for few steps
+            longest = _TIME_FOR_STEPS * time_of(best)
+            best = min((node for node in nodes if time_of(node) <= longest), key=lambda node: (node.steps, _rank(node)))
         if best is None:
             self.declined.append(f"{where}: a search would be more than {self.factor:g} times as big, or too deep")
             return None
@@ -309,6 +317,10 @@ def _candidates(
     cells = None if is_quick else _cells(run_, always, most, at_end=at_end)
     if cells is not None:
         yield cells
+    if tree is None or cells is None or _rank(tree) < _rank(cells):
+        other = _tree(run_, always, most, _OTHER_THRIFT, at_end=at_end)
+        if other is not None:
+            yield other
     search = Search(Boxes.of(run_, always), _EFFORT).build()
     if search.size <= most and (cells is None or search.steps < cells.steps):
         found = _behind_first(run_, search, always, at_end=at_end)
@@ -316,14 +328,16 @@ def _candidates(
             yield found
 
 
-def _tree(run_: Sequence[Clause], always: Mapping[Field, ValueSet], most: float, *, at_end: bool) -> Node | None:
+def _tree(
+    run_: Sequence[Clause], always: Mapping[Field, ValueSet], most: float, thrift: float = 1, *, at_end: bool
+) -> Node | None:
     """Return the run as a tree, behind as few of its first rules as save the steps that the first look-up takes."""
     jump = int(not at_end)
     first = front(run_, always, 1 + jump)
     if first is None:
         return None
     count, node = first
-    tree = Trees(Boxes.of(run_[count:], always), count - node.steps - jump, most - node.size)
+    tree = Trees(Boxes.of(run_[count:], always), count - node.steps - jump, most - node.size, thrift)
     found = tree.build()
     return joined(node, found) if tree.excess <= 0 and node.size + found.size <= most else None
 

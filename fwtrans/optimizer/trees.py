@@ -102,11 +102,13 @@ class _Place:
 class Trees(Leaves):
     """Grows a tree for one list of boxes. No packet takes more steps than before, and `spare` ones that it saved before.
 
-    `excess` says by how many more it would be, and is only known of what was built.
+    `excess` says by how many more it would be, and is only known of what was built. `thrift` says how dear growth is to be,
+    beside what the room says of it.
     """
 
     spare: int
     room: float
+    thrift: float = 1
     excess: int = field(default=0, init=False)
     _root: _Place | None = field(default=None, init=False)
     _waiting: list[tuple[float, int, _Place]] = field(default_factory=list, init=False)
@@ -118,7 +120,7 @@ class Trees(Leaves):
 
     def build(self) -> Node:
         """Return the tree of about so many rules and elements."""
-        self._thrift = self._thrift_for(self.room)
+        self._thrift = self.thrift * self._thrift_for(self.room)
         root = self._place(self.boxes.full, self._there(0), self.boxes.boxes, 0, 0.0)
         self._wait(root)
         self._size = len(root.boxes)

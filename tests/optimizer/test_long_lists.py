@@ -9,6 +9,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from fwtrans.ir.fields import Family
+from fwtrans.ir.intervals import IntervalSet
+from fwtrans.ir.names import NamePattern
 from fwtrans.ir.ruleset import Hook
 from fwtrans.optimize import Settings, optimize_ruleset
 from fwtrans.optimizer import cuts, dead, fold
@@ -113,6 +115,27 @@ def test_a_tree_of_more_than_a_few_dozen_steps_is_left_for_no_slow_map() -> None
         if len(item.fields) > 1 and any(low != high for element in item.elements for low, high in element.key)
     ]
     assert max(ranged, default=0) < 16
+
+
+def test_who_gives_more_room_than_by_default_gets_fewer_steps() -> None:
+    """A tree would be quicker by the table of costs, and take 47 steps."""
+    before = ruleset_of(LISTS.entries("firewall", 1500))
+    found = cuts.sized(10, 1501).run(before).ruleset
+    (cost,) = hook_costs(found)
+    assert cost.worst.steps <= 30
+    assert size_of(found).entries <= 15_010
+
+
+def test_parts_of_the_space_end_at_round_numbers() -> None:
+    """The kernel keeps a bit for each prefix of a range: where parts ended as rules do, an element had 25."""
+    (table,) = cuts.sized().run(ruleset_of(LISTS.entries("hard", 300, 3))).ruleset.tables
+    (item,) = (item for item in table.maps if len(item.fields) == 5)
+    prefixes = 0
+    for element in item.elements:
+        for wanted, part in zip(item.fields, element.key, strict=True):
+            assert not isinstance(part, NamePattern)
+            prefixes += len(IntervalSet(wanted.width, (part,)).prefixes())
+    assert prefixes <= 18 * len(item.elements)
 
 
 @pytest.mark.netns
