@@ -57,12 +57,16 @@ class _Found(Exception):  # noqa: N818 -- it is the answer
         self.code, self.message, self.token, self.hint = code, message, token, hint
 
 
-def check_rule(rule: Rule, scope: Scope, sink: DiagnosticSink) -> CheckedRule | None:
-    """Return the rule as far as PVE takes it; None where it leaves it out, and the sink says why."""
+def check_rule(rule: Rule, scope: Scope, sink: DiagnosticSink, *, in_group: bool = False) -> CheckedRule | None:
+    """Return the rule as far as PVE takes it; None where it leaves it out, and the sink says why.
+
+    Some mistakes PVE sees only while it makes the commands. In a file's own rules that is the same in the end; in a
+    group's (`in_group`) it breaks off at the guest or the rule that names the group, so such a rule stays in the group.
+    """
     try:
         macro = _macro(rule)
-        version = _version(rule, scope)
-        _check_protocol_and_ports(rule)
+        version = _version(rule, scope, in_group=in_group)
+        _check_protocol_and_ports(rule, in_group=in_group)
         _check_icmp_type(rule)
         if macro:
             _check_macro(rule, macro, version)
@@ -99,7 +103,7 @@ def _macro(rule: Rule) -> str:
     return name
 
 
-def _version(rule: Rule, scope: Scope) -> int | None:
+def _version(rule: Rule, scope: Scope, *, in_group: bool) -> int | None:
     """Return the IP version that protocol and addresses ask for; they must ask for the same one."""
     protocol = rule.value(RuleOption.PROTOCOL)
     version = 4 if protocol in ICMP else 6 if protocol in ICMP6 else None
@@ -107,7 +111,8 @@ def _version(rule: Rule, scope: Scope) -> int | None:
         parameter = rule.parameter(option)
         if parameter is None:
             continue
-        asked = _address_version(parameter.value, scope)
+        elsewhere = in_group and scope.has_elsewhere(parameter.value.text)
+        asked = _address_version(parameter.value, scope, elsewhere=elsewhere)
         if asked and version and asked != version:
             message = "protocol, source and destination of the rule belong to IPv4 and to IPv6 at once"
             raise _Found("FWT176", message, parameter.value, "write one rule for each")
@@ -115,15 +120,17 @@ def _version(rule: Rule, scope: Scope) -> int | None:
     return version
 
 
-def _address_version(value: Token, scope: Scope) -> int:
-    """Return the version of an address, 0 for a set, which has both."""
+def _address_version(value: Token, scope: Scope, *, elsewhere: bool) -> int:
+    """Return the version of an address, 0 for a set, which has both, and for a name that is there but `elsewhere`."""
     text = value.text
     if text.startswith("+"):
-        if scope.ipset(text) is None:
+        if scope.ipset(text) is None and not elsewhere:
             raise _Found("FWT175", f"there is no set `{text[1:]}`{_above(text)}", value, _scope_hint(text[1:]))
         return 0
     if ALIAS.fullmatch(text):
         alias = scope.alias(text)
+        if alias is None and elsewhere:
+            return 0
         if alias is None:
             raise _Found("FWT175", f"there is no alias `{text}`{_above(text)}", value, _scope_hint(text))
         return alias.version
@@ -142,7 +149,7 @@ def _scope_hint(text: str) -> str:
     return "PVE looks names up while it reads: [ALIASES] and [IPSET ...] must stand above the rules that use them"
 
 
-def _check_protocol_and_ports(rule: Rule) -> None:
+def _check_protocol_and_ports(rule: Rule, *, in_group: bool) -> None:
     parameter = rule.parameter(RuleOption.PROTOCOL)
     protocol = parameter.value.text if parameter is not None else ""
     if parameter is not None and protocol not in PROTOCOLS and protocol not in ICMP | ICMP6 | _NOTHING:
@@ -158,7 +165,8 @@ def _check_protocol_and_ports(rule: Rule) -> None:
         if protocol in _NOTHING:
             hint = "add `-p tcp` or `-p udp`" if rule.macro is None else "a macro brings its ports with it"
             raise _Found("FWT176", f"`{ports.written.text}` needs a protocol", ports.written, hint)
-        if protocol not in WITH_PORTS and not (with_types and protocol in {"icmp", "icmpv6"}):
+        with_type = with_types and (protocol in {"icmp", "icmpv6"} or (in_group and protocol in ICMP6))
+        if protocol not in WITH_PORTS and not with_type:
             raise _Found("FWT176", f"protocol `{protocol}` has no ports", ports.written)
 
 
@@ -213,7 +221,7 @@ def _check_loadable(rule: Rule) -> None:
     protocol = rule.value(RuleOption.PROTOCOL)
     for option in (RuleOption.DESTINATION_PORT, RuleOption.SOURCE_PORT):
         ports = rule.parameter(option)
-        if ports is None or ports.value.text in _NOTHING or protocol in {"icmp", "icmpv6"}:
+        if ports is None or ports.value.text in _NOTHING or protocol in ICMP | ICMP6:
             continue
         items = ports.value.text.split(",")
         if protocol in {"udplite", "136"} and len(items) == 1:

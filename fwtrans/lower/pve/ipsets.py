@@ -56,10 +56,6 @@ def ipset_lines(node: Node, local: Address) -> list[Line]:
 def _all_sets(node: Node, local: Address) -> Iterator[_MadeSet]:
     for guest in node.guests:
         yield from _guest_sets(node, guest)
-    if node.config.sdn is not None:
-        for name, entries in node.config.sdn.ipsets:
-            members = tuple(Member(entry.address, entry.nomatch) for entry in entries)
-            yield _MadeSet(SetName(CLUSTER_SETS, name), members, node.scope())
     # the cluster's network is put into `management` twice; the second time only makes room for one more
     network = Member(local.text, origin=local.origin)
     own = node.cluster.sets.get("management")
@@ -67,6 +63,10 @@ def _all_sets(node: Node, local: Address) -> Iterator[_MadeSet]:
     for name, section in node.cluster.sets.items():
         if name != "management":
             yield _made_set(CLUSTER_SETS, name, section, (), node.scope())
+    if node.config.sdn is not None:  # PVE makes these last: where the data center has a set of the name, it is lost
+        for name, entries in node.config.sdn.ipsets:
+            members = tuple(Member(entry.address, entry.nomatch) for entry in entries)
+            yield _MadeSet(SetName(CLUSTER_SETS, name), members, node.scope())
 
 
 def _guest_sets(node: Node, guest: CheckedGuest) -> Iterator[_MadeSet]:

@@ -127,10 +127,11 @@ def _check_file(file: FirewallFile | None, scope: Scope, sink: DiagnosticSink) -
 
 def _check_rules(section: Section, scope: Scope, sink: DiagnosticSink) -> list[CheckedRule]:
     found = []
+    in_group = section.kind is SectionKind.GROUP
     for item in section.items:
         if isinstance(item, Rule) and item.kind == "forward":
             _tell_of_forward(item, sink)
-        elif isinstance(item, Rule) and (checked := check_rule(item, scope, sink)) is not None:
+        elif isinstance(item, Rule) and (checked := check_rule(item, scope, sink, in_group=in_group)) is not None:
             found.append(checked)
     return found
 

@@ -1,6 +1,6 @@
 """What the names in rules stand for: aliases and sets of the data center, of the file itself, and of SDN.
 
-`x` is the file's own, else the data center's; `guest/x` and `dc/x` say which. PVE looks names up while it reads, so a
+`x` is the file's own, else the data center's, and of sets else SDN's; `guest/x`, `dc/x` and `sdn/x` say which. PVE looks names up while it reads, so a
 rule sees only what stands above it; when the commands are made, the last definition of a name counts.
 """
 
@@ -86,8 +86,16 @@ class Scope(NamedTuple):
         if found is None:
             return None
         scope, name = found[1], found[2]
-        if scope == "sdn/":
-            return SetName(CLUSTER_SETS, name) if name in self.sdn else None
-        if scope != "dc/" and self.own is not None and name in self.own.sets:
+        if scope in {None, "guest/"} and self.own is not None and name in self.own.sets:
             return SetName(self.vmid, name)
-        return SetName(CLUSTER_SETS, name) if scope != "guest/" and name in self.cluster.sets else None
+        of_cluster = scope in {None, "dc/"} and name in self.cluster.sets
+        of_sdn = scope in {None, "sdn/"} and name in self.sdn
+        return SetName(CLUSTER_SETS, name) if of_cluster or of_sdn else None
+
+    def has_elsewhere(self, text: str) -> bool:
+        """Tell whether the name of `dc/x`, `+guest/x` ... is there, be it in another place than the one it asks for."""
+        name = text.rpartition("/")[2] if "/" in text else text.removeprefix("+")
+        names = (self.cluster, *((self.own,) if self.own is not None else ()))
+        if text.startswith("+"):
+            return name in self.sdn or any(name in each.sets for each in names)
+        return any(name.lower() in each.aliases for each in names)

@@ -111,6 +111,47 @@ def test_pve_breaks_off_at_a_guest_whose_group_cannot_be_made() -> None:
     assert [line for line in made.chain("PVEFW-FWBR-IN", "ip6") if "tap100i1" in line], "in IPv6 the rule has no part"
 
 
+@pytest.mark.parametrize(
+    ("names", "rule"),
+    [
+        ("[IPSET servers]\n10.0.0.1\n", "IN ACCEPT -source +guest/servers"),
+        ("[ALIASES]\nserver 10.0.0.1\n", "IN ACCEPT -source guest/server"),
+        ("[ALIASES]\nserver 10.0.0.1\n", "OUT ACCEPT -dest guest/Server"),
+        ("", "IN ACCEPT -p ipv6-icmp -dport echo-request"),
+    ],
+)
+def test_pve_breaks_off_at_what_it_sees_in_a_group_too_late(names: str, rule: str) -> None:
+    made = guest("GROUP late", cluster=f"{ON}{names}[group late]\n{rule}\n")
+    family = "ip6" if "ipv6" in rule else "ip"
+    side = "OUT" if rule.startswith("OUT") else "IN"
+    assert made.codes == ["FWT179"]
+    assert not [line for line in made.chain(f"PVEFW-FWBR-{side}", family) if "tap100" in line]
+
+
+def test_a_group_that_the_host_could_not_make_is_half_there_for_guests() -> None:
+    names = "[IPSET servers]\n10.0.0.1\n[group late]\nIN ACCEPT -p tcp -dport 22\nIN ACCEPT -source +guest/servers\n"
+    files = {"cluster.fw": ON + names, "host.fw": "[RULES]\nGROUP late\n", "qemu-server/100.conf": NIC}
+    made = make({**files, "100.fw": f"{ON}[RULES]\nGROUP late\n"})
+    assert made.chain("GROUP-late-IN")[1:] == ["-p tcp --dport 22 -g PVEFW-SET-ACCEPT-MARK"]
+    assert not made.chain("GROUP-late-OUT")
+    assert not [line for line in made.chain("PVEFW-HOST-IN") if "GROUP" in line]
+    assert [line for line in made.chain("PVEFW-FWBR-IN") if "tap100i0" in line]
+    assert not [line for line in made.chain("PVEFW-FWBR-OUT") if "tap100i0" in line]
+
+
+def test_a_set_of_sdn_needs_no_scope_and_is_made_last() -> None:
+    sdn = '{"ipset": {"net-all": [{"cidr": "10.9.0.0/24"}], "both": [{"cidr": "10.8.0.0/24"}]}}'
+    cluster = f"{ON}[IPSET both]\n10.1.1.1\n"
+    rules = "[RULES]\nIN ACCEPT -source +net-all\nIN ACCEPT -source +dc/both\n"
+    made = make({"cluster.fw": cluster, "sdn.json": sdn, "host.fw": rules})
+    assert [line.split()[3] for line in made.chain("PVEFW-HOST-IN") if "src -j" in line] == [
+        "PVEFW-0-net-all-v4",
+        "PVEFW-0-both-v4",
+    ]
+    assert "add PVEFW-0-both-v4 10.8.0.0/24" in made.dumps.ipset.text
+    assert "10.1.1.1" not in made.dumps.ipset.text
+
+
 def test_the_local_network_is_defined_known_or_stands_in() -> None:
     rule = "-p tcp --dport 8006 -j RETURN"
     assert f"-d 172.16.1.0/24 {rule}" in make({}).chain("PVEFW-HOST-OUT")
