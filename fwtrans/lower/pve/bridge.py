@@ -13,7 +13,7 @@ from fwtrans.lower.pve.chains import Chains, LeftOut, Line
 from fwtrans.lower.pve.guests import filtered_devices, filtered_guests, own_addresses, port_name
 from fwtrans.lower.pve.scope import read_address
 from fwtrans.parsers.pve.syntax import GuestKind
-from fwtrans.parsers.pve.values import ALIAS
+from fwtrans.parsers.pve.values import ALIAS, Cidr, read_cidr
 
 if TYPE_CHECKING:
     from fwtrans.lower.pve.node import CheckedGuest, Node
@@ -45,12 +45,26 @@ def bridge_lines(node: Node, sink: DiagnosticSink) -> list[Line]:
 
 def _add_guest(chains: Chains, guest: CheckedGuest, sink: DiagnosticSink) -> None:
     for device in filtered_devices(guest):
+        _tell_of_word(guest, device, sink)
         try:
             addresses = _arp_addresses(guest, device)
         except LeftOut as left:
             _tell_lost(guest, device, str(left), sink)
             return
         _add_device(chains, guest, device, addresses)
+
+
+def _tell_of_word(guest: CheckedGuest, device: NetworkDevice, sink: DiagnosticSink) -> None:
+    """Refuse `ip=manual` where a container's own address goes to ebtables: of the words PVE leaves out `dhcp` alone."""
+    word = dict(device.properties).get("ip")
+    if guest.conf.kind is not GuestKind.LXC or word is None or not guest.file.options.flag("ipfilter", default=False):
+        return
+    if word.text != "dhcp" and not isinstance(read_cidr(word.text), Cidr):
+        message = f"PVE takes `{word.text}` for an address that {port_name(guest, device)} may send ARP of"
+        note = "ebtables-restore refuses it, and with it all rules of layer 2 of the node; PVE stops there"
+        hint = "without `ip=` the container has its address set by hand all the same"
+        span = device.span(word)
+        sink.add(Diagnostic(code="FWT168", message=message, span=span, notes=(note,), hints=(hint,)))
 
 
 def _tell_lost(guest: CheckedGuest, device: NetworkDevice, reason: str, sink: DiagnosticSink) -> None:
@@ -65,13 +79,14 @@ def _tell_lost(guest: CheckedGuest, device: NetworkDevice, reason: str, sink: Di
 
 
 def _blamed(guest: CheckedGuest, device: NetworkDevice) -> IpsetEntry | NetworkDevice:
-    named = (entry for entry in _filter_entries(guest, device) if ALIAS.fullmatch(entry.address.text))
-    return next(named, device)
+    blamed = (entry for entry in _filter_entries(guest, device) if not isinstance(read_cidr(entry.address.text), Cidr))
+    return next(blamed, device)
 
 
 def _filter_entries(guest: CheckedGuest, device: NetworkDevice) -> tuple[IpsetEntry, ...]:
+    """Return what stands in a NIC's set. PVE asks all of it here, its mistakes too, which are in no set."""
     section = guest.file.sets.get(f"ipfilter-{device.name}")
-    return section.entries if section is not None else ()
+    return section.written if section is not None else ()
 
 
 def _arp_addresses(guest: CheckedGuest, device: NetworkDevice) -> list[tuple[str, Origin]]:
@@ -80,6 +95,8 @@ def _arp_addresses(guest: CheckedGuest, device: NetworkDevice) -> list[tuple[str
     for entry in _filter_entries(guest, device):
         if ALIAS.fullmatch(entry.address.text):
             raise LeftOut(f"the set `ipfilter-{device.name}` names the alias `{entry.address.text}`")
+        if not isinstance(read_cidr(entry.address.text), Cidr):
+            raise LeftOut(f"an entry of the set `ipfilter-{device.name}` is no address")
         address = read_address(entry.address.text)
         if address.version == 4:
             found.append((address.text, entry.origin))

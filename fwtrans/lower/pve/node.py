@@ -54,6 +54,14 @@ class SetSection(NamedTuple):
     section: Section | None
     entries: tuple[IpsetEntry, ...] = ()
 
+    @property
+    def written(self) -> tuple[IpsetEntry, ...]:
+        """Return all entries in the order of their lines, those too that PVE leaves out of the set."""
+        if self.section is None:
+            return ()
+        items = (item for item in self.section.items if isinstance(item, IpsetEntry))
+        return tuple(sorted((*items, *self.section.refused), key=lambda entry: entry.line))
+
 
 class CheckedFile(NamedTuple):
     """A .fw file. `names` are those defined at its end, in whose terms commands and sets are made."""

@@ -52,6 +52,7 @@ SECTIONS = {
 
 _BY_NAME = {kind.value.lower(): kind for kind in SectionKind}
 _TWICE_HINT = "the first one counts, be it good or bad, with or without `!`"
+_NO_SET = "PVE passes it on to ipset, which refuses it: no rule is changed until this is put right"
 _OWNERS = {
     FirewallKind.CLUSTER: "cluster.fw",
     FirewallKind.HOST: "host.fw",
@@ -76,6 +77,7 @@ class _Draft:
 
     section: Section
     items: list[SectionItem] = field(default_factory=list)
+    refused: list[IpsetEntry] = field(default_factory=list)
     addresses: set[str] = field(default_factory=set)
 
 
@@ -96,7 +98,9 @@ class _Reader:
 
     def result(self) -> FirewallFile:
         self.complaints.close()
-        sections = tuple(replace(draft.section, items=tuple(draft.items)) for draft in self.drafts)
+        sections = tuple(
+            replace(draft.section, items=tuple(draft.items), refused=tuple(draft.refused)) for draft in self.drafts
+        )
         return FirewallFile(self.source, self.kind, sections)
 
     def line(self, text: str, number: int, start: int) -> None:
@@ -251,12 +255,18 @@ class _Reader:
             message = "the address is missing" if not wrong.text else f"`{shortened(wrong.text)}` is one word too many"
             hint = "an entry is one address, network or alias, perhaps with `!` before it; what follows `#` is a comment"  # fmt: skip
             self.complaints.add("FWT164", message, self.complaints.at(number, wrong), note=_left_out(nomatch=nomatch), hint=hint)  # fmt: skip
+            draft.refused.append(IpsetEntry(self.source, number, Token("", line.words[0].start), nomatch))
             return None
+        entry = IpsetEntry(self.source, number, value.token, nomatch, line.comment)
         mistake = self._entry_mistake(draft, value.text)
-        if mistake is not None:
+        if mistake is None:
+            return entry
+        draft.refused.append(entry)
+        if mistake.fatal:
+            self.complaints.mistake("FWT168", number, value, mistake, _NO_SET)
+        else:
             self.complaints.mistake("FWT164", number, value, mistake, _left_out(nomatch=nomatch))
-            return None
-        return IpsetEntry(self.source, number, value.token, nomatch, line.comment)
+        return None
 
     def _entry_mistake(self, draft: _Draft, text: str) -> Mistake | None:
         """Return what is wrong with an address of a set, and remember it: a bad one too takes the place of later ones."""

@@ -192,13 +192,18 @@ SectionItem = Option | Alias | IpsetEntry | Rule
 
 @dataclass(frozen=True, slots=True)
 class Section(Placed):
-    """A section's header and what stands in it. `name` is `title` in lower case, "" where the kind has none."""
+    """A section's header and what stands in it. `name` is `title` in lower case, "" where the kind has none.
+
+    `refused` are entries of a set that PVE leaves out of it, but asks all the same whose ARP a guest may send. The
+    address of one is "" where its line has no single word.
+    """
 
     kind: SectionKind
     name: str = ""
     title: Token | None = None
     comment: str = ""
     items: tuple[SectionItem, ...] = ()
+    refused: tuple[IpsetEntry, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

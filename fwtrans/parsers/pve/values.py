@@ -54,7 +54,7 @@ class Cidr(NamedTuple):
 
 
 def read_cidr(text: str) -> Cidr | Mistake:
-    """Return what an address of an alias or set is; its host bits may be set."""
+    """Return what an address of an alias or set is; its host bits may be set. PVE does not look how long a prefix is."""
     address, slash, length = text.partition("/")
     version = 4 if _IPV4.fullmatch(address) else 6 if _is_ipv6(address) else 0
     if not version or (slash and not (length.isascii() and length.isdigit())):
@@ -64,7 +64,7 @@ def read_cidr(text: str) -> Cidr | Mistake:
         return Cidr(version, width)
     digits = length.lstrip("0") or "0"
     if len(digits) > 3 or int(digits) > width:
-        return Mistake(f"a prefix of IPv{version} is at most {width} long")
+        return Mistake(f"a prefix of IPv{version} is at most {width} long", fatal=True)
     return Cidr(version, int(digits))
 
 

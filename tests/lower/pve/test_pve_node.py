@@ -274,6 +274,36 @@ def test_an_alias_in_a_guests_filter_loses_its_layer_2() -> None:
     assert "add PVEFW-100-ipfilter-net0-v4 10.0.0.7" in made.dumps.ipset.text
 
 
+@pytest.mark.parametrize("entry", ["nosuchalias", "10.0.0.300", "web.example.net", "10.0.0.7 10.0.0.8", "!"])
+def test_a_mistake_in_a_guests_filter_loses_its_layer_2(entry: str) -> None:
+    made = guest("", options=f"[IPSET ipfilter-net0]\n10.0.0.9\n{entry}\n")
+    assert made.codes[1:] == ["FWT183"]
+    assert not made.chain("tap100i0-OUT", "ebtables")
+    assert "add PVEFW-100-ipfilter-net0-v4 10.0.0.9\n" in made.dumps.ipset.text
+
+
+def test_what_is_left_out_of_a_guests_filter_may_still_send_arp() -> None:
+    made = guest("", options="[IPSET ipfilter-net0]\n10.0.0.9\n0.0.0.0/0\n10.0.0.9\n::/0\n")
+    assert made.codes == ["FWT164", "FWT164", "FWT164"]
+    assert made.chain("tap100i0-OUT-ARP", "ebtables") == [
+        "-p ARP --arp-ip-src 10.0.0.9 -j RETURN",
+        "-p ARP --arp-ip-src 0.0.0.0/0 -j RETURN",
+        "-p ARP --arp-ip-src 10.0.0.9 -j RETURN",
+        "-j DROP",
+    ]
+
+
+def test_a_prefix_that_is_too_long_stops_pve_at_its_sets() -> None:
+    assert make({"cluster.fw": f"{ON}[IPSET long]\n10.0.0.0/33\n"}).codes == ["FWT168"]
+
+
+@pytest.mark.parametrize(("ip", "codes"), [("manual", ["FWT168"]), ("dhcp", []), ("10.0.0.5/24", [])])
+def test_an_address_set_by_hand_stops_ebtables_where_addresses_are_filtered(ip: str, codes: list[str]) -> None:
+    conf = f"net0: name=eth0,bridge=vmbr0,firewall=1,hwaddr=BC:24:11:00:00:05,ip={ip},type=veth\n"
+    assert make({"200.fw": f"{ON}ipfilter: 1\n", "lxc/200.conf": conf}).codes == codes
+    assert make({"200.fw": ON, "lxc/200.conf": conf}).codes == []
+
+
 def test_a_card_without_mac_is_not_held_to_one() -> None:
     conf = "net0: name=eth0,bridge=vmbr0,firewall=1,ip=10.0.0.5/24,type=veth\n"
     made = make({"200.fw": f"{ON}ipfilter: 1\n", "lxc/200.conf": conf})
