@@ -40,7 +40,7 @@ _STATES = {"invalid": 0, "established": 1, "related": 2, "new": 3, "untracked": 
 _FLAGS = {"fin": 1, "syn": 2, "rst": 4, "psh": 8, "ack": 16, "urg": 32, "ece": 64, "cwr": 128, "none": 0}
 _WITH_PORTS = {6, 17, 33, 132, 136}
 _SEES_IN = {Hook.PREROUTING, Hook.INPUT, Hook.FORWARD}
-_ENDS = "an end is tap100i0, vm100, ct200, host, outside, nfvm, or a port with its bridge as in vmbr0/eth0"
+_ENDS = "an end is tap100i0, vm100, vm100i1, ct200, host, outside, nfvm, or a port with its bridge as in vmbr0/eth0"
 _UNKNOWN = Host()
 _SEES_OUT = {Hook.FORWARD, Hook.OUTPUT, Hook.POSTROUTING}
 

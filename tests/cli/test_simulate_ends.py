@@ -71,6 +71,9 @@ CASES = [
     (("from=vm100", "to=vmbr1/eth1", "dport=443"), "drop"),
     (("from=vm100", "to=outside", "dport=81", "mac-src=02:00:00:00:00:01"), "drop"),
     (("from=vm999", "to=vm100", "dport=80"), "drop"),
+    (("from=vm100i0", "to=outside", "dport=443"), "drop"),
+    (("from=vm100i1", "to=outside", "dport=443"), "accept"),
+    (("from=outside", "to=ct200i1", "dport=22"), "drop"),
     (("from=vm999", "to=outside", "dport=443"), "accept"),
 ]
 

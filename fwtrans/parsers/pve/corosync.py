@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from fwtrans.source import SourceFile
 
 _WORD = re.compile(r"[^ \t\n\r\f\v]+")
+_SEVERAL = frozenset({"node", "interface"})
+"""The sections that may stand several times in one."""
 _LINK = re.compile(r"(?:ring|link)([0-9]{1,3})_addr")
 
 
@@ -30,6 +32,7 @@ class _Section:
     name: str
     line: int
     values: dict[str, str] = field(default_factory=dict)
+    within: set[str] = field(default_factory=set)
 
 
 def parse_corosync(source: SourceFile, sink: DiagnosticSink) -> Corosync | None:
@@ -49,14 +52,14 @@ def parse_corosync(source: SourceFile, sink: DiagnosticSink) -> Corosync | None:
         end = Token("", 0)
         _complain(source, sink, reading.stack[-1].line, end, f"section `{shortened(reading.stack[-1].name)}` is not closed")  # fmt: skip
         return None
-    nodes = []
+    nodes: dict[str, CorosyncNode] = {}  # the last one of a name counts
     for section in reading.nodes:
         name = section.values.get("name") or section.values.get("ring0_addr", "")
         if not name:
             _complain(source, sink, section.line, Token("node", 0), "the node has no name")
             return None
-        nodes.append(CorosyncNode(source, section.line, name, section.values.get("nodeid", ""), _links(section)))
-    return Corosync(source, tuple(nodes), tuple(reading.totem.items()))
+        nodes[name] = CorosyncNode(source, section.line, name, section.values.get("nodeid", ""), _links(section))
+    return Corosync(source, tuple(nodes.values()), tuple(reading.totem.items()))
 
 
 def _complain(source: SourceFile, sink: DiagnosticSink, line: int, token: Token, message: str) -> None:
@@ -81,6 +84,7 @@ class _Reading:
     """What has been read. `stack` are the sections that are open."""
 
     stack: list[_Section] = field(default_factory=list)
+    outermost: set[str] = field(default_factory=set)
     nodes: list[_Section] = field(default_factory=list)
     totem: dict[str, str] = field(default_factory=dict)
 
@@ -88,6 +92,10 @@ class _Reading:
         """Take one thing. Return what is wrong with it, if anything, and how many words it had."""
         if behind == "{":
             section = _Section(word, line)
+            within = self.stack[-1].within if self.stack else self.outermost
+            if word in within and word not in _SEVERAL:
+                return f"section `{shortened(word)}` is given twice", 1
+            within.add(word)
             if word == "node" and self.stack and self.stack[-1].name == "nodelist":
                 self.nodes.append(section)
             self.stack.append(section)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _BRIDGE, _UPLINK, _NO_FIREWALL = "vmbr0", "eth0", "tap9999i0"
 _BRIDGED_HOOKS = (Hook.PREROUTING, Hook.FORWARD, Hook.POSTROUTING)
-_CARD = re.compile(r"(vm|ct)(\d+)")
+_CARD = re.compile(r"(vm|ct)(\d+)(?:i(\d+))?")
 _PORT_OF = {"vm": "tap", "ct": "veth"}
 
 
@@ -55,8 +55,8 @@ def read_end(text: str, guests: Sequence[GuestPort]) -> End | None:
     name = {"outside": _UPLINK, "nfvm": _NO_FIREWALL}.get(name, name)
     card = _CARD.fullmatch(name)
     if card is not None:
-        own = [guest for guest in guests if guest.vmid == int(card[2])]
-        name = own[0].name if own else f"{_PORT_OF[card[1]]}{card[2]}i0"
+        own = [guest for guest in guests if guest.vmid == int(card[2]) and card[3] is None]
+        name = own[0].name if own else f"{_PORT_OF[card[1]]}{card[2]}i{card[3] or 0}"
     guest = next((guest for guest in guests if guest.name == name), None)
     known_kind = slash or guest is not None or card is not None or re.fullmatch(r"(tap|veth|eth|en|bond|vlan)\w*", name)
     return End(name, bridge, guest) if name and known_kind else None

@@ -211,6 +211,14 @@ def test_corosync_is_read_word_by_word() -> None:
     assert node.links == ((0, "fd00::1"), (2, "c"), (10, "b"))
 
 
+def test_the_last_node_of_a_name_counts() -> None:
+    nodes = "".join(f"node {{\n name: a\n ring0_addr: 10.0.0.{number}\n}}\n" for number in (1, 2))
+    found, sink = corosync(f"nodelist {{\n{nodes}}}\n")
+    assert not sink.found
+    assert found is not None
+    assert [node.links for node in found.nodes] == [((0, "10.0.0.2"),)]
+
+
 @pytest.mark.parametrize(
     ("text", "line", "column"),
     [
@@ -221,6 +229,8 @@ def test_corosync_is_read_word_by_word() -> None:
         ("totem {\n version:", 2, 2),
         ("nodelist {\n node {\n nodeid: 1\n }\n}\n", 2, 1),
         ("totem{\n", 1, 1),
+        ("totem {\n}\nnodelist {\n}\ntotem {\n}\n", 5, 1),
+        ("totem {\n interface {\n }\n interface {\n }\n more {\n }\n more {\n }\n}\n", 8, 2),
         ("\x00\x01\n", 1, 1),
     ],
 )
