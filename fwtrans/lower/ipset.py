@@ -8,6 +8,7 @@ does no harm.
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from fwtrans.ir.sets import Element, NamedSet
 from fwtrans.lower.living_longest import living_longest
 from fwtrans.lower.longest_prefix import Entry, resolve, touching
 from fwtrans.parsers.ipset_save.elements import address_mask
+from fwtrans.parsers.ipset_save.live_set import prefixes
 from fwtrans.parsers.ipset_save.syntax import (
     IPV6,
     AddressPart,
@@ -216,17 +218,44 @@ def _resolved(
     item: IpsetSet, fields: tuple[Field, ...], found: list[tuple[Box, ElementCommand]]
 ) -> tuple[Element, ...]:
     """Return what prefixes and exclusions come to, where all entries stay as long."""
-    names = [index for index, field in enumerate(fields) if field is IIFNAME]
-    if names:
-        return tuple(_by_interface(found, names[0]))
+    networks = _networks(item)
+    if IIFNAME in fields:
+        return tuple(sorted(_by_interface(item, found, networks)))
     made: list[Element] = []
     for cluster in _clusters(found):
-        if len(cluster) == 1 and not cluster[0][1].options.nomatch:
+        if not any(element.options.nomatch for _, element in cluster) and len(cluster) == 1:
             made.append(_element(item, *cluster[0]))
             continue
-        entries = [Entry(_numbers(box), not element.options.nomatch, _weight(box, fields)) for box, element in cluster]
+        entries = [
+            Entry(_numbers(network), not element.options.nomatch, _weight(network, networks))
+            for box, element in cluster
+            for network in _as_networks(item, box, networks)
+        ]
         made.extend(Element(box) for box in resolve(entries))
     return tuple(sorted(made))
+
+
+def _networks(item: IpsetSet) -> tuple[int, ...]:
+    """Return the dimensions that are networks; of addresses and ports the kernel keeps each by itself."""
+    found: list[int] = []
+    position = 0
+    for word in item.type.partition(":")[2].split(","):
+        if word == "net":
+            found.append(position)
+        position += 2 if word == "port" else 1
+    return tuple(found)
+
+
+def _as_networks(item: IpsetSet, box: Box, networks: Iterable[int]) -> Iterator[Box]:
+    """Yield an entry as the kernel keeps it: a range of addresses is several networks, each with its own length."""
+    width = 128 if item.header.family == IPV6 else 32
+    boxes = [box]
+    for at in networks:
+        part = box[at]
+        assert not isinstance(part, NamePattern)  # noqa: S101 -- a network is numbers
+        pieces = tuple(prefixes(*part, width))
+        boxes = [(*one[:at], piece, *one[at + 1 :]) for one in boxes for piece in pieces]
+    yield from boxes
 
 
 def _timed(item: IpsetSet, found: list[tuple[Box, ElementCommand]]) -> tuple[Element, ...]:
@@ -249,35 +278,39 @@ def _clusters(found: list[tuple[Box, ElementCommand]]) -> Iterator[list[tuple[Bo
     yield from touching(found, lambda pair: _numbers(pair[0]))
 
 
-def _by_interface(found: list[tuple[Box, ElementCommand]], position: int) -> Iterator[Element]:
-    """Resolve prefixes for each interface by itself; that names overlap with wildcards is refused."""
-    groups: dict[NamePattern, list[tuple[Box, ElementCommand]]] = {}
-    for box, element in found:
-        name = box[position]
-        assert isinstance(name, NamePattern)  # noqa: S101 -- that dimension holds names
-        groups.setdefault(name, []).append((box, element))
-    if any(name.is_prefix for name in groups) and len(groups) > 1:
+def _by_interface(
+    item: IpsetSet, found: list[tuple[Box, ElementCommand]], networks: tuple[int, ...]
+) -> Iterator[Element]:
+    """Resolve prefixes for each interface; that names overlap with wildcards is refused.
+
+    The kernel looks no further than the longest network that an entry of any interface has (`multi` in
+    net/netfilter/ipset/ip_set_hash_gen.h, mtype_test_cidrs): there the interface decides.
+    """
+    names = {part for box, _ in found for part in box if isinstance(part, NamePattern)}
+    if any(name.is_prefix for name in names) and len(names) > 1:
         raise Refused("FWT200", "a set with interface wildcards beside other names and overlapping prefixes")
-    for name, group in groups.items():
-        entries = []
-        for box, element in group:
-            rest = _numbers((*box[:position], *box[position + 1 :]))
-            entries.append(Entry(rest, not element.options.nomatch, tuple(low - high for low, high in rest)))
-        for rest in resolve(entries):
-            yield Element((*rest[:position], name, *rest[position:]))
+    kept = [(network, element) for box, element in found for network in _as_networks(item, box, networks)]
+    for cluster in touching(kept, lambda pair: _numbers(pair[0])):
+        groups: defaultdict[NamePattern, list[Entry]] = defaultdict(list)
+        for (network, name), element in cluster:
+            assert not isinstance(network, NamePattern)  # noqa: S101 -- the first dimension is the network
+            assert isinstance(name, NamePattern)  # noqa: S101 -- the second one is the interface
+            groups[name].append(Entry((network,), not element.options.nomatch, (network[0] - network[1],)))
+        for name, own in groups.items():
+            here = {entry.box for entry in own}
+            others = {entry.box: entry for group in groups.values() for entry in group if entry.box not in here}
+            hiding = [entry._replace(inside=False) for entry in others.values()]
+            for (network,) in resolve([*own, *hiding]):
+                yield Element((network, name))
 
 
 def _numbers(box: Box) -> tuple[Interval, ...]:
     return tuple(part for part in box if not isinstance(part, NamePattern))
 
 
-def _weight(box: Box, fields: tuple[Field, ...]) -> tuple[int, ...]:
+def _weight(box: Box, networks: Iterable[int]) -> tuple[int, ...]:
     """Return the prefix lengths, in order: a smaller span is a longer prefix."""
-    return tuple(
-        part[0] - part[1]
-        for part, field in zip(box, fields, strict=True)
-        if not isinstance(part, NamePattern) and field in {IP_SADDR, IP6_SADDR}
-    )
+    return tuple(part[0] - part[1] for part in (box[at] for at in networks) if not isinstance(part, NamePattern))
 
 
 def _are_disjoint(boxes: list[Box]) -> bool:
