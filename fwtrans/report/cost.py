@@ -10,14 +10,15 @@ from fwtrans.diagnostics import DiagnosticSink, Refused
 from fwtrans.ir.pprint import print_ruleset as print_in_words
 from fwtrans.ir.ruleset import without_origins
 from fwtrans.optimizer.live_sets import released
+from fwtrans.optimizer.steps import NOTHING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from fwtrans.ir.ruleset import Ruleset
     from fwtrans.optimizer.pipeline import Optimized, Stage
     from fwtrans.optimizer.size import Size
-    from fwtrans.optimizer.steps import HookCost
+    from fwtrans.optimizer.steps import HookCost, Price
 
 MOST_REASONS = 20
 _COUNTS = ("rules", "chains", "sets", "maps", "elements")
@@ -32,11 +33,11 @@ def cost_text(found: Optimized) -> str:
             f"{before.table} {before.hook.value}",
             before.chain,
             f"{before.worst.steps}",
-            f"-> {after.worst.steps}",
+            f"-> {after.steps}",
             f"{before.worst.nanoseconds:.0f}",
-            f"-> {after.worst.nanoseconds:.0f}",
+            f"-> {after.nanoseconds:.0f}",
         )
-        for before, after in zip(found.costs_before, found.costs_after, strict=True)
+        for before, after in _paired(found)
     ]
     lines += _aligned(rows)
     lines += ["", "size"]
@@ -78,10 +79,7 @@ def _shown(ruleset: Ruleset) -> str:
 def cost_value(found: Optimized) -> dict[str, object]:
     """Return what `optimize --json` says about costs and passes."""
     return {
-        "chains": [
-            {**_cost_value(before), "after": _price(after)}
-            for before, after in zip(found.costs_before, found.costs_after, strict=True)
-        ],
+        "chains": [{**_cost_value(before), "after": _price(after)} for before, after in _paired(found)],
         "paths": _paths(found.costs_before, found.costs_after),
         "size": {"before": _size(found.size_before), "after": _size(found.size_after)},
         "passes": [
@@ -101,21 +99,45 @@ def cost_value(found: Optimized) -> dict[str, object]:
     }
 
 
+def _paired(found: Optimized) -> Iterator[tuple[HookCost, Price]]:
+    """Yield each base chain that there was, with what it costs now.
+
+    Base chains of both IP families may have become one in an inet table of the same name; of one whose work another one
+    took over there is nothing left to ask.
+    """
+    after = {(cost.table, cost.chain, cost.hook): cost.worst for cost in found.costs_after}
+    for before in found.costs_before:
+        family, _, name = before.table.partition(" ")
+        joined = [f"inet {name}"] if family in {"ip", "ip6"} else []
+        places = [(table, before.chain, before.hook) for table in (before.table, *joined)]
+        yield before, next((after[place] for place in places if place in after), NOTHING)
+
+
 def _cost_value(cost: HookCost) -> dict[str, object]:
-    return {"table": cost.table, "chain": cost.chain, "hook": cost.hook.value, "before": _price(cost)}
+    return {"table": cost.table, "chain": cost.chain, "hook": cost.hook.value, "before": _price(cost.worst)}
 
 
-def _price(cost: HookCost) -> dict[str, object]:
-    return {"steps": cost.worst.steps, "nanoseconds": round(cost.worst.nanoseconds)}
+def _price(price: Price) -> dict[str, object]:
+    return {"steps": price.steps, "nanoseconds": round(price.nanoseconds)}
 
 
 def _paths(before: Sequence[HookCost], after: Sequence[HookCost]) -> list[dict[str, object]]:
-    """Return for each hook what all base chains there come to together."""
+    """Return for each hook what all base chains there that a packet meets come to together.
+
+    A chain of an inet table is met by the packets of each IP family: it counts for those that have chains of their own at
+    that hook, and has a line of its own where not both have.
+    """
+    sides = [[(cost.table.split(" ", 1)[0], cost) for cost in costs] for costs in (before, after)]
+    places = dict.fromkeys((family, cost.hook) for side in sides for family, cost in side)
+    told = {hook for family, hook in places if family == "ip" and ("ip6", hook) in places}
     totals: dict[tuple[str, str], list[int]] = {}
-    for place, costs in enumerate((before, after)):
-        for cost in costs:
-            key = (cost.table.split(" ", 1)[0], cost.hook.value)
-            totals.setdefault(key, [0, 0])[place] += cost.worst.steps
+    for family, hook in places:
+        if family == "inet" and hook in told:
+            continue
+        met = {family, "inet"} if family in {"ip", "ip6"} else {family}
+        totals[family, hook.value] = [
+            sum(cost.worst.steps for at, cost in side if at in met and cost.hook is hook) for side in sides
+        ]
     return [
         {"family": family, "hook": hook, "steps_before": steps[0], "steps_after": steps[1]}
         for (family, hook), steps in totals.items()

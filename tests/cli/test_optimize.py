@@ -60,6 +60,32 @@ def test_json_has_costs_and_passes(ruleset: Path) -> None:
     assert result["size"]["after"]["rules"] < result["size"]["before"]["rules"]
 
 
+TWINS = "".join(
+    f"table {family} filter {{\n chain input {{ type filter hook input priority 0; policy drop;\n"
+    f"  ct state invalid drop\n  {family} saddr {address} accept\n }}\n"
+    " chain forward { type filter hook forward priority 0; policy drop;\n  ct state invalid drop\n"
+    '  iifname "a" tcp dport 22 accept\n }\n}\n'
+    for family, address in (("ip", "10.0.0.1"), ("ip6", "2001:db8::1"))
+)
+
+
+def test_base_chains_of_both_families_that_become_one_are_told_by_their_old_names(tmp_path: Path) -> None:
+    """The names of base chains behind the passes are others, and fewer."""
+    path = tmp_path / "twins.nft"
+    path.write_text(TWINS)
+    done = optimize(str(path), "--report")
+    assert done.exit_code == 0, done.stderr
+    assert "table inet filter" in done.stdout
+    assert "ip6 filter forward" in done.stderr
+    result = json.loads(optimize(str(path), "--json").stdout)["result"]
+    chains = [(item["table"], item["chain"]) for item in result["chains"]]
+    assert chains == [(f"{family} filter", name) for family in ("ip", "ip6") for name in ("input", "forward")]
+    assert all(0 < item["after"]["steps"] <= item["before"]["steps"] for item in result["chains"])
+    paths = {(item["family"], item["hook"]): item["steps_after"] for item in result["paths"]}
+    assert set(paths) == {(family, hook) for family in ("ip", "ip6") for hook in ("input", "forward")}
+    assert paths["ip", "forward"] == paths["ip6", "forward"] > 0
+
+
 def test_each_stage_is_shown(ruleset: Path) -> None:
     shown = optimize(str(ruleset), "--explain-passes").stderr
     assert "--- " in shown
