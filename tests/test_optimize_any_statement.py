@@ -107,6 +107,9 @@ dnat|dnat ip to 10.0.0.1
 dnat|dnat ip6 to 2001:db8::1
 dnat|dnat ip6 to [2001:db8::1]:8080
 dnat|dnat ip to tcp dport map { 80 : 10.0.0.1, 443 : 10.0.0.2 }
+dnat|dnat ip to tcp dport map { 80 : 10.0.0.1, 443 : 10.0.0.2 }:tcp dport map { 80 : 8080, 443 : 8443 }
+dnat|dnat ip to tcp dport map { 80 : 10.0.0.1, 443 : 10.0.0.2 }:8080
+dnat|dnat ip6 to tcp dport map { 80 : 2001:db8::1, 443 : 2001:db8::2 }:8080
 dnat|dnat ip6 to tcp dport map { 80 : 2001:db8::1, 443 : 2001:db8::2 }
 dnat|dnat ip addr . port to tcp dport map { 80 : 10.0.0.1 . 8080, 443 : 10.0.0.2 . 8443 }
 dnat|dnat ip to numgen inc mod 2 map { 0 : 10.0.0.1, 1 : 10.0.0.2 }

@@ -109,7 +109,8 @@ def _translation(kind: str, content: Json) -> str:
     if "addr" in found or "port" in found:
         address = expression(found["addr"]) if "addr" in found else ""
         port = f":{expression(found['port'])}" if "port" in found else ""
-        words.append(f"to {f'[{address}]' if port and ':' in address else address}{port}")
+        in_brackets = port and ":" in address and isinstance(found["addr"], str)  # a map has colons, too
+        words.append(f"to {f'[{address}]' if in_brackets else address}{port}")
     flags = found.get("flags", [])
     # `netmap` is what libnftables adds where addresses are translated by prefix
     flags = [flag for flag in (flags if isinstance(flags, list) else [flags]) if flag != "netmap"]

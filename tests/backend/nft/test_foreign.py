@@ -15,6 +15,7 @@ STATEMENTS = [
     "dnat ip addr . port to tcp dport map { 80 : 10.0.0.1 . 8080, 443 : 10.0.0.2 . 8443 }",
     "snat to 192.0.2.1-192.0.2.9:1024-2048 random,persistent",
     "dnat ip6 to [2001:db8::1]:80",
+    "dnat ip to tcp dport map { 80 : 10.0.0.1 }:tcp dport map { 80 : 8080 }",
     "redirect to :8080",
     "masquerade fully-random",
     'dup to 10.0.0.1 device "eth0"',
