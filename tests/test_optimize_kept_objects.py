@@ -5,6 +5,7 @@ All of it stands in the result as it stood in the input, the command proves the 
 
 from __future__ import annotations
 
+import json
 import shutil
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import pytest
 from fwtrans.diagnostics import DiagnosticSink
 from fwtrans.optimize import Settings
 from fwtrans.optimizing import optimize_texts
+from fwtrans.read import read_inputs
 from fwtrans.source import SourceFile
 from tests.test_optimize_any_statement import Nothing, loads, optimized
 
@@ -181,3 +183,19 @@ def test_what_is_not_there_is_told_at_the_rule(declared: str, rule: str, name: s
     assert name in found.message
     assert found.span is not None
     assert source.line(found.span.line).strip() == rule
+
+
+def test_a_flow_table_of_one_device_is_the_same_in_text_and_in_libnftables_json() -> None:
+    """Where there is one device, libnftables tells its name and no list."""
+    text = 'table inet t {\n flowtable f {\n  hook ingress priority 0\n  devices = { "lo" }\n }\n chain c { }\n}\n'
+    told = [
+        {"metainfo": {"json_schema_version": 1}},
+        {"table": {"family": "inet", "name": "t", "handle": 1}},
+        {"flowtable": {"family": "inet", "name": "f", "table": "t", "handle": 1, "hook": "ingress", "prio": 0, "dev": "lo"}},
+        {"chain": {"family": "inet", "table": "t", "name": "c", "handle": 2}},
+    ]  # fmt: skip
+    sides = [SourceFile("a.nft", text)], [SourceFile("a.json", json.dumps({"nftables": told}))]
+    read = [read_inputs(side, DiagnosticSink(), Nothing()) for side in sides]
+    kept = [side.ruleset.tables[0].kept for side in read if side is not None]
+    assert len(kept) == 2
+    assert kept[0] == kept[1] != ()

@@ -1,7 +1,8 @@
 """Names that iptables resolves by /etc/protocols and /etc/services, as Debian 12 ships them.
 
 They are stated here so that a translation is the same on every machine. Dumps also come from other systems, and from
-containers with another /etc/protocols than the host: what Debian calls ipencap is ipv4 on Red Hat's, as IANA has it.
+containers with another /etc/protocols than the host: what Debian calls ipencap is ipv4 on Red Hat's, as IANA has it,
+and files of the years before 2006 have ipv6-crypt and ipv6-auth where others have esp and ah.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ PROTOCOLS: dict[str, int] = {
     "gre": 47,
     "esp": 50,
     "ah": 51,
+    "ipv6-crypt": 50,
+    "ipv6-auth": 51,
     "skip": 57,
     "icmpv6": 58,
     "ipv6-icmp": 58,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from fwtrans.lower.wellknown import PROTOCOLS as _RESOLVED
 
-_NOT_IN_THE_FILE = frozenset({"all", "ipv4", "mh", "ipv6-mh"})
+_NOT_IN_THE_FILE = frozenset({"all", "ipv4", "ipv6-crypt", "ipv6-auth", "mh", "ipv6-mh"})
 
 PROTOCOLS = frozenset(_RESOLVED) - _NOT_IN_THE_FILE | {str(number) for number in _RESOLVED.values()}
 """What a rule's protocol may be: a name of /etc/protocols, `icmpv6`, or a number that the file has."""

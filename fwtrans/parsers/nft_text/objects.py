@@ -247,7 +247,8 @@ def _devices(text: str, end: int, content: Content, _reader: ShapeReader) -> Non
         hint = "`devices = { eth0, eth1 }`"
         raise BadStatement("FWT150", "devices are a list of names", end, max(len(text.rstrip()), end + 1), hint=hint)
     named = found[1] if found[1] is not None else found[2]
-    content["dev"] = [quoted or plain for quoted, plain in _DEVICE.findall(named)]
+    names: list[Json] = [quoted or plain for quoted, plain in _DEVICE.findall(named)]
+    content["dev"] = names[0] if len(names) == 1 else names  # as libnftables tells them
 
 
 def _counting(_text: str, _end: int, content: Content, _reader: ShapeReader) -> None:
