@@ -68,17 +68,19 @@ def read_inputs(
     left_out: list[Diagnostic] | None = None,
     *,
     strict: bool = False,
+    pve_nftables: bool = False,
 ) -> Reading | None:
     """Return all inputs as one ruleset; None where nothing can be said (the sink says why).
 
     With `left_out`, which collects what could not be translated, marks stand in the rules for it (`ir/untranslated.py`).
-    With `strict`, nothing is said where Proxmox VE would leave something out of its own configuration.
+    With `strict`, nothing is said where Proxmox VE would leave something out of its own configuration; with `pve_nftables`
+    what only its nftables backend makes of that is read, too.
     """
     if not sources:
         return None
     start = len(sink.found)
     parted = part_sources(sources)
-    reader = _Reader(sink, files, left_out)
+    reader = _Reader(sink, files, left_out, pve_nftables)
     for source in parted.others:
         reader.take(source)
     reader.carry_out(parted.pve)
@@ -128,6 +130,7 @@ class _Reader:
     sink: DiagnosticSink
     files: Files
     left_out: list[Diagnostic] | None = None
+    pve_nftables: bool = False
     options: ExtensionOptions = field(default_factory=ExtensionOptions)
     dumps: list[IptablesDump] = field(default_factory=list)
     bridge_dumps: list[BridgeDump] = field(default_factory=list)
@@ -237,7 +240,8 @@ class _Reader:
         from fwtrans.read_pve import dumps_of_pve, written_out  # noqa: PLC0415 -- see the module docstring
 
         texts = {dump.family: written_out(dump) for dump in called}
-        dumps, self.host = dumps_of_pve(pve, (texts.get("ip"), texts.get("ip6")), self.sink)
+        others = (texts.get("ip"), texts.get("ip6"))
+        dumps, self.host = dumps_of_pve(pve, others, self.sink, nftables=self.pve_nftables)
         self.dump(dumps.ip, Family.IP)
         self.dump(dumps.ip6, Family.IP6)
         self.ipset(dumps.ipset)

@@ -42,9 +42,16 @@ class Compiled(NamedTuple):
 
 
 def dumps_of_pve(
-    sources: Sequence[SourceFile], others: tuple[SourceFile | None, SourceFile | None], sink: DiagnosticSink
+    sources: Sequence[SourceFile],
+    others: tuple[SourceFile | None, SourceFile | None],
+    sink: DiagnosticSink,
+    *,
+    nftables: bool = False,
 ) -> Compiled:
-    """Return what pve-firewall would load. `others` are the dumps (IPv4, IPv6) of other software's rules beside it."""
+    """Return what pve-firewall would load. `others` are the dumps (IPv4, IPv6) of other software's rules beside it.
+
+    With `nftables`, what only PVE's nftables backend makes of the configuration is there, too.
+    """
     from fwtrans.lower.pve.compile import compile_node  # noqa: PLC0415 -- see the module docstring
 
     files = {source.name: source for source in sources}
@@ -55,7 +62,7 @@ def dumps_of_pve(
         config = _of_single_files(single, sink)
     found = config.foreign
     config = replace(config, foreign=(found[0] or others[0], found[1] or others[1]))
-    return Compiled(compile_node(config, sink), _host(config))
+    return Compiled(compile_node(config, sink, nftables=nftables), _host(config))
 
 
 def written_out(dump: IptablesDump) -> SourceFile:

@@ -46,11 +46,12 @@ def review_sides(
     files: Files,
     *,
     strict: bool = False,
+    pve_nftables: bool = False,
     host: Host = _UNKNOWN,
 ) -> Review | None:
     """Return the review, None where a side cannot be read (the sink says why)."""
-    before = read_inputs(old, sink, files, strict=strict)
-    after = read_inputs(new, sink, files, strict=strict)
+    before = read_inputs(old, sink, files, strict=strict, pve_nftables=pve_nftables)
+    after = read_inputs(new, sink, files, strict=strict, pve_nftables=pve_nftables)
     if before is None or after is None or sink.errors:
         return None
     return review(before.ruleset, after.ruleset, before.host.joined(after.host).joined(host))

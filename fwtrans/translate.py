@@ -67,6 +67,7 @@ class Settings:
     verify: bool = True
     partial: bool = False
     strict: bool = False
+    pve_nftables: bool = False
     target: Target = DEBIAN_12
     optimize: bool = False
     close_mark_leak: bool = False
@@ -90,7 +91,7 @@ _NOTHING = Translation("", None, Coverage(()), (), (), ())
 def translate(sources: Sequence[SourceFile], settings: Settings, sink: DiagnosticSink, files: Files) -> Translation:
     """Return the translation of all inputs together; findings go to the sink."""
     left_out: list[Diagnostic] | None = [] if settings.partial else None
-    reading = read_inputs(sources, sink, files, left_out, strict=settings.strict)
+    reading = read_inputs(sources, sink, files, left_out, strict=settings.strict, pve_nftables=settings.pve_nftables)
     if reading is None:
         return _NOTHING
     original = reading.ruleset

@@ -8,6 +8,7 @@ import typer
 
 from fwtrans.cli.exitcodes import ExitCode
 from fwtrans.cli.output import Result
+from fwtrans.cli.pve_backend import PveBackend, PveBackendOption
 
 STATE_FOLDER = "/var/lib/fwtrans"
 StateFolder = Annotated[str, typer.Option("--state-dir", help="Where snapshots and the state are kept")]
@@ -29,6 +30,7 @@ def apply(
     no_optimize: Annotated[
         bool, typer.Option("--no-optimize", help="Load the rules one by one, as they stand in the input")
     ] = False,
+    pve_backend: PveBackendOption = PveBackend.IPTABLES,
     keep: Annotated[int, typer.Option("--keep", min=1, help="How many snapshots to keep")] = 10,
     state_dir: StateFolder = STATE_FOLDER,
 ) -> Result:
@@ -50,7 +52,8 @@ def apply(
     from fwtrans.translate import Settings
 
     sink = DiagnosticSink()
-    settings = Settings(host=read_host_facts(paths), optimize=not no_optimize)
+    nftables = pve_backend is PveBackend.NFTABLES
+    settings = Settings(host=read_host_facts(paths), optimize=not no_optimize, pve_nftables=nftables)
     wanted = read_wanted(read_paths(paths, sink), settings, sink, FileAccess(paths))
     if wanted is None or sink.errors:
         own = all(item.code.startswith("FWT6") for item in sink.errors)

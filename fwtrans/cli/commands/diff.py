@@ -7,6 +7,7 @@ import typer
 
 from fwtrans.cli.exitcodes import ExitCode
 from fwtrans.cli.output import Result
+from fwtrans.cli.pve_backend import PveBackend, PveBackendOption
 
 if TYPE_CHECKING:
     from fwtrans.report.review.model import Review
@@ -46,6 +47,7 @@ def diff(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a Proxmox VE configuration with mistakes that PVE would skip")
     ] = False,
+    pve_backend: PveBackendOption = PveBackend.IPTABLES,
 ) -> Result:
     """Review what changes for the traffic between two rulesets.
 
@@ -65,7 +67,9 @@ def diff(
 
     sink = DiagnosticSink()
     before, after = read_paths([old], sink), read_paths([new], sink)
-    found = review_sides(before, after, sink, FileAccess((old, new)), strict=strict)
+    files = FileAccess((old, new))
+    nftables = pve_backend is PveBackend.NFTABLES
+    found = review_sides(before, after, sink, files, strict=strict, pve_nftables=nftables)
     if found is None:
         return Result(exit_code=ExitCode.UNREADABLE, diagnostics=tuple(sink.found))
     return Result(

@@ -6,6 +6,7 @@ import typer
 
 from fwtrans.cli.exitcodes import ExitCode, exit_code_of
 from fwtrans.cli.output import Result
+from fwtrans.cli.pve_backend import PveBackend, PveBackendOption
 
 
 def simulate(
@@ -16,6 +17,7 @@ def simulate(
     packets: Annotated[
         str, typer.Option("--packets", help="Judge many: a file with one packet a line, or -", show_default=False)
     ] = "",
+    pve_backend: PveBackendOption = PveBackend.IPTABLES,
 ) -> Result:
     """Tell what a ruleset does with a packet.
 
@@ -37,7 +39,8 @@ def simulate(
         message = "give either a packet (key=value...) or --packets FILE"
         raise typer.BadParameter(message)
     sink = DiagnosticSink()
-    reading = read_inputs(read_paths([ruleset], sink), sink, FileAccess([ruleset]))
+    sources, nftables = read_paths([ruleset], sink), pve_backend is PveBackend.NFTABLES
+    reading = read_inputs(sources, sink, FileAccess([ruleset]), pve_nftables=nftables)
     lines = [tuple(packet or ())] if packet else [tuple(line.split()) for line in read_lines(packets, sink)]
     probes = [read_probe(words, sink) for words in lines if words and not words[0].startswith("#")]
     if reading is None or sink.errors:

@@ -10,6 +10,7 @@ import typer
 
 from fwtrans.cli.exitcodes import ExitCode, exit_code_of
 from fwtrans.cli.output import Result, terminal_width, wants_color
+from fwtrans.cli.pve_backend import PveBackend, PveBackendOption
 
 if TYPE_CHECKING:
     from fwtrans.diagnostics import DiagnosticSink
@@ -97,6 +98,7 @@ def translate(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a Proxmox VE configuration with mistakes that PVE would skip")
     ] = False,
+    pve_backend: PveBackendOption = PveBackend.IPTABLES,
     bridged: Annotated[
         Bridged,
         typer.Option(help="Do bridged packets pass iptables (bridge-nf-call-iptables)? auto: if rules ask for ports"),
@@ -144,6 +146,7 @@ def translate(
         verify=not no_verify,
         partial=partial,
         strict=strict,
+        pve_nftables=pve_backend is PveBackend.NFTABLES,
         target=TARGETS[target.value],
         optimize=not no_optimize and not counters,
         close_mark_leak=Fix.MARK_LEAK in (fix or ()),

@@ -6,6 +6,7 @@ import typer
 
 from fwtrans.cli.exitcodes import ExitCode
 from fwtrans.cli.output import Result
+from fwtrans.cli.pve_backend import PveBackend, PveBackendOption
 
 
 def verify(
@@ -25,6 +26,7 @@ def verify(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a Proxmox VE configuration with mistakes that PVE would skip")
     ] = False,
+    pve_backend: PveBackendOption = PveBackend.IPTABLES,
     host_address: Annotated[
         list[str] | None,
         typer.Option("--host-address", help="An address of the host with its network, 10.0.0.1/24", show_default=False),
@@ -45,10 +47,11 @@ def verify(
         return _lint(old)
     if new is None:
         raise typer.BadParameter("it is missing; `verify --lint` takes one ruleset", param_hint="NEW")
-    return _verify(old, new, strict=strict, addresses=host_address or [])
+    nftables = pve_backend is PveBackend.NFTABLES
+    return _verify(old, new, strict=strict, pve_nftables=nftables, addresses=host_address or [])
 
 
-def _verify(old: str, new: str, *, strict: bool, addresses: list[str]) -> Result:
+def _verify(old: str, new: str, *, strict: bool, pve_nftables: bool, addresses: list[str]) -> Result:
     from fwtrans.cli.inputs import FileAccess, read_host_addresses, read_paths
     from fwtrans.diagnostics import DiagnosticSink
     from fwtrans.ir.host import Host
@@ -58,7 +61,9 @@ def _verify(old: str, new: str, *, strict: bool, addresses: list[str]) -> Result
     sink = DiagnosticSink()
     before, after = read_paths([old], sink), read_paths([new], sink)
     host = Host(addresses=read_host_addresses(addresses, sink))
-    found = verify_sides(before, after, sink, FileAccess((old, new)), strict=strict, host=host)
+    found = verify_sides(
+        before, after, sink, FileAccess((old, new)), strict=strict, pve_nftables=pve_nftables, host=host
+    )
     if found is None:
         return Result(exit_code=ExitCode.UNREADABLE, diagnostics=tuple(sink.found))
     return Result(

@@ -36,7 +36,7 @@ class CheckedRule:
 
     @property
     def kind(self) -> str:
-        """Return in, out or group."""
+        """Return in, out, forward or group."""
         return self.rule.kind
 
     @property

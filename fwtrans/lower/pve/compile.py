@@ -14,6 +14,7 @@ from fwtrans.lower.pve.chains import Chains, Line, made_text
 from fwtrans.lower.pve.commands import Compilation
 from fwtrans.lower.pve.filters import add_input_filters, add_standard_chains, add_state_filters
 from fwtrans.lower.pve.foreign import ForeignTable, foreign_tables
+from fwtrans.lower.pve.forward import add_forward_chains
 from fwtrans.lower.pve.guests import add_guest_chains
 from fwtrans.lower.pve.host import add_host_chains, add_raw_chain
 from fwtrans.lower.pve.ipsets import ipset_lines
@@ -41,21 +42,25 @@ class Dumps(NamedTuple):
     ebtables: SourceFile
 
 
-def compile_node(config: PveConfig, sink: DiagnosticSink) -> Dumps:
-    """Return the dumps. Where PVE leaves something out the sink says so, and what that means for the traffic."""
-    node = check_node(config, sink)
+def compile_node(config: PveConfig, sink: DiagnosticSink, *, nftables: bool = False) -> Dumps:
+    """Return the dumps. Where PVE leaves something out the sink says so, and what that means for the traffic.
+
+    With `nftables` they have what only PVE's nftables backend makes of the configuration, too.
+    """
+    node = check_node(config, sink, nftables=nftables)
     enabled = _is_enabled(node)
     local = _local_network(node, sink) if enabled else read_address(_NO_NETWORK)
-    tell_of_settings(node, sink, enabled=enabled)
+    tell_of_settings(node, sink, enabled=enabled, nftables=nftables)
     texts = []
     actions: dict[CheckedRule, str] = {}
     told: set[tuple[str, str]] = set()
     for version, foreign in zip((4, 6), config.foreign, strict=True):
         made: dict[str, Chains] = {"raw": Chains(), "filter": Chains()}
         if enabled:
-            made["filter"] = _filter_chains(
-                Compilation(version, node, Chains(_limit(node)), sink, actions, told), local
-            )
+            compilation = Compilation(version, node, Chains(_limit(node)), sink, actions, told)
+            made["filter"] = _filter_chains(compilation, local)
+            if nftables:
+                add_forward_chains(compilation)
             add_raw_chain(made["raw"], node, version)
         texts.append(_table_lines(made, foreign_tables(foreign)))
     sets = ipset_lines(node, local) if enabled else []

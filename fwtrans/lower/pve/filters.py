@@ -29,12 +29,17 @@ def add_standard_chains(compilation: Compilation, host: Options) -> None:
 
 
 def add_state_filters(
-    compilation: Compilation, chain: str, *, allow_invalid: bool, origin: Origin | None = None
+    compilation: Compilation,
+    chain: str,
+    *,
+    allow_invalid: bool,
+    origin: Origin | None = None,
+    accept: str = "ACCEPT",
 ) -> None:
     """Drop what conntrack finds invalid, accept what belongs to a connection."""
     if not allow_invalid:
         compilation.chains.rule(chain, "-m conntrack --ctstate INVALID", "-j DROP", origin)
-    compilation.chains.rule(chain, "-m conntrack --ctstate RELATED,ESTABLISHED", "-j ACCEPT")
+    compilation.chains.rule(chain, "-m conntrack --ctstate RELATED,ESTABLISHED", f"-j {accept}")
 
 
 def add_neighbour_discovery(

@@ -88,6 +88,8 @@ class Node(NamedTuple):
     host: CheckedFile
     guests: tuple[CheckedGuest, ...]
     sdn: frozenset[str]
+    vnets: Mapping[str, CheckedFile] = {}
+    """Firewalls of vnets, where the nftables backend is asked for."""
 
     def scope(self, guest: CheckedGuest | None = None) -> Scope:
         """Return the names that rules of a guest, or of host and cluster, can use once all is read."""
@@ -96,20 +98,30 @@ class Node(NamedTuple):
         return Scope(self.cluster.names, guest.file.names, guest.conf.vmid, self.sdn)
 
 
-def check_node(config: PveConfig, sink: DiagnosticSink) -> Node:
-    """Return what PVE takes of all files, cluster.fw first, because the others name what it defines."""
+def check_node(config: PveConfig, sink: DiagnosticSink, *, nftables: bool = False) -> Node:
+    """Return what PVE takes of all files, cluster.fw first, because the others name what it defines.
+
+    With `nftables` the parts that only the nftables backend uses are kept.
+    """
     sdn = frozenset(name for name, _ in config.sdn.ipsets) if config.sdn is not None else frozenset[str]()
-    cluster = _check_file(config.cluster, Scope(Names(), sdn=sdn), sink)
-    host = _check_file(config.host, Scope(cluster.names, sdn=sdn), sink)
+    cluster = _check_file(config.cluster, Scope(Names(), sdn=sdn), sink, nftables=nftables)
+    host = _check_file(config.host, Scope(cluster.names, sdn=sdn), sink, nftables=nftables)
     guests = []
     for guest in config.guests.values():
         if guest.firewall is not None and guest.firewall.sections:
             scope = Scope(cluster.names, Names(), guest.conf.vmid, sdn)
             guests.append(CheckedGuest(guest.conf, _check_file(guest.firewall, scope, sink)))
-    return Node(config, cluster, host, tuple(guests), sdn)
+    vnets = {
+        name: _check_file(file, Scope(cluster.names, sdn=sdn), sink, nftables=True)
+        for name, file in config.vnets.items()
+        if nftables
+    }
+    return Node(config, cluster, host, tuple(guests), sdn, vnets)
 
 
-def _check_file(file: FirewallFile | None, scope: Scope, sink: DiagnosticSink) -> CheckedFile:
+def _check_file(
+    file: FirewallFile | None, scope: Scope, sink: DiagnosticSink, *, nftables: bool = False
+) -> CheckedFile:
     """Read a file's sections in order, so that each line sees only the names above it."""
     if file is None:
         return CheckedFile()
@@ -127,17 +139,17 @@ def _check_file(file: FirewallFile | None, scope: Scope, sink: DiagnosticSink) -
                 own.sets.add(section.name)
                 sets[section.name] = SetSection(section, _check_entries(section, scope, sink))
             case SectionKind.RULES:
-                rules.extend(_check_rules(section, scope, sink))
+                rules.extend(_check_rules(section, scope, sink, nftables=nftables))
             case SectionKind.GROUP:
-                groups[section.name] = tuple(_check_rules(section, scope, sink))
+                groups[section.name] = tuple(_check_rules(section, scope, sink, nftables=nftables))
     return CheckedFile(Options(file.options), tuple(rules), groups, sets, own)
 
 
-def _check_rules(section: Section, scope: Scope, sink: DiagnosticSink) -> list[CheckedRule]:
+def _check_rules(section: Section, scope: Scope, sink: DiagnosticSink, *, nftables: bool) -> list[CheckedRule]:
     found = []
     in_group = section.kind is SectionKind.GROUP
     for item in section.items:
-        if isinstance(item, Rule) and item.kind == "forward":
+        if isinstance(item, Rule) and item.kind == "forward" and not nftables:
             _tell_of_forward(item, sink)
         elif isinstance(item, Rule) and (checked := check_rule(item, scope, sink, in_group=in_group)) is not None:
             found.append(checked)

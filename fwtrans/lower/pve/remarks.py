@@ -12,13 +12,16 @@ if TYPE_CHECKING:
     from fwtrans.lower.pve.node import Node
     from fwtrans.parsers.pve.syntax import Option
 
+_ASK = "`--pve-backend nftables` takes these parts, too"
 
-def tell_of_settings(node: Node, sink: DiagnosticSink, *, enabled: bool) -> None:
+
+def tell_of_settings(node: Node, sink: DiagnosticSink, *, enabled: bool, nftables: bool = False) -> None:
     """Put what concerns all of the configuration into the sink."""
     if not enabled:
         _tell_of_switch(node, sink)
         return
-    _tell_of_nftables(node, sink)
+    if not nftables:
+        _tell_of_nftables(node, sink)
     _tell_of_unknown_peers(node, sink)
     for guest in filtered_guests(node.guests):
         for device in filtered_devices(guest):
@@ -44,7 +47,7 @@ def _tell_of_nftables(node: Node, sink: DiagnosticSink) -> None:
     if option is not None and option.value == "1":
         message = "the host is switched to the nftables backend: pve-firewall itself loads nothing while this is so"
         note = "what is read here is what the iptables backend would make of the same configuration"
-        sink.add(Diagnostic(code="FWT180", message=message, span=option.span(option.key), notes=(note,)))
+        sink.add(Diagnostic(code="FWT180", message=message, span=option.span(option.key), notes=(note,), hints=(_ASK,)))
     unused: list[Option | None] = [
         node.cluster.options.options.get("policy_forward"),
         node.host.options.options.get("log_level_forward"),
@@ -52,13 +55,13 @@ def _tell_of_nftables(node: Node, sink: DiagnosticSink) -> None:
     for each in unused:
         if each is not None:
             message = f"`{each.name}` is for the nftables backend: the iptables backend makes nothing of it"
-            sink.add(Diagnostic(code="FWT180", message=message, span=each.span(each.key)))
+            sink.add(Diagnostic(code="FWT180", message=message, span=each.span(each.key), hints=(_ASK,)))
     for name, file in sorted(node.config.vnets.items()):
         if file.sections:
             message = (
                 f"the firewall of vnet `{name}` is for the nftables backend: the iptables backend makes nothing of it"
             )
-            sink.add(Diagnostic(code="FWT180", message=message, span=file.sections[0].span()))
+            sink.add(Diagnostic(code="FWT180", message=message, span=file.sections[0].span(), hints=(_ASK,)))
 
 
 def _tell_of_unknown_peers(node: Node, sink: DiagnosticSink) -> None:

@@ -31,12 +31,12 @@ class Made(NamedTuple):
         return [line[len(start) :].strip() for line in lines if line.startswith(start) and "PVESIG" not in line]
 
 
-def make(files: dict[str, str]) -> Made:
+def make(files: dict[str, str], *, nftables: bool = False) -> Made:
     """Compile a node; what is not given is a node with the firewall on and its facts known."""
     files = {"cluster.fw": ON, "vms.json": FACTS, **files}
     sink = DiagnosticSink()
     config = read_pve_directory({name: SourceFile(name, text) for name, text in files.items()}, sink)
-    return Made(compile_node(config, sink), sink.found)
+    return Made(compile_node(config, sink, nftables=nftables), sink.found)
 
 
 def guest(rules: str, *, options: str = "", cluster: str = ON, nics: str = NIC) -> Made:
