@@ -50,17 +50,26 @@ class Answers(NamedTuple):
 
 
 def answering_on_arrival(
-    table: Table, guests: Sequence[GuestPort], hardware: Mapping[str, int], own: Collection[str]
+    table: Table,
+    guests: Sequence[GuestPort],
+    hardware: Mapping[str, int],
+    own: Collection[str],
+    *,
+    stopped: bool = False,
 ) -> Answers:
     """Return a bridge table that answers packets to guests as its chains for the host's own packets would, if they could.
 
-    `own` are these chains: what a guest gets and nothing else.
+    `own` are these chains: what a guest gets and nothing else. Where packets may be `stopped` before they come so far, an
+    answer on arrival would be for packets that the guest never gets.
     """
     departures = [chain for chain in table.chains if chain.name in own]
     rejecting = [chain for chain in departures if _leads_to_reject(table, chain.name)]
     ports = [guest.name for guest in guests]
     if not rejecting:
         return Answers(table, frozenset(ports), ())
+    if stopped:
+        reason = "other rules may stop the packet on the host's own bridge, which comes before"
+        return Answers(table, frozenset(), tuple((port, reason) for port in ports))
     if len(rejecting) > 1 or any(
         chain is not rejecting[0] and _leads_to(table, chain.name, Drop) for chain in departures
     ):

@@ -22,7 +22,7 @@ from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import fields as known
-from fwtrans.ir.effect import Assign, NoTrack
+from fwtrans.ir.effect import Assign, Log, NoTrack
 from fwtrans.ir.fields import Family
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, number
@@ -30,7 +30,8 @@ from fwtrans.ir.names import NameSet
 from fwtrans.ir.rename import rename_fields
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.ruleset import BaseHook, Chain, Hook, Table
-from fwtrans.ir.verdict import Drop, Jump
+from fwtrans.ir.stateful import StatefulTest
+from fwtrans.ir.verdict import Drop, Jump, Queue, Reject
 from fwtrans.optimizer.bridged.joining import (
     IP_TYPES,
     alike,
@@ -63,6 +64,8 @@ _FIRST_PRIORITY = -190
 _RAW_PRIORITY = -300
 _OWN = "own"
 _NOT_INVALID = IntervalSet(3, ((1, (1 << 3) - 1),))
+_NEW = IntervalSet(3, ((3, (1 << 3) - 1),))
+"""States of packets that belong to no connection and are not invalid."""
 
 
 class Piece(NamedTuple):
@@ -148,6 +151,29 @@ def _drops_invalid(table: Table, pieces: Sequence[Piece], entries: Sequence[Entr
             if always_drops({chain.name: chain for chain in found.table.chains}, found.entry.name):
                 return True
     return False
+
+
+def stops_between(ruleset: Ruleset, guests: Sequence[GuestPort]) -> bool:
+    """Tell whether a new packet may be stopped or logged on the host's own bridge, between two guests or to one.
+
+    Rates do not count: what exceeds one is stopped at any of its hooks.
+    """
+    for table in ruleset.tables:
+        for piece in _pieces(table, (Role.MIDDLE,)) if table.family in _VERSIONS else ():
+            if piece.role is not Role.MIDDLE:
+                continue
+            special = specialise(table, piece.original, {**_facts(table, piece, guests), known.CT_STATE: _NEW})
+            chains = {chain.name: chain for chain in special.table.chains}
+            rules = (rule for name in reached(chains, special.entry.name) for rule in chains[name].rules)
+            if not piece.base.accepts or any(map(_stops_or_logs, rules)):
+                return True
+    return False
+
+
+def _stops_or_logs(rule: Rule) -> bool:
+    if any(isinstance(step, StatefulTest) for step in rule.steps):
+        return False
+    return isinstance(rule.verdict, (Drop, Reject, Queue)) or any(isinstance(step, Log) for step in rule.steps)
 
 
 def _facts(table: Table, piece: Piece, guests: Sequence[GuestPort]) -> Mapping[Field, ValueSet]:

@@ -17,7 +17,7 @@ from fwtrans.optimizer.bridged.changed_sets import changed_on_one_side
 from fwtrans.optimizer.bridged.hardware import hardware_addresses
 from fwtrans.optimizer.bridged.own_answers import letting_own_answers_out
 from fwtrans.optimizer.bridged.roles import Role
-from fwtrans.optimizer.bridged.split import bridge_table, local_table
+from fwtrans.optimizer.bridged.split import bridge_table, local_table, stops_between
 from fwtrans.semantics.bridged.address_types import host_broadcasts
 from fwtrans.semantics.bridged.reading import for_bridged_packets, for_local_packets
 from fwtrans.semantics.bridged.topology import guest_ports, has_firewall_bridges
@@ -57,7 +57,9 @@ def bridged_translation(ruleset: Ruleset, host: Host, *, close_mark_leak: bool =
     routed = ruleset if guests else for_local_packets(ruleset)
     local = [local_table(table) for table in routed.tables if table.family is not Family.BRIDGE]
     marked = without_accept_mark(made.table, local, close_leak=close_mark_leak)
-    answers = answering_on_arrival(letting_own_answers_out(marked.bridge, made.own), guests, hardware, made.own)
+    letting_out = letting_own_answers_out(marked.bridge, made.own)
+    stopped = bool(guests) and stops_between(reading.ruleset, guests)
+    answers = answering_on_arrival(letting_out, guests, hardware, made.own, stopped=stopped)
     bridge = dropping_where_mute(answers.table)
     torn = changed_on_one_side(marked.local, bridge)
     return Bridged(replace(ruleset, tables=(*marked.local, bridge)), answers.declined, marked.leaks, torn)

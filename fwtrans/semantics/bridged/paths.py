@@ -62,7 +62,6 @@ _SOME_NAME = NameSet.exact("").complement()
 _HAS_PORTS = tuple(
     FieldTest(field, _SOME_NAME) for field in (known.PORT_IN, known.PORT_OUT, known.IIFNAME, known.OIFNAME)
 )
-_INVALID = number(known.CT_STATE, 0)
 _NOT_INVALID = number(known.CT_STATE, 1, 2, 3, 4)
 _OWN_HOOKS = frozenset({Hook.INPUT, Hook.OUTPUT})
 _PORT_HOOKS = frozenset({Hook.PREROUTING, Hook.INPUT, Hook.FORWARD, Hook.POSTROUTING})
@@ -204,11 +203,10 @@ def answered_paths(names: Names, guests: Iterable[GuestPort], hardware: Mapping[
             old = iptables_hops(family, guest.bridge, guest.inner, guest.name, _FROM_FORWARD)
             arrival = arrival_hop(frame, bridge, SOME_PORT, hardware[guest.name])
             shown = f"{name} to the hardware address of {guest.name}{_on(bridge)}"
-            # at output it is judged as at forward, but for what the host's own bridge adds
             yield Path(shown, old, (arrival, *_own_hops(frame, bridge, guest)), (_NOT_INVALID,))
             over = iptables_hops(family, bridge, guest.outer, guest.outer, _FROM_FORWARD)
             forward = _to_guest(frame, bridge, Sender(guest.outer, guest.name, guest), guest)
-            yield Path(f"{shown}, in no connection", (*over, *old), (arrival, *forward), (_INVALID,))
+            yield Path(f"{shown}, over the host's bridge", (*over, *old), (arrival, *forward))
 
 
 def any_bridge_paths() -> Iterator[Path]:

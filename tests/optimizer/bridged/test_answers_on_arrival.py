@@ -11,6 +11,7 @@ from fwtrans.cli.inputs import FileAccess
 from fwtrans.diagnostics import DiagnosticSink
 from fwtrans.ir import fields as known
 from fwtrans.ir.effect import Log
+from fwtrans.optimizer.bridged import translation
 from fwtrans.semantics.bridged.journey import journey, read_end
 from fwtrans.semantics.bridged.topology import guest_ports
 from fwtrans.semantics.concrete import Decision, evaluate
@@ -154,6 +155,34 @@ def test_it_declines_where_something_before_a_reject_cannot_wait(first: str) -> 
     assert "hardware address" not in message
     assert sent(found, "proto=tcp", "dport=113")[-1].decision is Decision.DROP
     assert compared(found).comparison.equal
+
+
+STOPPED = (
+    "-A FORWARD -i vmbr0 -o vmbr0 -p tcp -m tcp --dport 113 -j DROP\n",
+    "-A FORWARD -p tcp -m tcp --dport 113 -m physdev --physdev-in eth0 --physdev-is-bridged -j DROP\n",
+    '-A FORWARD -m physdev --physdev-is-bridged ! --physdev-in fwln+ -j NFLOG --nflog-prefix "passes"\n',
+)
+
+
+@pytest.mark.parametrize("first", STOPPED)
+def test_it_declines_where_the_packet_may_be_stopped_on_its_way(first: str) -> None:
+    """It was answered and not logged, though no packet would have come so far, and the proof did not see it."""
+    found = of(first + PLAIN)
+    (message,) = declined(found)
+    assert "other rules may stop the packet" in message
+    assert compared(found).comparison.equal
+
+
+def test_the_proof_sees_an_answer_to_what_would_have_been_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(translation, "stops_between", lambda *_: False)
+    answering = of(STOPPED[0] + PLAIN)
+    assert not declined(answering)
+    assert not compared(answering).comparison.equal
+
+
+def test_a_rate_on_the_way_keeps_nobody_from_an_answer() -> None:
+    first = "-A FORWARD -p tcp -m hashlimit --hashlimit-above 9/sec --hashlimit-mode srcip --hashlimit-name h -j DROP\n"
+    assert not declined(of(first + PLAIN))
 
 
 def test_a_guest_that_rejects_nothing_is_not_looked_at_early() -> None:
