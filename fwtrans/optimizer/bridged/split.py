@@ -18,6 +18,7 @@ every bridge, and exceptions for what only the host sends (fragments, answers of
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -46,6 +47,7 @@ from fwtrans.optimizer.bridged.reach import reached
 from fwtrans.optimizer.bridged.roles import BRIDGE_NAMES, Role, facts
 from fwtrans.optimizer.specialise import Entry, specialise, specialise_entries
 from fwtrans.semantics.bridged.reading import ZONES
+from fwtrans.semantics.bridged.topology import names_tested
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -158,16 +160,37 @@ def stops_between(ruleset: Ruleset, guests: Sequence[GuestPort]) -> bool:
 
     Rates do not count: what exceeds one is stopped at any of its hooks.
     """
-    for table in ruleset.tables:
-        for piece in _pieces(table, (Role.MIDDLE,)) if table.family in _VERSIONS else ():
-            if piece.role is not Role.MIDDLE:
-                continue
-            special = specialise(table, piece.original, {**_facts(table, piece, guests), known.CT_STATE: _NEW})
-            chains = {chain.name: chain for chain in special.table.chains}
-            rules = (rule for name in reached(chains, special.entry.name) for rule in chains[name].rules)
-            if not piece.base.accepts or any(map(_stops_or_logs, rules)):
-                return True
-    return False
+    return any(
+        _may_stop(table, piece, facts_there)
+        for table in ruleset.tables
+        if table.family in _VERSIONS
+        for piece in _pieces(table, (Role.MIDDLE,))
+        if piece.role is Role.MIDDLE
+        for facts_there in _on_each_bridge(table, _facts(table, piece, guests))
+    )
+
+
+def _may_stop(table: Table, piece: Piece, facts_there: Mapping[Field, ValueSet]) -> bool:
+    special = specialise(table, piece.original, {**facts_there, known.CT_STATE: _NEW})
+    chains = {chain.name: chain for chain in special.table.chains}
+    rules = (rule for name in reached(chains, special.entry.name) for rule in chains[name].rules)
+    return not piece.base.accepts or any(map(_stops_or_logs, rules))
+
+
+def _on_each_bridge(table: Table, facts_there: Mapping[Field, ValueSet]) -> Iterator[Mapping[Field, ValueSet]]:
+    """Yield the facts for each bridge that rules tell from others: a bridged packet leaves by the bridge that it came by."""
+    asked = [field for field in (known.IIFNAME, known.OIFNAME) if field in facts_there]
+    if table.family is Family.BRIDGE or not asked:
+        yield facts_there
+        return
+    named = [NameSet.of((pattern,)) for pattern in names_tested(table, asked)]
+    others = reduce(NameSet.union, named, NameSet.empty()).complement()
+    for bridge in (*named, others):
+        there = {
+            field: values.intersection(bridge) for field in asked if isinstance(values := facts_there[field], NameSet)
+        }
+        if not any(values.is_empty for values in there.values()):
+            yield {**facts_there, **there}
 
 
 def _stops_or_logs(rule: Rule) -> bool:

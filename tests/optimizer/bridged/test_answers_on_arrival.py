@@ -180,6 +180,18 @@ def test_the_proof_sees_an_answer_to_what_would_have_been_stopped(monkeypatch: p
     assert not compared(answering).comparison.equal
 
 
+BESIDE = """\
+-A FORWARD -i docker0 ! -o docker0 -j ACCEPT
+-A FORWARD ! -i docker0 -o docker0 -j DROP
+-A FORWARD -i eth+ -o eth0 -p tcp -m tcp --dport 25 -m physdev ! --physdev-is-bridged -j DROP
+"""
+
+
+def test_rules_between_interfaces_stop_nothing_on_a_bridge() -> None:
+    """A bridged packet leaves by the bridge that it came by."""
+    assert not declined(of(BESIDE + PLAIN))
+
+
 def test_a_rate_on_the_way_keeps_nobody_from_an_answer() -> None:
     first = "-A FORWARD -p tcp -m hashlimit --hashlimit-above 9/sec --hashlimit-mode srcip --hashlimit-name h -j DROP\n"
     assert not declined(of(first + PLAIN))
