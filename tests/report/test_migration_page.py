@@ -87,6 +87,7 @@ def test_a_rule_opens_to_its_place_and_reason(browser: Browser, tmp_path: Path) 
     with opened(browser, tmp_path, account(5)) as page:
         page.locator("#rules summary").nth(2).click()
         body = page.locator("#rules .body")
+        body.wait_for()  # it is made when the browser has told that the row is open, some time after the click
         assert body.count() == 1
         text = body.inner_text()
         assert f"now in ip fwtrans {HOSTILE}, line 2, with 2 others, by map" in text
@@ -112,6 +113,7 @@ def test_nothing_leaves_the_page(browser: Browser, tmp_path: Path, width: int, s
     found = account(20, "-A FORWARD -m comment --comment " + "x" * 300)
     with opened(browser, tmp_path, found, viewport={"width": width, "height": 800}, color_scheme=scheme) as page:
         page.locator("#rules summary").nth(1).click()
+        page.locator("#rules .body").wait_for()
         assert page.evaluate(_OVERFLOW) == []
         ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert ground == ("rgb(13, 17, 23)" if scheme == "dark" else "rgb(255, 255, 255)")

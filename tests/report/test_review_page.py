@@ -117,6 +117,7 @@ def test_a_difference_opens_to_its_witness_and_both_ways(browser: Browser, tmp_p
         assert page.locator("#differences > details").count() == 40
         page.locator("#differences > details > summary").nth(3).click()
         body = page.locator("#differences > details .body")
+        body.wait_for()  # it is made when the browser has told that the row is open, some time after the click
         assert body.count() == 1
         text = body.inner_text()
         assert "tcp 192.0.2.10:40000 -> 198.51.100.20:3" in text
@@ -173,6 +174,7 @@ def test_narrow_and_wide_light_and_dark(browser: Browser, tmp_path: Path, width:
         color_scheme=scheme,
     ) as (page, _, _):
         page.locator("#differences > details > summary").first.click()
+        page.locator("#differences > details .body").wait_for()
         assert page.evaluate(_OVERFLOW) == []
         assert page.evaluate(_OVERLAP) == []
         ground, ink = page.evaluate(
@@ -188,6 +190,7 @@ def _brightness(color: str) -> int:
 def test_hostile_names_stay_text(browser: Browser, tmp_path: Path) -> None:
     with opened(browser, tmp_path, review((entry(0, HOSTILE),))) as (page, _, _):
         page.locator("#differences > details > summary").click()
+        page.locator("#differences > details .body").wait_for()
         assert page.evaluate("window.hacked") is None
         assert page.locator("img").count() == 0
         assert HOSTILE in page.locator("#differences summary").inner_text()
