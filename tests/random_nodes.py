@@ -66,6 +66,7 @@ _GUEST_OPTIONS: Mapping[str, Sequence[object]] = {
     "log_level_out": _LEVELS,
     "layer2_protocols": ("ARP,IPv4,IPv6",),
 }
+_VNET_OPTIONS: Mapping[str, Sequence[object]] = {"policy_forward": ("ACCEPT", "DROP"), "log_level_forward": _LEVELS}
 CLUSTER_LINKS = """nodelist {
   node {
     name: pve1
@@ -100,6 +101,26 @@ def random_node(source: Random) -> tuple[SourceFile, ...]:
     for number in range(source.randrange(1, 7)):
         files |= _guest(source, names, number)
     return tuple(SourceFile(f"node/{name}", text) for name, text in files.items())
+
+
+def with_forwards(source: Random, node: Sequence[SourceFile]) -> tuple[SourceFile, ...]:
+    """Return a node with FORWARD rules and firewalls of vnets besides; its bridges are vnets here."""
+    names = _Names((), (), ())
+    texts = {item.name: item.text for item in node}
+    for name in ("node/cluster.fw", "node/host.fw"):
+        texts[name] += "".join(_forwarding(source, names) for _ in range(source.randrange(6)))
+    for name in source.sample(("vmbr0", "vmbr1", "zone7"), source.randrange(4)):
+        first = f"enable: {source.choice((1, 1, 1, 0))}\n"
+        rules = "".join(_forwarding(source, names) for _ in range(source.randrange(6)))
+        texts[f"node/sdn/firewall/{name}.fw"] = f"{_options(source, _VNET_OPTIONS, first)}[RULES]\n\n{rules}"
+    return tuple(SourceFile(name, text) for name, text in texts.items())
+
+
+def _forwarding(source: Random, names: _Names) -> str:
+    rule = _rule(source, names, "")
+    for word in ("IN", "OUT"):
+        rule = rule.replace(f"{word} ", "FORWARD ", 1) if rule.removeprefix("|").startswith(f"{word} ") else rule
+    return rule.replace("REJECT", "DROP", 1) + "\n"
 
 
 def _options(source: Random, choices: Mapping[str, Sequence[object]], first: str = "") -> str:

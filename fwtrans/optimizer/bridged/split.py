@@ -194,9 +194,10 @@ def _on_each_bridge(table: Table, facts_there: Mapping[Field, ValueSet]) -> Iter
 
 
 def _stops_or_logs(rule: Rule) -> bool:
-    if any(isinstance(step, StatefulTest) for step in rule.steps):
-        return False
-    return isinstance(rule.verdict, (Drop, Reject, Queue)) or any(isinstance(step, Log) for step in rule.steps)
+    if any(isinstance(step, Log) for step in rule.steps):
+        return True
+    is_rated = any(isinstance(step, StatefulTest) for step in rule.steps)
+    return isinstance(rule.verdict, (Drop, Reject, Queue)) and not is_rated
 
 
 def _facts(table: Table, piece: Piece, guests: Sequence[GuestPort]) -> Mapping[Field, ValueSet]:
