@@ -24,7 +24,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
 from fwtrans.ir import fields as known
-from fwtrans.ir.ending import always_goes_on
+from fwtrans.ir.ending import always_goes_on, ending_chains
 from fwtrans.ir.fields import Family
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest
@@ -131,6 +131,7 @@ class _Joining:
         self._new_maps: dict[str, NamedMap] = {}
         self._copied: dict[str, str] = {}
         self._rest = ""
+        self._under_jump = False
 
     def run(self) -> Table:
         self._follow()
@@ -143,11 +144,24 @@ class _Joining:
             base = replace(base, rules=(*base.rules, *more))
         self._new_chains[self._first.name] = base
         if self._rest:
-            last = Rule((), Accept(), self._second.rules[-1].origins if self._second.rules else ())
-            self._new_chains[self._rest] = Chain(self._rest, (*self._second.rules, last), None, self._second.origin)
+            self._new_chains.update((chain.name, chain) for chain in self._rest_chains())
         kept = [self._new_chains.pop(chain.name, chain) for chain in self._table.chains if chain is not self._second]
         maps = [self._new_maps.pop(item.name, item) for item in self._table.maps]
         return replace(self._table, chains=(*kept, *self._new_chains.values()), maps=(*maps, *self._new_maps.values()))
+
+    def _rest_chains(self) -> tuple[Chain, ...]:
+        """Return the chain that others go to: the second one's rules, and what its end was, which accepts.
+
+        From a chain that its rules go to a packet comes back to whoever jumped last: that has to be this one.
+        """
+        last = Rule((), Accept(), self._second.rules[-1].origins if self._second.rules else ())
+        whole = Chain(self._rest, (*self._second.rules, last), None, self._second.origin)
+        if not self._under_jump or whole.name in ending_chains(
+            replace(self._table, chains=(*self._table.chains, whole))
+        ):
+            return (whole,)
+        inner = replace(whole, name=self._names.new(self._rest, "asked"), rules=self._second.rules)
+        return (replace(whole, rules=(Rule((), Jump(inner.name), last.origins), last)), inner)
 
     def _asked(self) -> _Kinds:
         """Return the packets to which the second chain may do something."""
@@ -261,6 +275,7 @@ class _Joining:
         if isinstance(verdict, (Drop, Reject)) or not kinds & self._wanted:
             return verdict
         if isinstance(verdict, Accept):
+            self._under_jump = self._under_jump or way.gives_back
             return Goto(self._last())
         if isinstance(verdict, Return):
             return Goto(self._last()) if self._leaves(way) else verdict

@@ -52,6 +52,34 @@ def test_rules_of_a_second_base_chain_stand_where_the_first_is_left() -> None:
     assert one_base.joined(after) == after
 
 
+UNDER_A_JUMP = """
+table bridge fw {
+    chain own { tcp dport 22 accept; tcp dport 23 drop; }
+    chain class { log prefix "once"; tcp dport 80 accept; }
+    chain middle { type filter hook forward priority -190; policy accept;
+        ether type ip jump own
+        udp dport 53 drop
+    }
+    chain in { type filter hook forward priority -180; policy accept;
+        oifname "tap1" goto class
+        oifname "tap2" tcp dport 81 drop
+    }
+}
+"""
+
+
+def test_what_rules_of_the_second_go_to_gives_nothing_back_to_the_first() -> None:
+    """The end of `class` was the end of the base chain: from under a jump its packets came to the same rules once more."""
+    before = only_table(UNDER_A_JUMP)
+    after = one_base.joined(before)
+    assert "in" not in {chain.name for chain in after.chains}
+    assert compare(Ruleset((before,)), Ruleset((after,))).equal
+    ends = UNDER_A_JUMP.replace("tcp dport 80 accept; }", "tcp dport 80 accept; drop; }")
+    assert len(one_base.joined(only_table(ends)).chains) == len(after.chains) - 1, (
+        "where nothing comes back no jump is needed"
+    )
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
