@@ -19,7 +19,7 @@ from fwtrans.ir.pprint import print_rule, print_step
 from fwtrans.ir.rule import Rule
 from fwtrans.ir.stateful import StatefulTest
 from fwtrans.ir.verdict import Dispatch, Goto, Jump
-from fwtrans.optimizer.names import DIGEST_BYTES
+from fwtrans.optimizer.names import DIGEST_BYTES, with_figure
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping
@@ -38,7 +38,7 @@ _OWN_TO_A_RULE = "__"  # begins the names that the reader of nft gives to sets w
 
 def content_hash(lines: Iterable[str]) -> str:
     """Return a short hash of some lines."""
-    return sha256("\n".join(lines).encode(errors="surrogatepass")).hexdigest()[:_DIGITS]
+    return with_figure(sha256("\n".join(lines).encode(errors="surrogatepass")).hexdigest(), _DIGITS)
 
 
 def class_name(chains: Iterable[str], ports: Container[str], digest: str) -> str:

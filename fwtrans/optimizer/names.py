@@ -64,4 +64,10 @@ def digest(texts: Iterable[str]) -> str:
     for text in texts:
         found.update(text.encode())
         found.update(b"\0")
-    return found.hexdigest()
+    return with_figure(found.hexdigest(), 2 * DIGEST_BYTES)
+
+
+def with_figure(hexadecimal: str, length: int) -> str:
+    """Return the first part of a hash, of a length, with a figure in it: `facade` may be a word, which people give as a name."""
+    parts = (hexadecimal[at : at + length] for at in range(len(hexadecimal) - length + 1))
+    return next((part for part in parts if not part.isalpha()), hexadecimal[: length - 1] + "0")
