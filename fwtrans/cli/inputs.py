@@ -35,6 +35,14 @@ COLLECTED = (
 )
 
 _DUMPS = COLLECTED[:-1]
+_LOADED_AT_BOOT = (
+    *("rules.v4", "rules.v6", "ipsets"),  # Debian's netfilter-persistent, in /etc/iptables
+    *("iptables", "ip6tables", "ipset", "ebtables", "arptables"),  # Red Hat's services, in /etc/sysconfig
+    *("iptables.rules", "ip6tables.rules", "ipset.conf"),  # Arch's units, in /etc/iptables and /etc
+    *("rules-save", "rules6-save"),  # OpenRC's services, in /etc/iptables and /var/lib/iptables
+    *("iptables.up.rules", "ip6tables.up.rules"),  # many a pre-up line of /etc/network/interfaces
+)
+"""Files that distributions load the rules from when a host boots."""
 _DEEPEST = 5
 """How many folders deep a Proxmox VE configuration goes: pve/nodes/NAME/qemu-server in a copy of /etc, and one more."""
 
@@ -110,10 +118,10 @@ def _standard_input() -> SourceFile:
 
 
 def _read_directory(place: Path, name: str, sink: DiagnosticSink) -> list[SourceFile]:
-    """Return the dumps of a directory; where it has none, the Proxmox VE configuration in it."""
+    """Return the dumps of a directory; where it has none, the Proxmox VE configuration in it, or what is loaded at boot."""
     paths = [known for known in COLLECTED if (place / known).exists()]
     if not any(known in _DUMPS for known in paths):
-        paths.extend(_pve_paths(place))
+        paths.extend(_pve_paths(place) or [known for known in _LOADED_AT_BOOT if (place / known).is_file()])
     found = []
     for path in paths:
         source = _read(place / path, str(Path(name) / path), sink)
@@ -121,7 +129,8 @@ def _read_directory(place: Path, name: str, sink: DiagnosticSink) -> list[Source
             found.append(source)
     if not paths:
         message = f"directory `{name}` holds none of {', '.join(COLLECTED)}, nor a cluster.fw of Proxmox VE"
-        sink.add(Diagnostic(code="FWT115", message=message, hints=("name the files themselves",)))
+        boot = f"nor is there one of {', '.join(_LOADED_AT_BOOT)}"
+        sink.add(Diagnostic(code="FWT115", message=message, notes=(boot,), hints=("name the files themselves",)))
     return found
 
 
