@@ -13,6 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import drawn_changes
 import nodes
 from bench_packets import CORPUS, loads_of
 from kernel import run_inside
@@ -23,6 +24,9 @@ GUESTS = tuple(map(int, os.environ.get("BENCH_GUESTS", "10 100 500 1000").split(
 MOST_CHANGED = 500
 """Up to so many guests every change is made; above, the one that is promised to take the same whatever their number."""
 PROMISED = "one guest more"
+OF_MANY_KINDS = CORPUS.parent / "pve-corpus" / "s200" / "input"
+"""A node of 200 guests of nearly as many kinds; so many changes of it are drawn."""
+DRAWN = {"guests": 4, "rules": 16}
 ROUNDS = int(os.environ.get("BENCH_LOADS", "5"))
 FEWER = {500: 3, 1000: 1}
 """How many loads tell where one takes so many seconds."""
@@ -37,6 +41,25 @@ def changed(guests: int) -> dict[str, tuple[dict[str, str], dict[str, str]]]:
         "one rule of all guests": (whole, nodes.with_another_rule(guests)),
     }
     return found if guests <= MOST_CHANGED else {PROMISED: found[PROMISED]}
+
+
+def of_many_kinds() -> list[dict[str, object]]:
+    """Return what drawn changes take on a node where hardly two guests have the same rules; some change nothing for packets."""
+    node = drawn_changes.files(OF_MANY_KINDS)
+    drawn = list(drawn_changes.drawn(node, **DRAWN))
+    wanted = [
+        Wanted(f"many-kinds-{turn}", texts, ("--no-verify",))
+        for turn, texts in enumerate((node, *dict(drawn).values()))
+    ]
+    before, *after = (made.text for made in make_all(wanted))
+    pairs = [{"name": name, "first": before, "second": text} for (name, _), text in zip(drawn, after, strict=True)]
+    found = run_inside("loading.py", {"sides": [], "pairs": pairs, "rounds": ROUNDS})
+    print("200 guests of as many kinds done", flush=True)
+    return [
+        {"guests": "200, of as many kinds", **row, "kernel": found["kernel"]}
+        for row in found["changes"]
+        if row["commands"]
+    ]
 
 
 def main() -> None:
@@ -78,6 +101,10 @@ def main() -> None:
         ]
         changes += [{"guests": guests, **row, "kernel": found["kernel"]} for row in found["changes"]]
         print(f"{guests} guests done", flush=True)
+    if OF_MANY_KINDS.is_dir():
+        changes += of_many_kinds()
+    else:
+        sys.stderr.write(f"bench_load: {OF_MANY_KINDS} is not here, left out\n")
     most = ", ".join(f"of {loads} from {guests} guests on" for guests, loads in FEWER.items())
     write(
         "load",
