@@ -92,6 +92,47 @@ def test_names_do_not_grow_and_stay_when_nothing_changes() -> None:
     assert listing.objects == loaded[0].objects
 
 
+TWO = """\
+table inet fwtrans {
+	map ways {
+		type ifname : verdict
+		elements = { "a" : goto class-A, "b" : goto class-B }
+	}
+	set ports {
+		type inet_service
+		elements = { NUMBER }
+	}
+	chain forward {
+		type filter hook forward priority filter; policy accept;
+		iifname vmap @ways
+	}
+	chain class-A {
+		udp dport NUMBER accept
+	}
+	chain class-B {
+		tcp dport NUMBER drop
+	}
+}
+"""
+
+
+def test_chains_whose_names_differ_in_the_last_number_alone_stay_two() -> None:
+    """Both got one new name: a chain with the rules of both, to which the packets of both were sent."""
+    names = (("1", "2"), ("1", "2"), ("2", "1"), ("2", "1"), ("1", "3"), ("3", "1"), ("3", "2"), ("3", "2"))
+    loaded = image(TWO.replace("-A", "-1").replace("-B", "-2").replace("NUMBER", "1"))
+    for number, (one, other) in enumerate(names, 2):
+        wanted = TWO.replace("-A", f"-{one}").replace("-B", f"-{other}").replace("NUMBER", str(number))
+        loaded, _ = planned(loaded, image(wanted))
+        rules = {chain.name: chain.rules for chain in loaded[0].chains}
+        ways = dict(element.split(" : goto ") for element in loaded[0].objects[0].elements)
+        assert len(rules) == len(loaded[0].chains)
+        assert rules[ways['"a"']] == (f"udp dport {number} accept",)
+        assert rules[ways['"b"']] == (f"tcp dport {number} drop",)
+    both = TWO.replace("-A", "-1").replace("-B", "-1-anew-1")
+    found, _ = planned(image(both.replace("NUMBER", "1")), image(both.replace("NUMBER", "2")))
+    assert [chain.name for chain in found[0].chains] == ["forward", "class-1-anew-2", "class-1-anew-3"]
+
+
 @pytest.mark.parametrize(
     ("loaded", "given"),
     [
@@ -99,6 +140,10 @@ def test_names_do_not_grow_and_stay_when_nothing_changes() -> None:
         pytest.param(LOADED.replace("udp dport 53", "counter udp dport 53"), (), id="a counter"),
         pytest.param(LOADED.replace("udp dport 53", "limit rate 5/second udp dport 53"), (), id="a limit"),
         pytest.param(LOADED.replace('"c" :', '"c" counter :'), (), id="a counted element"),
+        pytest.param(LOADED.replace(": verdict", ": verdict\n\t\tcounter"), (), id="elements that count unsaid"),
+        pytest.param(LOADED.replace('"c" :', '"c" timeout 1h :'), (), id="an element with a time"),
+        pytest.param(LOADED.replace(": verdict", ": verdict\n\t\ttimeout 1h"), (), id="elements with a time unsaid"),
+        pytest.param(LOADED.replace(": verdict", ": verdict\n\t\tflags dynamic"), (), id="elements that stay"),
         pytest.param(LOADED, ("class-2",), id="people's name"),
         pytest.param(LOADED.replace("class-2", "mail"), (), id="a name without a number"),
         pytest.param(
