@@ -225,9 +225,10 @@ class _Cutting:
         ]
         best = min(nodes, key=_rank, default=None)
         if best is not None and self.factor > MOST_GROWTH:
-            # who gives more room than by default asks for few steps
-            longest = _TIME_FOR_STEPS * time_of(best)
-            best = min((node for node in nodes if time_of(node) <= longest), key=lambda node: (node.steps, _rank(node)))
+            # who gives more room than by default asks for few steps, but not for a search that is not worth its time
+            longest, worth = _TIME_FOR_STEPS * time_of(best), calibration.RULE_OF_A_RUN * len(run_)
+            quick = [node for node in nodes if node is best or (time_of(node) <= longest and time_of(node) < worth)]
+            best = min(quick, key=lambda node: (node.steps, _rank(node)))
         if best is None:
             self.declined.append(f"{where}: a search would be more than {self.factor:g} times as big, or too deep")
             return None

@@ -182,3 +182,14 @@ def test_a_result_that_would_be_too_big_is_left() -> None:
     before = read_nft(LISTS.ruleset(LISTS.entries("firewall", 150, 2)))
     found = optimize_ruleset(before, Settings(verify=False, size_factor=1.5))
     assert found.size_after.entries <= 1.5 * found.size_before.entries
+
+
+@pytest.mark.parametrize(("kind", "count", "seed"), [("acl", 20, 1903737354), ("hard", 40, 2287466916)])
+def test_more_room_never_costs_the_search(kind: str, count: int, seed: int) -> None:
+    """The form of fewest steps was not worth its time, and none was made, though another one was."""
+    before = read_nft(LISTS.ruleset(LISTS.entries(kind, count, seed)))
+    worst = [
+        max(item.worst.steps for item in optimize_ruleset(before, Settings(size_factor=factor)).costs_after)
+        for factor in (4, 5, 16)
+    ]
+    assert max(worst) <= worst[0]
