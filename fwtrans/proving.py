@@ -109,6 +109,7 @@ class EarlyProof:
                 return None, (refused.code, refused.message)
 
         self._text = ""
+        self._answer: _Answer | None = None
         self._work, self._known = work, tuple(sources.values())
         self._worker = Worker(self._work, self._known)
 
@@ -129,14 +130,16 @@ class EarlyProof:
         if self._text:
             self._worker.end()
             self._worker = Worker(self._work, self._known)
-        self._text = text
+        self._text, self._answer = text, None
         self._worker.send(text)
 
     def result(self, text: str) -> Compared | None:
         """Return the comparison if the text is the one that is proved, and is equal; raise `Refused` where it was refused."""
         if text != self._text:
             return None
-        found, refused = self._worker.result() or (None, ())
+        if self._answer is None:  # the same text may be asked for twice: a worker answers once
+            self._answer = self._worker.result() or (None, ())
+        found, refused = self._answer
         if refused:
             raise Refused(*refused)
         return found

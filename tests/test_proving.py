@@ -51,6 +51,7 @@ def test_the_last_text_is_proved_and_no_other() -> None:
         early.begin(right)
         early.begin(wrong)
         assert early.result(wrong) is None  # it is not equal, which is told by a proof without another process
+        assert early.result(wrong) is None  # who asks again, for passes that are proved one by one, is told the same
 
 
 def test_what_may_be_the_result_is_told_before_it_is_known() -> None:

@@ -175,6 +175,11 @@ def _assign_from_table(step: ir.AssignFromTable, _family: Family) -> nft.Stateme
 
 
 def _duplicate(step: ir.Duplicate, family: Family) -> nft.Statement:
+    if family is Family.BRIDGE:
+        raise Refused(
+            "FWT200",
+            "`dup` has no nftables form for packets on a bridge: no copy can be sent to another host from there",
+        )
     device = nft.InterfaceName(step.device) if step.device else None
     return nft.Duplicate(nft.Address(step.gateway, 128 if family is Family.IP6 else 32), device)
 

@@ -68,7 +68,7 @@ def answering_on_arrival(
     if not rejecting:
         return Answers(table, frozenset(ports), ())
     if stopped:
-        reason = "other rules may stop the packet on the host's own bridge, which comes before"
+        reason = "other rules may stop the packet, or note that it came, on the host's own bridge, which comes before"
         return Answers(table, frozenset(), tuple((port, reason) for port in ports))
     if len(rejecting) > 1 or any(
         chain is not rejecting[0] and _leads_to(table, chain.name, Drop) for chain in departures

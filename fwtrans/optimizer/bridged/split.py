@@ -23,7 +23,7 @@ from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from fwtrans.ir import fields as known
-from fwtrans.ir.effect import Assign, Log, NoTrack
+from fwtrans.ir.effect import Assign, Duplicate, Forward, Log, NoTrack, OpaqueEffect, SetUpdate
 from fwtrans.ir.fields import Family
 from fwtrans.ir.intervals import IntervalSet
 from fwtrans.ir.match import FieldTest, number
@@ -68,6 +68,8 @@ _OWN = "own"
 _NOT_INVALID = IntervalSet(3, ((1, (1 << 3) - 1),))
 _NEW = IntervalSet(3, ((3, (1 << 3) - 1),))
 """States of packets that belong to no connection and are not invalid."""
+_SEEN = (Log, SetUpdate, Duplicate, Forward, OpaqueEffect)
+"""What is left behind of a packet that is rejected later."""
 
 
 class Piece(NamedTuple):
@@ -156,9 +158,9 @@ def _drops_invalid(table: Table, pieces: Sequence[Piece], entries: Sequence[Entr
 
 
 def stops_between(ruleset: Ruleset, guests: Sequence[GuestPort]) -> bool:
-    """Tell whether a new packet may be stopped or logged on the host's own bridge, between two guests or to one.
+    """Tell whether a new packet may be stopped on the host's own bridge, between two guests or to one, or leave a trace there.
 
-    Rates do not count: what exceeds one is stopped at any of its hooks.
+    Rates do not count: what exceeds one is stopped at any of its hooks. Marks go with the packet that is rejected.
     """
     return any(
         _may_stop(table, piece, facts_there)
@@ -174,7 +176,7 @@ def _may_stop(table: Table, piece: Piece, facts_there: Mapping[Field, ValueSet])
     special = specialise(table, piece.original, {**facts_there, known.CT_STATE: _NEW})
     chains = {chain.name: chain for chain in special.table.chains}
     rules = (rule for name in reached(chains, special.entry.name) for rule in chains[name].rules)
-    return not piece.base.accepts or any(map(_stops_or_logs, rules))
+    return not piece.base.accepts or any(map(_stops_or_is_seen, rules))
 
 
 def _on_each_bridge(table: Table, facts_there: Mapping[Field, ValueSet]) -> Iterator[Mapping[Field, ValueSet]]:
@@ -193,8 +195,8 @@ def _on_each_bridge(table: Table, facts_there: Mapping[Field, ValueSet]) -> Iter
             yield {**facts_there, **there}
 
 
-def _stops_or_logs(rule: Rule) -> bool:
-    if any(isinstance(step, Log) for step in rule.steps):
+def _stops_or_is_seen(rule: Rule) -> bool:
+    if any(isinstance(step, _SEEN) for step in rule.steps):
         return True
     is_rated = any(isinstance(step, StatefulTest) for step in rule.steps)
     return isinstance(rule.verdict, (Drop, Reject, Queue)) and not is_rated

@@ -169,7 +169,7 @@ def test_it_declines_where_the_packet_may_be_stopped_on_its_way(first: str) -> N
     """It was answered and not logged, though no packet would have come so far, and the proof did not see it."""
     found = of(first + PLAIN)
     (message,) = declined(found)
-    assert "other rules may stop the packet" in message
+    assert "other rules may stop the packet, or note that it came" in message
     assert compared(found).comparison.equal
 
 
@@ -178,6 +178,33 @@ def test_the_proof_sees_an_answer_to_what_would_have_been_stopped(monkeypatch: p
     answering = of(STOPPED[0] + PLAIN)
     assert not declined(answering)
     assert not compared(answering).comparison.equal
+
+
+SETS = "create seen hash:ip family inet hashsize 1024 maxelem 65536 timeout 600\n"
+
+
+@pytest.mark.parametrize("of_whom", ["", "--physdev-in eth0 "])
+def test_what_a_rule_notes_of_a_packet_is_noted_before_an_answer(of_whom: str) -> None:
+    """Who is rejected by a guest has been put into the set on the host's own bridge, before."""
+    noting = f"-A FORWARD -m physdev {of_whom}--physdev-is-bridged -j SET --add-set seen src\n"
+    found = translated(
+        [SourceFile("iptables-save", HEAD + noting + PLAIN + FILTER + "COMMIT\n"), SourceFile("ipset-save", SETS)]
+    )
+    assert declined(found)
+    assert "add @seen" in found.printed.output
+    assert compared(found).comparison.equal
+
+
+def test_no_copy_is_sent_to_another_host_from_a_bridge() -> None:
+    sink = DiagnosticSink()
+    copying = "-A FORWARD -m physdev --physdev-is-bridged -j TEE --gateway 10.9.9.9\n"
+    source = SourceFile("iptables-save", HEAD + copying + PLAIN + FILTER + "COMMIT\n")
+    assert not translate([source], Settings(optimize=True), sink, FileAccess()).output
+    (error,) = sink.errors
+    assert (error.code, error.span.line if error.span else 0) == (
+        "FWT200",
+        source.text.count("\n", 0, source.text.index(copying)) + 1,
+    )
 
 
 BESIDE = """\
