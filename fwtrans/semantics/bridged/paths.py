@@ -207,6 +207,15 @@ def answered_paths(names: Names, guests: Iterable[GuestPort], hardware: Mapping[
             over = iptables_hops(family, bridge, guest.outer, guest.outer, _FROM_FORWARD)
             forward = _to_guest(frame, bridge, Sender(guest.outer, guest.name, guest), guest)
             yield Path(f"{shown}, over the host's bridge", (*over, *old), (arrival, *forward))
+            # where rules tell ports that are no guest's, what one of them does comes before an answer as well
+            for port in names.ports if len(names.ports) > 1 else ():
+                over = iptables_hops(family, bridge, port, guest.outer, _BEFORE_ROUTING)
+                ways = (
+                    arrival_hop(frame, bridge, port, hardware[guest.name]),
+                    forward_hop(frame, bridge, port, guest.name),
+                    departure_hop(frame, bridge, guest.name),
+                )
+                yield Path(f"{shown}, from {port} over the host's bridge", (*over, *old), ways)
 
 
 def any_bridge_paths() -> Iterator[Path]:

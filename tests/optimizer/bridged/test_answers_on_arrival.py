@@ -173,9 +173,10 @@ def test_it_declines_where_the_packet_may_be_stopped_on_its_way(first: str) -> N
     assert compared(found).comparison.equal
 
 
-def test_the_proof_sees_an_answer_to_what_would_have_been_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("first", STOPPED)
+def test_the_proof_sees_an_answer_to_what_would_have_been_stopped(monkeypatch: pytest.MonkeyPatch, first: str) -> None:
     monkeypatch.setattr(translation, "stops_between", lambda *_: False)
-    answering = of(STOPPED[0] + PLAIN)
+    answering = of(first + PLAIN)
     assert not declined(answering)
     assert not compared(answering).comparison.equal
 
